@@ -1,0 +1,125 @@
+"""Everything that can go wrong, as a tree; each error carries an exit code, an error code and what to do.
+
+::
+
+    GlpnError
+    ├── UsageError       exit 2   the request makes no sense; nothing was started
+    ├── InputError       exit 3   one input cannot be used; the others go on (1 if none succeeded)
+    ├── OutputError      exit 3   one result cannot be written where it should go; the others go on
+    ├── ModelError       exit 1   a model is missing, damaged, or not what it says it is
+    └── StoppedError     exit 4   something that is no input broke (disk, device, memory); run again
+
+Errors are raised near their cause and become one line on stderr, one JSON record and one exit code at one boundary
+(`glpn_cli.cli`).
+"""
+
+from __future__ import annotations
+
+import errno
+from enum import IntEnum, StrEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller."""
+
+    OK = 0
+    NOTHING_DONE = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    STOPPED = 4
+
+
+class ErrorCode(StrEnum):
+    """The closed vocabulary of `error.code` in JSON records and of the words in brackets on stderr."""
+
+    USAGE = "E_USAGE"
+    NOT_FOUND = "E_NOT_FOUND"
+    PERMISSION = "E_PERMISSION"
+    IO = "E_IO"
+    NO_SPACE = "E_NOSPACE"
+    EXISTS = "E_EXISTS"
+    DECODE = "E_DECODE"
+    UNSUPPORTED = "E_UNSUPPORTED"
+    TOO_LARGE = "E_TOO_LARGE"
+    TIMEOUT = "E_TIMEOUT"
+    CRASH = "E_CRASH"
+    RANGE = "E_RANGE"
+    MODEL = "E_MODEL"
+    CHECKSUM = "E_CHECKSUM"
+    DEVICE = "E_DEVICE"
+    OUT_OF_MEMORY = "E_OOM"
+    DATA = "E_DATA"
+    INTERNAL = "E_INTERNAL"
+
+
+class GlpnError(Exception):
+    """Root of the tree.
+
+    message: what was wrong, with the value, in one sentence.
+    hint:    what to do about it, usually a command; shown on a line of its own.
+    """
+
+    exit_code: ClassVar[ExitCode] = ExitCode.NOTHING_DONE
+    default_code: ClassVar[ErrorCode] = ErrorCode.INTERNAL
+
+    def __init__(self, message: str, *, hint: str | None = None, code: ErrorCode | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code or self.default_code
+
+
+class UsageError(GlpnError, ValueError):
+    """The request makes no sense, and nothing was started."""
+
+    exit_code = ExitCode.USAGE
+    default_code = ErrorCode.USAGE
+
+
+class InputError(GlpnError):
+    """One input cannot be used; the rest of the batch goes on."""
+
+    exit_code = ExitCode.SOME_FAILED
+    default_code = ErrorCode.DECODE
+
+
+class OutputError(GlpnError):
+    """One result cannot be written where it should go; the rest of the batch goes on."""
+
+    exit_code = ExitCode.SOME_FAILED
+    default_code = ErrorCode.IO
+
+
+class ModelError(GlpnError, ValueError):
+    """A model is missing, damaged, or not what it says it is."""
+
+    exit_code = ExitCode.NOTHING_DONE
+    default_code = ErrorCode.MODEL
+
+
+class StoppedError(GlpnError):
+    """Something that is no input broke: a full disk, a lost device. What is done stays done; run again."""
+
+    exit_code = ExitCode.STOPPED
+    default_code = ErrorCode.IO
+
+
+_CODES_OF_ERRNO = {
+    errno.ENOENT: ErrorCode.NOT_FOUND,
+    errno.EACCES: ErrorCode.PERMISSION,
+    errno.EPERM: ErrorCode.PERMISSION,
+    errno.EROFS: ErrorCode.PERMISSION,
+    errno.ENOSPC: ErrorCode.NO_SPACE,
+    errno.EDQUOT: ErrorCode.NO_SPACE,
+}
+
+
+def code_of(error: OSError) -> ErrorCode:
+    """The error code that says what the operating system said."""
+    return _CODES_OF_ERRNO.get(error.errno or 0, ErrorCode.IO)
+
+
+def reason_of(error: OSError) -> str:
+    """The operating system's own words for `error`, without the path and the number."""
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,167 @@
+"""The values that flow from the network to the disk: typed, immutable, with their unit in the type.
+
+Everything here is numpy and the standard library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class DepthKind(StrEnum):
+    """What the numbers of a depth map mean; it decides which alignment and which formats are fair.
+
+    METRIC     metres along the optical axis (z-depth, not ray length)
+    SCALE      depth up to one unknown factor
+    AFFINE     depth up to unknown scale and shift
+    DISPARITY  inverse depth up to unknown scale and shift: larger is nearer
+    """
+
+    METRIC = "metric"
+    SCALE = "scale"
+    AFFINE = "affine"
+    DISPARITY = "disparity"
+
+    @property
+    def unit(self) -> str | None:
+        """'m' for metric depth; other kinds have no unit."""
+        return "m" if self is DepthKind.METRIC else None
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether the numbers are metres."""
+        return self is DepthKind.METRIC
+
+
+@dataclass(frozen=True, eq=False)
+class DepthMap:
+    """How far away every pixel of a picture is.
+
+    values: float32 (H, W). For METRIC: metres along the optical axis. Finite and > 0 where valid.
+    kind:   what the numbers mean.
+    valid:  bool (H, W), False where nothing is known (transparent pixels, holes of a sensor); None = everywhere.
+    limit:  the largest depth that the network can express, in metres; None unless METRIC and known.
+
+    Raises ValueError if the arrays do not fit each other or a valid pixel is not finite and positive.
+    """
+
+    values: NDArray[np.float32]
+    kind: DepthKind = DepthKind.METRIC
+    valid: NDArray[np.bool_] | None = None
+    limit: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 2 or self.values.dtype != np.float32:
+            raise ValueError(f"depth must be float32 (H, W), not {self.values.dtype} {self.values.shape}")
+        if self.valid is not None and (self.valid.shape != self.values.shape or self.valid.dtype != np.bool_):
+            raise ValueError(f"valid must be bool {self.values.shape}, not {self.valid.dtype} {self.valid.shape}")
+        if self.limit is not None and not self.kind.is_metric:
+            raise ValueError(f"a limit in metres makes no sense for {self.kind.value} depth")
+        known = self.known()
+        # One pass each: a nan minimum is not > 0, and an infinite maximum is caught by the second test.
+        if known.size and not (known.min() > 0 and known.max() < np.inf):
+            raise ValueError("depth must be finite and > 0 wherever it is valid")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.values.shape
+        return height, width
+
+    def known(self) -> NDArray[np.float32]:
+        """The valid values, float32 (N,)."""
+        return self.values.ravel() if self.valid is None else self.values[self.valid]
+
+    def extent(self) -> tuple[float, float] | None:
+        """(smallest, largest) valid value, or None where nothing is valid."""
+        known = self.known()
+        return (float(known.min()), float(known.max())) if known.size else None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """What every pixel of a picture is.
+
+    labels: uint8 or uint16 (H, W), an index into `names`.
+    names:  one name per class.
+    """
+
+    labels: NDArray[np.unsignedinteger]
+    names: tuple[str, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.labels.shape
+        return height, width
+
+
+Prediction = DepthMap | LabelMap
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """A pinhole camera, in pixels of the upright picture.
+
+    source says where the focal length comes from: "option", "exif", "file" or "assumed".
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    source: str = "assumed"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a prediction comes from: enough to make it again, and to notice that it was made otherwise.
+
+    model:           the model as it was named, for people
+    revision:        commit of the hub's repository, where there is one
+    weights_sha256:  checksum of the weights file
+    limit_m:         depth at the head's full scale, metres (the model's own, or --max-depth)
+    input_size:      what was asked: auto, original, N, WxH
+    network_size:    (h, w) that the network saw
+    precision_asked: what was asked: auto, fp32, bf16, fp16
+    precision:       what was used
+    device:          cpu, cuda:0, mps
+    """
+
+    model: str
+    weights_sha256: str
+    revision: str | None = None
+    limit_m: float | None = None
+    input_size: str = "auto"
+    network_size: tuple[int, int] | None = None
+    precision_asked: str = "auto"
+    precision: str = "fp32"
+    device: str = "cpu"
+    tta: str = "none"
+
+
+class PictureSource(Protocol):
+    """What a writer may ask of the picture that a result belongs to."""
+
+    @property
+    def name(self) -> str:
+        """The relative name that the picture's results carry, with `/` between folders."""
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        """The upright picture, uint8 (H, W, 3), read again from where it came from."""
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One answered picture: the prediction, whose it is, and how it was made."""
+
+    prediction: Prediction
+    source: PictureSource
+    provenance: Provenance | None = None
+    intrinsics: Intrinsics | None = None
+    warnings: tuple[str, ...] = field(default=())

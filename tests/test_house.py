@@ -1,0 +1,56 @@
+"""The house keeps its order: rooms import only to their left, and the picture half never imports torch."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import glpn_cli
+
+PACKAGE = Path(glpn_cli.__file__).parent
+ROOMS = (
+    "_version errors prediction geometry images colormaps publish depth_files checkpoint models devices predictor "
+    "batch data evaluation training conversion benchmark cli"
+).split()
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    if parts[0] != "glpn_cli" or len(parts) == 1:
+        return None
+    return parts[1]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports anywhere, inside functions and TYPE_CHECKING blocks too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute, so that this test can read them"
+            found.add(node.module or "")
+            if node.module == "glpn_cli":
+                found.update(f"glpn_cli.{alias.name}" for alias in node.names)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_rooms_import_only_from_rooms_to_their_left(path: Path) -> None:
+    own = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    if own in ("__init__", "__main__"):
+        return
+    assert own in ROOMS, f"{own} is not a room of the design"
+    for module in imports_of(path):
+        room = room_of(module)
+        if room is None or room == "__version__":
+            continue
+        assert ROOMS.index(room) <= ROOMS.index(own), f"{path.name} imports {module}, which stands to its right"
+
+
+def test_the_rooms_are_found() -> None:
+    assert len(FILES) > 4
+    assert {"errors", "prediction"} <= {p.stem for p in FILES}

@@ -1,0 +1,323 @@
+"""The one way bytes reach a disk or standard output: a reader sees the old file or the new one, never a part.
+
+A file is written beside its destination as `.glpn-HOST-PID-RANDOM.tmp`, flushed to the disk, and renamed over it.
+Whatever breaks on the way, the temporary is removed and what was there before is untouched; only a process that is
+killed outright leaves one, and the next run sweeps it.
+
+Flushed to the disk (fsync): a rename may reach the disk before the bytes do, and a power cut would then leave an empty
+file that the next run takes for a finished one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+from glpn_cli.errors import ErrorCode, OutputError, StoppedError, UsageError, code_of, reason_of
+
+Data = bytes | bytearray | memoryview | Iterable[bytes] | Callable[[BinaryIO], object]
+
+_TEMPORARY = re.compile(r"\.glpn-(?P<host>.+)-(?P<pid>[0-9]+)-(?P<token>[0-9a-f]+)\.tmp")
+
+# The disk, not this one file: the next write would fail as well, so the run stops and says so.
+_DISK_TROUBLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EROFS,
+    errno.ESTALE,
+    errno.ENODEV,
+    errno.ENXIO,
+    errno.EMFILE,
+    errno.ENFILE,
+}
+# What file systems answer that know no hard links.
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV}
+# What fsync answers where there is nothing to flush to.
+_NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+
+# Linux gives this number to the process namespace that the machine starts with (include/linux/proc_ns.h).
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+# Temporaries that threads of this process are writing now.
+_in_flight: set[str] = set()
+
+
+def publish(path: Path, data: Data, *, replace: bool = True) -> None:
+    """Put `data` at `path`, all of it or nothing.
+
+    data:    the bytes, pieces of them, or a function that writes them to the stream it is given.
+    replace: False leaves a file that is already there alone and raises.
+
+    Folders on the way are created; modes follow the umask and the folder's group bit. A link is written through to its
+    target; a pipe or device is written to, not replaced.
+
+    Raises OutputError (E_EXISTS, E_PERMISSION, E_IO) when this file cannot be written, StoppedError (E_NOSPACE, E_IO,
+    E_PERMISSION) when the disk cannot take any. What a `data` function raises passes through, unless it is an OSError:
+    that counts as a failed write.
+    """
+    try:
+        target = _follow(path)
+        if _is_stream(target):
+            _write_into(target, data)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write_beside(target, data, replace=replace)
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
+def publish_stdout(data: bytes) -> None:
+    """Write a result to standard output and flush it.
+
+    Raises BrokenPipeError when the reader has left, OutputError when standard output is closed or takes no more.
+    """
+    stream = getattr(sys.stdout, "buffer", None)
+    if stream is None:
+        raise OutputError("standard output is closed", hint="name a file with -o FILE", code=ErrorCode.IO)
+    try:
+        sys.stdout.flush()
+        stream.write(data)
+        stream.flush()
+    except OSError as error:
+        _abandon_stdout()
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise OutputError(f"standard output: {reason_of(error)}", code=code_of(error)) from error
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file name (without its folder) is that of an unfinished output, ours or another machine's."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def sweep(folder: Path, *, older_than_s: float | None = None) -> int:
+    """Remove what killed runs left behind in `folder` (not below it), and count it.
+
+    Only temporaries of this machine's dead processes; with `older_than_s`, those of any machine that have not been
+    touched for that long. A folder that is missing or cannot be read has nothing to sweep.
+    """
+    removed = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None or not entry.is_file(follow_symlinks=False):
+                continue
+            with suppress(OSError):
+                if older_than_s is None:
+                    abandoned = _is_abandoned(entry.name, match["host"], int(match["pid"]))
+                else:
+                    abandoned = entry.stat(follow_symlinks=False).st_mtime < time.time() - older_than_s
+                if abandoned:
+                    Path(entry.path).unlink()
+                    removed += 1
+    return removed
+
+
+def probe_writable(folder: Path) -> None:
+    """Make sure that files can be created in `folder`, or that it can be created itself; leaves nothing behind.
+
+    Raises UsageError (E_PERMISSION, E_IO) when they cannot, StoppedError when the disk is full or failing.
+    """
+    try:
+        existing = _nearest_existing(folder)
+        if not existing.is_dir():
+            what = "it is a file" if existing == folder else f"{str(existing)!r} is a file"
+            raise UsageError(
+                f"output folder {str(folder)!r} is no folder: {what}", hint="choose another with -o", code=ErrorCode.IO
+            )
+        probe = existing / _new_temporary_name()
+        with probe.open("xb"):
+            pass
+        probe.unlink()
+    except OSError as error:
+        # A read-only disk is a folder badly chosen; a full or failing one is not.
+        if error.errno in _DISK_TROUBLE - {errno.EROFS}:
+            raise _refusal(folder, error) from error
+        raise UsageError(
+            f"cannot write to output folder {str(folder)!r}: {reason_of(error)}",
+            hint="choose another with -o",
+            code=code_of(error),
+        ) from error
+
+
+def _follow(path: Path) -> Path:
+    """The path that a write to `path` ends at; raises OSError where it cannot be anything but a file."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        pass
+    else:
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether there is something at `path` that bytes pass through: a pipe, a terminal, /dev/null."""
+    return path.exists() and not path.is_file()
+
+
+def _write_into(path: Path, data: Data) -> None:
+    with path.open("wb") as stream:
+        _write(stream, data)
+
+
+def _write_beside(target: Path, data: Data, *, replace: bool) -> None:
+    name = _new_temporary_name()
+    temporary = target.parent / name
+    _in_flight.add(name)
+    try:
+        # Mode 'x' asks for 0666 and lets the umask answer, unlike mkstemp's 0600.
+        with temporary.open("xb") as stream:
+            _write(stream, data)
+            stream.flush()
+            _sync(stream)
+        if replace:
+            _rename(temporary, target)
+        else:
+            _rename_without_replacing(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    finally:
+        _in_flight.discard(name)
+
+
+def _write(stream: BinaryIO, data: Data) -> None:
+    if isinstance(data, bytes | bytearray | memoryview):
+        stream.write(data)
+    elif callable(data):
+        data(stream)
+    else:
+        stream.writelines(data)
+
+
+def _sync(stream: BinaryIO) -> None:
+    try:
+        os.fsync(stream.fileno())
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+
+
+def _rename(temporary: Path, target: Path) -> None:
+    """os.replace, patient where a virus scanner or viewer holds the old file open (Windows)."""
+    for attempt in range(5):
+        try:
+            temporary.replace(target)
+        except PermissionError:
+            if os.name != "nt" or attempt == 4:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _rename_without_replacing(temporary: Path, target: Path) -> None:
+    """Give `temporary` its final name unless something has it; raises FileExistsError."""
+    if os.name == "nt":
+        temporary.rename(target)  # refuses to replace there
+        return
+    try:
+        target.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+    else:
+        temporary.unlink()
+        return
+    with target.open("xb"):
+        pass  # the name is ours from here on
+    try:
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            target.unlink()
+        raise
+
+
+def _refusal(path: Path, error: OSError) -> OutputError | StoppedError:
+    """What to raise when writing `path` failed with `error`."""
+    code = code_of(error)
+    if isinstance(error, FileExistsError):
+        return OutputError(
+            f"{str(path)!r} already exists", hint="--existing decides what happens then", code=ErrorCode.EXISTS
+        )
+    message = f"cannot write {str(path)!r}: {reason_of(error)}"
+    if error.errno in _DISK_TROUBLE:
+        hint = (
+            "make room and run the same command again" if code is ErrorCode.NO_SPACE else "run the same command again"
+        )
+        return StoppedError(message, hint=hint, code=code)
+    if error.errno == errno.ENAMETOOLONG:
+        return OutputError(message, hint="choose shorter names with --name", code=ErrorCode.IO)
+    return OutputError(message, code=code)
+
+
+def _nearest_existing(folder: Path) -> Path:
+    """`folder`, or the nearest of its parents that exists."""
+    for candidate in (folder, *folder.parents):
+        try:
+            candidate.stat()
+        except FileNotFoundError:
+            if candidate.is_symlink():
+                raise  # a link to nowhere: creating the folder would fail later
+        else:
+            return candidate
+    return Path()
+
+
+def _new_temporary_name() -> str:
+    return f".glpn-{_machine()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
+
+
+@cache
+def _machine() -> str:
+    """This machine's name, fit for a file name; within a container, also which process numbers it counts in."""
+    import platform
+
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", platform.node())[:64] or "localhost"
+    try:
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return name
+    # Containers may share a host name, and would then take each other's processes for dead.
+    return name if namespace == _FIRST_PID_NAMESPACE else f"{name}.{namespace:x}"
+
+
+def _is_abandoned(name: str, machine: str, pid: int) -> bool:
+    """Whether the process that was writing a temporary is one of this machine's, and gone."""
+    if machine != _machine():
+        return False
+    if pid == os.getpid():
+        return name not in _in_flight  # a process number used again
+    if os.name == "nt":
+        return False  # signal 0 is not a question there
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _abandon_stdout() -> None:
+    """Send what is still buffered nowhere, so that the interpreter does not fail on it a second time at exit."""
+    with suppress(OSError, ValueError, AttributeError):
+        number = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)

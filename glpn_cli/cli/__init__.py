@@ -1,0 +1,251 @@
+"""The command line: the app, the table of commands, and the one boundary where errors become exit codes.
+
+A command is a file in this folder and a line in `COMMANDS`. The file holds either a function of the command's name and
+its `EXAMPLES`, or, for a command with subcommands, `app`, a Typer(cls=TidyGroup, rich_markup_mode=None, epilog=EXAMPLES)
+whose commands are registered with `cls=TidyCommand, epilog=...`. Files are imported when their command is called (or
+listed), and import heavy rooms inside functions: `glpn --help` never sees torch.
+
+A command returns None; it raises one of our errors, or `typer.Exit(code)` where a run ended with something to tell.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from types import FrameType
+from typing import Annotated, Any, NoReturn, cast
+
+import typer
+
+from glpn_cli._version import __version__
+from glpn_cli.cli.console import console
+from glpn_cli.cli.screens import TidyCommand, TidyGroup
+from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
+
+COMMANDS = ()
+"""Commands in the order of the help screen: each is `glpn_cli/cli/NAME.py`."""
+
+_TYPER_USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
+"""What Typer raises for a command line it cannot parse; its own click, which nobody outside may import."""
+
+
+class CommandTable(Mapping[str, Any]):
+    """Name -> command, built from the command's file when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._built: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        if name not in self._built:
+            self._built[name] = _build_command(name)
+        return self._built[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+def _build_command(name: str) -> Any:
+    home = import_module(f"glpn_cli.cli.{name}")
+    carrier: typer.Typer = getattr(home, "app", None) or typer.Typer(add_completion=False, rich_markup_mode=None)
+    if not hasattr(home, "app"):
+        carrier.command(name, cls=TidyCommand, epilog=home.EXAMPLES)(getattr(home, name))
+    return typer.main.get_command(carrier)
+
+
+class GlpnGroup(TidyGroup):
+    """The program: knows its commands by name only, and is where every error ends."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **{**settings, "commands": CommandTable()})
+        self.commands: Any = CommandTable()
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names only: building every command is for the help screen."""
+        del ctx
+        return list(COMMANDS)
+
+    def main(self, *args: Any, **settings: Any) -> NoReturn:
+        """Run the program and exit with its code."""
+        console.reset()
+        settings["prog_name"] = "glpn-cli" if settings.get("prog_name") == "glpn-cli" else "glpn"
+        settings["standalone_mode"] = False
+        try:
+            code = super().main(*args, **settings)
+        except _TYPER_USAGE_ERROR as error:
+            code = _tell_usage(error)
+        except typer.Abort:
+            code = _interrupted(KeyboardInterrupt())
+        sys.exit(_close_stdout(code if isinstance(code, int) else ExitCode.OK))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; whatever it raises becomes one line on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, _TYPER_USAGE_ERROR):
+            raise
+        except BaseException as error:
+            if isinstance(error, SystemExit):
+                raise
+            raise typer.Exit(_tell(error)) from error
+
+
+def _tell(error: BaseException) -> int:
+    """Say what went wrong, and give the exit code that says it too."""
+    if isinstance(error, BrokenPipeError):
+        return _reader_left()
+    if isinstance(error, KeyboardInterrupt):
+        return _interrupted(error)
+    known = _known(error)
+    console.error(known)
+    return known.exit_code
+
+
+def _known(error: BaseException) -> GlpnError:
+    """`error` as one of ours, so that everything that goes wrong looks the same."""
+    known: GlpnError
+    if isinstance(error, GlpnError):
+        return error
+    if isinstance(error, MemoryError):
+        known = StoppedError(
+            "out of memory", hint="try a smaller --input-size, or fewer --workers", code=ErrorCode.OUT_OF_MEMORY
+        )
+    elif isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        kind = StoppedError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else GlpnError
+        known = kind(f"{where}{reason_of(error)}", code=code_of(error))
+    else:
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        known = GlpnError(f"this is a bug in glpn: {said}", hint="run it again with --debug, and report what it says")
+    known.__cause__ = error
+    return known
+
+
+def _tell_usage(error: Any) -> int:
+    """Say what is wrong with a command line, in our own form."""
+    ctx: Any = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "glpn"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        console.page(ctx.get_help())
+        return ExitCode.USAGE
+    message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
+    known = UsageError(message[:1].lower() + message[1:], hint=f"{path} --help")
+    known.__cause__ = error
+    console.error(known)
+    return known.exit_code
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    """130, or 128 and the number of the signal that `_hear_signals` put into the exception."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 128 + signal.SIGINT
+    if console.debug:
+        console.traceback(error)
+    console.note("interrupted")
+    return code
+
+
+def _reader_left() -> int:
+    """A reader who has seen enough of a list is no error; one who misses half of a file is."""
+    if sys.stdout is not None:
+        # What is still buffered must not hit the closed pipe again when the interpreter flushes at its end.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, sys.stdout.fileno())
+        except (OSError, ValueError):
+            pass
+        finally:
+            os.close(nowhere)
+    return 128 + signal.SIGPIPE if console.writes_bytes and hasattr(signal, "SIGPIPE") else ExitCode.OK
+
+
+def _close_stdout(code: int) -> int:
+    """Flush what is left while an error can still be told."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return code or _reader_left()
+    except OSError as error:
+        console.error(GlpnError(f"cannot write to standard output: {reason_of(error)}", code=ErrorCode.IO))
+        _reader_left()
+        return code or ExitCode.NOTHING_DONE
+    return code
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        console.result(f"glpn {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="glpn",
+    cls=GlpnGroup,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    epilog="""
+    glpn predict photo.jpg            # metres for every pixel: photo_depth.png
+    glpn export holiday/ --colorbar   # a folder in colours, with a scale in metres
+    """,
+)
+
+
+@app.callback()
+def glpn(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, expose_value=False, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Turn pictures into depth maps, in metres."""
+
+
+def main() -> NoReturn:
+    """Run the program as a process: this is what the installed commands call."""
+    _open_missing_streams()
+    _hear_signals()
+    name = os.path.basename(sys.argv[0])  # noqa: PTH119 - a name, not a path
+    typer.main.get_command(app)(prog_name=name)
+    raise AssertionError("the app exits")
+
+
+def _open_missing_streams() -> None:
+    """Fill closed standard streams with the null device, lest the first file we open become stdout."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+
+
+def _hear_signals() -> None:
+    """Turn a polite end into KeyboardInterrupt carrying the exit code; a second one ends the process at once."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        for heard in numbers:
+            signal.signal(heard, at_once)
+        raise KeyboardInterrupt(128 + number)
+
+    def at_once(number: int, frame: FrameType | None) -> None:
+        del frame
+        os._exit(128 + number)
+
+    known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays ignored
+    for number in numbers:
+        signal.signal(number, end)

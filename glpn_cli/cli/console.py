@@ -1,0 +1,181 @@
+"""What the program says and where: results on stdout, talk on stderr, and nothing that could hurt a terminal.
+
+Results (written paths, JSON lines, tables) are the only thing on stdout. Paths keep their bytes, whatever they are;
+on a terminal, and in all talk, control characters are shown escaped, so that a file name cannot repaint the screen.
+Nothing here wraps, colours by pattern or reads markup: a file may be called `[/].jpg`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+from glpn_cli.errors import ErrorCode, GlpnError, reason_of
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+_RED, _YELLOW, _DIM, _PLAIN = "\033[31m", "\033[33m", "\033[2m", "\033[0m"
+
+
+def shown(text: str | PathLike[str]) -> str:
+    """`text` on one line and harmless to a terminal: control characters, and bytes that are no text, are escaped."""
+    given = os.fspath(text)
+    if given.isascii() and given.isprintable():
+        return given
+    return "".join(map(_escape, given))
+
+
+def _escape(character: str) -> str:
+    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8, as the operating system's names may have
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    # Cc control, Cf direction marks and the like, Cs surrogates, Zl and Zp line ends.
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return character.encode("unicode_escape").decode("ascii")
+    return character
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person is looking at `stream`."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+class Console:
+    """The program's mouth: one for the process, made quiet or talkative by the options every command has."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the options of an earlier command line."""
+        self.quiet = False
+        self.verbose = False
+        self.debug = False
+        self.writes_bytes = False  # stdout carries a file: a reader who leaves early misses something
+        self._line = ""  # the progress line that stands on the terminal now
+
+    # Results, on stdout
+
+    def result(self, line: str | PathLike[str]) -> None:
+        """Print one result, usually a written path, on a line of its own."""
+        text = os.fspath(line)
+        text = shown(text) if is_terminal(sys.stdout) else text
+        self._put(os.fsencode(text) + b"\n")
+
+    def text(self, text: str) -> None:
+        """Print a finished table or page; its lines are the caller's, so escape the names in it with `shown`."""
+        self._put(os.fsencode(text.rstrip("\n") + "\n"))
+
+    def json(self, record: Mapping[str, Any], *, indent: int | None = None) -> None:
+        """Print one JSON value, by default on one line, and flush it."""
+        self._put(json.dumps(record, ensure_ascii=False, allow_nan=False, indent=indent).encode() + b"\n")
+
+    def _put(self, data: bytes) -> None:
+        if sys.stdout is None:
+            return
+        self._clear_line()
+        try:
+            buffer = getattr(sys.stdout, "buffer", None)
+            if buffer is None:
+                sys.stdout.write(data.decode("utf-8", "backslashreplace"))
+            else:
+                buffer.write(data)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise GlpnError(f"cannot write to standard output: {reason_of(error)}", code=ErrorCode.IO) from error
+        self._draw_line()
+
+    # Talk, on stderr
+
+    def note(self, text: str) -> None:
+        """Say something worth knowing; not with --quiet."""
+        if not self.quiet:
+            self._say(text)
+
+    def detail(self, text: str) -> None:
+        """Say something that only --verbose wants to know."""
+        if self.verbose:
+            self._say(text, style=_DIM)
+
+    def warn(self, text: str, *, hint: str | None = None) -> None:
+        """Say that something may not be as the user thinks; not with --quiet."""
+        if not self.quiet:
+            self._say(text, label="warning", style=_YELLOW, hint=hint)
+
+    def error(self, error: GlpnError, *, about: str | None = None) -> None:
+        """Say in one line what went wrong, and in a second one what to do."""
+        if self.debug:
+            self.traceback(error)
+        message = error.message if about is None or about in error.message else f"{about}: {error.message}"
+        self._say(f"{message} [{error.code}]", label="error", style=_RED, hint=error.hint)
+
+    def page(self, text: str) -> None:
+        """Print a help page to stderr, as an answer to a command line that asked for nothing."""
+        if sys.stderr is not None:
+            sys.stderr.write(text.rstrip("\n") + "\n")
+
+    def traceback(self, error: BaseException) -> None:
+        """Print where an error came from."""
+        if sys.stderr is not None:
+            self._clear_line()
+            traceback.print_exception(error, file=sys.stderr)
+
+    def progress(self, line: str) -> None:
+        """Redraw the one line that says how far we are; '' takes it away. A no-op where nobody watches."""
+        if not self.draws_progress:
+            return
+        self._clear_line()
+        self._line = line
+        self._draw_line()
+
+    @property
+    def draws_progress(self) -> bool:
+        """Whether a line that redraws itself is welcome: on a terminal that can, and not with --quiet."""
+        return not self.quiet and is_terminal(sys.stderr) and os.environ.get("TERM", "") not in ("dumb", "")
+
+    @property
+    def colors(self) -> bool:
+        """Whether stderr takes colour."""
+        return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and is_terminal(sys.stderr)
+
+    def _say(self, text: str, *, label: str = "", style: str = "", hint: str | None = None) -> None:
+        if sys.stderr is None:
+            return
+        paint, plain = (style, _PLAIN) if style and self.colors else ("", "")
+        line = f"{paint}{label}:{plain} {shown(text)}" if label else f"{paint}{shown(text)}{plain}"
+        lines = [line, *([f"  hint: {shown(hint)}"] if hint else [])]
+        self._clear_line()
+        try:
+            sys.stderr.write("\n".join(lines) + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            return  # nobody listens; the exit code still tells
+        self._draw_line()
+
+    def _clear_line(self) -> None:
+        self._draw("\r\033[K")
+
+    def _draw_line(self) -> None:
+        self._draw(self._line)
+
+    def _draw(self, text: str) -> None:
+        if not self._line:
+            return
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self._line = ""
+
+
+console = Console()

@@ -1,0 +1,242 @@
+"""Every option that more than one command has, named once: one spelling, one letter, one help text, one default.
+
+A command's signature picks from these; the chapter that an option stands in on the help screen is written here too.
+Sizes on the command line are WIDTHxHEIGHT, as in every tool; the code behind them keeps (height, width).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from glpn_cli.errors import UsageError
+
+INPUTS, MODEL, OUTPUTS, COLORS, BATCH = "Inputs", "Model", "Outputs", "Colours", "Whole runs"
+
+
+class Existing(StrEnum):
+    """What to do where an output is there already."""
+
+    SKIP = "skip"
+    UPDATE = "update"
+    OVERWRITE = "overwrite"
+    ERROR = "error"
+
+
+class Orientation(StrEnum):
+    """Whether the camera's note on which side is up is followed."""
+
+    EXIF = "exif"
+    IGNORE = "ignore"
+
+
+class InputKind(StrEnum):
+    """What an input is."""
+
+    AUTO = "auto"
+    PICTURE = "picture"
+    DEPTH = "depth"
+
+
+class Precision(StrEnum):
+    """The arithmetic of the network."""
+
+    AUTO = "auto"
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Tta(StrEnum):
+    """Test-time augmentation."""
+
+    NONE = "none"
+    FLIP = "flip"
+
+
+def parse_count(text: str | int) -> int:
+    """A number of things, with k, M or G for thousands, millions, billions: 250M."""
+    if isinstance(text, int):
+        return text
+    factor = {"k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    if not (digits.isascii() and digits.isdigit()) or int(digits) == 0:
+        raise UsageError(f"{text!r} is no count (like 5000, 250k or 250M)")
+    return int(digits) * factor
+
+
+def _option(*names: str, metavar: str | None = None, panel: str, help: str, **more: Any) -> Any:
+    return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
+
+
+# Inputs
+
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[INPUTS]...",
+        help="Pictures, folders of them, glob patterns, or - for the bytes of one picture on standard input.",
+    ),
+]
+FilesFrom = Annotated[
+    list[str] | None,
+    _option("--files-from", metavar="FILE", panel=INPUTS, help="Read inputs from FILE (- is stdin), one a line."),
+]
+Files0From = Annotated[
+    list[str] | None,
+    _option("--files0-from", metavar="FILE", panel=INPUTS, help="The same, each ended by a NUL."),
+]
+Recursive = Annotated[
+    bool, _option("--recursive/--no-recursive", panel=INPUTS, help="Go down into the folders of a folder.")
+]
+Root = Annotated[
+    Path | None,
+    _option("--root", metavar="DIR", panel=INPUTS, help="Name results by their input's path below DIR."),
+]
+Shard = Annotated[
+    str | None, _option("--shard", metavar="I/N", panel=INPUTS, help="Do the I-th of N parts of the inputs; I from 1.")
+]
+As = Annotated[InputKind, _option("--as", metavar="KIND", panel=INPUTS, help="Take inputs for a picture or for depth.")]
+MaxPixels = Annotated[
+    int,
+    _option(
+        "--max-pixels",
+        metavar="N",
+        panel=INPUTS,
+        parser=parse_count,
+        show_default="250M",
+        help="Refuse pictures of more pixels.",
+    ),
+]
+AllowTruncated = Annotated[
+    bool, _option("--allow-truncated", panel=INPUTS, help="Use what there is of pictures that end too early.")
+]
+OrientationOption = Annotated[
+    Orientation,
+    _option(
+        "--orientation", metavar="HOW", panel=INPUTS, help="Turn pictures upright as their EXIF says, or ignore it."
+    ),
+]
+Frame = Annotated[
+    int, _option("--frame", metavar="N", min=0, panel=INPUTS, help="Which picture of an animation or a stack, from 0.")
+]
+
+# Model
+
+Model = Annotated[
+    str | None,
+    _option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        panel=MODEL,
+        envvar="GLPN_MODEL",
+        show_default="mini",
+        help="mini, nyu, kitti, a folder, or OWNER/NAME[@REVISION] on the Hub.",
+    ),
+]
+MaxDepth = Annotated[
+    float | None,
+    _option(
+        "--max-depth",
+        metavar="METRES",
+        panel=MODEL,
+        show_default="the model's",
+        help="Depth at the network's full scale; rescales every depth.",
+    ),
+]
+Offline = Annotated[bool, _option("--offline", panel=MODEL, envvar="GLPN_OFFLINE", help="Never use the network.")]
+Device = Annotated[
+    str,
+    _option("--device", metavar="DEVICE", panel=MODEL, envvar="GLPN_DEVICE", help="auto, cpu, mps, cuda or cuda:N."),
+]
+PrecisionOption = Annotated[
+    Precision,
+    _option(
+        "--precision",
+        metavar="KIND",
+        panel=MODEL,
+        help="fp32, bf16, fp16, or auto: bf16 where the hardware multiplies it natively.",
+    ),
+]
+InputSize = Annotated[
+    str,
+    _option(
+        "--input-size",
+        metavar="SIZE",
+        panel=MODEL,
+        help="What the network sees: auto, original, N (longest side) or WxH. Results keep the picture's own size.",
+    ),
+]
+TtaOption = Annotated[
+    Tta, _option("--tta", metavar="KIND", panel=MODEL, help="flip: average with the answer for the mirrored picture.")
+]
+BatchSize = Annotated[
+    str, _option("--batch-size", metavar="N", panel=MODEL, help="Pictures at once; auto is 1 on a CPU.")
+]
+Workers = Annotated[
+    int | None,
+    _option("--workers", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads that decode and write."),
+]
+Threads = Annotated[
+    int | None,
+    _option("--threads", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads of the network."),
+]
+
+# Outputs
+
+Output = Annotated[
+    str,
+    _option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        panel=OUTPUTS,
+        help="A folder; a file, if it ends in a format's extension; or - for standard output.",
+    ),
+]
+Name = Annotated[
+    str,
+    _option(
+        "--name",
+        metavar="TEMPLATE",
+        panel=OUTPUTS,
+        help="File names, of {stem}, {map}, {name}, {parent} and {model}.",
+    ),
+]
+DepthScale = Annotated[
+    float | None,
+    _option(
+        "--depth-scale",
+        metavar="UNITS",
+        panel=OUTPUTS,
+        show_default="1000, or 256 for 80 m models",
+        help="Units per metre in integer files.",
+    ),
+]
+ExistingOption = Annotated[
+    Existing,
+    _option(
+        "--existing",
+        metavar="POLICY",
+        panel=OUTPUTS,
+        help="Where an output is there: skip it if it was made the same way, update it if not, overwrite, or error.",
+    ),
+]
+DryRun = Annotated[bool, _option("--dry-run", "-n", panel=OUTPUTS, help="Plan and check everything, write nothing.")]
+Json = Annotated[bool, _option("--json", panel=OUTPUTS, help="Print JSON on stdout.")]
+Report = Annotated[
+    Path | None, _option("--report", metavar="FILE", panel=OUTPUTS, help="Write the JSON records to FILE as well.")
+]
+
+# Whole runs
+
+FailFast = Annotated[bool, _option("--fail-fast", panel=BATCH, help="Stop at the first input that fails.")]
+AllowFailed = Annotated[
+    str | None,
+    _option("--allow-failed", metavar="N|P%", panel=BATCH, help="Exit with 0 if no more than N inputs, or P %, fail."),
+]
+AllowEmpty = Annotated[bool, _option("--allow-empty", panel=BATCH, help="Finding no inputs is no error.")]

@@ -1,7 +1,7 @@
 """The command line: the app, the table of commands, and the one boundary where errors become exit codes.
 
 A command is a file in this folder and a line in `COMMANDS`. The file holds either a function of the command's name and
-its `EXAMPLES`, or, for a command with subcommands, `app`, a Typer(cls=TidyGroup, rich_markup_mode=None, epilog=EXAMPLES)
+its `EXAMPLES`, or, for a command with subcommands, `app`: a Typer(cls=TidyGroup, rich_markup_mode=None, epilog=...)
 whose commands are registered with `cls=TidyCommand, epilog=...`. Files are imported when their command is called (or
 listed), and import heavy rooms inside functions: `glpn --help` never sees torch.
 

@@ -1,0 +1,152 @@
+"""What this machine has to compute with: devices, native precisions, cores and memory that we may really use.
+
+A container with two of sixty-four cores has two: affinity and cgroup limits count, not what is soldered on the board.
+torch is imported only where a device is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from glpn_cli.errors import ErrorCode, UsageError
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_PROC = Path("/proc")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def check_device_name(asked: str) -> None:
+    """Refuse what can be no device, without asking torch; planning calls this.
+
+    Raises UsageError (E_DEVICE).
+    """
+    if not _DEVICE.fullmatch(asked):
+        raise UsageError(
+            f"there is no device {asked!r}", hint="devices are auto, cpu, mps, cuda, cuda:N", code=ErrorCode.DEVICE
+        )
+
+
+def list_devices() -> list[str]:
+    """The devices that `--device` accepts here, best last: cpu, mps, cuda:0, ..."""
+    import torch
+
+    found = ["cpu"]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    found += [f"cuda:{index}" for index in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    return found
+
+
+def choose_device(asked: str = "auto") -> str:
+    """The device to use: what was asked for, if it is there; for auto the first GPU, else the CPU.
+
+    Raises UsageError (E_DEVICE) that lists the devices there are.
+    """
+    check_device_name(asked)
+    if asked == "cpu":
+        return asked
+    found = list_devices()
+    if asked == "auto":
+        return next((name for name in ("cuda:0", "mps") if name in found), "cpu")
+    wanted = "cuda:0" if asked == "cuda" else asked
+    if wanted not in found:
+        raise UsageError(
+            f"device {asked!r} is not available here", hint=f"there is {', '.join(found)}", code=ErrorCode.DEVICE
+        )
+    return wanted
+
+
+def choose_precision(asked: str, device: str) -> str:
+    """The arithmetic to use on `device`: "fp32", "bf16" or "fp16".
+
+    auto is bf16 where the hardware multiplies it natively (AMX, AVX512-BF16, CUDA from Ampere on), else fp32. Raises
+    UsageError for fp16 on a CPU, which would only emulate it.
+    """
+    if asked not in _PRECISIONS:
+        raise UsageError(f"there is no precision {asked!r}", hint=f"precisions are {', '.join(_PRECISIONS)}")
+    if asked == "auto":
+        return "bf16" if multiplies_bf16(device) else "fp32"
+    if asked == "fp16" and device == "cpu":
+        raise UsageError("a CPU only emulates fp16", hint="use --precision bf16 or fp32")
+    return asked
+
+
+def multiplies_bf16(device: str) -> bool:
+    """Whether matrix products in bf16 are native on `device`, and so faster than in fp32."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device == "cpu" and bool({"amx_bf16", "avx512_bf16"} & cpu_flags())
+
+
+def cpu_flags() -> frozenset[str]:
+    """What the CPU says it can, as Linux tells it; empty where nobody tells."""
+    text = _read(_PROC / "cpuinfo") or ""
+    match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
+    return frozenset(match.group(1).split()) if match else frozenset()
+
+
+def cores() -> int:
+    """How many cores this process may use: affinity and the cgroup's quota, at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = (_cpu_quota(folder) for folder in _cgroup_folders())
+    return max(1, min([allowed, *(math.ceil(quota) for quota in quotas if quota is not None)]))
+
+
+def memory_bytes() -> int | None:
+    """How much memory this process may still take: what the machine has free and its cgroups leave; None if unknown."""
+    match = re.search(r"^MemAvailable:\s*(\d+) kB", _read(_PROC / "meminfo") or "", re.MULTILINE)
+    left = [int(match.group(1)) * 1024] if match else []
+    left += [room for folder in _cgroup_folders() if (room := _memory_left(folder)) is not None]
+    return max(0, min(left)) if left else None
+
+
+def _cgroup_folders() -> Iterator[Path]:
+    """The folders of this process's cgroups, from its own up to the root; a limit may stand in any of them."""
+    for line in (_read(_PROC / "self/cgroup") or "").splitlines():
+        _, controllers, path = line.split(":", 2)
+        roots = [_CGROUPS / name for name in ("cpu", "memory") if name in controllers.split(",")] or [_CGROUPS]
+        for root in roots:
+            folder = root / path.lstrip("/")
+            # Inside a container the path may be the host's; the limits then stand at the root.
+            yield from (place for place in (folder, *folder.parents) if place.is_relative_to(root))
+
+
+def _cpu_quota(folder: Path) -> float | None:
+    limit = (_read(folder / "cpu.max") or "").split()
+    if len(limit) == 2 and limit[0].isdigit():
+        return int(limit[0]) / int(limit[1])
+    return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
+
+
+def _ratio(quota: str | None, period: str | None) -> float | None:
+    if quota is None or period is None or int(quota) <= 0 or int(period) <= 0:
+        return None
+    return int(quota) / int(period)
+
+
+def _memory_left(folder: Path) -> int | None:
+    names: tuple[tuple[str, str], ...] = (
+        ("memory.max", "memory.current"),
+        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+    )
+    for limit_name, used_name in names:
+        limit, used = _read(folder / limit_name), _read(folder / used_name)
+        if limit is not None and used is not None and limit.strip().isdigit():
+            # Pages of files that were read count as used but are given back when needed.
+            cache = re.search(r"^(?:total_)?inactive_file (\d+)", _read(folder / "memory.stat") or "", re.MULTILINE)
+            return int(limit) - int(used) + (int(cache.group(1)) if cache else 0)
+    return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text("ascii", "replace")
+    except OSError:
+        return None

@@ -19,9 +19,9 @@ _HOME_OF = {
     "DepthMap": "prediction",
     "GLPNConfig": "models.glpn.config",
     "GLPNFeatureExtractor": "models.glpn.preprocess",
-    "GLPNForDepthEstimation": "models.glpn.network",
+    "GLPNForDepthEstimation": "models.glpn.documented",
     "GLPNImageProcessor": "models.glpn.preprocess",
-    "GLPNModel": "models.glpn.network",
+    "GLPNModel": "models.glpn.documented",
     "GlpnError": "errors",
     "read_depth": "depth_files",
 }

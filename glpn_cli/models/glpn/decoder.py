@@ -1,0 +1,60 @@
+"""The local path: a light decoder that lets local features in where they help (paper sections 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from glpn_cli.models.glpn.config import GLPNConfig
+
+
+def upsample(grid: Tensor) -> Tensor:
+    """Twice the size, bilinear, corners not aligned."""
+    return F.interpolate(grid, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class SelectiveFeatureFusion(nn.Module):
+    """Weigh local against global features, pixel by pixel, with two learned attention maps (paper section 3.3)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        half = width // 2
+        self.conv1 = nn.Conv2d(2 * width, width, 3, padding=1)
+        self.norm1: nn.Module = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, half, 3, padding=1)
+        self.norm2: nn.Module = nn.BatchNorm2d(half)
+        self.attention = nn.Conv2d(half, 2, 3, padding=1)
+
+    def forward(self, local_: Tensor, global_: Tensor) -> Tensor:
+        """Two grids (B, C, h, w) -> their weighted sum."""
+        both = torch.cat((local_, global_), dim=1)  # (B, 2 C, h, w)
+        hidden = F.relu(self.norm1(self.conv1(both)))  # (B, C, h, w)
+        hidden = F.relu(self.norm2(self.conv2(hidden)))  # (B, C / 2, h, w)
+        weight = torch.sigmoid(self.attention(hidden))  # (B, 2, h, w)
+        return local_ * weight[:, 0:1] + global_ * weight[:, 1:2]
+
+
+class Decoder(nn.Module):
+    """Climb from the deepest feature map to the picture's size, one stage's local features at a time."""
+
+    def __init__(self, config: GLPNConfig) -> None:
+        super().__init__()
+        width = config.decoder_hidden_size
+        self.projections = nn.ModuleList(
+            nn.Conv2d(channels, width, 1) if channels != width else nn.Identity()
+            for channels in reversed(config.hidden_sizes)
+        )
+        self.fusions = nn.ModuleList(SelectiveFeatureFusion(width) for _ in config.hidden_sizes[1:])
+
+    def forward(self, grids: list[Tensor]) -> list[Tensor]:
+        """The encoder's grids, finest first -> every step's output (B, C, h, w), coarsest first.
+
+        Each step doubles the size; the last doubles it once more and has the picture's.
+        """
+        locals_ = [projection(grid) for projection, grid in zip(self.projections, reversed(grids), strict=True)]
+        outputs = [upsample(locals_[0])]
+        for fusion, local_ in zip(self.fusions, locals_[1:], strict=True):
+            outputs.append(upsample(fusion(local_, outputs[-1])))
+        outputs[-1] = upsample(outputs[-1])
+        return outputs

@@ -1,0 +1,46 @@
+"""Layers that more than one family is built from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Activation = Callable[[Tensor], Tensor]
+
+_ACTIVATIONS: dict[str, Activation] = {
+    "gelu": F.gelu,
+    "gelu_new": partial(F.gelu, approximate="tanh"),
+    "relu": F.relu,
+    "selu": F.selu,
+}
+
+
+def find_activation(name: str | Activation) -> Activation:
+    """The function that a config's `hidden_act` names; a function is itself."""
+    return _ACTIVATIONS[name] if isinstance(name, str) else name
+
+
+class DropPath(nn.Module):
+    """Stochastic depth (Huang et al. 2016, arXiv 1603.09382): whole residual branches are left out, per sample.
+
+    Kept branches are scaled by 1 / (1 - rate), so that the expectation stays; outside training it is the identity.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """branch: (B, ...)."""
+        if not self.training or self.rate == 0:
+            return branch
+        kept = torch.rand(branch.shape[0], *[1] * (branch.dim() - 1), device=branch.device) >= self.rate
+        return branch * (kept.to(branch.dtype) / (1 - self.rate))
+
+    def extra_repr(self) -> str:
+        """Shown in `print(network)`."""
+        return f"rate={self.rate:.3f}"

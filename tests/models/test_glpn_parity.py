@@ -1,0 +1,180 @@
+"""The network gives transformers' numbers on the same weights, and every deliberate mistake is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from lively import PUBLISHED, SMALL, lively_model, picture
+from torch import nn
+from torch.nn import functional as F
+from transformers import GLPNForDepthEstimation as TheirModel
+
+from glpn_cli.models.glpn import decoder as decoder_module
+from glpn_cli.models.glpn.config import GLPNConfig
+from glpn_cli.models.glpn.decoder import SelectiveFeatureFusion
+from glpn_cli.models.glpn.fast import cast
+from glpn_cli.models.glpn.network import GLPN
+from glpn_cli.models.glpn.weights import weight_rows
+
+TOLERANCE = 1e-5  # of max_depth
+
+
+def ours(theirs: TheirModel, **changed: object) -> GLPN:
+    """Our network with their weights."""
+    config = GLPNConfig.from_dict(theirs.config.to_dict() | changed)
+    network = GLPN(config).eval()
+    network.load_state_dict({row.name: theirs.state_dict()[row.transformers] for row in weight_rows(config)})
+    return network
+
+
+@torch.no_grad()
+def largest_difference(theirs: TheirModel, network: nn.Module, pixels: torch.Tensor) -> float:
+    """As a share of max_depth."""
+    difference = (theirs(pixels).predicted_depth - network(pixels)).abs().max()
+    return float(difference) / theirs.config.max_depth
+
+
+CONFIGS = {
+    "small": SMALL,
+    "b0": {},
+    "80 m": SMALL | {"max_depth": 80},
+    "wide head": SMALL | {"decoder_hidden_size": 20, "num_attention_heads": [2, 4, 4, 2]},
+    "other reductions": SMALL | {"sr_ratios": [4, 2, 1, 1], "mlp_ratios": [2, 3, 4, 1]},
+    "other kernels": SMALL | {"patch_sizes": [3, 5, 3, 3], "strides": [2, 2, 2, 2]},
+    "three stages": {
+        "num_encoder_blocks": 3,
+        "depths": [1, 1, 2],
+        "hidden_sizes": [8, 16, 24],
+        "num_attention_heads": [1, 2, 3],
+        "sr_ratios": [4, 2, 1],
+        "patch_sizes": [7, 3, 3],
+        "strides": [4, 2, 2],
+        "mlp_ratios": [4, 4, 4],
+        "decoder_hidden_size": 8,
+    },
+    "relu": SMALL | {"hidden_act": "relu"},
+    "gelu_new": SMALL | {"hidden_act": "gelu_new"},
+    "coarser output": SMALL | {"head_in_index": 1},
+}
+
+
+@pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
+@pytest.mark.parametrize(("size", "batch"), [((64, 96), 3), ((160, 96), 1)])
+def test_depth_equals_transformers(fields: dict[str, object], size: tuple[int, int], batch: int) -> None:
+    theirs = lively_model(**fields)
+    assert largest_difference(theirs, ours(theirs), picture(size, batch=batch, seed=5)) < TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(480, 640), (352, 1216)])
+def test_depth_equals_transformers_at_the_published_picture_sizes(size: tuple[int, int]) -> None:
+    theirs = lively_model()
+    assert largest_difference(theirs, ours(theirs), picture(size)) < TOLERANCE
+
+
+def test_depth_equals_transformers_at_the_published_network_size() -> None:
+    theirs = lively_model(size=(64, 96), **PUBLISHED)
+    assert largest_difference(theirs, ours(theirs), picture((64, 96), seed=1)) < TOLERANCE
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("size", [(480, 640), (352, 1216)])
+def test_depth_equals_transformers_at_the_published_network_and_picture_sizes(size: tuple[int, int]) -> None:
+    theirs = lively_model(size=size, **PUBLISHED)
+    assert largest_difference(theirs, ours(theirs), picture(size, seed=1)) < TOLERANCE
+
+
+def test_folding_batch_norms_keeps_the_numbers() -> None:
+    theirs = lively_model(**SMALL)
+    folded = cast(ours(theirs), "fp32")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert largest_difference(theirs, folded, picture((64, 96))) < TOLERANCE
+
+
+def test_bf16_stays_close_and_keeps_fine_steps() -> None:
+    theirs = lively_model()
+    network = cast(ours(theirs), "bf16")
+    with torch.no_grad():
+        exact, quick = theirs(picture((96, 128))).predicted_depth, network(picture((96, 128)))
+    assert quick.dtype == torch.float32
+    assert float(((exact - quick) / exact).abs().mean()) < 0.02
+    assert quick.unique().numel() > 0.9 * exact.unique().numel()
+
+
+def _wrong_eps(network: GLPN) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = 1e-3
+
+
+def _swapped_fusion_channels(network: GLPN) -> None:
+    for fusion in network.decoder.fusions:
+        assert isinstance(fusion, SelectiveFeatureFusion)
+        fusion.attention.weight.data = fusion.attention.weight.data.flip(0)
+        fusion.attention.bias.data = fusion.attention.bias.data.flip(0)
+
+
+def _shifted_reduction(network: GLPN) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d) and module.stride == module.kernel_size:
+            module.weight.data = module.weight.data.flip(-1)
+
+
+def _ignored_statistics(network: GLPN) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.zero_()
+
+
+BREAKS: dict[str, Callable[[GLPN], None]] = {
+    "eps": _wrong_eps,
+    "order of fusion channels": _swapped_fusion_channels,
+    "reduction": _shifted_reduction,
+    "batch-norm statistics": _ignored_statistics,
+}
+
+
+@pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
+def test_a_deliberate_break_is_noticed(broken: Callable[[GLPN], None]) -> None:
+    theirs = lively_model(**SMALL)
+    network = ours(theirs)
+    broken(network)
+    assert largest_difference(theirs, network, picture((64, 96))) > 10 * TOLERANCE
+
+
+def test_aligned_corners_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = lively_model(**SMALL)
+    network = ours(theirs)
+    monkeypatch.setattr(
+        decoder_module,
+        "upsample",
+        lambda grid: F.interpolate(grid, scale_factor=2, mode="bilinear", align_corners=True),
+    )
+    assert largest_difference(theirs, network, picture((64, 96))) > 10 * TOLERANCE
+
+
+def test_the_eps_of_the_author_is_noticed() -> None:
+    theirs = lively_model(**SMALL)
+    author = ours(theirs, layer_norm_eps=1e-3, glpn_cli={"layer_norm_eps_mode": "author"})
+    assert largest_difference(theirs, author, picture((64, 96))) > 10 * TOLERANCE
+
+
+def test_selu_which_the_oracle_cannot_do_equals_its_closed_form() -> None:
+    theirs = lively_model(**SMALL)
+    closed = ours(theirs)
+    scale, alpha = 1.0507009873554805, 1.6732632423543772
+    by_name = ours(theirs, hidden_act="selu")
+    for module in closed.modules():
+        if hasattr(module, "activation"):
+            module.activation = lambda x: scale * torch.where(x > 0, x, alpha * (x.exp() - 1))
+    with torch.no_grad():
+        torch.testing.assert_close(by_name(picture((64, 96))), closed(picture((64, 96))), rtol=0, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_batch_equals_its_pictures_one_by_one() -> None:
+    network = ours(lively_model(**SMALL))
+    pixels = picture((64, 96), batch=3)
+    single = torch.cat([network(one[None]) for one in pixels])
+    torch.testing.assert_close(network(pixels), single, rtol=0, atol=10 * TOLERANCE)

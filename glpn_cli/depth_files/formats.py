@@ -1,0 +1,47 @@
+"""The table of formats: the words that `--format` takes, and the writer that each of them makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from glpn_cli.depth_files.look import Look
+from glpn_cli.depth_files.npy import Npy
+from glpn_cli.depth_files.png16 import Png16, default_scale
+from glpn_cli.depth_files.writer import Writer
+from glpn_cli.errors import UsageError
+from glpn_cli.prediction import DepthKind
+
+FORMATS: Mapping[str, type[Writer]] = {
+    "png16": Png16,
+    "npy": Npy,
+}
+# What `-o` takes for a file rather than a folder.
+EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
+
+
+def make_writer(
+    format: str,  # noqa: A002 - the word of the command line
+    *,
+    kind: DepthKind,
+    limit_m: float | None,
+    depth_scale: float | None = None,
+    look: Look | None = None,  # noqa: ARG001
+) -> Writer:
+    """The writer of a format, checked against what the model gives.
+
+    kind, limit_m: what the depths mean, and the largest of them, metres (None: unknown, checked while writing)
+    depth_scale:   stored units per metre, for png16; None: 1000 up to 65 m, 256 beyond
+    look:          how coloured and grey pictures are painted
+
+    Raises UsageError for an unknown format, and for depths that the format cannot hold.
+    """
+    writer: Writer
+    match format:
+        case "png16":
+            writer = Png16(default_scale(limit_m) if depth_scale is None else depth_scale)
+        case "npy":
+            writer = Npy()
+        case _:
+            raise UsageError(f"there is no format '{format}'", hint=f"choose from {', '.join(FORMATS)}")
+    writer.check(kind, limit_m)
+    return writer

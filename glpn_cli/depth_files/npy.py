@@ -1,0 +1,129 @@
+"""NumPy's own file: float32 (H, W), NaN where nothing is known. Values only; it does not say what they mean.
+
+Read by our own few lines instead of `numpy.load`: the header is matched, never evaluated, its claim about the size is
+held against the bytes that are there before anything is allocated, and pickles cannot occur.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.writer import depth_from_values, depth_of, with_holes
+from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+
+SIGNATURE = b"\x93NUMPY"
+_DESCR = re.compile(rb"'descr': *'([<>|=]?[fiuS][0-9]{1,6})'")
+_ORDER = re.compile(rb"'fortran_order': *(True|False)")
+_SHAPE = re.compile(rb"'shape': *\(([0-9, L]*)\)")
+_OBJECTS = re.compile(rb"'descr': *'[<>|=]?O")
+_MAX_HEADER = 10_000
+
+
+@dataclass(frozen=True)
+class Npy:
+    """Depth as a NumPy array on disk, exactly as it is in memory."""
+
+    format: ClassVar[str] = "npy"
+    extension: ClassVar[str] = ".npy"
+    map: ClassVar[str] = "depth"
+    carries_record: ClassVar[bool] = False
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Everything fits."""
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:  # noqa: ARG002
+        """None: the file holds values only."""
+        return None
+
+    def encode(self, result: Result) -> bytes:
+        """The .npy file."""
+        return encode_array(with_holes(depth_of(result)))
+
+
+def encode_array(array: NDArray[Any]) -> bytes:
+    """An array as a .npy file."""
+    file = BytesIO()
+    np.lib.format.write_array(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def decode_array(data: bytes) -> NDArray[Any]:
+    """The array of a .npy file: numbers or bytes, any shape, read-only where it needs no copy.
+
+    Raises InputError where the file is damaged, holds objects, or claims more than it has.
+    """
+    header, start = _read_header(data)
+    if _OBJECTS.search(header):
+        raise InputError(
+            "the npy file holds pickled Python objects, which are never loaded", code=ErrorCode.UNSUPPORTED
+        )
+    descr, order, shape_text = _DESCR.search(header), _ORDER.search(header), _SHAPE.search(header)
+    if not (descr and order and shape_text):
+        raise InputError("the npy file's header makes no sense, or it holds no plain numbers")
+    try:
+        dtype = np.dtype(descr[1].decode())
+    except TypeError as error:
+        raise InputError(f"the npy file holds '{descr[1].decode()}', which is no type of number") from error
+    shape = tuple(int(side) for side in re.findall(rb"[0-9]{1,18}", shape_text[1]))
+    if math.prod(shape) * dtype.itemsize != len(data) - start:
+        raise InputError(
+            f"the npy file says {'x'.join(map(str, shape))} {dtype.name} but holds {len(data) - start} bytes of it"
+        )
+    try:
+        flat = np.frombuffer(data, dtype, offset=start)
+        return flat.reshape(shape, order="F" if order[1] == b"True" else "C")
+    except ValueError as error:  # nothing in it, or more dimensions than there are
+        raise InputError(f"the npy file holds no array: {error}") from error
+
+
+def depth_from_array(
+    array: NDArray[Any], *, kind: DepthKind, limit_m: float | None = None, depth_scale: float | None = None
+) -> DepthMap:
+    """A depth map of an array that somebody stored: (H, W), or (1, H, W) or (H, W, 1).
+
+    Floats are taken as they are; integers need `depth_scale`, their units per metre. Raises InputError.
+    """
+    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
+        shape = "x".join(map(str, array.shape)) or "a single value"
+        raise InputError(f"the array is {shape} {array.dtype.name}; a depth map is H x W numbers")
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return depth_from_values(array.astype(np.float32), kind=kind, limit_m=limit_m)
+    return depth_from_values(
+        (array / need_scale(depth_scale, array.dtype.name)).astype(np.float32), kind=kind, limit_m=limit_m
+    )
+
+
+def need_scale(depth_scale: float | None, stored_as: str) -> float:
+    """The scale of integers that do not say their own. Raises InputError telling how to say it."""
+    if depth_scale is None:
+        raise InputError(
+            f"the file holds {stored_as} numbers and does not say how many of them are a metre",
+            hint="say it: --depth-scale 1000 for millimetres, 256 for KITTI, 5000 for TUM",
+            code=ErrorCode.UNSUPPORTED,
+        )
+    return depth_scale
+
+
+def _read_header(data: bytes) -> tuple[bytes, int]:
+    """The header's text, and where the array begins."""
+    wide = len(data) > 6 and data[6] >= 2  # version 1 counts the header in two bytes, later ones in four
+    start = 12 if wide else 10
+    if len(data) < start:
+        raise InputError("the npy file is cut short")
+    length: int = struct.unpack_from("<I" if wide else "<H", data, 8)[0]
+    if length > _MAX_HEADER or start + length > len(data):
+        raise InputError("the npy file's header is too long, or cut short")
+    return data[start : start + length], start + length

@@ -1,0 +1,114 @@
+"""16-bit PNG: metres times a scale, rounded; 0 where nothing is known. What Open3D, KITTI and TUM tools read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.depth_files.png import encode_png
+from glpn_cli.depth_files.record import Record, number_text
+from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth
+from glpn_cli.errors import ErrorCode, OutputError, UsageError
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+
+MAX_STORED = 65535
+MILLIMETRES = 1000.0  # NYU's convention, to 65.5 m
+KITTI_SCALE = 256.0  # to 256 m, in steps of 4 mm
+# Above this many metres the default scale is KITTI's: 65.535 m is all that millimetres can say.
+MILLIMETRES_REACH_M = 65.0
+# Values are scaled in float64, this many at a time, so that rounding is exact and memory stays small.
+_BLOCK = 1 << 16
+
+
+def default_scale(limit_m: float | None) -> float:
+    """Stored units per metre when nobody asked for others: millimetres, or KITTI's 256 for models that see farther."""
+    return KITTI_SCALE if limit_m is not None and limit_m > MILLIMETRES_REACH_M else MILLIMETRES
+
+
+@dataclass(frozen=True)
+class Png16:
+    """Depth as 16-bit PNG: stored = metres x `depth_scale`, to the nearest whole number; never 0 for a valid pixel."""
+
+    depth_scale: float = MILLIMETRES
+
+    format: ClassVar[str] = "png16"
+    extension: ClassVar[str] = ".png"
+    map: ClassVar[str] = "depth"
+    carries_record: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not (0 < self.depth_scale < math.inf):
+            raise UsageError(
+                f"--depth-scale {self.depth_scale:g} makes no sense: it is the stored units per metre",
+                hint="for example 1000 (millimetres), 256 (KITTI), 5000 (TUM)",
+            )
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Refuse depth that is not in metres, and a limit that 16 bits cannot hold at this scale (UsageError)."""
+        if not kind.is_metric:
+            raise UsageError(
+                f"png16 holds metres, and this model gives {kind.value} depth, which has no unit",
+                hint="use -f tiff, npz or npy, which hold any numbers, or -f gray16",
+                code=ErrorCode.RANGE,
+            )
+        if limit_m is not None and round(limit_m * self.depth_scale) > MAX_STORED:
+            raise UsageError(
+                f"{limit_m:g} m x {number_text(self.depth_scale)} units per metre does not fit 16 bits "
+                f"(the most is {self._reach_m:g} m)",
+                hint=f"use --depth-scale {_fitting_scale(limit_m):g} or less, or -f tiff",
+                code=ErrorCode.RANGE,
+            )
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """What a file written now for `source` would say."""
+        return expect_depth(self, source, kind=kind, provenance=provenance, depth_scale=self.depth_scale)
+
+    def encode(self, result: Result) -> bytes:
+        """The PNG file. Raises OutputError where a depth does not fit, or is not in metres."""
+        return encode_png(self.quantize(depth_of(result)), text=depth_text(self, result, depth_scale=self.depth_scale))
+
+    def quantize(self, depth: DepthMap) -> NDArray[np.uint16]:
+        """The stored numbers, uint16 (H, W): 1 to 65535 where valid, 0 elsewhere. Raises OutputError."""
+        if not depth.kind.is_metric:
+            raise OutputError(f"png16 holds metres, and this is {depth.kind.value} depth", code=ErrorCode.RANGE)
+        extent = depth.extent()
+        if extent is not None and round(extent[1] * self.depth_scale) > MAX_STORED:
+            raise OutputError(
+                f"a depth of {extent[1]:g} m x {number_text(self.depth_scale)} does not fit 16 bits",
+                hint=f"use --depth-scale {_fitting_scale(extent[1]):g} or less, or -f tiff",
+                code=ErrorCode.RANGE,
+            )
+        stored = np.empty(depth.values.shape, np.uint16)
+        flat, values = stored.reshape(-1), np.ravel(depth.values)
+        valid = None if depth.valid is None else np.ravel(depth.valid)
+        for start in range(0, flat.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            metres = values[block] if valid is None else np.where(valid[block], values[block], 0)
+            scaled = np.multiply(metres, self.depth_scale, dtype=np.float64)
+            units = np.maximum(np.rint(scaled, out=scaled), 1, out=scaled)
+            flat[block] = units if valid is None else units * valid[block]
+        return stored
+
+    @property
+    def _reach_m(self) -> float:
+        return MAX_STORED / self.depth_scale
+
+
+def dequantize(stored: NDArray[np.unsignedinteger], *, depth_scale: float, limit_m: float | None) -> DepthMap:
+    """Metres from stored numbers, uint8 or uint16 (H, W): exactly stored / depth_scale, in float32; 0 is a hole."""
+    metres = (np.arange(np.iinfo(stored.dtype).max + 1) / depth_scale).astype(np.float32)
+    valid = stored > 0
+    return DepthMap(metres.take(stored), valid=None if valid.all() else valid, limit=limit_m)
+
+
+def _fitting_scale(reach_m: float) -> float:
+    """The usual scale that holds this many metres, or the largest whole one (or power of ten below one) that does."""
+    for usual in (MILLIMETRES, KITTI_SCALE):
+        if reach_m * usual <= MAX_STORED:
+            return usual
+    most = MAX_STORED / reach_m
+    return math.floor(most) if most >= 1 else 10.0 ** math.floor(math.log10(most))

@@ -1,0 +1,285 @@
+"""What one of our files says about itself: a flat table of ASCII text that any format can carry.
+
+The table is what PNG text chunks, a TIFF's description or the fields of an npz hold:
+
+    Software             glpn-cli 0.1.0
+    glpn:format          png16
+    glpn:map             depth
+    glpn:kind            metric
+    glpn:unit            m
+    glpn:depth_scale     1000                 stored units per metre
+    glpn:limit_m         10                   the largest depth the network can express
+    glpn:min glpn:max    0.52 9.8             smallest and largest valid depth
+    glpn:model ...       everything in `Provenance`
+    glpn:source          a/x.jpg              the picture, by the name its results carry
+    glpn:range ...       everything in `Look`, for coloured and grey pictures
+
+Keys and values are printable ASCII, because some formats hold nothing else. Whatever is not, and `%` itself, is written
+as the percent-escaped bytes of its UTF-8 form, so a name that is no UTF-8 at all comes back with its own bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from glpn_cli._version import __version__
+from glpn_cli.depth_files.look import Look
+from glpn_cli.errors import InputError, UsageError
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+
+PROGRAM = "glpn-cli"
+SOFTWARE = f"{PROGRAM} {__version__}"
+PREFIX = "glpn:"
+
+# What must agree for an existing file to stand for the one that would be written now. What is only known after the
+# network ran (device, precision used, extent) is not asked, and neither is the name that the model went by.
+RECIPE = (
+    "source",
+    "format",
+    "map",
+    "kind",
+    "weights_sha256",
+    "limit_m",
+    "input_size",
+    "precision_asked",
+    "tta",
+    "depth_scale",
+    "range",
+    "near",
+    "far",
+    "colormap",
+    "invert",
+    "colorbar",
+    "side_by_side",
+    "contours_m",
+)
+# Known beforehand only where the range was given in metres or settled over a batch; compared only then.
+_WHERE_EXPECTED = frozenset({"near", "far"})
+
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One setting in which a file differs from the one that would be written now; None where a side does not say."""
+
+    key: str
+    found: str | None
+    wanted: str | None
+
+    def __str__(self) -> str:
+        return f"{self.key} is {self.found or 'not recorded'}, not {self.wanted or 'unset'}"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one of our files says about itself.
+
+    format, map:  what was written: "png16" and "depth", "color" and "color".
+    kind:         what the depths mean.
+    source:       the picture, by the name its results carry.
+    limit_m:      the largest depth that the network can express, metres.
+    depth_scale:  stored units per metre, for integer formats.
+    extent:       (smallest, largest) valid depth, six significant digits.
+    provenance:   how the depths were made, where that is known.
+    look:         how they were painted, for pictures made of them.
+    painted:      the (near, far) that the look came to, in the map's own unit.
+    """
+
+    format: str
+    map: str
+    kind: DepthKind
+    source: str
+    limit_m: float | None = None
+    depth_scale: float | None = None
+    extent: tuple[float, float] | None = None
+    provenance: Provenance | None = None
+    look: Look | None = None
+    painted: tuple[float, float] | None = None
+    software: str = SOFTWARE
+
+    def to_text(self) -> dict[str, str]:
+        """The flat table, `Software` first so that a peek at a file's head finds it."""
+        fields: dict[str, str | float | None] = {
+            "format": self.format,
+            "map": self.map,
+            "kind": self.kind.value,
+            "unit": self.kind.unit,
+            "depth_scale": self.depth_scale,
+            "limit_m": self.limit_m,
+            "min": self.extent[0] if self.extent else None,
+            "max": self.extent[1] if self.extent else None,
+            **_provenance_fields(self.provenance),
+            "source": self.source,
+            **(self.look.to_fields() if self.look else {}),
+            "near": self.painted[0] if self.painted else None,
+            "far": self.painted[1] if self.painted else None,
+        }
+        text = {"Software": escape(self.software)}
+        for key, value in fields.items():
+            if value is not None:
+                text[PREFIX + key] = escape(value) if isinstance(value, str) else number_text(value)
+        return text
+
+    @classmethod
+    def from_text(cls, text: Mapping[str, str]) -> Record | None:
+        """Read the flat table back; None if it is not ours.
+
+        Raises InputError where the table is ours and makes no sense.
+        """
+        if not is_ours(text):
+            return None
+        fields = {key.removeprefix(PREFIX): unescape(value) for key, value in text.items() if key.startswith(PREFIX)}
+        try:
+            return cls(
+                format=fields["format"],
+                map=fields["map"],
+                kind=DepthKind(fields["kind"]),
+                source=fields.get("source", ""),
+                limit_m=_number(fields, "limit_m"),
+                depth_scale=_number(fields, "depth_scale"),
+                extent=_pair(fields, "min", "max"),
+                provenance=_read_provenance(fields),
+                look=Look.from_fields(fields) if "range" in fields else None,
+                painted=_pair(fields, "near", "far"),
+                software=unescape(text["Software"]),
+            )
+        except KeyError as error:
+            raise InputError(f"its record has no '{PREFIX}{error.args[0]}'") from error
+        except (ValueError, UsageError) as error:
+            raise InputError(f"its record makes no sense: {error}") from error
+
+    def differences(self, expected: Record) -> tuple[Difference, ...]:
+        """In which settings this file's recipe differs from `expected`; empty when it can stand for it.
+
+        Compared as text, as files hold it: names that have several spellings in memory have one there.
+        """
+        found, wanted = self.to_text(), expected.to_text()
+        differences = (Difference(key, found.get(PREFIX + key), wanted.get(PREFIX + key)) for key in RECIPE)
+        return tuple(
+            difference
+            for difference in differences
+            if difference.found != difference.wanted
+            and not (difference.wanted is None and difference.key in _WHERE_EXPECTED)
+        )
+
+
+def make_record(
+    result: Result,
+    depth: DepthMap,
+    *,
+    format: str,  # noqa: A002 - the word of the command line
+    map: str,  # noqa: A002
+    depth_scale: float | None = None,
+    look: Look | None = None,
+    painted: tuple[float, float] | None = None,
+) -> Record:
+    """What a file made of `result` says about itself."""
+    extent = depth.extent()
+    return Record(
+        format=format,
+        map=map,
+        kind=depth.kind,
+        source=result.source.name,
+        limit_m=limit_of(result.provenance, depth.kind, depth.limit),
+        depth_scale=depth_scale,
+        extent=None if extent is None else (round_for_people(extent[0]), round_for_people(extent[1])),
+        provenance=result.provenance,
+        look=look,
+        painted=None if painted is None else (round_for_people(painted[0]), round_for_people(painted[1])),
+    )
+
+
+def limit_of(provenance: Provenance | None, kind: DepthKind, limit_m: float | None = None) -> float | None:
+    """The limit that a record states: the one the depths were made with, else the map's own; metric depth only."""
+    if not kind.is_metric:
+        return None
+    return limit_m if provenance is None or provenance.limit_m is None else provenance.limit_m
+
+
+def is_ours(text: Mapping[str, str]) -> bool:
+    """Whether a file that carries this text was written by this program."""
+    return text.get("Software", "").split(" ")[0] == PROGRAM and PREFIX + "format" in text
+
+
+def escape(value: str) -> str:
+    """Printable ASCII that stands for any string; never fails."""
+    raw = b"".join(_bytes_of(character) for character in value)
+    return quote_from_bytes(raw, safe=_PRINTABLE)
+
+
+def unescape(text: str) -> str:
+    """The string that `escape` was given; bytes that are no UTF-8 come back as Python names files (surrogates)."""
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+
+
+def number_text(value: float) -> str:
+    """The shortest text that reads back as the same number: 1000, 0.3, 65.535."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def round_for_people(value: float) -> float:
+    """Six significant digits: what a record says of depths that are themselves in the file."""
+    return float(f"{value:.6g}")
+
+
+def _bytes_of(character: str) -> bytes:
+    try:
+        return character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, which only a script can have put into a name
+        return character.encode("utf-8", "surrogatepass")
+
+
+def _number(fields: Mapping[str, str], key: str) -> float | None:
+    if key not in fields:
+        return None
+    value = float(fields[key])
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{key} is {fields[key]}")
+    return value
+
+
+def _pair(fields: Mapping[str, str], first: str, second: str) -> tuple[float, float] | None:
+    one, other = _number(fields, first), _number(fields, second)
+    return None if one is None or other is None else (one, other)
+
+
+def _provenance_fields(provenance: Provenance | None) -> dict[str, str | float | None]:
+    if provenance is None:
+        return {}
+    height, width = provenance.network_size or (0, 0)
+    return {
+        "model": provenance.model,
+        "revision": provenance.revision,
+        "weights_sha256": provenance.weights_sha256,
+        "input_size": provenance.input_size,
+        "network_size": f"{width}x{height}" if provenance.network_size else None,
+        "precision_asked": provenance.precision_asked,
+        "precision": provenance.precision,
+        "device": provenance.device,
+        "tta": provenance.tta,
+    }
+
+
+def _read_provenance(fields: Mapping[str, str]) -> Provenance | None:
+    if "model" not in fields:
+        return None
+    size: tuple[int, int] | None = None
+    if "network_size" in fields:
+        width, _, height = fields["network_size"].partition("x")
+        size = (int(height), int(width))
+    return Provenance(
+        model=fields["model"],
+        weights_sha256=fields["weights_sha256"],
+        revision=fields.get("revision"),
+        limit_m=_number(fields, "limit_m"),
+        input_size=fields.get("input_size", "auto"),
+        network_size=size,
+        precision_asked=fields.get("precision_asked", "auto"),
+        precision=fields.get("precision", "fp32"),
+        device=fields.get("device", "cpu"),
+        tta=fields.get("tta", "none"),
+    )

@@ -1,0 +1,49 @@
+"""Models on disk: folders as transformers writes them, headers without torch, and the hub's cache. Knows no network.
+
+`open_checkpoint` and `write_checkpoint` are the door for folders, `fetch` for the hub, `read_header` and `read_tensors`
+for a weights file alone. Everything read was written by somebody else, and is checked before it is believed.
+"""
+
+from glpn_cli.checkpoint.folder import (
+    CARD_FILE,
+    CONFIG_FILE,
+    OWN_KEY,
+    PICKLE_FILE,
+    PREPROCESSOR_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+    copy_checkpoint,
+    encode_json,
+    open_checkpoint,
+    write_checkpoint,
+)
+from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, parse_hub_name
+from glpn_cli.checkpoint.json_object import parse_json_object, read_json_object
+from glpn_cli.checkpoint.safetensors_header import TensorInfo, is_counter
+from glpn_cli.checkpoint.tensors import read_tensors
+from glpn_cli.checkpoint.weights_file import read_header, sha256_of
+
+__all__ = [
+    "CARD_FILE",
+    "CONFIG_FILE",
+    "OWN_KEY",
+    "PICKLE_FILE",
+    "PREPROCESSOR_FILE",
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "HubName",
+    "TensorInfo",
+    "copy_checkpoint",
+    "encode_json",
+    "fetch",
+    "find_cached",
+    "is_counter",
+    "open_checkpoint",
+    "parse_hub_name",
+    "parse_json_object",
+    "read_header",
+    "read_json_object",
+    "read_tensors",
+    "sha256_of",
+    "write_checkpoint",
+]

@@ -1,0 +1,294 @@
+"""Models from the Hugging Face hub: the cache first, the network only when something is absent or damaged.
+
+What is in the cache is found by reading its layout, without the hub's library and without a network call. Every file
+there is named after its checksum, and is held against it before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from logging import ERROR
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glpn_cli.checkpoint.folder import (
+    CARD_FILE,
+    COMMIT,
+    CONFIG_FILE,
+    PICKLE_FILE,
+    PREPROCESSOR_FILE,
+    REPOSITORY,
+    WEIGHTS_FILE,
+)
+from glpn_cli.checkpoint.weights_file import sha256_of
+from glpn_cli.errors import ErrorCode, GlpnError, ModelError, UsageError, code_of, reason_of
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import ModelInfo
+
+DEFAULT_REVISION = "main"
+
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
+_WEIGHTS_FILES = (WEIGHTS_FILE, PICKLE_FILE)
+_KEPT_FILES = (CONFIG_FILE, PREPROCESSOR_FILE, CARD_FILE, *_WEIGHTS_FILES)
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository of the hub and a branch, tag or commit of it; both are safe to make paths of."""
+
+    repository: str
+    revision: str = DEFAULT_REVISION
+
+    def __post_init__(self) -> None:
+        if not _is_repository(self.repository):
+            raise UsageError(f"{_shown(self.repository)} is no OWNER/NAME of the hub")
+        if len(self.revision) > 100 or not _REVISION.fullmatch(self.revision) or ".." in self.revision:
+            raise UsageError(
+                f"{_shown(self.revision)} is no revision",
+                hint="Use a branch, a tag or a commit of 40 hexadecimal digits.",
+            )
+
+    def __str__(self) -> str:
+        return self.repository if self.revision == DEFAULT_REVISION else f"{self.repository}@{self.revision}"
+
+
+def parse_hub_name(text: str) -> HubName | None:
+    """OWNER/NAME or OWNER/NAME@REVISION; None where the text is neither. Raises UsageError for an unsafe revision."""
+    repository, at, revision = text.partition("@")
+    if not _is_repository(repository):
+        return None
+    return HubName(repository, revision if at else DEFAULT_REVISION)
+
+
+def cache_folder() -> Path:
+    """Where the hub's library keeps what it downloads; HF_HUB_CACHE and HF_HOME move it."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def is_offline_by_environment() -> bool:
+    """Whether HF_HUB_OFFLINE forbids the network."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def find_cached(name: HubName) -> Path | None:
+    """The folder in the cache that holds a config and weights of this revision, or None. No network.
+
+    Raises ModelError where the cache cannot be read.
+    """
+    repository = _repository_folder(name)
+    try:
+        commit = name.revision
+        if not COMMIT.fullmatch(commit):
+            reference = repository / "refs" / name.revision
+            if not reference.is_file():
+                return None
+            commit = reference.read_text("ascii", errors="replace").strip()[:41]
+        snapshot = repository / "snapshots" / commit
+        is_whole = COMMIT.fullmatch(commit) and (snapshot / CONFIG_FILE).is_file() and _weights_in(snapshot) is not None
+    except OSError as error:
+        raise ModelError(
+            f"cannot read the cache {str(repository)!r}: {reason_of(error)}",
+            hint="Set HF_HOME to a folder that you can read.",
+            code=code_of(error),
+        ) from error
+    return snapshot if is_whole else None
+
+
+def fetch(
+    name: HubName, *, command_name: str | None = None, offline: bool = False, refresh: bool = False, announce: Announce
+) -> Path:
+    """The folder in the cache that holds this revision, downloaded if it is not there; its files have their checksums.
+
+    command_name: what the user would type for this model; default OWNER/NAME.
+    offline:      never touch the network; HF_HUB_OFFLINE means the same.
+    refresh:      ask the hub whether there is something newer.
+    announce:     is told, in one line, what is about to be downloaded and under which licence.
+
+    A file that does not match its checksum is downloaded once more. Raises ModelError (E_CHECKSUM naming the file;
+    E_MODEL saying what to run), UsageError when asked to refresh offline.
+    """
+    command_name = command_name or str(name)
+    offline = offline or is_offline_by_environment()
+    if refresh and offline:
+        raise UsageError("a refresh asks the hub, and --offline forbids it", hint="Leave one of them out.")
+    snapshot = None if refresh else find_cached(name)
+    if snapshot is None:
+        if offline:
+            raise _absent_error(name, command_name)
+        snapshot = _download(name, announce)
+    damaged = find_damaged(snapshot)
+    if damaged and not offline:
+        names = ", ".join(file.name for file in damaged)
+        announce(f"{names} of {name} in the cache does not match its checksum; downloading it once more")
+        _download_again(name, snapshot, damaged)
+        damaged = find_damaged(snapshot)
+    if damaged:
+        raise ModelError(
+            f"{str(damaged[0])!r} does not match its checksum: it is damaged or was changed",
+            hint=f"Run: glpn models download {command_name} --refresh"
+            if offline
+            else "Try again, or use another network.",
+            code=ErrorCode.CHECKSUM,
+        )
+    return snapshot
+
+
+def find_damaged(snapshot: Path) -> list[Path]:
+    """The files of a folder in the cache that do not match the checksum that the cache names them by.
+
+    Large files are named by their SHA-256, small ones by git's object name; where a file system without links made the
+    cache keep plain copies there is no name to hold them against. Raises ModelError where a file cannot be read.
+    """
+    return [path for file in _KEPT_FILES if (path := snapshot / file).is_file() and not _matches_its_name(path)]
+
+
+def _matches_its_name(path: Path) -> bool:
+    if not path.is_symlink():
+        return path.stat().st_size > 0
+    try:
+        name = path.readlink().name
+        if _SHA256.fullmatch(name):
+            return sha256_of(path) == name
+        if _GIT_SHA1.fullmatch(name):
+            return _git_object_name(path.read_bytes()) == name
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+    return True
+
+
+def _git_object_name(data: bytes) -> str:
+    """What git calls a file with these contents."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _download(name: HubName, announce: Announce) -> Path:
+    """Download what a model needs of the newest commit of this revision, and say so first."""
+    from huggingface_hub import HfApi, constants, hf_hub_download
+
+    with _hub_errors(name):
+        info = HfApi(endpoint=constants.ENDPOINT).model_info(
+            name.repository, revision=name.revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
+        )
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+    weights = next((file for file in _WEIGHTS_FILES if file in sizes), None)
+    if weights is None or CONFIG_FILE not in sizes:
+        raise ModelError(
+            f"{name} is no model that can be read: it has no {CONFIG_FILE} with {WEIGHTS_FILE} or {PICKLE_FILE}",
+            hint=f"It has: {', '.join(sorted(sizes)[:8]) or 'nothing'}.",
+        )
+    announce(_announcement(name, info, sizes[weights]))
+    with _hub_errors(name):
+        # The first file by branch or tag, so that the cache remembers which commit that was; the rest by that commit.
+        config = Path(
+            hf_hub_download(name.repository, CONFIG_FILE, revision=name.revision, endpoint=constants.ENDPOINT)
+        )
+        for file in (PREPROCESSOR_FILE, CARD_FILE, weights):
+            if file in sizes:
+                hf_hub_download(name.repository, file, revision=config.parent.name, endpoint=constants.ENDPOINT)
+    return config.parent
+
+
+def _download_again(name: HubName, snapshot: Path, files: list[Path]) -> None:
+    from huggingface_hub import constants, hf_hub_download
+
+    with _hub_errors(name):
+        for file in files:
+            hf_hub_download(
+                name.repository, file.name, revision=snapshot.name, endpoint=constants.ENDPOINT, force_download=True
+            )
+
+
+def _announcement(name: HubName, info: ModelInfo, weights_bytes: int) -> str:
+    licence = info.card_data.get("license") if info.card_data else None
+    stated = f"licence on its card: {licence}" if licence else "no licence on its card"
+    commit = (info.sha or name.revision)[:12]
+    return f"downloading {name.repository} at {commit} ({weights_bytes / 1e6:.0f} MB, {stated}) to {cache_folder()}"
+
+
+@contextmanager
+def _hub_errors(name: HubName) -> Iterator[None]:
+    """What the hub's library raises becomes one ModelError; its talk is kept off a stderr that nobody watches."""
+    from huggingface_hub.utils import logging
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    hide_bars = not are_progress_bars_disabled() and not (sys.stderr is not None and sys.stderr.isatty())
+    if hide_bars:
+        disable_progress_bars()
+    try:
+        yield
+    except (GlpnError, MemoryError):
+        raise
+    except Exception as error:
+        # A network stack of other people: what it raises is open-ended, and all of it means "no model".
+        raise _plain_error(name, error) from error
+    finally:
+        logging.set_verbosity(verbosity)
+        if hide_bars:
+            enable_progress_bars()
+
+
+def _plain_error(name: HubName, error: Exception) -> ModelError:
+    from huggingface_hub import constants, errors
+
+    where = constants.ENDPOINT
+    if isinstance(error, errors.GatedRepoError):
+        return ModelError(
+            f"{name} asks its users to accept terms first",
+            hint=f"Accept them at {where}/{name.repository}; hf auth login.",
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ModelError(
+            f"{where} has no public model {name.repository}",
+            hint="Check the spelling. A private model needs: hf auth login.",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ModelError(f"{name.repository} has no revision {name.revision!r} at {where}")
+    cause = error.__cause__ or error
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return ModelError(f"cannot download {name}: {reason_of(cause)}", code=code_of(cause))
+    reason = (str(cause) or type(cause).__name__).partition("\n")[0][:160]
+    return ModelError(
+        f"cannot download {name} from {where}: {reason}",
+        hint="Check the network and try again. What is complete in the cache stays there.",
+    )
+
+
+def _absent_error(name: HubName, command_name: str) -> ModelError:
+    return ModelError(
+        f"{name} is not in the cache {str(cache_folder())!r}, and the network is not allowed",
+        hint=f"Run with network: glpn models download {command_name} "
+        f"(or there: glpn models download {command_name} -o DIR, carry DIR here, and name it with -m DIR)",
+    )
+
+
+def _repository_folder(name: HubName) -> Path:
+    return cache_folder() / f"models--{name.repository.replace('/', '--')}"
+
+
+def _weights_in(folder: Path) -> Path | None:
+    return next((folder / file for file in _WEIGHTS_FILES if (folder / file).is_file()), None)
+
+
+def _is_repository(text: str) -> bool:
+    is_shaped = len(text) <= 96 and REPOSITORY.fullmatch(text) is not None
+    return is_shaped and "--" not in text and ".." not in text and not text.endswith((".", "-", ".git"))
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= 80 else text[:80] + "...")

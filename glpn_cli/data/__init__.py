@@ -1,0 +1,1 @@
+"""What networks learn from: pictures with depth, on disk or rendered."""

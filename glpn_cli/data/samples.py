@@ -1,0 +1,73 @@
+"""A picture with its depth, where it comes from, and the order in which training sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One picture with the depth of its pixels.
+
+    rgb:      uint8 (H, W, 3).
+    depth:    float32 (H, W), metres along the optical axis; 0 where nothing is known.
+    focal_px: focal length in pixels of this picture, None where nobody said.
+    name:     what to call it in messages.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    focal_px: float | None = None
+    name: str = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.depth.shape
+        return height, width
+
+
+class SampleSource(Protocol):
+    """Something that answers "the i-th picture, please", the same each time it is asked.
+
+    It crosses into worker processes, so it must survive pickling.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is, in a word or a path; a resumed run compares it."""
+
+    @property
+    def length(self) -> int | None:
+        """How many pictures there are; None where they never end."""
+
+    def read(self, index: int) -> Sample:
+        """Picture `index`. Raises InputError where it cannot be used."""
+
+
+def index_at(position: int, *, length: int | None, seed: int) -> int:
+    """Which picture training sees at `position`, the number of pictures that all processes have seen before it.
+
+    An endless source is read in its own order. A finite one is shuffled anew for every pass over it; position alone
+    decides, so a run can be picked up anywhere.
+    """
+    if length is None:
+        return position
+    epoch, place = divmod(position, length)
+    return int(_permutation(length, seed, epoch)[place])
+
+
+_latest: tuple[tuple[int, int, int], NDArray[np.int64]] | None = None
+
+
+def _permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The order of one pass; the latest is kept, since positions come one after the other."""
+    global _latest  # noqa: PLW0603 - a cache of one
+    key = (length, seed, epoch)
+    if _latest is None or _latest[0] != key:
+        _latest = (key, np.random.default_rng([seed, epoch]).permutation(length))
+    return _latest[1]

@@ -1,0 +1,112 @@
+"""What a training run is: everything that decides its outcome, in one value that is written beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from glpn_cli.data.augment import PAPER, Augmentation
+from glpn_cli.errors import UsageError
+from glpn_cli.training.schedule import Schedule
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of a run at one picture size.
+
+    steps:           optimiser steps.
+    size:            (h, w) of the crops, multiples of 32.
+    gradient_weight: weight of the gradient-matching term beside SiLog.
+    augmentation:    what happens to the pictures.
+    """
+
+    steps: int
+    size: tuple[int, int] = (448, 576)
+    gradient_weight: float = 0.0
+    augmentation: Augmentation = PAPER
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"a phase of {self.steps} steps trains nothing")
+        if any(side < 32 or side % 32 for side in self.size):
+            height, width = self.size
+            raise UsageError(f"training size {width}x{height} does not fit: both sides must be multiples of 32")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The settings of a run. The defaults are the paper's recipe (Kim et al. 2022, section 4.2), short of its length.
+
+    phases:        one after the other; their steps are the run's.
+    batch_size:    pictures a step, over all processes.
+    schedule:      the learning rate's course.
+    weight_decay:  of matrices only; 0 is plain Adam.
+    betas:         Adam's.
+    clip:          largest norm of the gradient, None for no clipping.
+    average:       decay of the running average of the weights that becomes the result, None for the weights themselves.
+    precision:     fp32, or bf16: autocast, weights stay fp32.
+    freeze:        "none", or "encoder".
+    seed:          of the order, the augmentation and the dropout.
+    every:         steps between saves; validation happens at the same steps.
+    """
+
+    phases: tuple[Phase, ...]
+    batch_size: int = 12
+    schedule: Schedule = field(default_factory=Schedule)
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float | None = None
+    average: float | None = None
+    precision: str = "fp32"
+    freeze: str = "none"
+    seed: int = 0
+    every: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.phases:
+            raise UsageError("a run without a phase trains nothing")
+        if self.batch_size < 1:
+            raise UsageError(f"--batch-size {self.batch_size} is no number of pictures")
+        if self.precision not in PRECISIONS:
+            raise UsageError(f"--precision {self.precision} cannot train", hint=f"Use one of {', '.join(PRECISIONS)}.")
+        if self.freeze not in ("none", "encoder"):
+            raise UsageError(f"--freeze {self.freeze!r} is neither none nor encoder")
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole run."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> Phase:
+        """The phase that 0 <= `step` < `steps` belongs to."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase
+            step -= phase.steps
+        return self.phases[-1]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, for JSON and for comparing two runs."""
+        return asdict(self)
+
+
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """What differs between two runs' settings, by name: `schedule.peak: 0.0001, now 0.001`."""
+    found: list[str] = []
+    for name in dict.fromkeys((*before, *now)):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += changed_settings(old, new, f"{prefix}{name}.")
+        elif _plain(old) != _plain(new):
+            found.append(f"{prefix}{name}: {old!r}, now {new!r}")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Tuples and lists alike: JSON knows only lists."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,58 @@
+"""Everything that a run needs to go on as if it had never stopped, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glpn_cli.errors import ErrorCode, InputError, reason_of
+from glpn_cli.publish import publish
+
+STATE_FILE = "training.pt"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingState:
+    """A run between two steps.
+
+    step:      optimiser steps taken.
+    position:  pictures that all processes have gone through.
+    skipped:   pictures that could not be used.
+    dropped:   steps left out because loss or gradient were not finite.
+    network, optimizer, average: their state dicts; average is None for runs without one.
+    settings:  what the run was started with.
+    """
+
+    step: int
+    position: int
+    skipped: int
+    dropped: int
+    network: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    average: Mapping[str, Any] | None
+    settings: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write the state into `folder`, over the one before it. Raises OutputError or StoppedError."""
+        publish(folder / STATE_FILE, lambda stream: torch.save(vars(self), stream))
+
+
+def read_state(folder: Path) -> TrainingState | None:
+    """The state that a run left in `folder`, None where there is none. Raises InputError for a damaged one."""
+    path = folder / STATE_FILE
+    try:
+        return TrainingState(**torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"{path}: {reason_of(error)}", code=ErrorCode.IO) from error
+    except Exception as error:  # a damaged pickle or zip can raise nearly anything
+        raise InputError(
+            f"{path} is damaged: {error}",
+            hint="Start again in a new folder, from the weights beside it with -m.",
+            code=ErrorCode.DATA,
+        ) from error

@@ -101,20 +101,20 @@ class Trainer:
         self.optimizer = make_optimizer(self.trained, config)
         self.average = None if config.average is None else RunningAverage(self.network, decay=config.average)
         self.step = self.position = self.skipped = self.dropped = 0
-        self.must_stop = False
+        self.is_asked_to_stop = self.is_stopping = False
         self._dropped_in_a_row = 0
 
     def run(self, until: int | None = None) -> Iterator[StepReport]:
         """Take steps up to `until`, or to the end of the run, and report each.
 
-        Setting `must_stop`, from a signal handler too, ends it after the step at hand; with several processes all end
-        together when one of them is told to. Raises StoppedError where the loss has ceased to be finite for good.
+        Setting `is_asked_to_stop`, from a signal handler too, ends it after the step at hand or the next; with several
+        processes all end together, after the same step, when one of them is asked. Raises StoppedError where the loss has ceased to be finite for good.
         """
         until = self.config.steps if until is None else min(until, self.config.steps)
         batches = self.feed.batches(self._wanted(self.step, self.position))
         for batch in islice(batches, until - self.step):
             yield self._take_step(batch)
-            if self.must_stop:
+            if self.is_stopping:
                 return
 
     def state(self) -> TrainingState:
@@ -203,10 +203,10 @@ class Trainer:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad for parameter in self.trained if parameter.grad is not None]
-        counts = torch.tensor([len(batch.skipped), float(self.must_stop)], device=self.device)
+        counts = torch.tensor([len(batch.skipped), float(self.is_asked_to_stop)], device=self.device)
         self.ranks.average([*gradients, *losses, counts])
         self.skipped += round(counts[0].item() * self.ranks.world)
-        self.must_stop = counts[1].item() > 0
+        self.is_stopping = counts[1].item() > 0  # one process may have been asked, all end
         norm = nn.utils.clip_grad_norm_(self.trained, self.config.clip or math.inf)
         return norm.item(), [loss.item() for loss in losses]
 

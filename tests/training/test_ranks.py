@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from glpn_cli.training.ranks import Ranks
+from tiny_training import tiny_trainer
+
+SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+from glpn_cli.training.ranks import join_ranks, leave_ranks
+from tiny_training import Floors, tiny_trainer
+ranks = join_ranks()
+trainer = tiny_trainer(steps=3, ranks=ranks)
+losses = [report.loss for report in trainer.run()]
+ranks.average_buffers(trainer.network)
+torch.save({"losses": losses, "weights": trainer.network.state_dict(), "position": trainer.position}, sys.argv[1] + str(ranks.rank))
+leave_ranks()
+"""
+
+
+def test_a_process_alone_is_the_first_of_one() -> None:
+    value = torch.ones(3)
+    Ranks().average([value])
+    assert Ranks().is_first
+    assert torch.equal(value, torch.ones(3))
+
+
+def test_two_processes_take_the_same_steps_and_end_with_the_same_weights(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {
+        **os.environ,
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+        "OMP_NUM_THREADS": "1",
+    }
+    tests = Path(__file__).parents[1]
+    environment["PYTHONPATH"] = os.pathsep.join((str(tests.parent), str(tests)))
+    processes = [
+        subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "rank")], env={**environment, "RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    one, two = (torch.load(tmp_path / f"rank{rank}", weights_only=True) for rank in range(2))
+    assert one["losses"] == two["losses"]
+    assert one["position"] == two["position"] == 12
+    assert [name for name in one["weights"] if not torch.equal(one["weights"][name], two["weights"][name])] == []
+    alone = tiny_trainer(steps=3)
+    losses = [report.loss for report in alone.run()]
+    # Batch norm sees half the batch in each process, so the numbers are close, not equal.
+    assert abs(losses[0] - one["losses"][0]) < 0.2 * losses[0]

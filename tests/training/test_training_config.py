@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from glpn_cli.data.augment import ROOMS
+from glpn_cli.errors import UsageError
+from glpn_cli.training.config import Phase, TrainingConfig, changed_settings
+from glpn_cli.training.schedule import Schedule
+
+
+def test_phases_follow_one_another() -> None:
+    config = TrainingConfig(phases=(Phase(10, (96, 128)), Phase(5, (192, 256))))
+    assert config.steps == 15
+    assert [config.phase_at(step).size for step in (0, 9, 10, 14)] == [(96, 128), (96, 128), (192, 256), (192, 256)]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Phase(0), "0 steps"),
+        (lambda: Phase(1, (100, 128)), "128x100"),
+        (lambda: TrainingConfig(phases=()), "without a phase"),
+        (lambda: TrainingConfig(phases=(Phase(1),), batch_size=0), "--batch-size 0"),
+        (lambda: TrainingConfig(phases=(Phase(1),), precision="fp16"), "fp16"),
+        (lambda: TrainingConfig(phases=(Phase(1),), freeze="head"), "head"),
+    ],
+)
+def test_nonsense_is_refused_by_name(make, words: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UsageError, match=words):
+        make()
+
+
+def test_the_defaults_are_the_papers() -> None:
+    config = TrainingConfig(phases=(Phase(1),))
+    assert (config.batch_size, config.schedule.peak, config.schedule.low) == (12, 1e-4, 3e-5)
+    assert (config.phases[0].augmentation.cut_depth, config.phases[0].augmentation.cut_width) == (0.25, 0.75)
+    assert config.weight_decay == 0
+    assert config.average is None
+
+
+def test_changed_settings_are_named_and_json_changes_nothing() -> None:
+    before = TrainingConfig(phases=(Phase(3, augmentation=ROOMS),))
+    now = TrainingConfig(phases=(Phase(3, augmentation=ROOMS),), batch_size=8, schedule=Schedule(peak=2e-4))
+    stored = json.loads(json.dumps(before.to_dict()))
+    assert changed_settings(stored, before.to_dict()) == []
+    assert changed_settings(stored, now.to_dict()) == [
+        "batch_size: 12, now 8",
+        "schedule.peak: 0.0001, now 0.0002",
+    ]

@@ -1,0 +1,300 @@
+"""The engine: threads that decode and write, around the main thread, which computes.
+
+    tasks -> [decode threads] -> waiting -> main thread (infer) -> [finish threads] -> report
+
+Every arrow is bounded: a picture is decoded only when a slot is free, and a slot becomes free when its picture has been
+through the network; the network waits while too many answers are unwritten. So memory does not grow with the number of
+inputs. Whatever happens to a task is reported in the main thread, when it happens.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import Generic, Protocol, TypeVar
+
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, code_of, reason_of
+
+T = TypeVar("T")  # what to do
+D = TypeVar("D")  # what came off the disk
+A = TypeVar("A")  # what the network answered
+W = TypeVar("W")  # what was written
+_T_contra = TypeVar("_T_contra", contravariant=True)
+_W_co = TypeVar("_W_co", covariant=True)
+
+_GRACE_S = 5.0
+"""How long an interrupted run waits for the files that are being written."""
+
+
+class Stages(Protocol[_T_contra, D, A, _W_co]):
+    """What one kind of run does with each of its tasks. What a method raises becomes that task's error."""
+
+    def open(self) -> None:
+        """Load what all tasks need. Called once, in the main thread, while the first tasks are being decoded."""
+
+    def decode(self, task: _T_contra) -> D:
+        """Read it from disk. Called in threads."""
+
+    def group(self, decoded: D) -> Hashable:
+        """What tasks must have in common to share a batch. Called in the main thread."""
+
+    def infer(self, batch: Sequence[D]) -> Sequence[A]:
+        """Answer a batch, one answer each. Called in the main thread."""
+
+    def finish(self, task: _T_contra, answer: A) -> _W_co:
+        """Encode and publish. Called in threads."""
+
+
+@dataclass(slots=True)
+class Job(Generic[T, D, A, W]):
+    """One task on its way. At its end either `written` or `error` is set; `seconds` counts work, not waiting."""
+
+    task: T
+    decoded: D | None = None
+    answer: A | None = None
+    written: W | None = None
+    error: GlpnError | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Why a run ended; both None where every task had its turn or `report` had seen enough."""
+
+    stopped: StoppedError | None = None
+    interrupt: KeyboardInterrupt | None = None
+
+
+class _EnoughError(Exception):
+    """`report` does not want to go on."""
+
+
+class Engine(Generic[T, D, A, W]):
+    """Runs tasks through the stages.
+
+    report:     told of every job at its end; says whether to go on
+    workers:    threads that decode, and as many that write
+    batch_size: tasks of one group that are inferred at once
+    """
+
+    def __init__(
+        self,
+        stages: Stages[T, D, A, W],
+        report: Callable[[Job[T, D, A, W]], bool],
+        *,
+        workers: int = 2,
+        batch_size: int = 1,
+    ) -> None:
+        self._stages = stages
+        self._report = report
+        self._workers = workers
+        self._batch_size = batch_size
+        self._capacity = max(workers + 1, 2 * batch_size)
+        self._slots = threading.Semaphore(self._capacity)
+        self._taking = threading.Lock()
+        self._is_ending = False
+        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()  # what the main thread should do next
+        self._answered: SimpleQueue[Job[T, D, A, W] | None] = SimpleQueue()
+        self._waiting: deque[Job[T, D, A, W]] = deque()  # decoded
+        self._decoders = 0  # alive
+        self._unwritten = 0  # handed to the finish threads
+
+    def run(self, tasks: Iterable[T]) -> Ended:
+        """Run all tasks. Errors of `open` and of `report` pass through.
+
+        An interrupt, or an error that is no input's, ends the run: what is being written is finished and reported, the
+        rest is dropped.
+        """
+        remaining = iter(tasks)
+        self._decoders = self._workers
+        for _ in range(self._workers):
+            _start(self._decode_tasks, remaining)
+        finishers = [_start(self._finish_jobs) for _ in range(self._workers)]
+        try:
+            self._stages.open()
+            while self._decoders or self._waiting or self._unwritten:
+                batch = self._next_batch()
+                if batch:
+                    self._infer(batch)
+                else:
+                    self._events.get()()
+        except _EnoughError:
+            ended = Ended()
+        except StoppedError as error:
+            ended = Ended(stopped=error)
+        except KeyboardInterrupt as error:
+            ended = Ended(interrupt=error)
+        else:
+            ended = Ended()
+        finally:
+            self._stop_threads(finishers)
+        return self._report_rest(ended)
+
+    # In decode threads
+
+    def _decode_tasks(self, remaining: Iterator[T]) -> None:
+        while True:
+            self._slots.acquire()
+            with self._taking:
+                task = None if self._is_ending else next(remaining, None)
+            if task is None:
+                self._slots.release()
+                self._events.put(self._lose_decoder)
+                return
+            job: Job[T, D, A, W] = Job(task)
+            with _work_on(job):
+                job.decoded = self._stages.decode(task)
+            self._events.put(partial(self._take_decoded, job))
+
+    # In finish threads
+
+    def _finish_jobs(self) -> None:
+        while (job := self._answered.get()) is not None:
+            assert job.answer is not None
+            with _work_on(job):
+                job.written = self._stages.finish(job.task, job.answer)
+            job.answer = None
+            self._events.put(partial(self._take_finished, job))
+
+    # In the main thread
+
+    def _lose_decoder(self) -> None:
+        self._decoders -= 1
+
+    def _take_decoded(self, job: Job[T, D, A, W]) -> None:
+        if job.error is None:
+            self._waiting.append(job)
+        else:
+            self._slots.release()
+            self._end(job)
+
+    def _take_finished(self, job: Job[T, D, A, W]) -> None:
+        self._unwritten -= 1
+        self._end(job)
+
+    def _end(self, job: Job[T, D, A, W]) -> None:
+        if isinstance(job.error, StoppedError):
+            raise job.error
+        if not self._report(job):
+            raise _EnoughError
+
+    def _next_batch(self) -> list[Job[T, D, A, W]]:
+        """The jobs to infer now; none while a fuller batch may come, or too many answers are unwritten."""
+        if not self._waiting or self._unwritten >= self._workers + self._batch_size:
+            return []
+        if self._batch_size == 1:
+            return [self._waiting.popleft()]
+        first = self._stages.group(self._waiting[0].decoded)  # type: ignore[arg-type]
+        batch = [job for job in self._waiting if self._stages.group(job.decoded) == first][: self._batch_size]  # type: ignore[arg-type]
+        is_all = not self._decoders or len(self._waiting) >= self._capacity
+        if len(batch) < self._batch_size and not is_all:
+            return []
+        for job in batch:
+            self._waiting.remove(job)
+        return batch
+
+    def _infer(self, batch: list[Job[T, D, A, W]]) -> None:
+        started = time.perf_counter()
+        try:
+            answers = self._stages.infer([job.decoded for job in batch])  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this input's, and told
+            if len(batch) > 1:  # one of them is to blame, or they are too many at once
+                for job in batch:
+                    self._infer([job])
+                return
+            batch[0].error = as_error(error)
+            answers = []
+        each = (time.perf_counter() - started) / len(batch)
+        for job, answer in zip(batch, answers, strict=False):
+            job.answer = answer
+        for job in batch:
+            job.seconds += each
+            job.decoded = None
+            self._slots.release()
+            if job.error is not None:
+                self._end(job)
+            else:
+                self._unwritten += 1
+                self._answered.put(job)
+
+    def _stop_threads(self, finishers: Sequence[threading.Thread]) -> None:
+        """Let files that are being written be finished, and nothing else begin."""
+        self._is_ending = True
+        for _ in range(self._workers):
+            self._slots.release()
+        while True:
+            try:
+                self._answered.get_nowait()
+            except Empty:
+                break
+        for _ in finishers:
+            self._answered.put(None)
+        deadline = time.monotonic() + _GRACE_S
+        for thread in finishers:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _report_rest(self, ended: Ended) -> Ended:
+        """Report what was finished while the threads were stopping."""
+        while True:
+            try:
+                event = self._events.get_nowait()
+            except Empty:
+                return ended
+            if isinstance(event, partial) and event.func == self._take_finished:
+                try:
+                    event()
+                except (_EnoughError, StoppedError):
+                    continue
+
+
+def _start(work: Callable[..., None], *arguments: object) -> threading.Thread:
+    """A daemon, so that a second Ctrl-C need not wait for a decoder."""
+    thread = threading.Thread(target=work, args=arguments, daemon=True)
+    thread.start()
+    return thread
+
+
+class _work_on:  # noqa: N801 - a context manager, read as a verb
+    """Time what is done for a job, and make what goes wrong its error."""
+
+    def __init__(self, job: Job[T, D, A, W]) -> None:
+        self._job = job
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self._job.seconds += time.perf_counter() - self._started
+        if isinstance(error, Exception):
+            self._job.error = as_error(error)
+            return True
+        return False
+
+
+def as_error(error: Exception) -> GlpnError:
+    """Whatever an input ran into, as an error of ours that names it."""
+    if isinstance(error, GlpnError):
+        return error
+    if isinstance(error, MemoryError):
+        known = InputError(
+            "there is not enough memory for it", hint="try a smaller --input-size", code=ErrorCode.OUT_OF_MEMORY
+        )
+    elif isinstance(error, OSError):
+        known = InputError(reason_of(error), code=code_of(error))
+    else:
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        known = InputError(
+            f"this is a bug in glpn: {said}",
+            hint="run it again with --debug, and report what it says",
+            code=ErrorCode.INTERNAL,
+        )
+    known.__cause__ = error
+    return known

@@ -1,0 +1,168 @@
+"""What became of an input, and what a whole run came to."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from glpn_cli.batch.engine import Ended
+from glpn_cli.depth_files import Record
+from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, UsageError
+from glpn_cli.prediction import DepthKind, Intrinsics, Provenance
+
+
+class Status(StrEnum):
+    """What became of an input."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    ERROR = "error"
+    PLANNED = "planned"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file of a result.
+
+    path:        as it was written, "-" for standard output
+    unit:        of the numbers in it: "m", or None for colours and for depth without unit
+    depth_scale: stored units per metre, for integers
+    range:       (near, far) of the colours, for pictures
+    """
+
+    path: str
+    format: str
+    map: str
+    unit: str | None = None
+    depth_scale: float | None = None
+    range: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a prediction, short of its values.
+
+    extent: (smallest, largest) valid depth
+    size:   (H, W)
+    """
+
+    kind: DepthKind
+    limit_m: float | None = None
+    extent: tuple[float, float] | None = None
+    size: tuple[int, int] | None = None
+    provenance: Provenance | None = None
+    intrinsics: Intrinsics | None = None
+
+    @classmethod
+    def of_record(cls, record: Record) -> Facts:
+        """What a file says about itself."""
+        return cls(record.kind, record.limit_m, record.extent, provenance=record.provenance)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input.
+
+    given: what the user typed that led to it
+    name:  the relative name that its results carry
+    place: where it is, for people
+    """
+
+    status: Status
+    given: str
+    name: str
+    place: str
+    outputs: tuple[Output, ...] = ()
+    facts: Facts | None = None
+    warnings: tuple[str, ...] = ()
+    seconds: float | None = None
+    error: GlpnError | None = None
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """`--allow-failed`: how many failures are no failure of the run."""
+
+    count: int = 0
+    percent: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> Allowance:
+        """Read `5` or `2.5%`. Raises UsageError."""
+        if text is None:
+            return cls()
+        if text.isascii() and text.isdigit():
+            return cls(count=int(text))
+        if re.fullmatch(r"\d{1,3}(\.\d+)?%", text) and float(text[:-1]) <= 100:
+            return cls(percent=float(text[:-1]))
+        raise UsageError(f"--allow-failed {text!r} is neither a number nor a percentage", hint="for example 5, or 2%")
+
+    def covers(self, failed: int, total: int) -> bool:
+        """Whether that many failures are allowed."""
+        return failed <= self.count or failed * 100 <= self.percent * total
+
+
+@dataclass
+class Tally:
+    """The report of a run: counts, what stopped it, and the exit code that tells it all."""
+
+    total: int
+    allowance: Allowance = field(default_factory=Allowance)
+    statuses: Counter[Status] = field(default_factory=Counter)
+    codes: Counter[ErrorCode] = field(default_factory=Counter)
+    ended: Ended = field(default_factory=Ended)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one more."""
+        self.statuses[outcome.status] += 1
+        if outcome.error is not None:
+            self.codes[outcome.error.code] += 1
+
+    @property
+    def written(self) -> int:
+        """Inputs whose results were written now."""
+        return self.statuses[Status.OK]
+
+    @property
+    def done(self) -> int:
+        """Inputs that need no more work: written, rightly skipped, or only planned."""
+        return sum(count for status, count in self.statuses.items() if status is not Status.ERROR)
+
+    @property
+    def failed(self) -> int:
+        """Inputs that failed."""
+        return self.statuses[Status.ERROR]
+
+    @property
+    def left(self) -> int:
+        """Inputs that had no turn."""
+        return self.total - self.done - self.failed
+
+    @property
+    def stopped(self) -> str | None:
+        """What ended the run early, in a word: an error code, or a signal."""
+        if self.ended.stopped is not None:
+            return self.ended.stopped.code.value
+        if self.ended.interrupt is not None:
+            return signal.Signals(interrupt_code(self.ended.interrupt) - 128).name
+        return None
+
+    @property
+    def exit_code(self) -> int:
+        """What the process should tell its caller."""
+        if self.ended.interrupt is not None:
+            return interrupt_code(self.ended.interrupt)
+        if self.ended.stopped is not None:
+            return ExitCode.STOPPED
+        if self.failed and not self.allowance.covers(self.failed, self.total):
+            return ExitCode.SOME_FAILED if self.done else ExitCode.NOTHING_DONE
+        return ExitCode.OK
+
+
+def interrupt_code(error: KeyboardInterrupt) -> int:
+    """128 and the signal's number: the program's signal handlers put it into the exception; else Ctrl-C's 130."""
+    told = error.args[0] if error.args else None
+    return told if isinstance(told, int) else 128 + signal.SIGINT

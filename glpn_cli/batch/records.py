@@ -1,0 +1,111 @@
+"""Outcomes as JSON: one flat record an input, then one summary. `records.schema.json` says what they hold.
+
+The vocabulary is closed and versioned: a change that a reader could stumble over raises `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+from typing import Any
+
+from glpn_cli._version import __version__
+from glpn_cli.batch.outcome import Facts, Outcome, Output, Status, Tally
+from glpn_cli.errors import GlpnError
+
+SCHEMA = 1
+
+
+def make_record(outcome: Outcome) -> dict[str, Any]:
+    """The record of one input; what is not known is left out."""
+    record: dict[str, Any] = {
+        "schema": SCHEMA,
+        "type": "result",
+        "status": outcome.status.value,
+        "input": path_text(outcome.given),
+        "name": path_text(outcome.name),
+        "outputs": [_output_fields(output) for output in outcome.outputs],
+        **(_fact_fields(outcome.facts) if outcome.facts else {}),
+        "warnings": list(outcome.warnings),
+        "seconds": None if outcome.seconds is None else round(outcome.seconds, 4),
+        "error": error_fields(outcome.error) if outcome.error else None,
+    }
+    return _known(record)
+
+
+def make_summary(tally: Tally) -> dict[str, Any]:
+    """The last record of a run."""
+    return {
+        "schema": SCHEMA,
+        "type": "summary",
+        "total": tally.total,
+        **{status.value: tally.statuses[status] for status in Status},
+        "codes": {code.value: count for code, count in sorted(tally.codes.items())},
+        "stopped": tally.stopped,
+        "exit_code": int(tally.exit_code),
+        "version": __version__,
+    }
+
+
+def error_fields(error: GlpnError) -> dict[str, str]:
+    """An error as JSON records carry it."""
+    fields = {"code": error.code.value, "message": _text(error.message)}
+    return fields | ({"hint": _text(error.hint)} if error.hint else {})
+
+
+def path_text(path: str) -> str | dict[str, str]:
+    """A path as JSON can hold it without loss: itself, or its bytes where it is no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return {"bytes": base64.b64encode(os.fsencode(path)).decode("ascii")}
+    return path
+
+
+def _text(text: str) -> str:
+    """Words for people: what is no UTF-8 in them is shown escaped."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _output_fields(output: Output) -> dict[str, Any]:
+    return _known(
+        {
+            "path": path_text(output.path),
+            "format": output.format,
+            "map": output.map,
+            "unit": output.unit,
+            "depth_scale": output.depth_scale,
+            "range": list(output.range) if output.range else None,
+        }
+    )
+
+
+def _fact_fields(facts: Facts) -> dict[str, Any]:
+    fields: dict[str, Any] = {"kind": facts.kind.value, "limit_m": facts.limit_m}
+    if facts.extent is not None and all(map(math.isfinite, facts.extent)):
+        fields |= {"min": _rounded(facts.extent[0]), "max": _rounded(facts.extent[1])}
+    if facts.size is not None:
+        fields |= {"width": facts.size[1], "height": facts.size[0]}
+    if (made := facts.provenance) is not None:
+        height, width = made.network_size or (None, None)
+        fields |= {
+            "model": _text(made.model),
+            "revision": made.revision,
+            "weights_sha256": made.weights_sha256,
+            "network_width": width,
+            "network_height": height,
+            "device": made.device,
+            "precision": made.precision,
+        }
+    if facts.intrinsics is not None:
+        fields |= {"focal_px": facts.intrinsics.fx, "focal_source": facts.intrinsics.source}
+    return fields
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _known(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if value is not None}

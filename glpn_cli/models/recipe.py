@@ -1,0 +1,71 @@
+"""How predictions are asked for: a model and its settings, everything that is known before a network runs. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from glpn_cli.errors import ModelError
+from glpn_cli.models.families import InputSize, ModelFamily, family_of
+from glpn_cli.models.registry import ResolvedModel
+from glpn_cli.prediction import DepthKind, Provenance
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and its settings.
+
+    precision: as it was asked for: auto, fp32, bf16, fp16
+    tta:       none, or flip: the average with the answer for the mirrored picture
+    """
+
+    model: ResolvedModel
+    input_size: InputSize = field(default_factory=InputSize)
+    precision: str = "auto"
+    tta: str = "none"
+
+    @cached_property
+    def family(self) -> ModelFamily:
+        """Who knows the network."""
+        return family_of(self.model.checkpoint.config)
+
+    @cached_property
+    def config(self) -> Any:
+        """The network's config, with the limit that is used. Raises ModelError where it makes no sense."""
+        return self.family.read_config(self.model.config)
+
+    @property
+    def limit_m(self) -> float | None:
+        """The largest depth that can be answered, metres."""
+        return self.model.limit_m
+
+    @cached_property
+    def kind(self) -> DepthKind:
+        """What the depths will mean. Raises ModelError for a model that answers labels."""
+        kind = self.family.kind(self.config)
+        if kind is None:
+            raise ModelError(f"model {self.model.name!r} does not predict depth")
+        return kind
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The checksum of the weights, read once."""
+        return self.model.checkpoint.sha256()
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What results will say of their making, as far as it is known before the network ran."""
+        return Provenance(
+            model=self.model.name,
+            weights_sha256=self.weights_sha256,
+            revision=self.model.checkpoint.revision,
+            limit_m=self.limit_m,
+            input_size=str(self.input_size),
+            precision_asked=self.precision,
+            tta=self.tta,
+        )
+
+    def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""
+        return self.family.network_size(self.config, size, self.input_size)

@@ -1,0 +1,172 @@
+"""A model in memory: open it once, ask it about one picture or many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from glpn_cli.devices import choose_device, choose_precision
+from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
+from glpn_cli.images import Picture, read_rgb
+from glpn_cli.models.families import InputSize
+from glpn_cli.models.pretrained import load_network
+from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+from glpn_cli.prediction import DepthMap, Provenance
+
+PictureLike = str | PathLike[str] | Image.Image | NDArray[np.uint8]
+
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+_LOST_DEVICE = ("CUDA error", "CUDA driver", "device-side assert")
+
+
+class DepthEstimator:
+    """Depth from pictures, by one model with one set of settings.
+
+        DepthEstimator.from_pretrained("mini").predict("photo.jpg").values  # float32 (H, W), metres
+
+    recipe:  the model and its settings
+    device:  auto, cpu, mps, cuda, cuda:N
+    threads: of torch on the CPU, for the whole process; None leaves them as they are
+    """
+
+    def __init__(self, recipe: Recipe, *, device: str = "auto", threads: int | None = None) -> None:
+        self.recipe = recipe
+        self.device = choose_device(device)
+        self.precision = choose_precision(recipe.precision, self.device)
+        if threads is not None:
+            torch.set_num_threads(threads)
+        try:
+            with _own_errors():
+                network = load_network(recipe.model.checkpoint, limit_m=recipe.limit_m)
+                self._network = recipe.family.cast(network.to(self.device), self.precision)
+        except InputError as error:
+            raise StoppedError("there is not enough memory for the model", code=error.code) from error
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | PathLike[str] = DEFAULT_MODEL,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        max_depth: float | None = None,
+        input_size: str = "auto",
+        tta: str = "none",
+        offline: bool = False,
+        threads: int | None = None,
+    ) -> Self:
+        """Open a model by name: mini, nyu, kitti, a folder, a file, or OWNER/NAME of the hub.
+
+        precision:  auto, fp32, bf16, fp16
+        max_depth:  depth at the network's full scale, metres, instead of the model's own
+        input_size: what the network sees: auto, original, the longest side, or WIDTHxHEIGHT
+        tta:        none, or flip
+
+        Raises ModelError where the model is missing, damaged or not what it says, UsageError for settings that make
+        no sense.
+        """
+        model = resolve_model(str(name), max_depth=max_depth, offline=offline)
+        recipe = Recipe(model, input_size=InputSize.parse(input_size), precision=precision, tta=tta)
+        return cls(recipe, device=device, threads=threads)
+
+    def predict(self, picture: PictureLike) -> DepthMap:
+        """How far away every pixel of a picture is, at the picture's own size.
+
+        picture: a path, a PIL image, or uint8 (H, W, 3). Transparent pixels are not valid in the answer.
+
+        Raises InputError where the picture cannot be read, or does not fit into memory.
+        """
+        return self.predict_pictures([_as_picture(picture)])[0]
+
+    def predict_pictures(self, pictures: Sequence[Picture]) -> list[DepthMap]:
+        """The same for pictures that are decoded already; those of one network size go through together."""
+        sizes = [self.network_size(picture) for picture in pictures]
+        answers: dict[int, DepthMap] = {}
+        for size in dict.fromkeys(sizes):
+            group = [index for index, own in enumerate(sizes) if own == size]
+            raw = self._infer([pictures[index] for index in group], size)
+            for index, each in zip(group, raw, strict=True):
+                answers[index] = self._decode(each, pictures[index])
+        return [answers[index] for index in range(len(pictures))]
+
+    def network_size(self, picture: Picture) -> tuple[int, int]:
+        """(h, w) that the network sees of a picture. Raises UsageError for a size it cannot take."""
+        height, width = picture.rgb.shape[:2]
+        return self.recipe.network_size((height, width))
+
+    def provenance(self, picture: Picture) -> Provenance:
+        """How this picture's answer is made, complete."""
+        return replace(
+            self.recipe.provenance,
+            network_size=self.network_size(picture),
+            precision=self.precision,
+            device=self.device,
+        )
+
+    def _infer(self, pictures: Sequence[Picture], size: tuple[int, int]) -> Tensor:
+        """Raw answers float32 (B, h, w) for pictures of one network size (h, w)."""
+        family, config = self.recipe.family, self.recipe.config
+        with torch.inference_mode(), _own_errors():
+            pixels = torch.cat([family.prepare(config, picture.rgb, size) for picture in pictures]).to(self.device)
+            raw: Tensor = self._network(pixels)
+            if self.recipe.tta == "flip":
+                raw = (raw + self._network(pixels.flip(-1)).flip(-1)) / 2
+            return raw
+
+    def _decode(self, raw: Tensor, picture: Picture) -> DepthMap:
+        """The answer at the picture's own size; raises InputError where the network answered with nonsense."""
+        height, width = picture.rgb.shape[:2]
+        try:
+            with torch.inference_mode(), _own_errors():
+                depth = self.recipe.family.decode(self.recipe.config, raw, (height, width))
+        except ValueError as error:
+            raise InputError(
+                f"the network's answer is no depth map: {error}",
+                hint="try --precision fp32; check the weights with glpn inspect",
+                code=ErrorCode.DATA,
+            ) from error
+        assert isinstance(depth, DepthMap)
+        return depth if picture.valid is None else replace(depth, valid=_both(depth.valid, picture.valid))
+
+
+def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    return other if one is None else one & other
+
+
+def _as_picture(given: PictureLike) -> Picture:
+    if isinstance(given, str | PathLike):
+        return read_rgb(Path(given))
+    if isinstance(given, Image.Image):
+        return read_rgb(given)
+    if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
+        raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
+    return Picture(rgb=given)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Memory that is not there is one picture's error; a device that is gone stops everything."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        said = str(error)
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in said for words in _NO_MEMORY):
+            raise InputError(
+                "there is not enough memory to run the network on it",
+                hint="try a smaller --input-size, such as auto or 640",
+                code=ErrorCode.OUT_OF_MEMORY,
+            ) from error
+        if any(words in said for words in _LOST_DEVICE):
+            raise StoppedError(f"the device failed: {said.splitlines()[0]}", code=ErrorCode.DEVICE) from error
+        raise

@@ -1,0 +1,235 @@
+"""The engine on toy stages: order, bounds, batches, faults at every stage, interrupts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from glpn_cli.batch.engine import Ended, Engine, Job
+from glpn_cli.errors import ErrorCode, InputError, StoppedError
+
+
+class Toy:
+    """Doubles numbers; subclasses break or watch something."""
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.batches: list[list[int]] = []
+        self.finished: list[int] = []
+
+    def open(self) -> None:
+        self.opened += 1
+
+    def decode(self, task: int) -> int:
+        return task
+
+    def group(self, decoded: int) -> Hashable:
+        return decoded % 2
+
+    def infer(self, batch: Sequence[int]) -> list[int]:
+        self.batches.append(list(batch))
+        return [2 * each for each in batch]
+
+    def finish(self, task: int, answer: int) -> str:
+        self.finished.append(task)
+        return f"{task}->{answer}"
+
+
+def run(
+    stages: Any, tasks: Any, *, go_on: Callable[[Any], bool] = lambda job: True, **settings: int
+) -> tuple[Ended, list[Any]]:
+    jobs: list[Any] = []
+
+    def report(job: Job[int, int, int, str]) -> bool:
+        assert threading.current_thread() is threading.main_thread()
+        jobs.append(job)
+        return go_on(job)
+
+    ended = Engine(stages, report, **settings).run(tasks)
+    return ended, jobs
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_every_task_is_done_once_and_reported_once(workers: int, batch_size: int) -> None:
+    toy = Toy()
+    ended, jobs = run(toy, range(50), workers=workers, batch_size=batch_size)
+    assert ended == Ended()
+    assert sorted(job.written for job in jobs) == sorted(f"{task}->{2 * task}" for task in range(50))
+    assert toy.opened == 1
+    assert all(job.decoded is None and job.answer is None for job in jobs), "reported jobs keep no arrays alive"
+
+
+def test_no_task_at_all_is_fine() -> None:
+    assert run(Toy(), []) == (Ended(), [])
+
+
+def test_batches_are_full_where_they_can_be_and_never_mix_groups() -> None:
+    toy = Toy()
+    run(toy, range(40), workers=2, batch_size=4)
+    assert all(len({each % 2 for each in batch}) == 1 for batch in toy.batches)
+    assert max(len(batch) for batch in toy.batches) == 4
+    assert len(toy.batches) <= 14
+
+
+def test_pictures_are_decoded_only_a_few_ahead_of_the_network() -> None:
+    class Slow(Toy):
+        ahead = 0
+        most = 0
+
+        def decode(self, task: int) -> int:
+            self.ahead += 1
+            self.most = max(self.most, self.ahead)
+            return task
+
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            time.sleep(0.005)
+            self.ahead -= len(batch)
+            return list(batch)
+
+    slow = Slow()
+    run(slow, range(40), workers=2)
+    assert slow.most <= 4
+
+
+def test_answers_do_not_pile_up_before_a_slow_disk() -> None:
+    class SlowDisk(Toy):
+        unwritten = 0
+        most = 0
+
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            self.unwritten += len(batch)
+            self.most = max(self.most, self.unwritten)
+            return list(batch)
+
+        def finish(self, task: int, answer: int) -> str:
+            time.sleep(0.005)
+            self.unwritten -= 1
+            return ""
+
+    disk = SlowDisk()
+    run(disk, range(40), workers=2)
+    assert disk.most <= 4
+
+
+@pytest.mark.parametrize("stage", ["decode", "infer", "finish"])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (InputError("bad", code=ErrorCode.UNSUPPORTED), ErrorCode.UNSUPPORTED),
+        (MemoryError(), ErrorCode.OUT_OF_MEMORY),
+        (PermissionError(13, "Permission denied"), ErrorCode.PERMISSION),
+        (ZeroDivisionError("oops"), ErrorCode.INTERNAL),
+    ],
+)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_fault_in_one_task_is_that_tasks_error_alone(
+    stage: str, fault: Exception, code: ErrorCode, batch_size: int
+) -> None:
+    class Broken(Toy):
+        def trip(self, where: str, numbers: Sequence[int]) -> None:
+            if where == stage and 7 in numbers:
+                raise fault
+
+        def decode(self, task: int) -> int:
+            self.trip("decode", [task])
+            return super().decode(task)
+
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            self.trip("infer", batch)
+            return super().infer(batch)
+
+        def finish(self, task: int, answer: int) -> str:
+            self.trip("finish", [task])
+            return super().finish(task, answer)
+
+    ended, jobs = run(Broken(), range(20), batch_size=batch_size)
+    assert ended == Ended()
+    failed = [job for job in jobs if job.error is not None]
+    assert [job.task for job in failed] == [7]
+    assert failed[0].error.code is code
+    assert len(jobs) == 20
+
+
+def test_a_full_disk_stops_the_run_and_the_rest_is_left() -> None:
+    class Full(Toy):
+        def finish(self, task: int, answer: int) -> str:
+            if task == 5:
+                raise StoppedError("no space", code=ErrorCode.NO_SPACE)
+            return super().finish(task, answer)
+
+    ended, jobs = run(Full(), range(1000))
+    assert ended.stopped is not None
+    assert ended.stopped.code is ErrorCode.NO_SPACE
+    assert len(jobs) < 20
+    assert 5 not in {job.task for job in jobs}
+
+
+def test_a_report_that_has_seen_enough_ends_the_run() -> None:
+    ended, jobs = run(Toy(), range(1000), go_on=lambda job: job.task < 3)
+    assert ended == Ended()
+    assert len(jobs) < 20
+
+
+def test_an_interrupt_ends_the_run_and_reports_what_was_being_written() -> None:
+    writing = threading.Event()
+
+    class Interrupted(Toy):
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            if 1 in batch:
+                assert writing.wait(5)
+                raise KeyboardInterrupt(143)
+            return super().infer(batch)
+
+        def finish(self, task: int, answer: int) -> str:
+            writing.set()
+            time.sleep(0.05)
+            return super().finish(task, answer)
+
+    toy = Interrupted()
+    ended, jobs = run(toy, range(1000), workers=1)
+    assert ended.interrupt is not None
+    assert ended.interrupt.args == (143,)
+    assert [job.task for job in jobs] == [0] == toy.finished
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_run_before_any_report() -> None:
+    class NoModel(Toy):
+        def open(self) -> None:
+            raise InputError("no model")
+
+    with pytest.raises(InputError, match="no model"):
+        run(NoModel(), range(1000))
+
+
+def test_a_report_that_fails_ends_the_run_with_its_error() -> None:
+    def broken(job: object) -> bool:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run(Toy(), range(1000), go_on=broken)
+
+
+def test_tasks_are_taken_one_by_one_as_they_are_needed() -> None:
+    taken = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    run(Toy(), tasks(), go_on=lambda job: False)
+    assert len(taken) < 20
+
+
+def test_no_thread_is_left_behind() -> None:
+    before = threading.active_count()
+    run(Toy(), range(20), workers=3)
+    deadline = time.monotonic() + 2
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before

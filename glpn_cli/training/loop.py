@@ -108,7 +108,8 @@ class Trainer:
         """Take steps up to `until`, or to the end of the run, and report each.
 
         Setting `is_asked_to_stop`, from a signal handler too, ends it after the step at hand or the next; with several
-        processes all end together, after the same step, when one of them is asked. Raises StoppedError where the loss has ceased to be finite for good.
+        processes all end together, after the same step, when one of them is asked. Raises StoppedError where the loss
+        has ceased to be finite for good.
         """
         until = self.config.steps if until is None else min(until, self.config.steps)
         batches = self.feed.batches(self._wanted(self.step, self.position))

@@ -42,9 +42,21 @@ def test_a_network_borrows_the_average_and_gets_its_own_weights_back() -> None:
     own = net[0].weight.detach().clone() + 1
     with torch.no_grad():
         net[0].weight.copy_(own)
-    with pytest.raises(KeyError), average.lent_to(net):
+    with average.lent_to(net):
         assert torch.equal(net[0].weight, own - 1)
-        raise KeyError
+    assert torch.equal(net[0].weight, own)
+
+
+def test_a_network_gets_its_own_weights_back_after_an_error_too() -> None:
+    net = network()
+    average = RunningAverage(net, decay=0.9)
+    with torch.no_grad():
+        net[0].weight.add_(1)
+    own = net[0].weight.detach().clone()
+    lent = average.lent_to(net)
+    lent.__enter__()
+    with pytest.raises(KeyError):
+        lent.__exit__(KeyError, KeyError(), None)
     assert torch.equal(net[0].weight, own)
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_training import Floors, tiny_network, tiny_trainer
 
 from glpn_cli.data.augment import Augmentation
 from glpn_cli.errors import InputError, StoppedError, UsageError
 from glpn_cli.training.loop import Lens, Trainer
 from glpn_cli.training.ranks import Ranks
 from glpn_cli.training.state import STATE_FILE, read_state
-from tiny_training import Floors, tiny_network, tiny_trainer
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import torch
+from tiny_training import tiny_trainer
 
 from glpn_cli.training.ranks import Ranks
-from tiny_training import tiny_trainer
 
 SCRIPT = """
 import sys, torch
@@ -20,7 +20,8 @@ ranks = join_ranks()
 trainer = tiny_trainer(steps=3, ranks=ranks)
 losses = [report.loss for report in trainer.run()]
 ranks.average_buffers(trainer.network)
-torch.save({"losses": losses, "weights": trainer.network.state_dict(), "position": trainer.position}, sys.argv[1] + str(ranks.rank))
+seen = {"losses": losses, "weights": trainer.network.state_dict(), "position": trainer.position}
+torch.save(seen, sys.argv[1] + str(ranks.rank))
 leave_ranks()
 """
 

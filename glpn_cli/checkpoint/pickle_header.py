@@ -8,8 +8,11 @@ asked to load it (with `weights_only=True`).
 
 from __future__ import annotations
 
+import io
 import pickletools
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
@@ -79,7 +82,8 @@ def read_pickle_header(file: BinaryIO, *, where: str) -> dict[str, TensorInfo]:
         saved, sizes = _read_archive(file, where)
     else:
         file.seek(0)
-        saved, sizes = _read_legacy(file, where), None
+        # In memory, where a length that the file does not have is cut to what there is.
+        saved, sizes = _read_legacy(io.BytesIO(file.read(MAX_PROGRAM_BYTES)), where), None
     tensors: dict[str, TensorInfo] = {}
     for name, value in select_state(saved, is_tensor=lambda value: isinstance(value, _Tensor), where=where).items():
         check_dtype(name, value.info.dtype, where=where)
@@ -126,22 +130,28 @@ def _read_archive(file: BinaryIO, where: str) -> tuple[Any, dict[str, int]]:
     try:
         with zipfile.ZipFile(file) as archive:
             entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
-            program = entries.get("data.pkl")
-            if program is None:
-                raise ModelError(f"{where} is a zip archive, but not one that torch.save wrote")
-            if program.file_size > MAX_PROGRAM_BYTES:
-                raise ModelError(f"{where}: {program.file_size:,} bytes of instructions are no dictionary of tensors")
             sizes = {
                 name.removeprefix("data/"): entry.file_size
                 for name, entry in entries.items()
                 if name.startswith("data/") and entry.compress_type == zipfile.ZIP_STORED
             }
-            with archive.open(program) as stream:
-                return _interpret(stream.read(MAX_PROGRAM_BYTES), where), sizes
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            with archive.open(_find_program(entries, where)) as stream:
+                return _interpret(io.BytesIO(stream.read(MAX_PROGRAM_BYTES)), where), sizes
+    except ModelError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError, EOFError, OverflowError) as error:
         raise ModelError(
             f"{where} is damaged: {error}", hint="The download or copy was not complete; fetch it again."
         ) from error
+
+
+def _find_program(entries: Mapping[str, zipfile.ZipInfo], where: str) -> zipfile.ZipInfo:
+    program = entries.get("data.pkl")
+    if program is None:
+        raise ModelError(f"{where} is a zip archive, but not one that torch.save wrote")
+    if program.file_size > MAX_PROGRAM_BYTES:
+        raise ModelError(f"{where}: {program.file_size:,} bytes of instructions are no dictionary of tensors")
+    return program
 
 
 def _read_legacy(file: BinaryIO, where: str) -> Any:
@@ -153,12 +163,10 @@ def _read_legacy(file: BinaryIO, where: str) -> Any:
     return _interpret(file, where)
 
 
-def _interpret(program: bytes | BinaryIO, where: str) -> Any:
+def _interpret(program: BinaryIO, where: str) -> Any:
     machine = _StackMachine(where)
     try:
-        for opcode, argument, position in pickletools.genops(program):
-            if position is not None and position > MAX_PROGRAM_BYTES:
-                machine.refuse("has instructions without end")
+        for opcode, argument, _ in pickletools.genops(program):
             machine.step(opcode.name, argument)
         return machine.stack[-1]
     except ModelError:
@@ -190,6 +198,8 @@ class _StackMachine:
             self.stack[-count:] = [tuple(self.stack[-count:])]
         elif opcode in _INSTRUCTIONS:
             _INSTRUCTIONS[opcode](self, argument)
+        elif opcode == "PROTO" and argument not in _PROTOCOLS:
+            self.refuse(f"is written in version {argument} of the pickle language")
         elif opcode not in _IGNORED:
             self.refuse(f"needs the instruction {opcode}")
 
@@ -298,3 +308,4 @@ _STORE = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _FETCH = {"GET", "BINGET", "LONG_BINGET"}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _IGNORED = {"PROTO", "FRAME", "STOP"}
+_PROTOCOLS = range(2, 6)

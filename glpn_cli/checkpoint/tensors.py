@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -114,7 +115,9 @@ def _load_pickle(path: Path, where: str, *, is_archive: bool) -> dict[str, Tenso
     import torch
 
     try:
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about damage and age; the damage is told below
+            saved = torch.load(path, map_location="cpu", weights_only=True, mmap=is_archive)
     except (MemoryError, OSError):
         raise
     except Exception as error:  # what an unpickler raises on damaged bytes is open-ended

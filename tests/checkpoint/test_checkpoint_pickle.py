@@ -1,0 +1,222 @@
+"""Files of torch.save: inspected without running them, loaded as tensors and nothing else."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_checkpoints import raw_safetensors
+
+from glpn_cli.checkpoint import TensorInfo, read_header, read_tensors
+from glpn_cli.errors import ModelError
+
+READERS = (read_header, read_tensors)
+
+
+def state() -> dict[str, torch.Tensor]:
+    return {"a.weight": torch.rand(3, 4), "a.bias": torch.rand(3).half(), "n.num_batches_tracked": torch.tensor(5)}
+
+
+def save(path: Path, value: object, *, legacy: bool = False) -> Path:
+    torch.save(value, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+SHAPES_OF_A_FILE: dict[str, Callable[[dict[str, torch.Tensor]], object]] = {
+    "bare": lambda state: state,
+    "ordered": OrderedDict,
+    "under state_dict": lambda state: {"epoch": 3, "optimizer": {"lr": 0.1, "steps": [1, 2]}, "state_dict": state},
+    "under model": lambda state: {"model": OrderedDict(state), "best": None},
+    "data parallel": lambda state: {f"module.{name}": tensor for name, tensor in state.items()},
+    "parameters": lambda state: {
+        name: torch.nn.Parameter(tensor, requires_grad=tensor.is_floating_point()) for name, tensor in state.items()
+    },
+}
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("arrange", SHAPES_OF_A_FILE.values(), ids=SHAPES_OF_A_FILE)
+def test_a_state_dict_is_read_however_it_was_wrapped(
+    tmp_path: Path, arrange: Callable[[dict[str, torch.Tensor]], object], legacy: bool
+) -> None:
+    given = state()
+    path = save(tmp_path / "pytorch_model.bin", arrange(given), legacy=legacy)
+    assert read_header(path) == {
+        "a.weight": TensorInfo("F32", (3, 4)),
+        "a.bias": TensorInfo("F16", (3,)),
+        "n.num_batches_tracked": TensorInfo("I64", ()),
+    }
+    read = read_tensors(path)
+    assert list(read) == list(given)
+    assert all(torch.equal(read[name], given[name]) and not read[name].requires_grad for name in given)
+
+
+def test_a_module_state_dict_with_its_notes_is_read(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    path = save(tmp_path / "a.ckpt", module.state_dict())  # carries `_metadata`
+    assert {name: info.shape for name, info in read_header(path).items()} == {
+        name: tuple(tensor.shape) for name, tensor in module.state_dict().items()
+    }
+
+
+def test_tensors_that_are_views_of_one_storage_are_read(tmp_path: Path) -> None:
+    whole = torch.arange(12.0).reshape(3, 4)
+    path = save(tmp_path / "a.pt", {"t": whole.T, "row": whole[1]})
+    assert torch.equal(read_tensors(path)["t"], whole.T)
+    assert read_header(path)["t"].shape == (4, 3)
+
+
+class Bomb:
+    """Pickles as a call of os.system."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, (f"touch {self.target}",)
+
+
+def bombs(tmp_path: Path) -> dict[str, bytes]:
+    mark = tmp_path / "executed"
+    archive = io.BytesIO()
+    torch.save({"w": Bomb(mark)}, archive)
+    bare = pickle.dumps({"w": Bomb(mark)})
+    legacy = io.BytesIO()
+    torch.save({"w": Bomb(mark)}, legacy, _use_new_zipfile_serialization=False)
+    return {
+        "zip": archive.getvalue(),
+        "legacy": legacy.getvalue(),
+        "bare pickle": bare,
+        "protocol 5": pickle.dumps({"w": Bomb(mark)}, protocol=5),
+        "eval": b"\x80\x02c__builtin__\neval\nX\x02\x00\x00\x00()\x85R.",
+        "getattr": b"\x80\x02cbuiltins\ngetattr\n.",
+    }
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "author.ckpt", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["zip", "legacy", "bare pickle", "protocol 5", "eval", "getattr"])
+def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path: Path, kind: str, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(bombs(tmp_path)[kind])
+    for read in READERS:
+        with pytest.raises(ModelError) as caught:
+            read(path)
+        told = "which could run code; nothing was executed" if path.suffix != ".safetensors" else "was not opened"
+        assert told in caught.value.message
+        assert "weights_only=False" not in str(caught.value)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_what_a_pickle_asks_for_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(bombs(tmp_path)["zip"])
+    with pytest.raises(ModelError, match=r"asks for '(posix|nt)\.system'"):
+        read_header(path)
+
+
+def test_other_opcodes_are_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"\x80\x02(c__builtin__\nset\no.")
+    with pytest.raises(ModelError, match=r"asks for '__builtin__\.set'"):
+        read_header(path)
+    path.write_bytes(b"\x80\x02(X\x01\x00\x00\x00aX\x01\x00\x00\x00bi__builtin__\nset\n.")
+    with pytest.raises(ModelError, match="needs the instruction INST"):
+        read_header(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "trouble"),
+    [
+        ({"w": torch.rand(2), "epoch": 3}, "holds more than tensors: 'epoch'"),
+        ({"w": torch.rand(2), "lr": 0.1, "note": "x"}, "holds more than tensors: 'lr', 'note'"),
+        ({1: torch.rand(2)}, "holds more than tensors: '1'"),
+        ({}, "holds no tensors by name"),
+        ([torch.rand(2)], "holds no tensors by name"),
+        (torch.rand(2), "holds no tensors by name"),
+        ({"w": torch.rand(2).double()}, "'w' has type F64"),
+        ({"w": torch.arange(2)}, "'w' has type I64"),
+        ({"w": torch.tensor([True])}, "'w' has type BOOL"),
+        ({"w": torch.rand(1).expand(10**12)}, "only 1 numbers are stored"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_dictionary_of_weights_is_refused(tmp_path: Path, value: object, trouble: str) -> None:
+    path = save(tmp_path / "pytorch_model.bin", value)
+    for read in READERS:
+        with pytest.raises(ModelError) as caught:
+            read(path)
+        assert trouble in caught.value.message
+
+
+def test_the_two_formats_under_each_others_names_are_told(tmp_path: Path) -> None:
+    pickled = save(tmp_path / "model.safetensors", state())
+    with pytest.raises(ModelError, match="is a pickle with the name of a safetensors file; it was not opened"):
+        read_tensors(pickled)
+    plain = tmp_path / "pytorch_model.bin"
+    plain.write_bytes(raw_safetensors({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 4))
+    with pytest.raises(ModelError, match="is a safetensors file with the name of a pickle") as caught:
+        read_tensors(plain)
+    assert caught.value.hint == "Rename it to model.safetensors."
+
+
+def test_a_zip_that_torch_did_not_write_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(ModelError, match=r"not one that torch\.save wrote"):
+        read_header(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, keep: float, legacy: bool) -> None:
+    path = save(tmp_path / "pytorch_model.bin", {"w": torch.rand(1000)}, legacy=legacy)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
+    with pytest.raises(ModelError):
+        read_tensors(path)
+
+
+def test_numbers_that_were_lost_from_an_archive_are_missed(tmp_path: Path) -> None:
+    path = save(tmp_path / "whole.pt", {"w": torch.rand(100)})
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "less.pt", "w") as less:
+        for item in whole.infolist():
+            less.writestr(item, whole.read(item)[: 200 if "/data/" in item.filename else None])
+    with pytest.raises(ModelError, match="the numbers of tensor 'w' are not all there"):
+        read_header(tmp_path / "less.pt")
+
+
+@settings(max_examples=150, deadline=None)
+@given(position=st.integers(0, 2000), value=st.integers(0, 255))
+def test_one_changed_byte_of_a_pickle_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, position: int, value: int
+) -> None:
+    legacy = position % 2 == 0
+    buffer = io.BytesIO()
+    torch.save({"a": torch.ones(4), "b": torch.ones(2, 2)}, buffer, _use_new_zipfile_serialization=not legacy)
+    data = buffer.getvalue()
+    at = position % len(data)
+    path = tmp_path_factory.getbasetemp() / "mutated.bin"
+    path.write_bytes(data[:at] + bytes([value]) + data[at + 1 :])
+    for read in READERS:
+        with suppress(ModelError):
+            read(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60))
+def test_any_program_ends_in_an_answer_or_a_model_error(
+    tmp_path_factory: pytest.TempPathFactory, program: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.bin"
+    path.write_bytes(b"\x80\x02" + program)
+    with pytest.raises(ModelError):
+        read_header(path)

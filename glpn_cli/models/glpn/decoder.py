@@ -29,8 +29,8 @@ class SelectiveFeatureFusion(nn.Module):
     def forward(self, local_: Tensor, global_: Tensor) -> Tensor:
         """Two grids (B, C, h, w) -> their weighted sum."""
         both = torch.cat((local_, global_), dim=1)  # (B, 2 C, h, w)
-        hidden = F.relu(self.norm1(self.conv1(both)))  # (B, C, h, w)
-        hidden = F.relu(self.norm2(self.conv2(hidden)))  # (B, C / 2, h, w)
+        hidden = F.relu(self.norm1(self.conv1(both)), inplace=True)  # (B, C, h, w)
+        hidden = F.relu(self.norm2(self.conv2(hidden)), inplace=True)  # (B, C / 2, h, w)
         weight = torch.sigmoid(self.attention(hidden))  # (B, 2, h, w)
         return local_ * weight[:, 0:1] + global_ * weight[:, 1:2]
 

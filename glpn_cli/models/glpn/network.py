@@ -27,7 +27,7 @@ class DepthHead(nn.Module):
         The last convolution and the sigmoid are computed in fp32 whatever the rest is: a bf16 sigmoid has steps of
         1/256 above one half, which is 39 mm at 10 m and 0.3 m at 80 m.
         """
-        hidden = F.relu(self.conv(grid))
+        hidden = F.relu(self.conv(grid), inplace=True)
         with torch.autocast(grid.device.type, enabled=False):
             score = self.output(hidden.to(self.output.weight.dtype)).squeeze(1)
             return torch.sigmoid(score.float()) * self.max_depth_m

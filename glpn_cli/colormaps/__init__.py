@@ -1,5 +1,8 @@
 """Colours that mean something: near is warm, equal ratios of depth are equal steps, and a bar tells the metres."""
 
+from glpn_cli.colormaps.colorbar import add_colorbar
+from glpn_cli.colormaps.compose import draw_contours, put_side_by_side
+from glpn_cli.colormaps.painting import HOLE_COLOR, paint
 from glpn_cli.colormaps.ranges import (
     IMAGE_RANGE,
     DepthHistogram,
@@ -14,13 +17,18 @@ from glpn_cli.colormaps.tables import COLORMAPS, read_table
 
 __all__ = [
     "COLORMAPS",
+    "HOLE_COLOR",
     "IMAGE_RANGE",
     "DepthHistogram",
     "PaintRange",
     "RangePolicy",
     "RangeRule",
+    "add_colorbar",
+    "draw_contours",
     "merge_ranges",
+    "paint",
     "parse_range",
+    "put_side_by_side",
     "read_table",
     "resolve_range",
 ]

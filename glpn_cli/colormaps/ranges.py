@@ -22,8 +22,6 @@ IMAGE_PERCENTILES = (2.0, 98.0)
 MODEL_NEAR_SHARE = 1 / 25
 # A flat wall is not worth all colours: what differs by less than this factor is widened to it, about its middle.
 LEAST_RATIO = 1.05
-# Percentiles of larger maps are read off every n-th row and column, so that a 12-megapixel map costs no more.
-_SAMPLES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,10 @@ class RangePolicy:
         """The same policy with the range that the whole batch came to."""
         return replace(self, ends=(min(settled.near, settled.far), max(settled.near, settled.far)))
 
+    def ends_for(self, kind: DepthKind) -> PaintRange | None:
+        """The range that is known without any map: one that was given in numbers, or is settled; else None."""
+        return None if self.ends is None else _orient(*self.ends, kind)
+
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse at planning what could not be resolved later (UsageError)."""
         if self.rule is RangeRule.MODEL and (not kind.is_metric or limit_m is None):
@@ -120,16 +122,16 @@ def resolve_range(policy: RangePolicy, depth: DepthMap) -> PaintRange:
     """
     if policy.needs_settling:
         raise ValueError("a batch's range must be settled before it is used")
-    if policy.ends is not None:
-        return _orient(*policy.ends, depth.kind)
+    if (known_ends := policy.ends_for(depth.kind)) is not None:
+        return known_ends
     if policy.rule is RangeRule.MODEL:
         policy.check(depth.kind, depth.limit)
         return _model_range(depth)
-    samples = _sample(depth)
-    if not samples.size:
+    known = depth.known()
+    if not known.size:
         return _model_range(depth)
-    low, high = np.percentile(samples, policy.percentiles)
-    return _orient(*_widen(float(low), float(high)), depth.kind)
+    low, high = np.percentile(known, policy.percentiles)
+    return _orient(*_settle_ends(float(low), float(high)), depth.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,7 @@ class DepthHistogram:
     @classmethod
     def of(cls, depth: DepthMap) -> DepthHistogram:
         """The histogram of one map; all zero where nothing is valid."""
-        bits = _sample(depth).view(np.uint32) >> _DROPPED_BITS
+        bits = np.ascontiguousarray(depth.known()).view(np.uint32) >> _DROPPED_BITS
         counts = np.bincount(bits, minlength=_BINS)
         return cls((counts / max(len(bits), 1)).astype(np.float32), depth.kind)
 
@@ -168,7 +170,7 @@ class DepthHistogram:
             return None
         low, high = (int(np.searchsorted(total, total[-1] * percent / 100)) for percent in policy.percentiles)
         edges = (np.array([low, min(high + 1, _BINS - 1)], np.uint32) << _DROPPED_BITS).view(np.float32)
-        return _orient(*_widen(float(edges[0]), float(edges[1])), self.kind)
+        return _orient(*_settle_ends(float(edges[0]), float(edges[1])), self.kind)
 
 
 def merge_ranges(policy: RangePolicy, histograms: Iterable[DepthHistogram]) -> RangePolicy:
@@ -184,28 +186,18 @@ _DROPPED_BITS = np.uint32(16)
 _BINS = 0x7F80  # every positive finite float32 by its sixteen leading bits
 
 
-def _sample(depth: DepthMap) -> NDArray[np.float32]:
-    """The valid depths, or those of every n-th row and column of a large map; float32 (N,), contiguous."""
-    step = max(1, math.isqrt(depth.values.size // _SAMPLES))
-    values = depth.values[::step, ::step]
-    if depth.valid is None:
-        return np.ascontiguousarray(values).ravel()
-    thinned = values[depth.valid[::step, ::step]]
-    return thinned if thinned.size else depth.known()
-
-
 def _model_range(depth: DepthMap) -> PaintRange:
     if depth.limit is None:
         return _orient(1.0, 10.0, depth.kind)
     return PaintRange(depth.limit * MODEL_NEAR_SHARE, depth.limit)
 
 
-def _widen(low: float, high: float) -> tuple[float, float]:
-    """At least `LEAST_RATIO` between the two, about their geometric middle."""
-    if high >= low * LEAST_RATIO:
-        return low, high
-    middle = math.sqrt(low) * math.sqrt(high)
-    return middle / math.sqrt(LEAST_RATIO), middle * math.sqrt(LEAST_RATIO)
+def _settle_ends(low: float, high: float) -> tuple[float, float]:
+    """At least `LEAST_RATIO` between the two, about their geometric middle; in four digits, which records can state."""
+    if high < low * LEAST_RATIO:
+        middle = math.sqrt(low) * math.sqrt(high)
+        low, high = middle / math.sqrt(LEAST_RATIO), middle * math.sqrt(LEAST_RATIO)
+    return float(f"{low:.4g}"), float(f"{high:.4g}")
 
 
 def _orient(low: float, high: float, kind: DepthKind) -> PaintRange:

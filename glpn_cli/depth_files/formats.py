@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from glpn_cli.depth_files.color import Color
+from glpn_cli.depth_files.gray import Gray, Gray16
 from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.npy import Npy
+from glpn_cli.depth_files.npz import Npz
+from glpn_cli.depth_files.pfm import Pfm
 from glpn_cli.depth_files.png16 import Png16, default_scale
+from glpn_cli.depth_files.tiff import Tiff
 from glpn_cli.depth_files.writer import Writer
 from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind
@@ -14,6 +19,12 @@ from glpn_cli.prediction import DepthKind
 FORMATS: Mapping[str, type[Writer]] = {
     "png16": Png16,
     "npy": Npy,
+    "npz": Npz,
+    "tiff": Tiff,
+    "pfm": Pfm,
+    "color": Color,
+    "gray": Gray,
+    "gray16": Gray16,
 }
 # What `-o` takes for a file rather than a folder.
 EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
@@ -25,7 +36,7 @@ def make_writer(
     kind: DepthKind,
     limit_m: float | None,
     depth_scale: float | None = None,
-    look: Look | None = None,  # noqa: ARG001
+    look: Look | None = None,
 ) -> Writer:
     """The writer of a format, checked against what the model gives.
 
@@ -39,8 +50,14 @@ def make_writer(
     match format:
         case "png16":
             writer = Png16(default_scale(limit_m) if depth_scale is None else depth_scale)
-        case "npy":
-            writer = Npy()
+        case "color":
+            writer = Color(look or Look())
+        case "gray":
+            writer = Gray(look or Look())
+        case "gray16":
+            writer = Gray16(look or Look())
+        case _ if format in FORMATS:
+            writer = FORMATS[format]()
         case _:
             raise UsageError(f"there is no format '{format}'", hint=f"choose from {', '.join(FORMATS)}")
     writer.check(kind, limit_m)

@@ -41,11 +41,7 @@ class Png16:
     carries_record: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not (0 < self.depth_scale < math.inf):
-            raise UsageError(
-                f"--depth-scale {self.depth_scale:g} makes no sense: it is the stored units per metre",
-                hint="for example 1000 (millimetres), 256 (KITTI), 5000 (TUM)",
-            )
+        check_scale(self.depth_scale)
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse depth that is not in metres, and a limit that 16 bits cannot hold at this scale (UsageError)."""
@@ -96,6 +92,15 @@ class Png16:
     @property
     def _reach_m(self) -> float:
         return MAX_STORED / self.depth_scale
+
+
+def check_scale(depth_scale: float) -> None:
+    """Refuse a scale that is no number of units per metre (UsageError)."""
+    if not 0 < depth_scale < math.inf:
+        raise UsageError(
+            f"--depth-scale {depth_scale:g} makes no sense: it is the stored units per metre",
+            hint="for example 1000 (millimetres), 256 (KITTI), 5000 (TUM)",
+        )
 
 
 def dequantize(stored: NDArray[np.unsignedinteger], *, depth_scale: float, limit_m: float | None) -> DepthMap:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from glpn_cli.depth_files import npy, png, png16
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.depth_files import gray, npy, npz, pfm, png, png16, tiff
 from glpn_cli.depth_files.record import PREFIX, PROGRAM, Record
 from glpn_cli.depth_files.writer import StoredDepth
 from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
@@ -16,31 +21,39 @@ MAX_BYTES = 8 * png.MAX_PIXELS + (1 << 20)
 _HEAD_BYTES = 16 << 10
 # The first text of our files ends within this many bytes: enough to know that a file is ours.
 _OWN_BYTES = 128
-_OWN_PNG = b"tEXtSoftware\0" + PROGRAM.encode() + b" "
-_OWN_EXTENSIONS = frozenset({".png"})
+_OWN_EXTENSIONS = frozenset({".png", ".tiff", ".tif", ".npz"})
+# (signature, what follows in files of ours, where): a PNG's header is one chunk of 25 bytes, then our first text has
+# its length and its type; a TIFF's is 8 bytes; a zip's first member has its name after 30.
+_SOFTWARE = PROGRAM.encode() + b" "
+_OWN_MARKS = (
+    (png.SIGNATURE, b"tEXtSoftware\0" + _SOFTWARE, len(png.SIGNATURE) + 25 + 4),
+    (tiff.SIGNATURES[0], _SOFTWARE, 8),
+    (npz.SIGNATURE, npz.RECORD_MEMBER.encode(), npz.OWN_NAME_AT),
+)
 
 
 def read_depth(
     source: Path | bytes, *, depth_scale: float | None = None, kind: DepthKind = DepthKind.METRIC
 ) -> StoredDepth:
-    """Read a depth map that we or others wrote: 16-bit PNG, npy.
+    """Read a depth map that we or others wrote: 16-bit PNG, TIFF, npy, npz, PFM.
+
+    Grey pictures of ours come back too, as far as their range reaches.
 
     source:      a path, or the file's bytes
     depth_scale: stored units per metre, for integers in files that do not say their own
     kind:        what the numbers mean, for files that do not say (metres along the optical axis)
 
-    Raises InputError for whatever cannot be read as depth.
+    Raises InputError for whatever cannot be read as depth; UsageError for a scale that is none.
     """
+    if depth_scale is not None:
+        png16.check_scale(depth_scale)
     data = source if isinstance(source, bytes) else _read_bytes(source)
-    if data.startswith(png.SIGNATURE):
-        return _read_png(data, depth_scale=depth_scale, kind=kind)
-    if data.startswith(npy.SIGNATURE):
-        depth = npy.depth_from_array(npy.decode_array(data), kind=kind, depth_scale=depth_scale)
-        return StoredDepth(depth, None, "npy")
-    raise InputError(
-        "the file is empty" if not data else "this is no depth file (16-bit PNG, npy)",
-        code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
-    )
+    try:
+        # Damaged records can ask for any arithmetic; what it comes to is told by `DepthMap`, not by warnings.
+        with np.errstate(all="ignore"):
+            return _decode(data, depth_scale=depth_scale, kind=kind)
+    except ValueError as error:
+        raise InputError(f"the file's depths make no sense: {error}") from error
 
 
 def read_record(source: Path | bytes) -> Record | None:
@@ -49,20 +62,18 @@ def read_record(source: Path | bytes) -> Record | None:
     Raises InputError where it cannot be opened, or its record makes no sense.
     """
     head = source[:_HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, _HEAD_BYTES)
-    if head.startswith(png.SIGNATURE):
-        return Record.from_text(png.peek_text(head))
-    return None
+    return Record.from_text(_peek_text(head))
 
 
 def is_depth_file(path: Path) -> bool:
-    """Whether a file is to be taken as depth: ours with map=depth, or npy. False where it cannot be read."""
+    """Whether a file is to be taken as depth: ours with map=depth, or any npy, npz, PFM. False where unreadable."""
     try:
         head = _read_head(path, _HEAD_BYTES)
-        if head.startswith(png.SIGNATURE):
-            return png.peek_text(head).get(PREFIX + "map") == "depth" and is_own(head)
     except InputError:
         return False
-    return head.startswith(npy.SIGNATURE)
+    if head.startswith(npy.SIGNATURE) or npz.has_arrays(head) or pfm.is_pfm(head[:_OWN_BYTES]):
+        return True
+    return is_own(head) and _peek_text(head).get(PREFIX + "map") == "depth"
 
 
 def is_own_output(path: Path) -> bool:
@@ -80,30 +91,72 @@ def is_own_output(path: Path) -> bool:
 
 def is_own(head: bytes) -> bool:
     """Whether the first bytes of a file (128 are enough) are those of one of ours that carries a record."""
-    # A PNG's header is one chunk of 25 bytes, and our first text follows it (its length, then its type).
-    return head.startswith(png.SIGNATURE) and head.startswith(_OWN_PNG, len(png.SIGNATURE) + 25 + 4)
+    return any(head.startswith(signature) and head.startswith(mark, place) for signature, mark, place in _OWN_MARKS)
+
+
+def _decode(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> StoredDepth:
+    if data.startswith(png.SIGNATURE):
+        return _read_png(data, depth_scale=depth_scale, kind=kind)
+    if data.startswith(npy.SIGNATURE):
+        return _stored(npy.decode_array(data), {}, "npy", depth_scale=depth_scale, kind=kind)
+    if data.startswith(npz.SIGNATURE):
+        return _stored(*npz.decode_npz(data), "npz", depth_scale=depth_scale, kind=kind)
+    if data.startswith(tiff.SIGNATURES):
+        return _stored(*tiff.decode_tiff(data), "tiff", depth_scale=depth_scale, kind=kind)
+    if pfm.is_pfm(data[:_OWN_BYTES]):
+        return _stored(pfm.decode_pfm(data), {}, "pfm", depth_scale=depth_scale, kind=kind)
+    raise InputError(
+        "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM)",
+        code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
+    )
+
+
+def _peek_text(head: bytes) -> dict[str, str]:
+    """The text that a file's first bytes carry; empty where there is none."""
+    if head.startswith(png.SIGNATURE):
+        return png.peek_text(head)
+    if head.startswith(tiff.SIGNATURES):
+        return tiff.peek_text(head)
+    if head.startswith(npz.SIGNATURE):
+        return npz.peek_text(head)
+    return {}
+
+
+def _stored(
+    array: NDArray[Any], text: Mapping[str, str], name: str, *, depth_scale: float | None, kind: DepthKind
+) -> StoredDepth:
+    """The map of an array that came with `text`; where that is no record of ours, the caller says what it means."""
+    record = Record.from_text(text)
+    if record is None:
+        return StoredDepth(npy.depth_from_array(array, kind=kind, depth_scale=depth_scale), None, name)
+    depth = npy.depth_from_array(array, kind=record.kind, limit_m=record.limit_m, depth_scale=record.depth_scale)
+    return StoredDepth(depth, record, name)
 
 
 def _read_png(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> StoredDepth:
     pixels, text = png.decode_png(data)
     record = Record.from_text(text)
-    if record is not None and record.map != "depth":
+    if record is not None and record.map == "color":
         raise InputError(
-            f"this is a {record.map} picture of a depth map, not the map itself",
+            "this is a coloured picture of a depth map, not the map itself",
             hint="give the depth map that was written beside it, or write one with -f png16",
             code=ErrorCode.UNSUPPORTED,
         )
     if pixels.ndim != 2:
         raise InputError("the PNG file holds colours; a depth map holds grey pixels", code=ErrorCode.UNSUPPORTED)
-    if record is not None:
-        if record.depth_scale is None:
-            raise InputError("its record has no depth scale")
-        depth = png16.dequantize(pixels, depth_scale=record.depth_scale, limit_m=record.limit_m)
-        return StoredDepth(depth, record, record.format)
-    if not kind.is_metric:
-        raise InputError(f"integer pixels that do not say their range cannot be {kind.value} depth")
-    scale = npy.need_scale(depth_scale, pixels.dtype.name)
-    return StoredDepth(png16.dequantize(pixels, depth_scale=scale, limit_m=None), None, "png16")
+    if record is None:
+        if not kind.is_metric:
+            raise InputError(
+                f"integer pixels that do not say their range cannot be {kind.value} depth", code=ErrorCode.UNSUPPORTED
+            )
+        scale = npy.need_scale(depth_scale, pixels.dtype.name)
+        return StoredDepth(png16.dequantize(pixels, depth_scale=scale, limit_m=None), None, "png16")
+    if record.map == "gray" and record.painted is not None:
+        return StoredDepth(gray.depth_of_levels(pixels, record), record, record.format)
+    if record.depth_scale is None or not record.kind.is_metric:
+        raise InputError("its record makes no sense: integer pixels without a scale in metres")
+    depth = png16.dequantize(pixels, depth_scale=record.depth_scale, limit_m=record.limit_m)
+    return StoredDepth(depth, record, record.format)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -20,6 +20,7 @@ as the percent-escaped bytes of its UTF-8 form, so a name that is no UTF-8 at al
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -189,7 +190,7 @@ def make_record(
         extent=None if extent is None else (round_for_people(extent[0]), round_for_people(extent[1])),
         provenance=result.provenance,
         look=look,
-        painted=None if painted is None else (round_for_people(painted[0]), round_for_people(painted[1])),
+        painted=painted,
     )
 
 
@@ -203,6 +204,22 @@ def limit_of(provenance: Provenance | None, kind: DepthKind, limit_m: float | No
 def is_ours(text: Mapping[str, str]) -> bool:
     """Whether a file that carries this text was written by this program."""
     return text.get("Software", "").split(" ")[0] == PROGRAM and PREFIX + "format" in text
+
+
+def text_to_json(text: Mapping[str, str]) -> bytes:
+    """A record's text as one JSON object, ASCII, for formats that carry a single text."""
+    return json.dumps(dict(text)).encode("ascii")
+
+
+def text_from_json(raw: bytes) -> dict[str, str]:
+    """A record's text from one JSON object of strings, NUL-padded or not; empty where it is anything else."""
+    try:
+        text = json.loads(raw.rstrip(b"\0"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(text, dict):
+        return {}
+    return {key: value for key, value in text.items() if isinstance(value, str)}
 
 
 def escape(value: str) -> str:

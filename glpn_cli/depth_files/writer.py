@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import ErrorCode, OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
@@ -72,6 +73,23 @@ def expect_depth(
         limit_m=provenance.limit_m if provenance and kind.is_metric else None,
         depth_scale=depth_scale,
         provenance=provenance,
+    )
+
+
+def expect_painted(
+    writer: Writer, source: str, *, kind: DepthKind, provenance: Provenance | None, look: Look
+) -> Record:
+    """What a painted file written now would say; its range only where it is known before the depths are."""
+    ends = look.range.ends_for(kind)
+    return Record(
+        format=writer.format,
+        map=writer.map,
+        kind=kind,
+        source=source,
+        limit_m=provenance.limit_m if provenance and kind.is_metric else None,
+        provenance=provenance,
+        look=look,
+        painted=None if ends is None else (ends.near, ends.far),
     )
 
 

@@ -1,0 +1,54 @@
+"""A map becomes a picture: one colour per depth, on a scale where equal ratios of depth are equal steps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.colormaps.ranges import PaintRange
+from glpn_cli.colormaps.tables import read_table
+from glpn_cli.prediction import DepthKind, DepthMap
+
+# A dark neutral grey, which is in none of the coloured tables: nothing is known here.
+HOLE_COLOR = (64, 64, 64)
+_LAST = 255
+
+
+def is_log_scale(kind: DepthKind) -> bool:
+    """Whether ratios mean something, so that equal ratios get equal steps; where a shift is unknown they do not."""
+    return kind in (DepthKind.METRIC, DepthKind.SCALE)
+
+
+def paint(
+    depth: DepthMap,
+    *,
+    range: PaintRange,  # noqa: A002 - the word of the command line
+    colormap: str = "spectral",
+    invert: bool = False,
+) -> NDArray[np.uint8]:
+    """Paint a map, uint8 (H, W, 3): warm (or bright) where it is near, cold (or dark) where it is far.
+
+    Metric depth, and depth up to a factor, go by their logarithm; disparity and depth up to a shift go linearly.
+    What lies outside `range` gets the colour of its end; holes are `HOLE_COLOR`. `invert` turns the colours round.
+    """
+    values = depth.values if depth.valid is None else np.where(depth.valid, depth.values, np.float32(range.near))
+    painted: NDArray[np.uint8] = read_table(colormap, invert=invert).take(_steps(values, range, depth.kind), axis=0)
+    if depth.valid is not None:
+        painted[~depth.valid] = HOLE_COLOR
+    return painted
+
+
+def _steps(values: NDArray[np.float32], ends: PaintRange, kind: DepthKind) -> NDArray[np.uint8]:
+    """Which of the 256 colours each value gets, uint8 (H, W): 0 at the near end, 255 at the far one."""
+    near, far = ends.near, ends.far
+    if is_log_scale(kind):
+        steps = np.log(values)
+        near, far = math.log(near), math.log(far)
+        steps -= np.float32(near)
+    else:
+        steps = values - np.float32(near)
+    steps *= np.float32(_LAST / (far - near))
+    np.clip(steps, 0, _LAST, out=steps)
+    return np.rint(steps, out=steps).astype(np.uint8)

@@ -1,0 +1,111 @@
+"""Grey pictures: near is white, far is black, by inverse depth. What ControlNet and parallax tools expect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.colormaps import PaintRange, resolve_range
+from glpn_cli.depth_files.look import Look
+from glpn_cli.depth_files.png import encode_png
+from glpn_cli.depth_files.record import Record, make_record
+from glpn_cli.depth_files.writer import depth_of, expect_painted
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+
+
+@dataclass(frozen=True)
+class Gray:
+    """Depth as an 8-bit grey PNG: 255 at the near end of the range, 1 at the far one, 0 where nothing is known.
+
+    Between the ends it goes by inverse depth: linearly in 1 / metres, and in the numbers of a disparity map themselves.
+    """
+
+    look: Look = field(default_factory=Look)
+
+    format: ClassVar[str] = "gray"
+    extension: ClassVar[str] = ".png"
+    map: ClassVar[str] = "gray"
+    carries_record: ClassVar[bool] = True
+    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.uint8)
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Refuse a range that maps of this kind do not have (UsageError)."""
+        self.look.range.check(kind, limit_m)
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """What a file written now for `source` would say."""
+        return expect_painted(self, source, kind=kind, provenance=provenance, look=self._recorded_look)
+
+    def encode(self, result: Result) -> bytes:
+        """The PNG file."""
+        depth = depth_of(result)
+        ends = resolve_range(self.look.range, depth)
+        record = make_record(
+            result,
+            depth,
+            format=self.format,
+            map=self.map,
+            look=self._recorded_look,
+            painted=(ends.near, ends.far),
+        )
+        return encode_png(self.quantize(depth, ends), text=record.to_text())
+
+    def quantize(self, depth: DepthMap, ends: PaintRange) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """The grey levels, uint8 or uint16 (H, W): 1 to the largest where valid, 0 elsewhere."""
+        first, last = _levels_of(ends, depth.kind)
+        values = depth.values if depth.valid is None else np.where(depth.valid, depth.values, np.float32(1))
+        with np.errstate(over="ignore"):  # nearer than a float can invert is as near as it gets
+            inverse = values if depth.kind in _LINEAR else np.float32(1) / values
+        share = (inverse - np.float32(first)) * np.float32(1 / (last - first))
+        np.clip(share, 0, 1, out=share)
+        if self.look.invert:
+            np.subtract(1, share, out=share)
+        share *= np.iinfo(self.dtype).max - 1
+        levels: NDArray[np.uint8] | NDArray[np.uint16] = (np.rint(share, out=share) + 1).astype(self.dtype)
+        if depth.valid is not None:
+            levels[~depth.valid] = 0
+        return levels
+
+    @property
+    def _recorded_look(self) -> Look:
+        return Look(range=self.look.range, colormap="gray", invert=self.look.invert)
+
+
+@dataclass(frozen=True)
+class Gray16(Gray):
+    """The same in 16 bits: 65535 at the near end, 1 at the far one, 0 where nothing is known."""
+
+    format: ClassVar[str] = "gray16"
+    dtype: ClassVar[np.dtype[Any]] = np.dtype(np.uint16)
+
+
+def depth_of_levels(levels: NDArray[np.uint8] | NDArray[np.uint16], record: Record) -> DepthMap:
+    """The depths that grey levels stand for, as far as the range that they record reaches; 0 is a hole."""
+    assert record.painted is not None
+    first, last = _levels_of(PaintRange(*record.painted), record.kind)
+    most = np.iinfo(levels.dtype).max
+    share = (np.arange(most + 1) - 1) / (most - 1)
+    if record.look is not None and record.look.invert:
+        share = 1 - share
+    inverse = first + share * (last - first)
+    inverse[0] = first  # a hole; any number but 0
+    table = (inverse if record.kind in _LINEAR else 1 / inverse).astype(np.float32)
+    valid = levels > 0
+    return DepthMap(
+        table.take(levels),
+        kind=record.kind,
+        valid=None if valid.all() else valid,
+        limit=record.limit_m if record.kind.is_metric else None,
+    )
+
+
+# Kinds whose numbers cannot be inverted: disparity already is, and depth with an unknown shift has no inverse.
+_LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE})
+
+
+def _levels_of(ends: PaintRange, kind: DepthKind) -> tuple[float, float]:
+    """What the darkest and the brightest valid level stand for, in what the levels go by."""
+    return (ends.far, ends.near) if kind in _LINEAR else (1 / ends.far, 1 / ends.near)

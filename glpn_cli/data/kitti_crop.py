@@ -1,0 +1,27 @@
+"""The window that the KITTI benchmark cuts out of every frame, for training and for measuring."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.errors import ErrorCode, InputError
+
+KB_SIZE = (352, 1216)
+"""(height, width) that the KITTI benchmark crops every frame to."""
+
+Array = TypeVar("Array", NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_])
+
+
+def kb_crop(array: Array, *, what: str) -> Array:
+    """The KITTI benchmark's window, 352x1216 at the bottom centre of a frame; such a window is left as it is.
+
+    array: (H, W) or (H, W, 3). Raises InputError naming `what` where the frame is smaller.
+    """
+    (height, width), (tall, wide) = array.shape[:2], KB_SIZE
+    if height < tall or width < wide:
+        raise InputError(f"{what}: {width}x{height} is smaller than KITTI's {wide}x{tall} window", code=ErrorCode.DATA)
+    top, left = height - tall, (width - wide) // 2
+    return array[top : top + tall, left : left + wide]

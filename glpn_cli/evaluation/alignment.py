@@ -1,0 +1,73 @@
+"""What may be fitted to the truth before a map is measured: nothing, one factor, or scale and shift.
+
+A map whose kind leaves something open (up to one factor, up to scale and shift) is measured with exactly that fitted.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.prediction import DepthKind
+
+Values = NDArray[np.float64]
+
+
+class Alignment(StrEnum):
+    """Names as on the command line."""
+
+    NONE = "none"
+    MEDIAN = "median"
+    SCALE_SHIFT = "scale-shift"
+    DISPARITY = "disparity"
+
+
+FAIR = {
+    DepthKind.METRIC: (Alignment.NONE, Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
+    DepthKind.SCALE: (Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
+    DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
+    DepthKind.DISPARITY: (Alignment.DISPARITY,),
+}
+"""What may be asked for a map of each kind."""
+
+DEFAULT = {
+    DepthKind.METRIC: (Alignment.NONE, Alignment.MEDIAN),
+    DepthKind.SCALE: (Alignment.MEDIAN,),
+    DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
+    DepthKind.DISPARITY: (Alignment.DISPARITY,),
+}
+"""What is reported where nothing is asked."""
+
+
+def align(
+    predicted: Values, target: Values, *, how: Alignment, kind: DepthKind, range_m: tuple[float, float] | None
+) -> Values:
+    """The prediction in metres, with what `how` allows fitted to the truth.
+
+    predicted, target: (N,), the pixels that count; target metres > 0; predicted in the unit of its kind.
+    range_m:           near and far, metres. A fitted line can leave the range of depths, even pass through zero, so
+                       after scale-shift and disparity the result is clipped to it (to the true depths' own extent
+                       where there is none).
+    """
+    if how is Alignment.NONE:
+        return predicted
+    if how is Alignment.MEDIAN:
+        return predicted * (np.median(target) / np.median(predicted))
+    near, far = (float(target.min()), float(target.max())) if range_m is None else range_m
+    near = max(near, 1e-3)
+    if how is Alignment.SCALE_SHIFT:
+        return _fit_line(predicted, target).clip(near, far)
+    disparity = predicted if kind is DepthKind.DISPARITY else 1 / predicted
+    fitted = _fit_line(disparity, 1 / target)
+    return 1 / fitted.clip(1 / far, 1 / near)
+
+
+def _fit_line(values: Values, target: Values) -> Values:
+    """The line through `values` that lies nearest to `target`, by least squares; its mean for a constant map."""
+    centred = values - values.mean()
+    spread = np.mean(centred**2)
+    scale = np.mean(centred * (target - target.mean())) / spread if spread > 0 else 0.0
+    fitted: Values = scale * centred + target.mean()
+    return fitted

@@ -1,0 +1,35 @@
+"""How much a mean over pictures would move had other pictures of the same sort been taken: the bootstrap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with the bounds that hold 95 % of the resampled means."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
+    """The interval of the mean of one number a picture, (N,), N > 0; always the same for the same numbers."""
+    picks = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.quantile(values[picks].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(values.mean()), float(low), float(high))
+
+
+def bootstrap_difference(ours: NDArray[np.float64], theirs: NDArray[np.float64], *, seed: int = 0) -> Interval:
+    """The interval of the mean difference over the same pictures, (N,) each: tighter than two beside each other.
+
+    A difference whose interval does not hold 0 is more than the luck of the pictures.
+    """
+    return bootstrap(ours - theirs, seed=seed)

@@ -1,0 +1,144 @@
+"""The contract that every family of networks passes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lively import SMALL, randomise
+from torch import nn
+
+from glpn_cli.errors import ModelError
+from glpn_cli.models.families import FAMILIES, InputSize, ModelFamily, family_of, find_family
+
+SMALL_CONFIGS: dict[str, dict[str, Any]] = {"glpn": {"model_type": "glpn", **SMALL}}
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> ModelFamily:
+    return find_family(request.param)
+
+
+@pytest.fixture
+def config(family: ModelFamily) -> Any:
+    return family.read_config(SMALL_CONFIGS[family.name])
+
+
+@pytest.fixture
+def network(family: ModelFamily, config: Any) -> nn.Module:
+    network = family.build(config).eval()
+    randomise(network)
+    return network
+
+
+def picture(size: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+
+
+def test_every_family_has_a_small_config_to_be_tested_with() -> None:
+    assert set(SMALL_CONFIGS) == set(FAMILIES)
+
+
+def test_shapes_told_without_torch_are_those_of_the_network(
+    family: ModelFamily, config: Any, network: nn.Module
+) -> None:
+    assert family.shapes(config) == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def test_foreign_names_are_a_bijection(family: ModelFamily, config: Any) -> None:
+    rows = list(family.weight_rows(config))
+    assert {row.name: row.shape for row in rows} == family.shapes(config)
+    assert len({row.transformers for row in rows}) == len(rows)
+    authors = [(row.author, row.author_slice) for row in rows if row.author]
+    assert len(set(authors)) == len(authors)
+
+
+def test_parts_add_up_to_the_parameters(family: ModelFamily, config: Any, network: nn.Module) -> None:
+    assert sum(family.parts(config).values()) == sum(p.numel() for p in network.parameters())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [(1, 1), (31, 31), (33, 97), (120, 64), (64, 300)])
+def test_any_picture_comes_back_at_its_own_size_within_the_range(
+    family: ModelFamily, config: Any, network: nn.Module, size: tuple[int, int]
+) -> None:
+    network_size = family.network_size(config, size, InputSize())
+    pixels = family.prepare(config, picture(size), network_size)
+    assert pixels.shape == (1, 3, *network_size)
+    assert pixels.dtype == torch.float32
+    prediction = family.decode(config, network(pixels)[0], size)
+    assert prediction.size == size
+    assert prediction.kind == family.kind(config)
+    assert prediction.limit == family.limit_m(config)
+    low, high = prediction.extent()
+    assert low > 0
+    assert prediction.limit is None or high <= prediction.limit
+
+
+@torch.no_grad()
+def test_a_batch_of_two_equals_two_of_one(family: ModelFamily, config: Any, network: nn.Module) -> None:
+    pixels = torch.cat([family.prepare(config, picture(size), (64, 96)) for size in ((64, 96), (90, 120))])
+    single = torch.cat([network(one[None]) for one in pixels])
+    torch.testing.assert_close(network(pixels), single, rtol=0, atol=1e-4)
+
+
+def test_gradients_reach_every_parameter(family: ModelFamily, config: Any, network: nn.Module) -> None:
+    predicted = network(family.prepare(config, picture((64, 96)), (64, 96)))
+    target = predicted.detach() * torch.linspace(0.5, 2, predicted.numel()).view_as(predicted)
+    family.loss(config)(predicted, target).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        # A shift before softmax over keys changes nothing, so keys' biases rightly get (nearly) none.
+        assert parameter.grad.abs().max() > 0 or name.endswith("key.bias"), name
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_form_made_ready_to_predict_answers_in_fp32_and_stays_close(
+    family: ModelFamily, config: Any, network: nn.Module, precision: str
+) -> None:
+    pixels = family.prepare(config, picture((64, 96)), (64, 96))
+    exact = network(pixels)
+    quick = family.cast(network, precision)(pixels)
+    assert quick.dtype == torch.float32
+    tolerance = {"fp32": 1e-5, "bf16": 0.05}[precision]
+    assert float((quick - exact).abs().max() / exact.abs().max()) < tolerance
+
+
+def test_another_limit_scales_every_depth(family: ModelFamily, config: Any) -> None:
+    limit = family.limit_m(config)
+    if limit is None:
+        return
+    assert family.limit_m(family.config_with_limit(config, 8 * limit)) == 8 * limit
+
+
+@torch.no_grad()
+def test_cost_grows_with_the_picture(family: ModelFamily, config: Any) -> None:
+    small, large = family.cost(config, (64, 96)), family.cost(config, (128, 192))
+    assert 3.5 * small.macs < large.macs
+    assert small.weight_bytes == large.weight_bytes < large.memory_bytes
+
+
+def test_planning_with_a_family_does_not_import_torch(family: ModelFamily) -> None:
+    code = (
+        "import sys; from glpn_cli.models.families import InputSize, find_family;"
+        f"family = find_family({family.name!r}); config = family.read_config({SMALL_CONFIGS[family.name]!r});"
+        "family.shapes(config); family.parts(config); family.cost(config, (64, 96));"
+        "family.network_size(config, (3000, 4000), InputSize()); family.limit_m(config);"
+        "list(family.weight_rows(config));"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_unknown_family_is_named_with_those_there_are() -> None:
+    with pytest.raises(ModelError, match="swin") as caught:
+        family_of({"model_type": "swin"})
+    assert "glpn" in str(caught.value.hint)
+    with pytest.raises(ModelError, match="model_type"):
+        family_of({})

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from json import JSONDecodeError
 from logging import ERROR
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -180,7 +181,7 @@ def _download(name: HubName, announce: Announce) -> Path:
     from huggingface_hub import HfApi, constants, hf_hub_download
 
     with _hub_errors(name):
-        info = HfApi(endpoint=constants.ENDPOINT).model_info(
+        info = HfApi().model_info(
             name.repository, revision=name.revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
         )
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
@@ -193,30 +194,26 @@ def _download(name: HubName, announce: Announce) -> Path:
     announce(_announcement(name, info, sizes[weights]))
     with _hub_errors(name):
         # The first file by branch or tag, so that the cache remembers which commit that was; the rest by that commit.
-        config = Path(
-            hf_hub_download(name.repository, CONFIG_FILE, revision=name.revision, endpoint=constants.ENDPOINT)
-        )
+        config = Path(hf_hub_download(name.repository, CONFIG_FILE, revision=name.revision))
         for file in (PREPROCESSOR_FILE, CARD_FILE, weights):
             if file in sizes:
-                hf_hub_download(name.repository, file, revision=config.parent.name, endpoint=constants.ENDPOINT)
+                hf_hub_download(name.repository, file, revision=config.parent.name)
     return config.parent
 
 
 def _download_again(name: HubName, snapshot: Path, files: list[Path]) -> None:
-    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub import hf_hub_download
 
     with _hub_errors(name):
         for file in files:
-            hf_hub_download(
-                name.repository, file.name, revision=snapshot.name, endpoint=constants.ENDPOINT, force_download=True
-            )
+            hf_hub_download(name.repository, file.name, revision=snapshot.name, force_download=True)
 
 
 def _announcement(name: HubName, info: ModelInfo, weights_bytes: int) -> str:
     licence = info.card_data.get("license") if info.card_data else None
     stated = f"licence on its card: {licence}" if licence else "no licence on its card"
     commit = (info.sha or name.revision)[:12]
-    return f"downloading {name.repository} at {commit} ({weights_bytes / 1e6:.0f} MB, {stated}) to {cache_folder()}"
+    return f"downloading {name.repository} at {commit} ({weights_bytes / 1e6:.1f} MB, {stated}) to {cache_folder()}"
 
 
 @contextmanager
@@ -262,7 +259,10 @@ def _plain_error(name: HubName, error: Exception) -> ModelError:
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno is not None:
         return ModelError(f"cannot download {name}: {reason_of(cause)}", code=code_of(cause))
-    reason = (str(cause) or type(cause).__name__).partition("\n")[0][:160]
+    if isinstance(cause, JSONDecodeError):
+        reason = "what answered is not the hub (perhaps the login page of a network)"
+    else:
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(cause) or type(cause).__name__).partition("\n")[0][:160]
     return ModelError(
         f"cannot download {name} from {where}: {reason}",
         hint="Check the network and try again. What is complete in the cache stays there.",

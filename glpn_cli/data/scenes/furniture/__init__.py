@@ -1,0 +1,1 @@
+"""Furniture and clutter, by the place where it is found; each maker draws sizes from chance and answers a `Piece`."""

@@ -1,0 +1,154 @@
+"""From (seed, index) to one picture with its depth: draw the room, choose a view, trace, develop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.data.scenes.arrange import furnish
+from glpn_cli.data.scenes.camera import Pose, choose_focal, is_clear, propose_pose
+from glpn_cli.data.scenes.chance import Chance
+from glpn_cli.data.scenes.hangings import hang_things, light_ceiling
+from glpn_cli.data.scenes.parts import Parts
+from glpn_cli.data.scenes.rooms import Room, build_shell
+from glpn_cli.data.scenes.sensor import develop
+from glpn_cli.data.scenes.style import Style
+from glpn_cli.prediction import Intrinsics
+
+KINDS = (
+    (3.0, "living"), (3.0, "bedroom"), (2.4, "kitchen"), (1.6, "dining"), (1.6, "study"), (3.0, "office"), (1.0, "meeting"),
+    (1.3, "classroom"), (1.6, "corridor"), (1.3, "bathroom"), (1.2, "shop"), (1.0, "library"), (0.8, "storage"),
+    (1.2, "lobby"), (0.6, "attic"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One rendered photograph and what is true about it.
+
+    rgb:        uint8 (H, W, 3)
+    depth:      float32 (H, W), metres along the optical axis at the pixel's centre; finite and > 0 everywhere
+    intrinsics: the pinhole camera, in pixels
+    normals:    float32 (H, W, 3), unit, towards the camera, in its frame (x right, y down, z forward)
+    labels:     uint8 (H, W), see `parts.Label`
+    kind:       what sort of room it is
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    intrinsics: Intrinsics
+    normals: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """A furnished room as the kernels see it."""
+
+    nodes: NDArray[np.float64]
+    solids: NDArray[np.float64]
+    air: NDArray[np.float64]
+    materials: NDArray[np.float64]
+    lights: NDArray[np.float64]
+    sky: NDArray[np.float64]
+
+
+def draw_room(chance: Chance) -> tuple[World, Room]:
+    """Design, furnish and light one room."""
+    from glpn_cli.data.scenes.geometry import grow_tree
+
+    parts = Parts()
+    style = Style(parts, chance)
+    room = build_shell(style, chance.weigh(KINDS))
+    light_ceiling(style, room)
+    furnish(style, room)
+    hang_things(style, room)
+    solids, air, materials, lights = parts.arrays()
+    low, high = bound_solids(solids)
+    order = np.arange(len(solids))
+    nodes = grow_tree(low, high, order)
+    return World(nodes, solids[order], air, materials, lights, _make_sky(style, room)), room
+
+
+def bound_solids(solids: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Corners (N, 3) of the axis-aligned boxes around solids."""
+    axes = np.abs(solids[:, 3:12].reshape(-1, 3, 3))
+    reach = np.einsum("nij,ni->nj", axes, solids[:, 12:15] * _widening(solids))
+    return solids[:, 0:3] - reach, solids[:, 0:3] + reach
+
+
+def _widening(solids: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cones that widen upwards are wider than their foot."""
+    pipe = (solids[:, 15] == 2) & (solids[:, 16] > 1)
+    wide = np.where(pipe, solids[:, 16], 1.0)
+    return np.stack([wide, wide, np.ones_like(wide)], axis=1)
+
+
+def _make_sky(style: Style, room: Room) -> NDArray[np.float64]:
+    """Ambient light and, on some bright days, the sun through the windows."""
+    d = style.chance
+    level = d.between(0.05, 0.25)
+    tint = style.near((240, 235, 228), 10)
+    sky = np.zeros(9)
+    sky[0:3] = [level * c for c in tint]
+    if room.lit_by_day() and d.yes(0.35):
+        a, e = d.between(0, 2 * math.pi), math.radians(d.between(12, 55))
+        sky[3:6] = [math.cos(e) * math.cos(a), math.cos(e) * math.sin(a), math.sin(e)]
+        power = d.between(2.0, 9.0)
+        sky[6:9] = [power * c for c in style.near((255, 236, 205), 8)]
+    return sky
+
+
+def choose_view(chance: Chance, world: World, room: Room, half: tuple[float, float]) -> Pose:
+    """The one of some proposals whose depth looks most like what people photograph."""
+    from glpn_cli.data.scenes.tracer import look_around
+
+    best: Pose | None = None
+    least = math.inf
+    for attempt in range(24):
+        pose, want = propose_pose(chance, room)
+        if not is_clear(world.solids, pose.position, 0.1 if attempt < 16 else 0.02):
+            continue
+        depth = look_around(pose.row(*half), 9, 12, world.nodes, world.solids, world.air)
+        near, middle, far = np.percentile(depth, [3, 50, 97])
+        cost = (
+            abs(math.log(middle / want)) + 2.0 * max(0.0, math.log(0.45 / near)) + 0.3 * max(0.0, math.log(far / 9.0))
+        )
+        if far / near < 1.15:
+            cost += 0.3
+        if cost < least:
+            best, least = pose, cost
+        if least < 0.12:
+            break
+    if best is None:
+        best, _ = propose_pose(chance, room)
+    return best
+
+
+def render_scene(seed: int, index: int, *, size: tuple[int, int] = (192, 256), extra_rays: int = 3) -> Scene:
+    """Scene `index` of stream `seed`: a pure function of its arguments.
+
+    size:       (H, W) of the picture
+    extra_rays: rays more for the colour of pixels on edges
+    Raises UsageError without numba.
+    """
+    from glpn_cli.data.scenes.tracer import draw
+
+    height, width = size
+    chance = Chance(seed, index)
+    world, room = draw_room(chance)
+    view = Chance(seed, index, 1)
+    half_width = math.tan(0.5 * choose_focal(view))
+    focal = 0.5 * width / half_width
+    pose = choose_view(view, world, room, (half_width, half_width * height / width))
+    cx, cy = 0.5 * (width - 1), 0.5 * (height - 1)
+    light, depth, normals, labels = draw(
+        pose.row(half_width, half_width * height / width), np.array([focal, focal, cx, cy]), height, width, world.nodes,
+        world.solids, world.air, world.materials, world.lights, world.sky, view.unit(), extra_rays,
+    )  # fmt: skip
+    rgb = develop(Chance(seed, index, 2), light, depth)
+    return Scene(rgb, depth, Intrinsics(focal, focal, cx, cy, "file"), normals, labels, room.kind)

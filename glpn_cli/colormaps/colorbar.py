@@ -18,6 +18,7 @@ from glpn_cli.prediction import DepthKind
 
 _BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 36)
+_FRAME = (170, 170, 174)
 _SMALLEST_TEXT = 12
 # Labels of one run should not change the panel's width, so it has room for this one unless one of them is wider.
 _USUAL_LABEL = "0.00 m"
@@ -60,6 +61,8 @@ def add_colorbar(
     panel = Image.new("RGB", (math.ceil(text_left + text_width + size * 0.6), height), _BACKGROUND)
     draw = ImageDraw.Draw(panel)
     stroke = max(1, round(size / 16))
+    # A fine frame, without which the white end of a grey scale would run into the panel.
+    draw.rectangle((bar_left - 1, pad - 1, bar_left + bar_width, pad + bar_length), outline=_FRAME)
     for label in labels:
         y = pad + (1 - label.place) * (bar_length - 1)
         top = round(y - (stroke - 1) / 2)

@@ -13,7 +13,9 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from threading import Lock
 from typing import Any, ClassVar
+from warnings import catch_warnings
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +45,7 @@ _DAMAGED = (
     RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
+_WARNINGS_LOCK = Lock()
 Tags = dict[int, bytes | tuple[int, ...]]
 
 
@@ -163,7 +166,8 @@ def _inflate(strip: bytes, length: int) -> bytes:
 def _decode_by_pillow(data: bytes) -> NDArray[Any]:
     """What is not as plain as ours: tiles, other compressions, predictors."""
     try:
-        with TiffImagePlugin.TiffImageFile(BytesIO(data)) as image:
+        # Pillow warns of every odd tag. Silencing that is process-wide, so one thread at a time.
+        with _WARNINGS_LOCK, catch_warnings(action="ignore"), TiffImagePlugin.TiffImageFile(BytesIO(data)) as image:
             if image.mode not in ("F", "L", "I;16", "I;16B", "I"):
                 raise InputError(f"the TIFF file holds {image.mode} pixels; a depth map holds numbers")
             return np.asarray(image)

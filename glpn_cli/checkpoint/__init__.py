@@ -12,16 +12,20 @@ from glpn_cli.checkpoint.folder import (
     PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     Checkpoint,
-    copy_checkpoint,
-    encode_json,
     open_checkpoint,
-    write_checkpoint,
 )
 from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, parse_hub_name
 from glpn_cli.checkpoint.json_object import parse_json_object, read_json_object
 from glpn_cli.checkpoint.safetensors_header import TensorInfo, is_counter
 from glpn_cli.checkpoint.tensors import read_tensors
 from glpn_cli.checkpoint.weights_file import read_header, sha256_of
+from glpn_cli.checkpoint.writing import (
+    EncodedFolder,
+    encode_checkpoint,
+    encode_copy,
+    encode_json,
+    write_checkpoint,
+)
 
 __all__ = [
     "CARD_FILE",
@@ -31,9 +35,11 @@ __all__ = [
     "PREPROCESSOR_FILE",
     "WEIGHTS_FILE",
     "Checkpoint",
+    "EncodedFolder",
     "HubName",
     "TensorInfo",
-    "copy_checkpoint",
+    "encode_checkpoint",
+    "encode_copy",
     "encode_json",
     "fetch",
     "find_cached",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any
 
 from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.checkpoint.safetensors_header import TensorInfo
-from glpn_cli.checkpoint.tensors import encode_safetensors, read_tensors
+from glpn_cli.checkpoint.tensors import read_tensors
 from glpn_cli.checkpoint.weights_file import (
     PICKLE,
     PICKLE_SUFFIXES,
@@ -22,7 +21,6 @@ from glpn_cli.checkpoint.weights_file import (
     sha256_of,
 )
 from glpn_cli.errors import ErrorCode, ModelError, code_of, reason_of
-from glpn_cli.publish import publish
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,68 +116,6 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
         revision=revision,
         is_cached=is_cached,
     )
-
-
-def write_checkpoint(
-    folder: Path,
-    *,
-    config: Mapping[str, Any],
-    state: Mapping[str, Tensor],
-    preprocessor: Mapping[str, Any] | None = None,
-    extra_files: Mapping[str, str] | None = None,
-    precision: Literal["fp32", "fp16", "bf16"] | None = None,
-) -> None:
-    """Write a folder that transformers reads as its own: the weights last, so that a folder with them is whole.
-
-    config:      must name its model_type; an integral max_depth is written as the integer that transformers wants
-    state:       tensors by the names they have in files
-    extra_files: name -> text, such as the model card
-    precision:   how the weights are stored; None = as they are
-
-    Equal contents give equal bytes. Raises ModelError on weights that nobody could read back, OutputError and
-    StoppedError as `publish` does.
-    """
-    import torch
-
-    if not isinstance(config.get("model_type"), str):
-        raise ModelError("a config without model_type cannot be written")
-    types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, None: None}
-    weights = encode_safetensors(state, dtype=types[precision])
-    publish(folder / CONFIG_FILE, encode_json(config))
-    if preprocessor is not None:
-        publish(folder / PREPROCESSOR_FILE, encode_json(preprocessor))
-    for name, text in (extra_files or {}).items():
-        publish(folder / name, text.encode())
-    publish(folder / WEIGHTS_FILE, weights)
-
-
-def copy_checkpoint(checkpoint: Checkpoint, folder: Path, *, own: Mapping[str, Any]) -> None:
-    """Write a folder to carry: the same weights byte for byte, and a config that says where they come from.
-
-    own: joins what the config has under our key: source, revision, limit_m and the like.
-    """
-    publish(folder / CONFIG_FILE, encode_json({**checkpoint.config, OWN_KEY: {**checkpoint.own, **own}}))
-    for file in (PREPROCESSOR_FILE, CARD_FILE):
-        if (checkpoint.folder / file).is_file():
-            publish(folder / file, (checkpoint.folder / file).read_bytes())
-    with checkpoint.weights.open("rb") as weights:
-        publish(
-            folder / (WEIGHTS_FILE if checkpoint.weights_format == SAFETENSORS else PICKLE_FILE), iter_pieces(weights)
-        )
-
-
-def iter_pieces(file: BinaryIO, *, piece_bytes: int = 1 << 20) -> Iterator[bytes]:
-    """The rest of an open file, a megabyte at a time."""
-    while piece := file.read(piece_bytes):
-        yield piece
-
-
-def encode_json(value: Mapping[str, Any]) -> bytes:
-    """The bytes of a config file: sorted, indented, with max_depth as an integer where it is one."""
-    depth = value.get("max_depth")
-    if isinstance(depth, float) and depth.is_integer():
-        value = {**value, "max_depth": int(depth)}
-    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def _find_weights(folder: Path, name: str) -> Path:

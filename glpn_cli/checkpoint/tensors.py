@@ -5,7 +5,8 @@ from __future__ import annotations
 import mmap
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -59,12 +60,14 @@ def check_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:
         raise ModelError(f"{where} holds numbers that are not finite, in {names}", hint="These weights are damaged.")
 
 
-def encode_safetensors(tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = None) -> Iterator[bytes]:
-    """The pieces of a safetensors file: equal weights give equal bytes.
+def encode_safetensors(
+    tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = None
+) -> Callable[[], Iterator[bytes]]:
+    """What makes the pieces of a safetensors file, as often as it is called: equal weights give equal bytes.
 
     dtype: the floating-point type to store (float32, float16, bfloat16); None = as they are.
 
-    Raises ModelError before the first piece where a tensor has no type that weights may have, or does not fit `dtype`.
+    Raises ModelError at once where a tensor has no type that weights may have, or does not fit `dtype`.
     """
     import torch
 
@@ -79,7 +82,7 @@ def encode_safetensors(tensors: Mapping[str, Tensor], *, dtype: torch.dtype | No
     header, order = make_safetensors_header(
         {name: TensorInfo(names[tensor.dtype], tuple(tensor.shape)) for name, tensor in stored.items()}
     )
-    return _pieces(header, [stored[name] for name in order])
+    return partial(_pieces, header, [stored[name] for name in order])
 
 
 def _pieces(header: bytes, tensors: list[Tensor]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_fold
 
 from glpn_cli.checkpoint import (
     TensorInfo,
-    copy_checkpoint,
+    encode_copy,
     open_checkpoint,
     read_header,
     read_tensors,
@@ -214,7 +214,7 @@ def test_a_recorded_source_is_read_if_it_looks_like_one(tmp_path: Path) -> None:
 def test_a_carried_copy_has_the_same_weights_and_says_its_source(tmp_path: Path) -> None:
     files = files_of(make_model_folder(tmp_path / "model")) | {"README.md": b"# card"}
     cached = open_checkpoint(make_cache(tmp_path / "hub", "vinvino02/glpn-kitti", files))
-    copy_checkpoint(cached, tmp_path / "carried", own={"source": cached.source, "revision": COMMIT, "limit_m": 80.0})
+    encode_copy(cached, own={"source": cached.source, "revision": COMMIT, "limit_m": 80.0}).write(tmp_path / "carried")
     carried = open_checkpoint(tmp_path / "carried")
     assert carried.sha256() == cached.sha256()
     assert (carried.source, carried.revision) == ("vinvino02/glpn-kitti", COMMIT)

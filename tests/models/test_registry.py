@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import constants
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import copy_checkpoint, open_checkpoint, sha256_of
+from glpn_cli.checkpoint import encode_copy, open_checkpoint, sha256_of
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageError
 from glpn_cli.models import registry
 from glpn_cli.models.registry import BUNDLED, REGISTRY, KnownWeights, resolve_model
@@ -40,7 +40,7 @@ def kitti(cache: Path, tmp_path: Path) -> Path:
 
 
 def test_kitti_speaks_metres_to_80_however_it_is_named(kitti: Path, tmp_path: Path) -> None:
-    copy_checkpoint(open_checkpoint(kitti), tmp_path / "carried", own={"source": KITTI})
+    encode_copy(open_checkpoint(kitti), own={"source": KITTI}).write(tmp_path / "carried")
     shutil.copytree(kitti, tmp_path / "saved")
     config = json.loads((kitti / "config.json").read_text())
     (tmp_path / "saved" / "config.json").write_text(json.dumps(config | {"_name_or_path": KITTI}))

@@ -1,0 +1,142 @@
+"""Model folders on their way to the disk: encoded whole, compared or published, in bytes that depend on contents alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from glpn_cli.checkpoint.folder import (
+    CARD_FILE,
+    CONFIG_FILE,
+    OWN_KEY,
+    PICKLE_FILE,
+    PREPROCESSOR_FILE,
+    WEIGHTS_FILE,
+    Checkpoint,
+)
+from glpn_cli.checkpoint.tensors import encode_safetensors
+from glpn_cli.checkpoint.weights_file import SAFETENSORS, sha256_of
+from glpn_cli.errors import ModelError, code_of, reason_of
+from glpn_cli.publish import publish
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+StoredPrecision = Literal["fp32", "fp16", "bf16"]
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedFolder:
+    """A model folder that is not on the disk yet: file name -> its bytes in pieces, made anew at every call.
+
+    The weights come last, so that a folder that has them is whole.
+    """
+
+    files: Mapping[str, Callable[[], Iterable[bytes]]]
+
+    def write(self, folder: Path) -> None:
+        """Publish every file. Raises OutputError and StoppedError as `publish` does."""
+        for name, pieces in self.files.items():
+            publish(folder / name, pieces())
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether `folder` has every file with just these bytes. Raises ModelError where one cannot be read."""
+        if not all((folder / name).is_file() for name in self.files):
+            return False
+        return all(sha256_of(folder / name) == _sha256_of_pieces(pieces()) for name, pieces in self.files.items())
+
+
+def encode_checkpoint(
+    *,
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    preprocessor: Mapping[str, Any] | None = None,
+    extra_files: Mapping[str, str] | None = None,
+    precision: StoredPrecision | None = None,
+) -> EncodedFolder:
+    """A folder that transformers reads as its own; equal contents give equal bytes.
+
+    config:      must name its model_type; an integral max_depth is written as the integer that transformers wants
+    state:       tensors by the names they have in files
+    extra_files: name -> text, such as the model card
+    precision:   how the weights are stored; None = as they are
+
+    Raises ModelError on weights that nobody could read back.
+    """
+    import torch
+
+    if not isinstance(config.get("model_type"), str):
+        raise ModelError("a config without model_type cannot be written")
+    types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, None: None}
+    texts = {CONFIG_FILE: encode_json(config)}
+    if preprocessor is not None:
+        texts[PREPROCESSOR_FILE] = encode_json(preprocessor)
+    texts |= {name: text.encode() for name, text in (extra_files or {}).items()}
+    weights = encode_safetensors(state, dtype=types[precision])
+    return EncodedFolder({**{name: partial(_one_piece, data) for name, data in texts.items()}, WEIGHTS_FILE: weights})
+
+
+def write_checkpoint(
+    folder: Path,
+    *,
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    preprocessor: Mapping[str, Any] | None = None,
+    extra_files: Mapping[str, str] | None = None,
+    precision: StoredPrecision | None = None,
+) -> None:
+    """Write what `encode_checkpoint` gives into `folder`."""
+    encode_checkpoint(
+        config=config, state=state, preprocessor=preprocessor, extra_files=extra_files, precision=precision
+    ).write(folder)
+
+
+def encode_copy(checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFolder:
+    """A folder to carry: the same weights byte for byte, and a config that says where they come from.
+
+    own: joins what the config has under our key: source, revision, limit_m and the like.
+    """
+    config = {**checkpoint.config, OWN_KEY: {**checkpoint.own, **own}}
+    weights_name = WEIGHTS_FILE if checkpoint.weights_format == SAFETENSORS else PICKLE_FILE
+    copied = [name for name in (PREPROCESSOR_FILE, CARD_FILE) if (checkpoint.folder / name).is_file()]
+    return EncodedFolder(
+        {
+            CONFIG_FILE: partial(_one_piece, encode_json(config)),
+            **{name: partial(_pieces_of_file, checkpoint.folder / name) for name in copied},
+            weights_name: partial(_pieces_of_file, checkpoint.weights),
+        }
+    )
+
+
+def _one_piece(data: bytes) -> Iterator[bytes]:
+    yield data
+
+
+def _pieces_of_file(path: Path) -> Iterator[bytes]:
+    """A file, a megabyte at a time."""
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                yield piece
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+
+
+def _sha256_of_pieces(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def encode_json(value: Mapping[str, Any]) -> bytes:
+    """The bytes of a config file: sorted, indented, with max_depth as an integer where it is one."""
+    depth = value.get("max_depth")
+    if isinstance(depth, float) and depth.is_integer():
+        value = {**value, "max_depth": int(depth)}
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -33,7 +33,7 @@ _OWN_MARKS = (
 
 
 def read_depth(
-    source: Path | bytes, *, depth_scale: float | None = None, kind: DepthKind = DepthKind.METRIC
+    source: str | Path | bytes, *, depth_scale: float | None = None, kind: DepthKind = DepthKind.METRIC
 ) -> StoredDepth:
     """Read a depth map that we or others wrote: 16-bit PNG, TIFF, npy, npz, PFM.
 
@@ -47,7 +47,7 @@ def read_depth(
     """
     if depth_scale is not None:
         png16.check_scale(depth_scale)
-    data = source if isinstance(source, bytes) else _read_bytes(source)
+    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
     try:
         # Damaged records can ask for any arithmetic; what it comes to is told by `DepthMap`, not by warnings.
         with np.errstate(all="ignore"):
@@ -56,12 +56,12 @@ def read_depth(
         raise InputError(f"the file's depths make no sense: {error}") from error
 
 
-def read_record(source: Path | bytes) -> Record | None:
+def read_record(source: str | Path | bytes) -> Record | None:
     """What a file of ours says about itself, without decoding a pixel; None if it is not ours or cannot say.
 
     Raises InputError where it cannot be opened, or its record makes no sense.
     """
-    head = source[:_HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, _HEAD_BYTES)
+    head = source[:_HEAD_BYTES] if isinstance(source, bytes) else _read_head(Path(source), _HEAD_BYTES)
     return Record.from_text(_peek_text(head))
 
 

@@ -57,8 +57,9 @@ RECIPE = (
     "side_by_side",
     "contours_m",
 )
-# Known beforehand only where the range was given in metres or settled over a batch; compared only then.
-_WHERE_EXPECTED = frozenset({"near", "far"})
+# Not always known beforehand: a range only where it was given in metres or settled over a batch, a limit not for depth
+# files that do not say how they were made. Compared only where it is.
+_WHERE_EXPECTED = frozenset({"near", "far", "limit_m"})
 
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 

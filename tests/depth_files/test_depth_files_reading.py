@@ -35,6 +35,7 @@ def test_a_file_is_known_for_what_it_is(name: str, tmp_path: Path) -> None:
     assert is_depth_file(path) == (FORMATS[name].map == "depth")
     assert is_own_output(path) == FORMATS[name].carries_record
     assert (read_record(path) is not None) == FORMATS[name].carries_record
+    assert read_record(str(path)) == read_record(path)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -80,6 +80,7 @@ def test_equal_recipes_do_not_differ_whatever_was_learned_since() -> None:
         FULL,
         extent=None,
         painted=None,
+        limit_m=None,
         provenance=replace(PROVENANCE, network_size=None, precision="fp32", device="cuda:0", model="./nyu"),
     )
     assert FULL.differences(planned) == ()

@@ -12,6 +12,7 @@ from glpn_cli.checkpoint.folder import (
     PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     Checkpoint,
+    find_weights,
     open_checkpoint,
 )
 from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, parse_hub_name
@@ -43,6 +44,7 @@ __all__ = [
     "encode_json",
     "fetch",
     "find_cached",
+    "find_weights",
     "is_counter",
     "open_checkpoint",
     "parse_hub_name",

@@ -91,7 +91,7 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
     name = name or str(path)
     try:
         if path.is_dir():
-            folder, weights = path, _find_weights(path, name)
+            folder, weights = path, _require_weights(path, name)
         elif path.is_file():
             folder, weights = path.parent, path
             _check_suffix(path)
@@ -118,10 +118,19 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
     )
 
 
-def _find_weights(folder: Path, name: str) -> Path:
+def find_weights(folder: Path) -> Path | None:
+    """The weights in a folder: model.safetensors, else pytorch_model.bin, else the only file that could be weights."""
     for file in (WEIGHTS_FILE, PICKLE_FILE):
         if (folder / file).exists():
             return folder / file
+    suffixes = (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES)
+    candidates = [entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in suffixes]
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _require_weights(folder: Path, name: str) -> Path:
+    if (weights := find_weights(folder)) is not None and weights.name in (WEIGHTS_FILE, PICKLE_FILE):
+        return weights
     raise ModelError(
         f"model folder {name!r} has no {WEIGHTS_FILE} and no {PICKLE_FILE} (found: {_found_in(folder)})",
         hint=_conversion_hint(folder),

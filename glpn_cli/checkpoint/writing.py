@@ -1,4 +1,4 @@
-"""Model folders on their way to the disk: encoded whole, compared or published, in bytes that depend on contents alone."""
+"""Model folders on their way to the disk: encoded whole, compared or published; bytes depend on contents alone."""
 
 from __future__ import annotations
 

@@ -1,0 +1,283 @@
+"""From what was asked for to the pictures that it means.
+
+- A file is a picture whatever its name; a folder is searched for names that end like a picture's.
+- A pattern is a folder (what precedes its wildcards) and a choice among what lies below; a file that bears the
+  pattern's very name is that file.
+- Results are named by the file alone for files, by the path below the folder for folders and patterns, and by the path
+  below a root for lists and wherever a root is given.
+- One file is read once, however many ways lead to it.
+
+Paths are text here, not `Path`, until they become sources: there may be a hundred thousand of them.
+"""
+
+# ruff: noqa: PTH100, PTH114, PTH116, PTH122, PTH123
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
+from glpn_cli.images.lists import ByteStream, ListFile, iterate_names
+from glpn_cli.images.names import last_part, name_below, stem_of
+from glpn_cli.images.patterns import is_pattern, parse_pattern
+from glpn_cli.images.picture import ReadOptions
+from glpn_cli.images.refusals import refuse_unreadable
+from glpn_cli.images.shards import Shard
+from glpn_cli.images.sources import ImageSource, read_limited
+from glpn_cli.images.walk import Entry, walk
+
+PICTURE_EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .j2c"
+    " .avif .avifs .heic .heif .jxl .tga .qoi".split()
+)
+
+_DEFAULTS = ReadOptions()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Refused:
+    """Something asked for that cannot be used, before anything was read.
+
+    given: as the user or a list wrote it; for what a folder held, its path.
+    name:  what its results would have been called.
+    """
+
+    given: str
+    name: str
+    error: InputError
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Found:
+    """Everything that was asked for: what to read, what cannot be, and remarks for the user."""
+
+    sources: tuple[ImageSource, ...]
+    refused: tuple[Refused, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How inputs are looked for.
+
+    is_recursive: folders are searched to the bottom.
+    root:         the folder that names are relative to, for every input.
+    extensions:   what files in folders must end in, lower case with the dot.
+    leave_out:    asked for each file that a folder or a pattern yields, never for files that were named.
+    shard:        only this part of all inputs, by the hash of what `shard_key` makes of a name.
+    options:      how the pictures will be read.
+    """
+
+    is_recursive: bool = True
+    root: Path | None = None
+    extensions: frozenset[str] = PICTURE_EXTENSIONS
+    leave_out: Callable[[Path], bool] | None = None
+    shard: Shard | None = None
+    shard_key: Callable[[str], str] = stem_of
+    options: ReadOptions = _DEFAULTS
+
+
+def find_images(
+    inputs: Sequence[str],
+    *,
+    recursive: bool = True,
+    root: Path | None = None,
+    lists: Sequence[ListFile] = (),
+    extensions: frozenset[str] = PICTURE_EXTENSIONS,
+    leave_out: Callable[[Path], bool] | None = None,
+    shard: tuple[int, int] | None = None,
+    shard_key: Callable[[str], str] = stem_of,
+    read_options: ReadOptions = _DEFAULTS,
+    stdin: BinaryIO | None = None,
+) -> Found:
+    """Find the pictures that files, folders, patterns, `-` and lists of names mean.
+
+    The order is that of the arguments, then of the lists; within a folder it is natural. See `Search` for the options.
+
+    stdin: what `-` stands for; the process's standard input if None.
+
+    Raises UsageError for a file outside the root, a pattern without a match, a list that cannot be read, a shard that
+    does not exist, and for standard input that is wanted twice.
+    """
+    search = Search(recursive, root, extensions, leave_out, Shard(*shard) if shard else None, shard_key, read_options)
+    if [*inputs, *(entry.path for entry in lists)].count("-") > 1:
+        raise UsageError("standard input can only be read once", hint="give '-' once, as a picture or as a list")
+    collected = _Collected()
+    for given in inputs:
+        if given == "-":
+            collected.add(_read_stdin(search, stdin))
+        else:
+            collected.extend(_expand(given, search))
+    for entry in lists:
+        with _open_list(entry, stdin) as stream:
+            for name in iterate_names(stream, is_nulled=entry.is_nulled):
+                collected.extend(_expand(name, search, is_listed=True))
+    return collected.finish()
+
+
+def iterate_list(
+    stream: ByteStream, search: Search | None = None, *, is_nulled: bool = False
+) -> Iterator[ImageSource | Refused]:
+    """The pictures of a list, each as soon as its name has come, for a process that is fed.
+
+    A name outside the root is that item's refusal. A file listed twice comes twice: it may have changed.
+    """
+    search = search or Search()
+    for name in iterate_names(stream, is_nulled=is_nulled):
+        try:
+            for item, _ in _expand(name, search, is_listed=True):
+                yield item
+        except UsageError as error:
+            yield Refused(name, name, InputError(error.message, hint=error.hint, code=ErrorCode.USAGE))
+
+
+# What a name was found to mean, and its real path, by which files are the same.
+_Item = tuple[ImageSource | Refused, str]
+
+
+@dataclass(slots=True)
+class _Collected:
+    """What was found so far, each file once."""
+
+    sources: list[ImageSource] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    repeated: int = 0
+
+    def add(self, item: ImageSource | Refused | None) -> None:
+        if isinstance(item, ImageSource):
+            self.sources.append(item)
+        elif item is not None:
+            self.refused.append(item)
+
+    def extend(self, items: Iterator[_Item]) -> None:
+        for item, real in items:
+            if real in self.seen:
+                self.repeated += 1
+            else:
+                self.seen.add(real)
+                self.add(item)
+
+    def finish(self) -> Found:
+        notes = []
+        if self.repeated:
+            count = "1 input leads" if self.repeated == 1 else f"{self.repeated} inputs lead"
+            notes.append(f"{count} to a file that was found before; each file is read once")
+        return Found(tuple(self.sources), tuple(self.refused), tuple(notes))
+
+
+def _expand(given: str, search: Search, *, is_listed: bool = False) -> Iterator[_Item]:
+    """What one argument means, or one name of a list, where wildcards are letters and `.` is the root."""
+    root = search.root or (Path() if is_listed else None)
+    error: OSError | ValueError | None = None
+    try:
+        if stat.S_ISDIR(os.stat(given).st_mode):
+            yield from _scan(given, search, root)
+            return
+    except OSError as caught:
+        error = caught
+        if not is_listed and is_pattern(given) and not os.path.lexists(given):
+            yield from _match(given, search)
+            return
+    except ValueError as caught:
+        error = caught
+    name = name_below(root, given) if root else last_part(given)
+    if not _is_mine(name, search):
+        return
+    if error is None:
+        yield ImageSource(Path(given), name, given, options=search.options), os.path.realpath(given)
+    else:
+        yield Refused(given, name, _refuse_missing(given, error)), os.path.abspath(given)
+
+
+def _scan(folder: str, search: Search, root: Path | None) -> Iterator[_Item]:
+    """The pictures in a folder."""
+    prefix = name_below(root, folder) if root else ""
+    found = walk(folder, wanted=lambda name: _ends_like_a_picture(name, search), enter=lambda _: search.is_recursive)
+    return _take(found, prefix, search)
+
+
+def _match(given: str, search: Search) -> Iterator[_Item]:
+    """The pictures that a pattern names; raises UsageError if there are none."""
+    pattern = parse_pattern(given)
+    prefix = name_below(search.root, pattern.folder) if search.root else ""
+    found = [
+        entry
+        for entry in pattern.find()
+        if entry.error or pattern.spells_extension or _ends_like_a_picture(entry.name, search)
+    ]
+    if all(isinstance(entry.error, FileNotFoundError | NotADirectoryError) for entry in found):
+        raise UsageError(f"{given!r} matches no picture", hint="a folder without wildcards means all pictures in it")
+    yield from _take(iter(found), prefix, search)
+
+
+def _take(entries: Iterator[Entry], prefix: str, search: Search) -> Iterator[_Item]:
+    """Turn files that were met into pictures with names."""
+    for entry in entries:
+        name = f"{prefix}/{entry.name}" if prefix and entry.name else prefix or entry.name
+        if not _is_mine(name, search):
+            continue
+        path = Path(entry.path)
+        if entry.error is not None:
+            yield Refused(entry.path, name, refuse_unreadable(repr(entry.path), entry.error)), entry.real
+        elif search.leave_out is None or not search.leave_out(path):
+            yield ImageSource(path, name, entry.path, options=search.options), entry.real
+
+
+def _ends_like_a_picture(name: str, search: Search) -> bool:
+    return os.path.splitext(name)[1].lower() in search.extensions
+
+
+def _is_mine(name: str, search: Search) -> bool:
+    return search.shard is None or search.shard.holds(search.shard_key(name))
+
+
+def _refuse_missing(given: str, error: OSError | ValueError) -> InputError:
+    """The error for an argument that is no file."""
+    if re.match(r"[a-z]+://", given):
+        return InputError(f"{given!r} is an address, not a file", hint="download it first", code=ErrorCode.NOT_FOUND)
+    if isinstance(error, ValueError) or not given:
+        return InputError(f"{given!r} is no file name", code=ErrorCode.NOT_FOUND)
+    if isinstance(error, FileNotFoundError) and os.path.islink(given):
+        return InputError(f"{given!r} is a link to a file that does not exist", code=ErrorCode.NOT_FOUND)
+    return refuse_unreadable(repr(given), error)
+
+
+def _read_stdin(search: Search, stdin: BinaryIO | None) -> ImageSource | Refused | None:
+    name = "stdin"
+    if not _is_mine(name, search):
+        return None
+    try:
+        return ImageSource(None, name, "-", read_limited(_stdin(stdin), "standard input"), search.options)
+    except InputError as error:
+        return Refused("-", name, error)
+    except OSError as error:
+        return Refused("-", name, refuse_unreadable("standard input", error))
+
+
+def _stdin(stdin: BinaryIO | None) -> BinaryIO:
+    if stdin is not None:
+        return stdin
+    if sys.stdin is None:
+        raise UsageError("standard input is closed")
+    return sys.stdin.buffer
+
+
+@contextmanager
+def _open_list(entry: ListFile, stdin: BinaryIO | None) -> Iterator[ByteStream]:
+    if entry.path == "-":
+        yield cast("ByteStream", _stdin(stdin))
+        return
+    try:
+        with open(entry.path, "rb") as stream:
+            yield stream
+    except OSError as error:
+        raise UsageError(f"list {entry.path!r} cannot be read: {reason_of(error)}", code=code_of(error)) from error

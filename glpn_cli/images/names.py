@@ -1,0 +1,46 @@
+"""What results are called: a path below some folder, with `/` between its parts whatever the system writes.
+
+Paths are text here, not `Path`: there may be a hundred thousand of them.
+"""
+
+# ruff: noqa: PTH100, PTH118, PTH119
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from glpn_cli.errors import UsageError
+
+
+def stem_of(name: str) -> str:
+    """A relative name without its extension: the outputs of names that share it would collide."""
+    folder, slash, last = name.rpartition("/")
+    stem, dot, _ = last.rpartition(".")
+    return folder + slash + (stem if dot and stem else last)
+
+
+def name_below(root: str | Path, path: str) -> str:
+    """The path below the root, with `/`, '' for the root itself; raises UsageError outside it."""
+    # As written first; a root and a path that were reached through different links meet only without them.
+    for resolve in (os.path.abspath, _without_links_above):
+        top, inner = resolve(root), resolve(path)
+        if inner == top:
+            return ""
+        if inner.startswith(top.rstrip(os.sep) + os.sep):
+            return inner[len(top.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
+    raise UsageError(
+        f"{path!r} lies outside the root {os.path.abspath(root)!r}, so its results have no name",
+        hint="name a folder above all inputs with --root DIR",
+    )
+
+
+def last_part(path: str) -> str:
+    """A path's own name."""
+    return os.path.basename(path.rstrip(os.sep)) or path
+
+
+def _without_links_above(path: str | Path) -> str:
+    """The real path of the folder that holds `path`, and its own name there."""
+    folder, name = os.path.split(os.path.abspath(path))
+    return os.path.join(os.path.realpath(folder), name)

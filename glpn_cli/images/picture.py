@@ -1,0 +1,94 @@
+"""What is asked of a picture, and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What shows through transparent pixels: mid grey, because black reads as a surface close by.
+BACKGROUND = (128, 128, 128)
+
+# A pixel that is less than half opaque has no depth.
+OPAQUE_FROM = 128
+
+# Below this the networks see next to nothing: it is their coarsest grid.
+TINY = 32
+
+
+class PictureWarning(StrEnum):
+    """What a reader of the result should know about its picture; the values are the codes in JSON records."""
+
+    TRUNCATED = "W_TRUNCATED"
+    ICC = "W_ICC"
+    TINY = "W_TINY"
+    ANIMATED = "W_ANIMATED"
+    RANGE = "W_RANGE"
+
+    @property
+    def text(self) -> str:
+        """The same in words."""
+        return _TEXTS[self]
+
+
+_TEXTS = {
+    PictureWarning.TRUNCATED: "the file is cut short; what is missing is blank",
+    PictureWarning.ICC: "its colour profile is damaged and was ignored",
+    PictureWarning.TINY: f"it is smaller than {TINY} pixels on a side; do not expect much",
+    PictureWarning.ANIMATED: "it has several frames, and one of them was used (--frame N chooses)",
+    PictureWarning.RANGE: "its values have no fixed range; they were stretched to black and white",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How pictures are read.
+
+    max_pixels:      refuse pictures with more, from the header, before anything is decoded.
+    orientation:     "exif" turns the picture upright as its metadata says, "ignore" takes it as stored.
+    frame:           which frame or page, from 0.
+    allow_truncated: take what is there of a file that is cut short, with a warning; otherwise it is an error.
+
+    Raises ValueError for anything else.
+    """
+
+    max_pixels: int = 250_000_000
+    orientation: Literal["exif", "ignore"] = "exif"
+    frame: int = 0
+    allow_truncated: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_pixels < 1:
+            raise ValueError(f"max_pixels must be at least 1, not {self.max_pixels}")
+        if self.orientation not in ("exif", "ignore"):
+            raise ValueError(f"orientation must be 'exif' or 'ignore', not {self.orientation!r}")
+        if self.frame < 0:
+            raise ValueError(f"frame must be 0 or more, not {self.frame}")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Picture:
+    """A picture as the networks want it: upright, sRGB, 8 bit, three channels.
+
+    rgb:         uint8 (H, W, 3); transparent parts show `BACKGROUND`, never what hides under them.
+    valid:       bool (H, W), False where the picture is less than half opaque or says nothing (a NaN in a float
+                 picture); None = everywhere.
+    full_size:   (H, W) of the upright picture in its file; `rgb` is smaller only where fewer pixels were asked for.
+    focal_35mm:  the 35 mm equivalent focal length that the camera wrote, in mm; None where it did not.
+    warnings:    codes of `PictureWarning`.
+    """
+
+    rgb: NDArray[np.uint8]
+    full_size: tuple[int, int]
+    valid: NDArray[np.bool_] | None = None
+    focal_35mm: float | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of `rgb`."""
+        height, width, _ = self.rgb.shape
+        return height, width

@@ -1,0 +1,154 @@
+"""Every way that Pillow holds pixels brought to three channels of 8 bits, and what is known of each pixel's opacity.
+
+Nothing is clipped. Greys of 16 bits are divided by their full range, which is what makes such a picture equal to its
+8-bit twin; values without a range of their own (32-bit integers, floats) are stretched between their extremes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glpn_cli.images.color_profiles import ProfileError, to_srgb
+from glpn_cli.images.picture import BACKGROUND, OPAQUE_FROM, PictureWarning
+
+_SHORTS = ("I;16", "I;16L", "I;16B", "I;16N")
+# TIFF's BitsPerSample and SampleFormat.
+_BITS, _SAMPLE_FORMAT = 258, 339
+_UNSIGNED = 1
+
+
+class NoValuesError(ValueError):
+    """A float picture without a single number in it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Flat:
+    """A picture without alpha: rgb uint8 (H, W, 3), valid bool (H, W) or None, and what happened on the way."""
+
+    rgb: NDArray[np.uint8]
+    valid: NDArray[np.bool_] | None
+    warnings: tuple[PictureWarning, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Layers:
+    """A picture taken apart.
+
+    colors: mode L, RGB, CMYK or LAB
+    alpha:  mode L, or None
+    known:  bool (H, W), False where there is no value at all, or None
+    """
+
+    colors: Image.Image
+    alpha: Image.Image | None = None
+    known: NDArray[np.bool_] | None = None
+    is_stretched: bool = False
+
+
+def flatten(image: Image.Image) -> Flat:
+    """Bring a loaded picture of any mode to RGB.
+
+    Raises NoValuesError for a float picture of NaNs, ValueError for a mode that Pillow cannot convert.
+    """
+    layers = _take_apart(image)
+    warnings = [PictureWarning.RANGE] if layers.is_stretched else []
+    try:
+        colors = to_srgb(layers.colors, image.info.get("icc_profile") or None)
+    except ProfileError:
+        warnings.append(PictureWarning.ICC)
+        colors = to_srgb(layers.colors, None)
+
+    valid = layers.known
+    if layers.alpha is not None and layers.alpha.getextrema() != (255, 255):
+        background = Image.new("RGB", colors.size, BACKGROUND)
+        background.paste(colors, mask=layers.alpha)
+        colors = background
+        opaque = np.asarray(layers.alpha) >= OPAQUE_FROM
+        valid = opaque if valid is None else valid & opaque
+    rgb = np.array(colors, dtype=np.uint8)  # a copy: Pillow's own view is read-only
+    if layers.known is not None:
+        rgb[~layers.known] = BACKGROUND
+    return Flat(rgb, None if valid is None or valid.all() else valid, tuple(warnings))
+
+
+def _take_apart(image: Image.Image) -> _Layers:
+    if image.mode in _SHORTS:
+        return _take_apart_shorts(image)
+    if image.mode == "I":
+        return _take_apart_integers(image)
+    if image.mode == "F":
+        return _stretch(np.asarray(image))
+    if image.mode == "La":
+        image = image.convert("LA")
+    elif image.mode in ("PA", "RGBa"):
+        image = image.convert("RGBA")
+    elif "transparency" in image.info:
+        image = _key_out(image)
+    if image.mode in ("LA", "RGBA"):
+        return _Layers(image.convert(image.mode[:-1]), alpha=image.getchannel("A"))
+    if image.mode == "1":
+        return _Layers(image.convert("L"))
+    return _Layers(image if image.mode in ("L", "RGB", "CMYK", "LAB") else image.convert("RGB"))
+
+
+def _key_out(image: Image.Image) -> Image.Image:
+    """Turn a transparent colour, or transparencies of palette entries, into an alpha channel."""
+    key = image.info["transparency"]
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        image.info["transparency"] = tuple(value >> 8 for value in key)  # of a 16-bit picture, which Pillow halved
+    if image.mode == "L" and isinstance(key, int) and key > 255:
+        return image
+    if image.mode in ("1", "L"):
+        return image.convert("LA")
+    return image.convert("RGBA") if image.mode in ("P", "RGB") else image
+
+
+def _take_apart_shorts(image: Image.Image) -> _Layers:
+    values = np.asarray(image).astype(np.uint16, copy=False)
+    key = image.info.get("transparency")
+    known = values != key if isinstance(key, int) else None
+    return _Layers(_scale(values, bits=min(_tag(image, _BITS, 16), 16)), known=known)
+
+
+def _take_apart_integers(image: Image.Image) -> _Layers:
+    values = np.asarray(image)
+    if image.format == "TIFF":
+        # 32 bits, whose range nobody uses in full.
+        is_unsigned = _tag(image, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED and _tag(image, _BITS, 32) == 32
+        return _stretch(values.view(np.uint32) if is_unsigned else values)
+    if values.min() < 0 or values.max() > 65535:
+        return _stretch(values)
+    return _Layers(_scale(values.astype(np.uint16), bits=16))
+
+
+def _tag(image: Image.Image, number: int, default: int) -> int:
+    """The (first) value of a TIFF tag, for pictures that have tags."""
+    value = getattr(image, "tag_v2", {}).get(number, default)
+    return int(value[0]) if isinstance(value, tuple) else int(value)
+
+
+def _scale(values: NDArray[np.uint16], *, bits: int) -> Image.Image:
+    """Divide by the full range of `bits`: 0 stays black, the largest value becomes white."""
+    largest = 2**bits - 1
+    table = np.minimum(np.round(np.arange(65536) * (255 / largest)), 255).astype(np.uint8)
+    return Image.fromarray(table[values])
+
+
+def _stretch(values: NDArray[np.generic]) -> _Layers:
+    """Stretch whatever is finite between black and white; one value everywhere becomes mid grey."""
+    numbers = values.astype(np.float64)
+    known = np.isfinite(numbers)
+    if not known.any():
+        raise NoValuesError("not one of its values is a number")
+    low, high = float(numbers[known].min()), float(numbers[known].max())
+    if low == high:
+        grey = np.full(numbers.shape, BACKGROUND[0], dtype=np.uint8)
+    else:
+        # Halves, because the distance between two floats may be more than a float holds.
+        share = (numbers / 2 - low / 2) / (high / 2 - low / 2)
+        grey = np.round(np.where(known, share, 0) * 255).astype(np.uint8)
+    return _Layers(Image.fromarray(grey), known=None if known.all() else known, is_stretched=True)

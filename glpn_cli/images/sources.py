@@ -1,0 +1,132 @@
+"""Pictures by where they are: a file, or bytes that came through standard input."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.images.content import HEAD_BYTES, TIFF, Foreign, recognise
+from glpn_cli.images.decode import decode
+from glpn_cli.images.picture import Picture, ReadOptions
+from glpn_cli.images.refusals import refuse_foreign, refuse_unreadable
+
+_DEFAULTS = ReadOptions()
+
+# The most that is taken from a stream or a file. A TIFF may be larger: it is read by pieces.
+MAX_BYTES = 2 << 30
+
+# Files up to this size are read at once, so that nobody can change them under the decoder.
+_AT_ONCE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSource:
+    """One picture to be read, and what to call its results.
+
+    path:    the file; None where the bytes are at hand.
+    name:    relative, with `/` between folders and its extension: "a/x.jpg". Results mirror it below the output folder.
+    given:   what led here, as the user or a list wrote it.
+    data:    the bytes, for pictures from standard input.
+    options: how to read it.
+    """
+
+    path: Path | None
+    name: str
+    given: str
+    data: bytes | None = None
+    options: ReadOptions = _DEFAULTS
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.data is None):
+            raise ValueError("a picture is a file or bytes, one of them")
+
+    @property
+    def label(self) -> str:
+        """What messages call it, safe for a terminal."""
+        return "standard input" if self.path is None else _label(self.path)
+
+    def read(self, *, at_least: tuple[int, int] | None = None) -> Picture:
+        """The picture; see `read_rgb`."""
+        return read_rgb(self, at_least=at_least)
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        """The upright picture, uint8 (H, W, 3), at its full size."""
+        return self.read().rgb
+
+
+def read_rgb(
+    source: Path | bytes | ImageSource, options: ReadOptions | None = None, *, at_least: tuple[int, int] | None = None
+) -> Picture:
+    """Read any picture: upright, 8-bit sRGB.
+
+    options:  default to those of an ImageSource, or to `ReadOptions()`.
+    at_least: (h, w) of the upright picture: fewer pixels will do, though no fewer than these. JPEG then decodes to a
+              half, a quarter or an eighth of each side, several times faster; other formats come at full size.
+
+    Raises InputError: E_NOT_FOUND, E_PERMISSION, E_IO, E_DECODE, E_UNSUPPORTED, E_TOO_LARGE, E_OOM, or E_USAGE for a
+    frame that the picture does not have.
+    """
+    if isinstance(source, ImageSource):
+        options = options or source.options
+        label, name = source.label, source.name
+        if source.path is None:
+            assert source.data is not None
+            source = source.data
+        else:
+            source = source.path
+    elif isinstance(source, bytes):
+        label, name = "the data", ""
+    else:
+        label, name = _label(source), source.name
+    options = options or _DEFAULTS
+
+    if isinstance(source, bytes):
+        return decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
+    try:
+        with source.open("rb") as file:
+            return decode(_steady(file, label, name), options, label=label, name=name, at_least=at_least)
+    except OSError as error:
+        raise refuse_unreadable(label, error) from error
+
+
+def read_limited(stream: BinaryIO, label: str) -> bytes:
+    """All of a stream, which must end within `MAX_BYTES`; raises InputError (E_TOO_LARGE)."""
+    data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{label} does not end within {MAX_BYTES >> 30} GiB", code=ErrorCode.TOO_LARGE)
+    return data
+
+
+def _label(path: Path) -> str:
+    """The path in quotes, with whatever could move a terminal's cursor escaped."""
+    return repr(str(path))
+
+
+def _steady(file: BinaryIO, label: str, name: str) -> BinaryIO:
+    """A seekable stream of what `file` holds, as it is now where that is not too large."""
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode):
+        if status.st_size <= _AT_ONCE:
+            return io.BytesIO(file.read())
+        if status.st_size > MAX_BYTES:
+            found = recognise(file.read(HEAD_BYTES), name=name)
+            file.seek(0)
+            if found is not TIFF:
+                raise InputError(
+                    f"{label} has {status.st_size:,} bytes, more than any picture needs", code=ErrorCode.TOO_LARGE
+                )
+        return file
+    # A pipe or a device, which may never end: look before reading on.
+    head = file.read(HEAD_BYTES)
+    found = recognise(head, name=name)
+    if isinstance(found, Foreign):
+        raise refuse_foreign(found, label)
+    return io.BytesIO(head + read_limited(file, label))

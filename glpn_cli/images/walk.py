@@ -1,0 +1,108 @@
+"""Walking through folders in the order a person would: img2 before img10, each folder once, never in circles."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file met on the way.
+
+    path:  below the folder as it was given.
+    name:  relative to that folder, with `/`.
+    real:  the path without links, the same for all ways that lead to one file.
+    error: why it cannot be used: a folder that cannot be listed, a link to nowhere.
+    """
+
+    path: str
+    name: str
+    real: str
+    error: OSError | None = None
+
+
+def natural_key(name: str) -> tuple[list[str | int], str]:
+    """Sorts numbers in names by value and letters without case; names that differ at all never compare equal."""
+    parts: list[str | int] = list(_DIGITS.split(name.casefold()))
+    parts[1::2] = [int(digits) for digits in parts[1::2]]
+    return parts, name
+
+
+def walk(
+    folder: str, *, wanted: Callable[[str], bool], enter: Callable[[str], bool] = lambda _: True
+) -> Iterator[Entry]:
+    """Find the files below a folder.
+
+    wanted: asked with the relative name of each file.
+    enter:  asked with the relative name of each folder below.
+
+    Left out: what begins with a dot, and what is neither file nor folder (pipes, devices). Links to files are files.
+    Links to folders are followed out of `folder`, but not to another place within it, where the files are met anyway.
+    """
+    top = os.path.realpath(folder)
+    entered = {top}
+    pending = [_list(folder, "", top)]
+    while pending:
+        step = next(pending[-1], None)
+        if step is None:
+            pending.pop()
+        elif isinstance(step, Entry):
+            yield step
+        else:
+            entry, name, real = step
+            if _is_folder(entry):
+                if not enter(name):
+                    continue
+                if entry.is_symlink():
+                    real = os.path.realpath(entry.path)
+                    if _is_within(real, top):
+                        continue
+                if real not in entered:
+                    entered.add(real)
+                    pending.append(_list(entry.path, name + "/", real))
+            elif wanted(name):
+                found = _as_file(entry, name, real)
+                if found is not None:
+                    yield found
+
+
+def _list(folder: str, prefix: str, real: str) -> Iterator[tuple[os.DirEntry[str], str, str] | Entry]:
+    """What lies in one folder, sorted: (entry, relative name, real path unless it is a link)."""
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(
+                (entry for entry in listing if not entry.name.startswith(".")), key=lambda e: natural_key(e.name)
+            )
+    except OSError as error:
+        yield Entry(folder, prefix.rstrip("/"), real, error)
+        return
+    real = real.rstrip(os.sep) + os.sep
+    for entry in entries:
+        yield entry, prefix + entry.name, real + entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself
+
+
+def _as_file(entry: os.DirEntry[str], name: str, real: str) -> Entry | None:
+    """The entry as a file, None if it is something else."""
+    if not entry.is_symlink():
+        return Entry(entry.path, name, real) if entry.is_file() else None
+    try:
+        entry.stat()
+    except OSError as error:
+        return Entry(entry.path, name, real, error)
+    return Entry(entry.path, name, os.path.realpath(entry.path)) if entry.is_file() else None
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

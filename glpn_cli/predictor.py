@@ -12,12 +12,13 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
 from glpn_cli.images import Picture, read_rgb
+from glpn_cli.images.pixel_modes import flatten
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import load_network
 from glpn_cli.models.recipe import Recipe
@@ -102,8 +103,7 @@ class DepthEstimator:
 
     def network_size(self, picture: Picture) -> tuple[int, int]:
         """(h, w) that the network sees of a picture. Raises UsageError for a size it cannot take."""
-        height, width = picture.rgb.shape[:2]
-        return self.recipe.network_size((height, width))
+        return self.recipe.network_size(picture.full_size)
 
     def provenance(self, picture: Picture) -> Provenance:
         """How this picture's answer is made, complete."""
@@ -126,10 +126,9 @@ class DepthEstimator:
 
     def _decode(self, raw: Tensor, picture: Picture) -> DepthMap:
         """The answer at the picture's own size; raises InputError where the network answered with nonsense."""
-        height, width = picture.rgb.shape[:2]
         try:
             with torch.inference_mode(), _own_errors():
-                depth = self.recipe.family.decode(self.recipe.config, raw, (height, width))
+                depth = self.recipe.family.decode(self.recipe.config, raw, picture.full_size)
         except ValueError as error:
             raise InputError(
                 f"the network's answer is no depth map: {error}",
@@ -148,10 +147,11 @@ def _as_picture(given: PictureLike) -> Picture:
     if isinstance(given, str | PathLike):
         return read_rgb(Path(given))
     if isinstance(given, Image.Image):
-        return read_rgb(given)
+        flat = flatten(ImageOps.exif_transpose(given))
+        return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, warnings=flat.warnings)
     if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
         raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
-    return Picture(rgb=given)
+    return Picture(given, given.shape[:2])
 
 
 @contextmanager

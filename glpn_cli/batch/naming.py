@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from glpn_cli.depth_files import FORMATS
-from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.errors import UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS
 
 DEFAULT_NAME = "{stem}_{map}"
@@ -127,15 +127,3 @@ class NameTemplate:
         if path.parent.parts and "{parent}" not in self.text:
             return f"{path.parent}/{filled}"
         return filled
-
-
-def check_stdout_is_free(destination: Destination, *, json: bool, is_terminal: bool) -> None:
-    """Refuse two things that want standard output at once, and binary data on a terminal (UsageError)."""
-    if not destination.is_stdout:
-        return
-    if json:
-        raise UsageError("--json and --output - both want standard output", hint="use --report FILE for the records")
-    if is_terminal:
-        raise UsageError(
-            "standard output is a terminal, and --output - writes bytes to it", hint="add > FILE", code=ErrorCode.USAGE
-        )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from glpn_cli.batch.engine import Ended
+from glpn_cli.batch.policies import Allowance
 from glpn_cli.depth_files import Record
-from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, UsageError
+from glpn_cli.errors import ErrorCode, ExitCode, GlpnError
+from glpn_cli.images import PictureWarning
 from glpn_cli.prediction import DepthKind, Intrinsics, Provenance
+
+FLAT = "W_FLAT"
+"""The warning that a depth map says nothing; the others are about pictures, in `PictureWarning`."""
 
 
 class Status(StrEnum):
@@ -82,29 +86,6 @@ class Outcome:
     error: GlpnError | None = None
 
 
-@dataclass(frozen=True)
-class Allowance:
-    """`--allow-failed`: how many failures are no failure of the run."""
-
-    count: int = 0
-    percent: float = 0.0
-
-    @classmethod
-    def parse(cls, text: str | None) -> Allowance:
-        """Read `5` or `2.5%`. Raises UsageError."""
-        if text is None:
-            return cls()
-        if text.isascii() and text.isdigit():
-            return cls(count=int(text))
-        if re.fullmatch(r"\d{1,3}(\.\d+)?%", text) and float(text[:-1]) <= 100:
-            return cls(percent=float(text[:-1]))
-        raise UsageError(f"--allow-failed {text!r} is neither a number nor a percentage", hint="for example 5, or 2%")
-
-    def covers(self, failed: int, total: int) -> bool:
-        """Whether that many failures are allowed."""
-        return failed <= self.count or failed * 100 <= self.percent * total
-
-
 @dataclass
 class Tally:
     """The report of a run: counts, what stopped it, and the exit code that tells it all."""
@@ -166,3 +147,10 @@ def interrupt_code(error: KeyboardInterrupt) -> int:
     """128 and the signal's number: the program's signal handlers put it into the exception; else Ctrl-C's 130."""
     told = error.args[0] if error.args else None
     return told if isinstance(told, int) else 128 + signal.SIGINT
+
+
+def words_of(warning: str) -> str:
+    """What the code of a warning means."""
+    if warning == FLAT:
+        return "its depth came out the same everywhere"
+    return PictureWarning(warning).text

@@ -13,26 +13,18 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from glpn_cli.batch.naming import Destination, NameTemplate
 from glpn_cli.batch.outcome import Facts, Outcome, Output, Status
+from glpn_cli.batch.policies import Existing
 from glpn_cli.depth_files import Record, Writer, read_record
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, UsageError, code_of, reason_of
+from glpn_cli.images import Refused
 from glpn_cli.publish import probe_writable
 
 _MOST_SHOWN = 3
-
-
-class Existing(StrEnum):
-    """What to do where an output is there already: `--existing`."""
-
-    SKIP = "skip"
-    UPDATE = "update"
-    OVERWRITE = "overwrite"
-    ERROR = "error"
 
 
 class Source(Protocol):
@@ -94,6 +86,18 @@ class Plan(Generic[S]):
         """The folders that will be written into."""
         paths = (target.path for task in self.tasks for target in task.targets)
         return {_folder_of(path) for path in paths if path is not None}
+
+    def add_found(self, refused: Iterable[Refused], notes: Iterable[str]) -> None:
+        """Put what was named and cannot be used, and what was noticed, in front of everything else."""
+        self.settled[:0] = [
+            Outcome(Status.ERROR, each.given, each.name, each.given, error=each.error) for each in refused
+        ]
+        self.notes[:0] = notes
+
+    @property
+    def total(self) -> int:
+        """How many inputs there are."""
+        return len(self.settled) + len(self.tasks)
 
     def outcomes_of_dry_run(self) -> Iterator[Outcome]:
         """What `--dry-run` reports of the tasks."""

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, NoReturn, cast
@@ -26,7 +27,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.cli.screens import TidyCommand, TidyGroup
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
 
-COMMANDS = ()
+COMMANDS = ("predict", "export")
 """Commands in the order of the help screen: each is `glpn_cli/cli/NAME.py`."""
 
 _TYPER_USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -86,16 +87,26 @@ class GlpnGroup(TidyGroup):
             code = _interrupted(KeyboardInterrupt())
         sys.exit(_close_stdout(code if isinstance(code, int) else ExitCode.OK))
 
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        """Parse the command line; --version and its like print while that is done."""
+        with _boundary():
+            return super().make_context(*args, **settings)
+
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; whatever it raises becomes one line on stderr and an exit code."""
-        try:
+        """Run the command."""
+        with _boundary():
             return super().invoke(ctx)
-        except (typer.Exit, typer.Abort, _TYPER_USAGE_ERROR):
-            raise
-        except BaseException as error:
-            if isinstance(error, SystemExit):
-                raise
-            raise typer.Exit(_tell(error)) from error
+
+
+@contextmanager
+def _boundary() -> Iterator[None]:
+    """Whatever is raised within becomes one line on stderr and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, SystemExit, GeneratorExit, _TYPER_USAGE_ERROR):
+        raise
+    except BaseException as error:
+        raise typer.Exit(_tell(error)) from error
 
 
 def _tell(error: BaseException) -> int:
@@ -194,7 +205,7 @@ app = typer.Typer(
     no_args_is_help=True,
     epilog="""
     glpn predict photo.jpg            # metres for every pixel: photo_depth.png
-    glpn export holiday/ --colorbar   # a folder in colours, with a scale in metres
+    glpn export holiday/ --colorbar   # a folder in colours, with their metres
     """,
 )
 

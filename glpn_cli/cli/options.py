@@ -12,18 +12,11 @@ from typing import Annotated, Any
 
 import typer
 
+from glpn_cli.batch.policies import Existing as Existing
+from glpn_cli.batch.policies import InputKind as InputKind
 from glpn_cli.errors import UsageError
 
 INPUTS, MODEL, OUTPUTS, COLORS, BATCH = "Inputs", "Model", "Outputs", "Colours", "Whole runs"
-
-
-class Existing(StrEnum):
-    """What to do where an output is there already."""
-
-    SKIP = "skip"
-    UPDATE = "update"
-    OVERWRITE = "overwrite"
-    ERROR = "error"
 
 
 class Orientation(StrEnum):
@@ -31,14 +24,6 @@ class Orientation(StrEnum):
 
     EXIF = "exif"
     IGNORE = "ignore"
-
-
-class InputKind(StrEnum):
-    """What an input is."""
-
-    AUTO = "auto"
-    PICTURE = "picture"
-    DEPTH = "depth"
 
 
 class Precision(StrEnum):
@@ -68,7 +53,8 @@ def parse_count(text: str | int) -> int:
     return int(digits) * factor
 
 
-def _option(*names: str, metavar: str | None = None, panel: str, help: str, **more: Any) -> Any:
+def option(*names: str, metavar: str | None = None, panel: str, help: str, **more: Any) -> Any:
+    """An option in a chapter of the help screen."""
     return typer.Option(*names, metavar=metavar, rich_help_panel=panel, help=help, **more)
 
 
@@ -77,32 +63,32 @@ def _option(*names: str, metavar: str | None = None, panel: str, help: str, **mo
 Inputs = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[INPUTS]...",
+        metavar="INPUTS",
         help="Pictures, folders of them, glob patterns, or - for the bytes of one picture on standard input.",
     ),
 ]
 FilesFrom = Annotated[
     list[str] | None,
-    _option("--files-from", metavar="FILE", panel=INPUTS, help="Read inputs from FILE (- is stdin), one a line."),
+    option("--files-from", metavar="FILE", panel=INPUTS, help="Read inputs from FILE (- is stdin), one a line."),
 ]
 Files0From = Annotated[
     list[str] | None,
-    _option("--files0-from", metavar="FILE", panel=INPUTS, help="The same, each ended by a NUL."),
+    option("--files0-from", metavar="FILE", panel=INPUTS, help="The same, each ended by a NUL."),
 ]
 Recursive = Annotated[
-    bool, _option("--recursive/--no-recursive", panel=INPUTS, help="Go down into the folders of a folder.")
+    bool, option("--recursive/--no-recursive", panel=INPUTS, help="Go down into the folders of a folder.")
 ]
 Root = Annotated[
     Path | None,
-    _option("--root", metavar="DIR", panel=INPUTS, help="Name results by their input's path below DIR."),
+    option("--root", metavar="DIR", panel=INPUTS, help="Name results by their input's path below DIR."),
 ]
 Shard = Annotated[
-    str | None, _option("--shard", metavar="I/N", panel=INPUTS, help="Do the I-th of N parts of the inputs; I from 1.")
+    str | None, option("--shard", metavar="I/N", panel=INPUTS, help="Do the I-th of N parts of the inputs; I from 1.")
 ]
-As = Annotated[InputKind, _option("--as", metavar="KIND", panel=INPUTS, help="Take inputs for a picture or for depth.")]
+As = Annotated[InputKind, option("--as", metavar="KIND", panel=INPUTS, help="What inputs are: auto, picture or depth.")]
 MaxPixels = Annotated[
     int,
-    _option(
+    option(
         "--max-pixels",
         metavar="N",
         panel=INPUTS,
@@ -112,23 +98,23 @@ MaxPixels = Annotated[
     ),
 ]
 AllowTruncated = Annotated[
-    bool, _option("--allow-truncated", panel=INPUTS, help="Use what there is of pictures that end too early.")
+    bool, option("--allow-truncated", panel=INPUTS, help="Use what there is of pictures that end too early.")
 ]
 OrientationOption = Annotated[
     Orientation,
-    _option(
-        "--orientation", metavar="HOW", panel=INPUTS, help="Turn pictures upright as their EXIF says, or ignore it."
+    option(
+        "--orientation", metavar="HOW", panel=INPUTS, help="Turn pictures upright as they say (exif), or ignore it."
     ),
 ]
 Frame = Annotated[
-    int, _option("--frame", metavar="N", min=0, panel=INPUTS, help="Which picture of an animation or a stack, from 0.")
+    int, option("--frame", metavar="N", min=0, panel=INPUTS, help="Which picture of an animation or a stack, from 0.")
 ]
 
 # Model
 
 Model = Annotated[
     str | None,
-    _option(
+    option(
         "--model",
         "-m",
         metavar="NAME",
@@ -140,7 +126,7 @@ Model = Annotated[
 ]
 MaxDepth = Annotated[
     float | None,
-    _option(
+    option(
         "--max-depth",
         metavar="METRES",
         panel=MODEL,
@@ -148,14 +134,14 @@ MaxDepth = Annotated[
         help="Depth at the network's full scale; rescales every depth.",
     ),
 ]
-Offline = Annotated[bool, _option("--offline", panel=MODEL, envvar="GLPN_OFFLINE", help="Never use the network.")]
+Offline = Annotated[bool, option("--offline", panel=MODEL, envvar="GLPN_OFFLINE", help="Never use the network.")]
 Device = Annotated[
     str,
-    _option("--device", metavar="DEVICE", panel=MODEL, envvar="GLPN_DEVICE", help="auto, cpu, mps, cuda or cuda:N."),
+    option("--device", metavar="DEVICE", panel=MODEL, envvar="GLPN_DEVICE", help="auto, cpu, mps, cuda or cuda:N."),
 ]
 PrecisionOption = Annotated[
     Precision,
-    _option(
+    option(
         "--precision",
         metavar="KIND",
         panel=MODEL,
@@ -164,7 +150,7 @@ PrecisionOption = Annotated[
 ]
 InputSize = Annotated[
     str,
-    _option(
+    option(
         "--input-size",
         metavar="SIZE",
         panel=MODEL,
@@ -172,25 +158,25 @@ InputSize = Annotated[
     ),
 ]
 TtaOption = Annotated[
-    Tta, _option("--tta", metavar="KIND", panel=MODEL, help="flip: average with the answer for the mirrored picture.")
+    Tta, option("--tta", metavar="KIND", panel=MODEL, help="flip: average with the answer for the mirrored picture.")
 ]
 BatchSize = Annotated[
-    str, _option("--batch-size", metavar="N", panel=MODEL, help="Pictures at once; auto is 1 on a CPU.")
+    str, option("--batch-size", metavar="N", panel=MODEL, help="Pictures at once; auto is 1 on a CPU.")
 ]
 Workers = Annotated[
     int | None,
-    _option("--workers", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads that decode and write."),
+    option("--workers", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads that decode and write."),
 ]
 Threads = Annotated[
     int | None,
-    _option("--threads", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads of the network."),
+    option("--threads", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads of the network."),
 ]
 
 # Outputs
 
 Output = Annotated[
     str,
-    _option(
+    option(
         "--output",
         "-o",
         metavar="PATH",
@@ -198,9 +184,20 @@ Output = Annotated[
         help="A folder; a file, if it ends in a format's extension; or - for standard output.",
     ),
 ]
+Format = Annotated[
+    str | None,
+    option(
+        "--format",
+        "-f",
+        metavar="LIST",
+        panel=OUTPUTS,
+        help="What to write, with commas: png16 (predict's default), npy, npz, tiff, pfm, color (export's), gray, "
+        "gray16.",
+    ),
+]
 Name = Annotated[
     str,
-    _option(
+    option(
         "--name",
         metavar="TEMPLATE",
         panel=OUTPUTS,
@@ -209,34 +206,34 @@ Name = Annotated[
 ]
 DepthScale = Annotated[
     float | None,
-    _option(
+    option(
         "--depth-scale",
         metavar="UNITS",
         panel=OUTPUTS,
-        show_default="1000, or 256 for 80 m models",
-        help="Units per metre in integer files.",
+        help="Units per metre in integer files: to write (1000 unless the model sees too far for that, then 256), "
+        "or to read where a file does not say.",
     ),
 ]
 ExistingOption = Annotated[
     Existing,
-    _option(
+    option(
         "--existing",
         metavar="POLICY",
         panel=OUTPUTS,
         help="Where an output is there: skip it if it was made the same way, update it if not, overwrite, or error.",
     ),
 ]
-DryRun = Annotated[bool, _option("--dry-run", "-n", panel=OUTPUTS, help="Plan and check everything, write nothing.")]
-Json = Annotated[bool, _option("--json", panel=OUTPUTS, help="Print JSON on stdout.")]
+DryRun = Annotated[bool, option("--dry-run", "-n", panel=OUTPUTS, help="Plan and check everything, write nothing.")]
+Json = Annotated[bool, option("--json", panel=OUTPUTS, help="Print JSON on stdout.")]
 Report = Annotated[
-    Path | None, _option("--report", metavar="FILE", panel=OUTPUTS, help="Write the JSON records to FILE as well.")
+    Path | None, option("--report", metavar="FILE", panel=OUTPUTS, help="Write the JSON records to FILE as well.")
 ]
 
 # Whole runs
 
-FailFast = Annotated[bool, _option("--fail-fast", panel=BATCH, help="Stop at the first input that fails.")]
+FailFast = Annotated[bool, option("--fail-fast", panel=BATCH, help="Stop at the first input that fails.")]
 AllowFailed = Annotated[
     str | None,
-    _option("--allow-failed", metavar="N|P%", panel=BATCH, help="Exit with 0 if no more than N inputs, or P %, fail."),
+    option("--allow-failed", metavar="N|P%", panel=BATCH, help="Exit with 0 if no more than N inputs, or P %, fail."),
 ]
-AllowEmpty = Annotated[bool, _option("--allow-empty", panel=BATCH, help="Finding no inputs is no error.")]
+AllowEmpty = Annotated[bool, option("--allow-empty", panel=BATCH, help="Finding no inputs is no error.")]

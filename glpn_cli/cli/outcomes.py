@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, NoReturn, Self, TypeVar
 
 import typer
 
-from glpn_cli.batch.outcome import Outcome, Status, Tally
+from glpn_cli.batch.engine import Ended
+from glpn_cli.batch.naming import Destination
+from glpn_cli.batch.outcome import Outcome, Status, Tally, words_of
+from glpn_cli.batch.plan import Plan, Source
+from glpn_cli.batch.policies import Allowance
 from glpn_cli.batch.records import make_record, make_summary
-from glpn_cli.cli.console import console
+from glpn_cli.cli.console import console, is_terminal
 from glpn_cli.cli.progress import Progress
 from glpn_cli.errors import UsageError, code_of, reason_of
 
-WARNINGS = {
-    "W_TRUNCATED": "the picture ends too early; what is missing was filled in",
-    "W_ICC": "its colour profile is broken and was ignored",
-    "W_TINY": "the picture is too small to tell depth from",
-    "W_ANIMATED": "it has several frames; the first one was used (--frame picks another)",
-    "W_RANGE": "its numbers are no usual brightness and were stretched",
-    "W_FLAT": "the depth came out the same everywhere",
-}
-"""What the warnings in records mean, in words."""
+S = TypeVar("S", bound=Source)
 
 
 class RunView:
@@ -50,15 +47,21 @@ class RunView:
         if outcome.error is not None:
             console.error(outcome.error, about=outcome.place)
         for code in outcome.warnings:
-            console.warn(f"{outcome.place}: {WARNINGS.get(code, code)} [{code}]")
+            console.warn(f"{outcome.place}: {words_of(code)} [{code}]")
         if not console.draws_progress:
             took = "" if outcome.seconds is None else f", {outcome.seconds:.2f} s"
             done = self.tally.done + self.tally.failed
             console.detail(f"{done}/{self.tally.total} {outcome.place}: {outcome.status}{took}")
         self._progress.advance(outcome.place, computed=outcome.seconds is not None)
 
-    def close(self) -> NoReturn:
-        """Show what the run came to, and exit with its code."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.close()
+
+    def sum_up(self) -> None:
+        """Show what the run came to."""
         self._progress.close()
         summary = make_summary(self.tally)
         self._log(summary)
@@ -68,7 +71,6 @@ class RunView:
             console.error(self.tally.ended.stopped)
         if self.tally.stopped or self.tally.failed or self.tally.total > 1:
             console.note(self._sentence())
-        raise typer.Exit(int(self.tally.exit_code))
 
     def _sentence(self) -> str:
         tally = self.tally
@@ -87,6 +89,44 @@ class RunView:
         if self._report is not None:
             self._report.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
             self._report.flush()
+
+
+def check_stdout(destination: Destination, *, json: bool) -> None:
+    """Refuse two things that want standard output at once, and bytes on a terminal (UsageError)."""
+    if not destination.is_stdout:
+        return
+    if json:
+        raise UsageError("--json and --output - both want standard output", hint="use --report FILE for the records")
+    if sys.stdout is None or is_terminal(sys.stdout):
+        what = "closed" if sys.stdout is None else "a terminal, and a depth map is no text"
+        raise UsageError(f"standard output is {what}", hint="add > FILE, or name one with -o")
+    console.writes_bytes = True
+
+
+def show_run(
+    plan: Plan[S],
+    run: Callable[[Callable[[Outcome], None]], Ended],
+    *,
+    allow_failed: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    report: Path | None = None,
+) -> NoReturn:
+    """Run a plan, or only tell it, and exit with what it came to.
+
+    run: does the work, telling each outcome to the function that it is given
+    """
+    tally = Tally(plan.total, Allowance.parse(allow_failed))
+    for note in plan.notes:
+        console.note(note)
+    with open_report(report) as file, RunView(tally, json=json, report=file) as view:
+        if dry_run:
+            for outcome in (*plan.settled, *plan.outcomes_of_dry_run()):
+                view.show(outcome)
+        else:
+            tally.ended = run(view.show)
+        view.sum_up()
+    raise typer.Exit(int(tally.exit_code))
 
 
 @contextmanager

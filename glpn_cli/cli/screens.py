@@ -20,6 +20,7 @@ from glpn_cli.cli.console import console
 
 CONTEXT: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 _NAMES_WIDTH = 26
+_KEPT_TOGETHER = "\N{NO-BREAK SPACE}"
 _OPTIONS, _ARGUMENTS = "Options", "Arguments"
 
 
@@ -152,7 +153,7 @@ def _words(param: Any) -> str:
     if param.required:
         facts.append("required")
     words = inspect.cleandoc(param.help or "")
-    return f"{words} [{'; '.join(facts)}]" if facts else words
+    return " ".join([words, *(f"[{fact}]".replace(" ", _KEPT_TOGETHER) for fact in facts)])
 
 
 def _chapter(title: str, rows: Iterable[tuple[str, str]], width: int) -> str:
@@ -162,6 +163,7 @@ def _chapter(title: str, rows: Iterable[tuple[str, str]], width: int) -> str:
     indent = " " * (column + 4)
     for names, words in rows:
         wrapped = textwrap.wrap(words, width - len(indent), break_on_hyphens=False) or [""]
+        wrapped = [line.replace(_KEPT_TOGETHER, " ") for line in wrapped]
         if len(names) > column:
             lines.append(f"  {names}")
             lines += [indent + line for line in wrapped]

@@ -1,0 +1,197 @@
+"""What `export` puts through the engine: pictures or stored depth maps in, coloured pictures out.
+
+A stored map needs no network, so a run over depth files alone never loads one. A range over the whole batch takes two
+passes: one that only looks how the depths are spread, one that paints. For pictures the network runs in both; keeping
+every map in between would take memory or disk without bound, and whoever wants to pay once can `predict` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from glpn_cli.batch.engine import Ended, Engine, Job
+from glpn_cli.batch.inputs import InputChoice, find_inputs
+from glpn_cli.batch.naming import choose_formats
+from glpn_cli.batch.outcome import Outcome
+from glpn_cli.batch.plan import Plan, Target, Task, make_plan
+from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, odd_depth
+from glpn_cli.batch.running import Pace, Written, run_plan, write_result
+from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart
+from glpn_cli.colormaps import DepthHistogram, merge_ranges
+from glpn_cli.depth_files import Look, Record, Writer, make_writer
+from glpn_cli.images import PICTURE_EXTENSIONS, ImageSource, Picture, Refused
+from glpn_cli.models.recipe import Recipe
+from glpn_cli.prediction import DepthKind, Result
+
+if TYPE_CHECKING:
+    from glpn_cli.predictor import DepthEstimator
+
+FORMATS = ("color", "gray", "gray16")
+
+ExportSource = ImageSource | DepthSource
+ExportTask = Task[ExportSource]
+
+
+@dataclass(frozen=True)
+class ExportInputs:
+    """What an export works on."""
+
+    sources: Sequence[ExportSource]
+    refused: Sequence[Refused]
+    notes: Sequence[str]
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether there is a picture whose map is not there yet."""
+        return any(isinstance(source, ImageSource) for source in self.sources)
+
+
+def find_exports(choice: InputChoice, *, depth_scale: float | None = None) -> ExportInputs:
+    """Find pictures and stored maps. Raises UsageError where there is nothing to do."""
+    extensions = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS)
+    found = find_inputs(choice, extensions=extensions, leave_out=is_no_depth)
+    return ExportInputs(
+        tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale), found.refused, found.notes
+    )
+
+
+def plan_exports(
+    sources: Sequence[ExportSource], recipe: Recipe | None, choice: OutputChoice, look: Look
+) -> Plan[ExportSource]:
+    """Decide which input becomes which pictures. Raises UsageError where that makes no sense.
+
+    recipe: what pictures are predicted with; None where every source is a stored map
+    """
+    destination = choice.destination
+    formats = choose_formats(choice.formats, destination, default="color", allowed=FORMATS)
+    kind, limit_m = _common_depth(sources, recipe)
+    writers = [make_writer(name, kind=kind, limit_m=limit_m, look=look) for name in formats]
+
+    def expect(source: ExportSource, writer: Writer) -> Record | None:
+        if isinstance(source, DepthSource):
+            record = source.record
+            if record is None:
+                return writer.expect(source.name, kind=DepthKind.METRIC, provenance=None)
+            return writer.expect(source.name, kind=record.kind, provenance=record.provenance)
+        assert recipe is not None
+        return writer.expect(source.name, kind=recipe.kind, provenance=recipe.provenance)
+
+    return make_plan(
+        sources,
+        writers,
+        destination=destination,
+        template=choice.name,
+        model=recipe.model.name if recipe is not None else "depth",
+        existing=choice.existing,
+        expect=expect,
+    )
+
+
+def _common_depth(sources: Sequence[ExportSource], recipe: Recipe | None) -> tuple[DepthKind, float | None]:
+    """What the depths mean and reach to, as far as looks are checked against it at planning."""
+    if recipe is not None:
+        return recipe.kind, recipe.limit_m
+    records = [source.record for source in sources if isinstance(source, DepthSource) and source.record is not None]
+    kind = records[0].kind if records else DepthKind.METRIC
+    return kind, next((record.limit_m for record in records if record.limit_m is not None), None)
+
+
+class ExportStages:
+    """Maps onto colours; pictures through a network first.
+
+    network: what answers for pictures; None where there are none
+    """
+
+    def __init__(self, network: Network | None) -> None:
+        self._network = network
+        self._estimator: DepthEstimator | None = None
+
+    def open(self) -> None:
+        """Load the model, if there is one and it has not been loaded by a pass before."""
+        if self._network is not None and self._estimator is None:
+            self._estimator = self._network.open()
+
+    def decode(self, task: ExportTask) -> Picture | Answer:
+        """Read the picture, or the stored map."""
+        if isinstance(task.source, DepthSource):
+            stored = task.source.read()
+            provenance = stored.record.provenance if stored.record else None
+            return Answer(stored.depth, provenance, odd_depth(stored.depth))
+        return task.source.read()
+
+    def group(self, decoded: Picture | Answer) -> Hashable:
+        """Pictures of one network size go together; stored maps need no company."""
+        if isinstance(decoded, Answer):
+            return None
+        assert self._network is not None
+        return self._network.network_size(decoded)
+
+    def infer(self, batch: Sequence[Picture | Answer]) -> list[Answer]:
+        """Depth for pictures; stored maps pass through."""
+        pictures = [each for each in batch if isinstance(each, Picture)]
+        if not pictures:
+            return [each for each in batch if isinstance(each, Answer)]
+        assert self._estimator is not None
+        return ask(self._estimator, pictures)
+
+    def finish(self, task: ExportTask, answer: Answer) -> Written:
+        """Paint and write."""
+        return write_result(task, Result(answer.depth, task.source, answer.provenance, warnings=answer.warnings))
+
+
+class _Spread:
+    """The first pass of a batch's range: the same way, but only to see how the depths are spread."""
+
+    def __init__(self, stages: ExportStages) -> None:
+        self.open = stages.open
+        self.decode = stages.decode
+        self.group = stages.group
+        self.infer = stages.infer
+
+    def finish(self, task: ExportTask, answer: Answer) -> DepthHistogram:
+        del task
+        return DepthHistogram.of(answer.depth)
+
+
+def run_exports(
+    plan: Plan[ExportSource],
+    sources: Sequence[ExportSource],
+    stages: ExportStages,
+    look: Look,
+    pace: Pace,
+    show: Callable[[Outcome], None],
+) -> Ended:
+    """Do all that a plan holds, in two passes where one range is asked for all `sources`."""
+    if look.range.needs_settling and plan.tasks:
+        settled, ended = _settle_range(sources, stages, look, pace)
+        if ended != Ended():
+            return ended
+        for index, task in enumerate(plan.tasks):
+            targets = tuple(_with_look(target, settled) for target in task.targets)
+            plan.tasks[index] = replace(task, targets=targets)
+    return run_plan(plan, stages, pace, show)
+
+
+def _settle_range(sources: Sequence[ExportSource], stages: ExportStages, look: Look, pace: Pace) -> tuple[Look, Ended]:
+    """The first pass of `--range batch`: a look with one range for all sources.
+
+    Sources that fail are left out; the second pass tells of them. Those whose outputs are there already count too, so
+    that a run that goes on paints like the one that began.
+    """
+    seen: list[DepthHistogram] = []
+
+    def collect(job: Job[ExportTask, Picture | Answer, Answer, DepthHistogram]) -> bool:
+        if job.written is not None:
+            seen[:] = [reduce(lambda one, other: one + other, seen, job.written)]
+        return True
+
+    tasks: list[ExportTask] = [Task(source, ()) for source in sources]
+    ended = Engine(_Spread(stages), collect, workers=pace.threads, batch_size=pace.batch_size).run(tasks)
+    return replace(look, range=merge_ranges(look.range, seen)), ended
+
+
+def _with_look(target: Target, look: Look) -> Target:
+    return replace(target, writer=make_writer(target.writer.format, kind=DepthKind.METRIC, limit_m=None, look=look))

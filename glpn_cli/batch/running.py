@@ -1,0 +1,122 @@
+"""A plan through the engine: write what was answered, and tell what became of every input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from glpn_cli.batch.engine import Ended, Engine, Job, Stages
+from glpn_cli.batch.outcome import Facts, Outcome, Output, Status
+from glpn_cli.batch.plan import Plan, Source, Task, describe, settle
+from glpn_cli.depth_files import read_record
+from glpn_cli.devices import cores
+from glpn_cli.errors import UsageError
+from glpn_cli.prediction import DepthMap, Result
+from glpn_cli.publish import publish, publish_stdout, sweep
+
+S = TypeVar("S", bound=Source)
+D = TypeVar("D")
+A = TypeVar("A")
+
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was made of one input; `stdout` is still to be written, by the main thread."""
+
+    outputs: tuple[Output, ...]
+    facts: Facts
+    warnings: tuple[str, ...]
+    stdout: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a run goes about its work.
+
+    workers:    threads that decode, and as many that write; None is by the cores there are
+    batch_size: pictures that the network sees at once
+    fail_fast:  stop at the first input that fails
+    """
+
+    workers: int | None = None
+    batch_size: int = 1
+    fail_fast: bool = False
+
+    @property
+    def threads(self) -> int:
+        """The number of workers."""
+        return self.workers or min(cores(), _MOST_WORKERS)
+
+
+def parse_batch_size(text: str) -> int:
+    """Read `--batch-size`: a number, or auto, which is 1. Raises UsageError."""
+    if text == "auto":
+        return 1
+    if text.isascii() and text.isdigit() and 0 < int(text) <= 4096:
+        return int(text)
+    raise UsageError(f"--batch-size {text!r} is neither auto nor a number from 1 to 4096")
+
+
+def run_plan(
+    plan: Plan[S], stages: Stages[Task[S], D, A, Written], pace: Pace, show: Callable[[Outcome], None]
+) -> Ended:
+    """Do all that a plan holds; `show` is told of every outcome as it comes."""
+    for outcome in plan.settled:
+        show(outcome)
+        if pace.fail_fast and outcome.status is Status.ERROR:
+            return Ended()
+    if not plan.tasks:
+        return Ended()
+    for folder in plan.folders:
+        sweep(Path(folder))
+
+    def report(job: Job[Task[S], D, A, Written]) -> bool:
+        if job.written is not None and job.written.stdout is not None:
+            publish_stdout(job.written.stdout)
+        outcome = _outcome_of(job)
+        show(outcome)
+        return not (pace.fail_fast and outcome.status is Status.ERROR)
+
+    return Engine(stages, report, workers=pace.threads, batch_size=pace.batch_size).run(plan.tasks)
+
+
+def write_result(task: Task[S], result: Result) -> Written:
+    """Encode a result in all its formats, then publish them: a format that cannot hold it leaves no other behind.
+
+    Raises OutputError where a file cannot be written, StoppedError where the disk takes no more.
+    """
+    files = [(target, target.writer.encode(result)) for target in task.targets]
+    stdout = None
+    for target, data in files:
+        if target.path is None:
+            stdout = data
+        else:
+            publish(Path(target.path), data, replace=target.replaces)
+    outputs = (describe(target, read_record(data)) for target, data in files)
+    return Written((*task.kept, *outputs), _facts_of(result), result.warnings, stdout)
+
+
+def _facts_of(result: Result) -> Facts:
+    depth = result.prediction
+    assert isinstance(depth, DepthMap)
+    return Facts(depth.kind, depth.limit, depth.extent(), depth.size, result.provenance, result.intrinsics)
+
+
+def _outcome_of(job: Job[Task[S], D, A, Written]) -> Outcome:
+    source = job.task.source
+    if job.error is not None:
+        return settle(source, Status.ERROR, seconds=job.seconds, error=job.error)
+    assert job.written is not None
+    written = job.written
+    return settle(
+        source,
+        Status.OK,
+        outputs=written.outputs,
+        facts=written.facts,
+        warnings=written.warnings,
+        seconds=job.seconds,
+    )

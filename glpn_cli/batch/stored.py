@@ -1,0 +1,136 @@
+"""Depth maps that are on disk already, as inputs: which files are maps, and which pictures have theirs beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.batch.policies import InputKind
+from glpn_cli.depth_files import Record, StoredDepth, is_depth_file, is_own_output, read_depth, read_record
+from glpn_cli.errors import InputError
+from glpn_cli.images import ImageSource
+
+DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
+_SUFFIX = "_depth"
+
+
+@dataclass(frozen=True)
+class DepthSource:
+    """A stored depth map, and the picture that it belongs to where that is at hand.
+
+    name:        what the picture is called: `a/x.jpg` for `a/x_depth.png`
+    record:      what the file says about itself
+    depth_scale: stored units per metre, for integers in files that do not say
+    """
+
+    path: Path
+    name: str
+    given: str
+    record: Record | None = None
+    picture: ImageSource | None = None
+    depth_scale: float | None = None
+
+    def read(self) -> StoredDepth:
+        """The map. Raises InputError."""
+        return read_depth(self.path, depth_scale=self.depth_scale)
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        """The picture. Raises InputError where it is not at hand."""
+        if self.picture is None:
+            raise InputError("the picture that it was made of is not beside it", hint="leave --side-by-side away")
+        return self.picture.read_colors()
+
+
+def is_no_depth(path: Path) -> bool:
+    """Whether a scan for pictures and maps should leave a file: our own pictures of depth."""
+    return is_own_output(path) and not is_depth_file(path)
+
+
+def tell_apart(
+    sources: Iterable[ImageSource], *, kind: InputKind = InputKind.AUTO, depth_scale: float | None = None
+) -> list[ImageSource | DepthSource]:
+    """Which inputs are depth maps, and which pictures have theirs beside them.
+
+    A picture with its map beside it is painted from that; the map itself, if it is an input too, is then no second one.
+    """
+    sources = list(sources)
+    if kind is InputKind.PICTURE:
+        return list(sources)
+    folders = _Folders()
+    maps: list[DepthSource] = []
+    found: list[ImageSource | DepthSource] = []
+    taken: set[Path] = set()
+    for source in sources:
+        if _is_map(source, kind):
+            maps.append(_stored(source, depth_scale))
+            found.append(maps[-1])
+        elif (beside := _with_map_beside(source, folders, depth_scale)) is not None:
+            taken.add(beside.path.absolute())
+            found.append(beside)
+        else:
+            found.append(source)
+    doubled = {id(each) for each in maps if each.path.absolute() in taken}
+    return [each for each in found if id(each) not in doubled]
+
+
+def _is_map(source: ImageSource, kind: InputKind) -> bool:
+    if source.path is None:
+        return False
+    return kind is InputKind.DEPTH or is_depth_file(source.path)
+
+
+def _stored(source: ImageSource, depth_scale: float | None) -> DepthSource:
+    """A file that is a map, named after its picture; which is taken along if it lies beside."""
+    assert source.path is not None
+    record = _record_of(source.path)
+    own = PurePosixPath(source.name)
+    extension = PurePosixPath(record.source).suffix if record else own.suffix
+    name = str(own.with_name(own.stem.removesuffix(_SUFFIX) + extension)) if own.stem != _SUFFIX else source.name
+    picture = None
+    if record is not None:
+        beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
+        if beside != source.path and beside.is_file():
+            picture = replace(source, path=beside, name=name)
+    return DepthSource(source.path, name, source.given, record, picture, depth_scale)
+
+
+def _with_map_beside(picture: ImageSource, folders: _Folders, depth_scale: float | None) -> DepthSource | None:
+    """The map that lies beside a picture, under the name that `predict` gives it."""
+    if picture.path is None:
+        return None
+    for extension in DEPTH_EXTENSIONS:
+        path = picture.path.with_name(picture.path.stem + _SUFFIX + extension)
+        if not folders.has(path) or not is_depth_file(path):
+            continue
+        record = _record_of(path)
+        if record is None or PurePosixPath(record.source).name == picture.path.name:
+            return DepthSource(path, picture.name, picture.given, record, picture, depth_scale)
+    return None
+
+
+def _record_of(path: Path) -> Record | None:
+    try:
+        return read_record(path)
+    except InputError:
+        return None
+
+
+class _Folders:
+    """The names in each folder, listed once a run."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, frozenset[str]] = {}
+
+    def has(self, path: Path) -> bool:
+        folder = path.parent
+        if folder not in self._names:
+            try:
+                self._names[folder] = frozenset(os.listdir(folder))  # noqa: PTH208 - names are all that is asked
+            except OSError:
+                self._names[folder] = frozenset()
+        return path.name in self._names[folder]

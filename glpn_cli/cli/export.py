@@ -1,0 +1,120 @@
+"""`glpn export`: colours for depth, from pictures or from maps made earlier."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from glpn_cli.cli import options
+
+EXAMPLES = """
+glpn export photo.jpg --colorbar --side-by-side
+glpn export depth/ -o colours --range 0.5:8 --colormap turbo
+"""
+
+
+def export(
+    inputs: options.Inputs = None,
+    files_from: options.FilesFrom = None,
+    files0_from: options.Files0From = None,
+    recursive: options.Recursive = True,
+    root: options.Root = None,
+    shard: options.Shard = None,
+    as_: options.As = options.InputKind.AUTO,
+    max_pixels: options.MaxPixels = 250_000_000,
+    allow_truncated: options.AllowTruncated = False,
+    orientation: options.OrientationOption = options.Orientation.EXIF,
+    frame: options.Frame = 0,
+    model: options.Model = None,
+    max_depth: options.MaxDepth = None,
+    offline: options.Offline = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
+    input_size: options.InputSize = "auto",
+    tta: options.TtaOption = options.Tta.NONE,
+    batch_size: options.BatchSize = "auto",
+    workers: options.Workers = None,
+    threads: options.Threads = None,
+    colormap: Annotated[
+        str,
+        options.option(
+            "--colormap",
+            metavar="NAME",
+            panel=options.COLORS,
+            help="spectral, turbo, inferno, magma, viridis, plasma, cividis, gray; near is warm or bright.",
+        ),
+    ] = "spectral",
+    range_: Annotated[
+        str,
+        options.option(
+            "--range",
+            metavar="RANGE",
+            panel=options.COLORS,
+            help="From which depth to which: image, batch (one for all inputs, in two passes), model, pA:pB "
+            "(percentiles), or NEAR:FAR in metres.",
+        ),
+    ] = "image",
+    invert: Annotated[bool, options.option("--invert", panel=options.COLORS, help="Near is cold or dark.")] = False,
+    colorbar: Annotated[
+        bool, options.option("--colorbar", panel=options.COLORS, help="Add a scale with ticks in metres.")
+    ] = False,
+    side_by_side: Annotated[
+        bool, options.option("--side-by-side", panel=options.COLORS, help="Put the picture at the left.")
+    ] = False,
+    contours: Annotated[
+        float | None,
+        options.option("--contours", metavar="METRES", panel=options.COLORS, help="Draw lines of equal depth."),
+    ] = None,
+    output: options.Output = ".",
+    format_: options.Format = None,
+    name: options.Name = "{stem}_{map}",
+    depth_scale: options.DepthScale = None,
+    existing: options.ExistingOption = options.Existing.SKIP,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    report: options.Report = None,
+    fail_fast: options.FailFast = False,
+    allow_failed: options.AllowFailed = None,
+    allow_empty: options.AllowEmpty = False,
+) -> None:
+    """Paint depth in colours, for pictures or for depth maps made earlier.
+
+    A picture whose map lies beside it is painted from that; other pictures go through the model. Equal ratios of depth
+    are equal steps of colour.
+    """
+    from glpn_cli.batch.exporting import ExportStages, find_exports, plan_exports, run_exports
+    from glpn_cli.batch.inputs import InputChoice
+    from glpn_cli.batch.naming import NameTemplate
+    from glpn_cli.batch.predicting import Network, OutputChoice
+    from glpn_cli.batch.running import Pace, parse_batch_size
+    from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.cli.outcomes import check_stdout, show_run
+    from glpn_cli.colormaps import parse_range
+    from glpn_cli.depth_files import Look
+    from glpn_cli.images import ReadOptions
+
+    look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
+    results = OutputChoice(output, format_, NameTemplate(name), None, existing)
+    pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
+    check_stdout(results.destination, json=json)
+    reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
+    choice = InputChoice(
+        inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
+    )
+    found = find_exports(choice, depth_scale=depth_scale)
+    recipe = None
+    if found.needs_network:
+        recipe = choose_recipe(
+            model,
+            max_depth=max_depth,
+            offline=offline,
+            device=device,
+            precision=precision,
+            input_size=input_size,
+            tta=tta,
+        )
+    plan = plan_exports(found.sources, recipe, results, look)
+    plan.add_found(found.refused, found.notes)
+    stages = ExportStages(Network(recipe, device, threads) if recipe else None)
+    run = partial(run_exports, plan, found.sources, stages, look, pace)
+    show_run(plan, run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

@@ -1,0 +1,35 @@
+"""The model that a command uses, from what its options say."""
+
+from __future__ import annotations
+
+from glpn_cli.cli.console import console
+from glpn_cli.devices import check_device_name
+from glpn_cli.models.families import InputSize
+from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+
+
+def choose_recipe(
+    name: str | None,
+    *,
+    max_depth: float | None = None,
+    offline: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    input_size: str = "auto",
+    tta: str = "none",
+) -> Recipe:
+    """Resolve the model and its settings without torch, saying what a user may not expect.
+
+    Raises UsageError for settings that make no sense, ModelError for a model that is missing or damaged.
+    """
+    check_device_name(device)
+    size = InputSize.parse(input_size)
+    model = resolve_model(name or DEFAULT_MODEL, max_depth=max_depth, offline=offline, announce=console.note)
+    if name is None and model.row is not None:
+        console.note(f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); choose another with -m")
+    if model.overridden:
+        console.note(f"{model.name}: {model.limit_source}")
+    recipe = Recipe(model, input_size=size, precision=precision, tta=tta)
+    _ = recipe.kind  # a model that answers labels, or whose config is nonsense, is refused now
+    return recipe

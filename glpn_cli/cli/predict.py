@@ -1,0 +1,83 @@
+"""`glpn predict`: pictures in, depth maps out."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from glpn_cli.cli import options
+
+EXAMPLES = """
+glpn predict photo.jpg -o depth
+glpn predict holiday/ -m nyu -f png16,npy -o depth --json > depth.jsonl
+"""
+
+
+def predict(
+    inputs: options.Inputs = None,
+    files_from: options.FilesFrom = None,
+    files0_from: options.Files0From = None,
+    recursive: options.Recursive = True,
+    root: options.Root = None,
+    shard: options.Shard = None,
+    as_: options.As = options.InputKind.AUTO,
+    max_pixels: options.MaxPixels = 250_000_000,
+    allow_truncated: options.AllowTruncated = False,
+    orientation: options.OrientationOption = options.Orientation.EXIF,
+    frame: options.Frame = 0,
+    model: options.Model = None,
+    max_depth: options.MaxDepth = None,
+    offline: options.Offline = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
+    input_size: options.InputSize = "auto",
+    tta: options.TtaOption = options.Tta.NONE,
+    batch_size: options.BatchSize = "auto",
+    workers: options.Workers = None,
+    threads: options.Threads = None,
+    output: options.Output = ".",
+    format_: options.Format = None,
+    name: options.Name = "{stem}_{map}",
+    depth_scale: options.DepthScale = None,
+    existing: options.ExistingOption = options.Existing.SKIP,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    report: options.Report = None,
+    fail_fast: options.FailFast = False,
+    allow_failed: options.AllowFailed = None,
+    allow_empty: options.AllowEmpty = False,
+) -> None:
+    """Write a depth map, in metres, for every picture.
+
+    Each map has its picture's own size. The default, png16, is a 16-bit PNG that says its unit and scale itself:
+    millimetres, or 1/256 m for models that see to 80 m. Written paths go to stdout, everything else to stderr.
+    """
+    from glpn_cli.batch.inputs import InputChoice, find_pictures
+    from glpn_cli.batch.naming import NameTemplate
+    from glpn_cli.batch.predicting import Network, OutputChoice, PredictStages, plan_predictions
+    from glpn_cli.batch.running import Pace, parse_batch_size, run_plan
+    from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.cli.outcomes import check_stdout, show_run
+    from glpn_cli.images import ReadOptions
+
+    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing)
+    pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
+    check_stdout(results.destination, json=json)
+    reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
+    choice = InputChoice(
+        inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
+    )
+    found = find_pictures(choice)
+    recipe = choose_recipe(
+        model,
+        max_depth=max_depth,
+        offline=offline,
+        device=device,
+        precision=precision,
+        input_size=input_size,
+        tta=tta,
+    )
+    plan = plan_predictions(found.sources, recipe, results)
+    plan.add_found(found.refused, found.notes)
+    stages = PredictStages(Network(recipe, device, threads))
+    run = partial(run_plan, plan, stages, pace)
+    show_run(plan, run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

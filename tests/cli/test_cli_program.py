@@ -1,0 +1,275 @@
+"""The program around its commands: help, version, usage errors, streams that are closed or full, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from glpn_cli import __version__, cli
+from glpn_cli.cli import app
+from glpn_cli.cli.console import console, shown
+from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
+
+
+def glpn(*arguments: str, **settings: Any) -> Result:
+    return CliRunner().invoke(app, list(arguments), **settings)
+
+
+def process(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "glpn_cli", *arguments]
+    return subprocess.run(command, check=False, capture_output="stdout" not in settings, timeout=60, **settings)
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Give the program one command more, `answer`, which does what the test says."""
+
+    def teach(body: Callable[[], None]) -> None:
+        home = type(sys)("glpn_cli.cli.answer")
+
+        def run() -> None:
+            """Answer."""
+            body()
+
+        home.answer = run
+        home.EXAMPLES = "glpn answer"
+        monkeypatch.setitem(sys.modules, "glpn_cli.cli.answer", home)
+        monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, "answer"))
+
+    return teach
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_lists_every_command_with_a_sentence(flag: str) -> None:
+    result = glpn(flag)
+    assert result.exit_code == 0
+    for name in cli.COMMANDS:
+        line = next(line for line in result.stdout.splitlines() if line.strip().startswith(f"{name} "))
+        assert line.rstrip().endswith("."), line
+    assert "Examples:" in result.stdout
+    assert result.stderr == ""
+
+
+def test_help_is_at_most_80_columns_wide() -> None:
+    for arguments in ([], *([name] for name in cli.COMMANDS)):
+        for line in glpn(*arguments, "--help", env={"COLUMNS": "80"}).stdout.splitlines():
+            assert len(line) <= 80, line
+
+
+@pytest.mark.parametrize("columns", ["20", "200", "nonsense"])
+def test_help_survives_odd_terminals(columns: str) -> None:
+    assert glpn("-h", env={"COLUMNS": columns, "TERM": "dumb"}).exit_code == 0
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_help_has_a_first_line_that_is_a_sentence_and_two_examples(name: str) -> None:
+    text = glpn(name, "--help").stdout
+    sentence = text.split("\n\n")[1]
+    assert sentence[0].isupper()
+    assert sentence.rstrip().endswith(".")
+    examples = text.partition("Examples:\n")[2].splitlines()
+    assert len([line for line in examples if line.strip().startswith("glpn ")]) >= 2
+
+
+def test_help_imports_neither_torch_nor_numpy() -> None:
+    code = (
+        "import sys; sys.argv = ['glpn', '--help']\n"
+        "from glpn_cli.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'rich', 'huggingface_hub'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_version_is_one_line() -> None:
+    result = glpn("--version")
+    assert (result.exit_code, result.stdout) == (0, f"glpn {__version__}\n")
+
+
+def test_without_a_command_help_is_talk_and_the_exit_code_2() -> None:
+    result = glpn()
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Commands:" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "hint"),
+    [
+        (["predikt"], "no such command 'predikt'. Did you mean 'predict'?", "glpn --help"),
+        (["--fromage"], "no such option: --fromage", "glpn --help"),
+        (["predict", "--fromage"], "no such option: --fromage", "glpn predict --help"),
+        (["predict", "x", "--existing", "maybe"], "'maybe' is not one of", "glpn predict --help"),
+        (["predict", "x", "--workers", "many"], "--workers", "glpn predict --help"),
+        (["predict", "x", "--workers", "0"], "--workers", "glpn predict --help"),
+        (["predict", "x", "--max-pixels", "lots"], "no count", "glpn predict --help"),
+        (["predict", "x", "--model"], "'--model' requires an argument", "glpn --help"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_told_in_our_own_two_lines(
+    arguments: list[str], says: str, hint: str
+) -> None:
+    result = glpn(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    assert first.startswith("error: ")
+    assert says in first
+    assert first.endswith("[E_USAGE]")
+    assert second == f"  hint: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (
+            UsageError("this makes no sense", hint="do that"),
+            2,
+            "error: this makes no sense [E_USAGE]\n  hint: do that\n",
+        ),
+        (InputError("broken", code=ErrorCode.UNSUPPORTED), 3, "error: broken [E_UNSUPPORTED]\n"),
+        (StoppedError("disk full", code=ErrorCode.NO_SPACE), 4, "error: disk full [E_NOSPACE]\n"),
+        (MemoryError(), 4, "error: out of memory [E_OOM]\n"),
+        (PermissionError(13, "Permission denied", "/x/y"), 1, "error: /x/y: permission denied [E_PERMISSION]\n"),
+        (OSError(28, "No space left on device", "/x/y"), 4, "error: /x/y: no space left on device [E_NOSPACE]\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (KeyboardInterrupt(143), 143, "interrupted\n"),
+        (ZeroDivisionError("oops"), 1, "error: this is a bug in glpn: ZeroDivisionError: oops [E_INTERNAL]\n"),
+    ],
+)
+def test_every_error_becomes_a_line_and_an_exit_code(
+    answer: Callable[..., None], error: BaseException, code: int, says: str
+) -> None:
+    def fail() -> None:
+        raise error
+
+    answer(fail)
+    result = glpn("answer")
+    assert result.exit_code == code
+    assert result.stderr.startswith(says)
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["answer", "--debug"], ["--debug", "answer"]])
+def test_debug_shows_the_traceback_wherever_it_stands(answer: Callable[..., None], arguments: list[str]) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("oops")
+
+    answer(fail)
+    result = glpn(*arguments)
+    assert "Traceback" in result.stderr
+    assert "ZeroDivisionError: oops" in result.stderr
+    assert not glpn("answer").stderr.startswith("Traceback"), "the option outlived its command line"
+
+
+def test_a_command_that_ends_with_a_code_of_its_own_keeps_it(answer: Callable[..., None]) -> None:
+    def end() -> None:
+        raise typer.Exit(3)
+
+    answer(end)
+    assert glpn("answer").exit_code == 3
+
+
+def test_quiet_leaves_errors_and_results_alone(answer: Callable[..., None]) -> None:
+    def talk() -> None:
+        console.note("a note")
+        console.warn("a warning")
+        console.detail("a detail")
+        console.result("result")
+        raise InputError("an error")
+
+    answer(talk)
+    quiet, plain, verbose = (glpn("answer", *flags) for flags in (["-q"], [], ["-v"]))
+    assert quiet.stderr == "error: an error [E_DECODE]\n"
+    assert plain.stderr == "a note\nwarning: a warning\n" + quiet.stderr
+    assert "a detail" in verbose.stderr
+    assert {quiet.stdout, plain.stdout, verbose.stdout} == {"result\n"}
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        ("plain.jpg", "plain.jpg"),
+        ("[/]bold[red].jpg", "[/]bold[red].jpg"),
+        ("häß 深さ.jpg", "häß 深さ.jpg"),
+        ("a\x1b[31mred\nb\tc.jpg", "a\\x1b[31mred\\nb\\tc.jpg"),
+        ("rtl\u202egpj.exe", "rtl\\u202egpj.exe"),
+        (os.fsdecode(b"latin\xff.jpg"), "latin\\xff.jpg"),
+    ],
+)
+def test_names_are_shown_so_that_no_terminal_obeys_them(name: str, safe: str) -> None:
+    assert shown(name) == safe
+
+
+def test_results_keep_the_bytes_of_names(answer: Callable[..., None]) -> None:
+    name = os.fsdecode(b"latin\xff [/] \x1b[31m.png")
+    answer(lambda: console.result(name))
+    assert glpn("answer").stdout_bytes == os.fsencode(name) + b"\n"
+
+
+def test_json_is_utf8_whatever_the_locale() -> None:
+    code = "from glpn_cli.cli.console import console; console.json({'name': '\\u6df1'}); console.note('\\u6df1')"
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment, timeout=60)
+    assert done.stdout == '{"name": "深"}\n'.encode()
+
+
+def test_a_full_standard_output_is_told_and_is_exit_1() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("wb") as full:
+        done = process("--version", stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr == b"error: cannot write to standard output: no space left on device [E_IO]\n"
+
+
+def test_a_reader_who_leaves_a_listing_early_is_no_error() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as nobody:
+        done = process("--version", stdout=nobody, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_do_no_harm(stream: str, tmp_path: Path) -> None:
+    command = f'"{sys.executable}" -m glpn_cli --version {stream}; echo $? > "{tmp_path}/code"'
+    subprocess.run(["/bin/sh", "-c", command], check=True, capture_output=True, timeout=60)
+    assert (tmp_path / "code").read_text() == "0\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signals_end_the_program_with_their_code_and_one_line(number: signal.Signals, code: int) -> None:
+    script = (
+        "import sys, time, types\n"
+        "from glpn_cli import cli\n"
+        "home = types.ModuleType('glpn_cli.cli.nap')\n"
+        "def nap() -> None:\n"
+        "    'Sleep.'\n"
+        "    print('asleep', flush=True)\n"
+        "    time.sleep(30)\n"
+        "home.nap, home.EXAMPLES = nap, ''\n"
+        "sys.modules['glpn_cli.cli.nap'] = home\n"
+        "cli.COMMANDS = ('nap',)\n"
+        "sys.argv = ['glpn', 'nap']\n"
+        "cli.main()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"asleep\n"
+        child.send_signal(number)
+        _, talk = child.communicate(timeout=20)
+    assert child.returncode == code
+    assert talk == b"interrupted\n"

@@ -1,0 +1,86 @@
+"""Tiny real things that tests of any room may ask for: a seeded model folder, and pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+TINY_CONFIG = {
+    "num_encoder_blocks": 4,
+    "depths": [1, 1, 1, 1],
+    "sr_ratios": [8, 4, 2, 1],
+    "hidden_sizes": [8, 16, 24, 32],
+    "patch_sizes": [7, 3, 3, 3],
+    "strides": [4, 2, 2, 2],
+    "num_attention_heads": [1, 1, 1, 2],
+    "mlp_ratios": [2, 2, 2, 2],
+    "decoder_hidden_size": 8,
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the caller's choices of model, device or colour."""
+    for name in ("GLPN_MODEL", "GLPN_DEVICE", "GLPN_OFFLINE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def write_tiny_model(folder: Path, *, max_depth: float = 10.0, seed: int = 0) -> Path:
+    """A checkpoint folder of a GLPN with 40,000 parameters and lively, seeded weights."""
+    import torch
+
+    from glpn_cli.checkpoint import write_checkpoint
+    from glpn_cli.models.families import family_of
+
+    raw = {"model_type": "glpn", **TINY_CONFIG, "max_depth": max_depth}
+    family = family_of(raw)
+    config = family.read_config(raw)
+    network = family.build(config)
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for row in family.weight_rows(config):
+        tensor = network.state_dict()[row.name]
+        if tensor.is_floating_point():
+            fresh = torch.randn(tensor.shape, generator=generator) * (2.0 / max(1, tensor[0].numel())) ** 0.5
+            is_spread = row.name.endswith("running_var") or (tensor.ndim == 1 and row.name.endswith("weight"))
+            tensor = 1 + 0.1 * fresh.abs() if is_spread else fresh
+        state[row.transformers] = tensor
+    write_checkpoint(folder, config=config.to_dict(), state=state)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder that answers in metres, to 10."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_model_80(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, to 80 metres."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny80", max_depth=80.0)
+
+
+def make_rgb(height: int, width: int, *, seed: int = 0) -> np.ndarray:
+    """A smooth colour picture with something in it, uint8 (H, W, 3)."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+@pytest.fixture
+def tiny_pictures(tmp_path: Path) -> Path:
+    """A folder with four pictures, two of them in a folder of their own: 64x48, 97x65, 40x33 and 31x31."""
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    sizes = {"a.jpg": (48, 64), "b.png": (65, 97), "sub/c.webp": (33, 40), "sub/d.png": (31, 31)}
+    for seed, (name, (height, width)) in enumerate(sizes.items()):
+        Image.fromarray(make_rgb(height, width, seed=seed)).save(folder / name)
+    # Older than whatever is made of them, on file systems that count whole seconds too.
+    for path in folder.rglob("*.*"):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    return folder

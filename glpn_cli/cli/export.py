@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
+from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
 
 EXAMPLES = """
@@ -20,7 +21,7 @@ def export(
     recursive: options.Recursive = True,
     root: options.Root = None,
     shard: options.Shard = None,
-    as_: options.As = options.InputKind.AUTO,
+    as_: options.As = InputKind.AUTO,
     max_pixels: options.MaxPixels = 250_000_000,
     allow_truncated: options.AllowTruncated = False,
     orientation: options.OrientationOption = options.Orientation.EXIF,
@@ -69,7 +70,7 @@ def export(
     format_: options.Format = None,
     name: options.Name = "{stem}_{map}",
     depth_scale: options.DepthScale = None,
-    existing: options.ExistingOption = options.Existing.SKIP,
+    existing: options.ExistingOption = Existing.SKIP,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     report: options.Report = None,

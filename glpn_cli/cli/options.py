@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glpn_cli.batch.policies import Existing as Existing
-from glpn_cli.batch.policies import InputKind as InputKind
+from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.errors import UsageError
 
 INPUTS, MODEL, OUTPUTS, COLORS, BATCH = "Inputs", "Model", "Outputs", "Colours", "Whole runs"

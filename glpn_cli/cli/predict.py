@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
 
 EXAMPLES = """
@@ -19,7 +20,7 @@ def predict(
     recursive: options.Recursive = True,
     root: options.Root = None,
     shard: options.Shard = None,
-    as_: options.As = options.InputKind.AUTO,
+    as_: options.As = InputKind.AUTO,
     max_pixels: options.MaxPixels = 250_000_000,
     allow_truncated: options.AllowTruncated = False,
     orientation: options.OrientationOption = options.Orientation.EXIF,
@@ -38,7 +39,7 @@ def predict(
     format_: options.Format = None,
     name: options.Name = "{stem}_{map}",
     depth_scale: options.DepthScale = None,
-    existing: options.ExistingOption = options.Existing.SKIP,
+    existing: options.ExistingOption = Existing.SKIP,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     report: options.Report = None,

@@ -38,6 +38,9 @@ class Floors:
     empty: int = 0
     name: str = "floors"
 
+    def name_of(self, index: int) -> str:
+        return f"floor {index}"
+
     def read(self, index: int) -> Sample:
         if self.unreadable and index % self.unreadable == 0:
             raise InputError(f"floor {index} cannot be read")

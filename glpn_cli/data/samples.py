@@ -45,6 +45,9 @@ class SampleSource(Protocol):
     def length(self) -> int | None:
         """How many pictures there are; None where they never end."""
 
+    def name_of(self, index: int) -> str:
+        """What picture `index` is called, without reading it."""
+
     def read(self, index: int) -> Sample:
         """Picture `index`. Raises InputError where it cannot be used."""
 

@@ -1,0 +1,166 @@
+"""Pictures on disk with their measured depth: a CSV, or the layouts of NYU and KITTI.
+
+A pair is checked when it is read, not when it is listed: the train lists of NYU and KITTI name some 24,000 files on
+what is often a slow disk, and one file that is missing costs one pair.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.data.kitti_crop import kb_crop
+from glpn_cli.data.samples import Sample
+from glpn_cli.depth_files import read_depth
+from glpn_cli.errors import ErrorCode, InputError, UsageError, reason_of
+from glpn_cli.images import read_rgb
+
+CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
+_CSV_CAMERA = ("fx", "fy", "cx", "cy")
+
+# The median depth of no room, street or landscape that a camera measures; beyond these the scale is wrong.
+_LEAST_MEDIAN_M, _MOST_MEDIAN_M = 0.02, 300.0
+
+
+Half = TypeVar("Half")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture and the file with its depth.
+
+    depth_scale: stored units per metre, for integer files that do not say their own: 1000 is millimetres.
+    focal_px:    focal length in pixels of the picture as stored, None where nobody said.
+    name:        what results and messages call it, with `/` between folders.
+    is_kitti:    cut to the benchmark's 352x1216 when read.
+    """
+
+    rgb_path: Path
+    depth_path: Path
+    depth_scale: float
+    focal_px: float | None = None
+    name: str = ""
+    is_kitti: bool = False
+
+    def read(self) -> Sample:
+        """The upright picture with its depth in metres, 0 where nothing was measured.
+
+        Raises InputError for a half that is missing or unreadable, for halves of different size, for depth without a
+        single valid pixel, and for depths that can only come from a wrong scale.
+        """
+        rgb = self._half(self.rgb_path, lambda path: read_rgb(path).rgb, "picture")
+        stored = self._half(self.depth_path, lambda path: read_depth(path, depth_scale=self.depth_scale), "depth")
+        depth = stored.depth
+        if not depth.kind.is_metric:
+            raise InputError(f"{self.depth_path}: {depth.kind.value} is no depth in metres", code=ErrorCode.DATA)
+        if depth.size != rgb.shape[:2]:
+            raise InputError(
+                f"{self.name}: the picture is {rgb.shape[1]}x{rgb.shape[0]}, its depth {depth.size[1]}x{depth.size[0]}",
+                hint="Both halves of a pair must have the same size.",
+                code=ErrorCode.DATA,
+            )
+        known = np.where(np.isfinite(depth.values), depth.values, np.float32(0))
+        if depth.valid is not None:
+            known = np.where(depth.valid, known, np.float32(0))
+        sample = Sample(rgb, known, self.focal_px, self.name)
+        if self.is_kitti:
+            sample = replace(sample, rgb=kb_crop(rgb, what=self.name), depth=kb_crop(known, what=self.name))
+        self._check_depth(sample.depth)
+        return sample
+
+    def _half(self, path: Path, read: Callable[[Path], Half], what: str) -> Half:
+        if not path.is_file():
+            raise InputError(f"{self.name}: its {what} {path} is missing", code=ErrorCode.NOT_FOUND)
+        try:
+            return read(path)
+        except InputError as error:
+            raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
+
+    def _check_depth(self, depth: NDArray[np.float32]) -> None:
+        known = depth[depth > 0]
+        if known.size == 0:
+            raise InputError(f"{self.name}: {self.depth_path.name} has no valid pixel", code=ErrorCode.DATA)
+        median = float(np.median(known))
+        if not _LEAST_MEDIAN_M < median < _MOST_MEDIAN_M:
+            raise InputError(
+                f"{self.name}: half of its depths lie beyond {median:.3g} m with depth_scale {self.depth_scale:g}",
+                hint="depth_scale is stored units per metre: 1000 for millimetres, 256 for KITTI, 1 for metres.",
+                code=ErrorCode.RANGE,
+            )
+
+
+@dataclass(frozen=True)
+class PairList:
+    """Pairs in the order of their list; a source of samples for training."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+    @property
+    def length(self) -> int:
+        """How many there are."""
+        return len(self.pairs)
+
+    def read(self, index: int) -> Sample:
+        """Sample `index`; see `Pair.read`."""
+        return self.pairs[index].read()
+
+    def name_of(self, index: int) -> str:
+        """What pair `index` is called."""
+        return self.pairs[index].name
+
+
+def read_pairs_csv(path: Path) -> PairList:
+    """Pairs of a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
+
+    Other columns are ignored, and the principal point is not needed.
+
+    Raises UsageError where it is no such file, naming the line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = [column for column in CSV_COLUMNS if column not in (rows.fieldnames or ())]
+            if missing:
+                raise UsageError(
+                    f"{path} has no column {', '.join(missing)}",
+                    hint=f"The first line must name {','.join(CSV_COLUMNS)}, and may name {','.join(_CSV_CAMERA)}.",
+                    code=ErrorCode.DATA,
+                )
+            pairs = tuple(_pairs_of_rows(path, rows))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is no CSV file: {error}", code=ErrorCode.DATA) from error
+    if not pairs:
+        raise UsageError(f"{path} lists no pairs", code=ErrorCode.DATA)
+    return PairList(str(path), pairs)
+
+
+def _pairs_of_rows(path: Path, rows: csv.DictReader[str]) -> Iterator[Pair]:
+    for row in rows:
+        where = f"{path} line {rows.line_num}"
+        rgb, depth = row["rgb_path"], row["depth_path"]
+        if not rgb or not depth:
+            raise UsageError(f"{where}: a path is empty", code=ErrorCode.DATA)
+        scale = _positive(row["depth_scale"], where, "depth_scale")
+        has_camera = bool(row.get("fx") and row.get("fy"))
+        focal = math.sqrt(_positive(row["fx"], where, "fx") * _positive(row["fy"], where, "fy")) if has_camera else None
+        yield Pair(path.parent / rgb, path.parent / depth, scale, focal, Path(rgb).as_posix())
+
+
+def _positive(text: str | None, where: str, column: str) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UsageError(f"{where}: {column} {text!r} is no positive number", code=ErrorCode.DATA)
+    return value

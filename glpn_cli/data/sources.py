@@ -1,0 +1,79 @@
+"""What `--data` may name, brought to one form: `scenes:SEED`, `nyu:DIR`, `kitti:DIR`, or a CSV of pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glpn_cli.data.layouts import KITTI, NYU, read_layout
+from glpn_cli.data.pairs import read_pairs_csv
+from glpn_cli.data.samples import Sample, SampleSource
+from glpn_cli.errors import ErrorCode, UsageError
+
+_SCENES_TO_TEST = 200
+
+
+@dataclass(frozen=True)
+class SceneStream:
+    """Rendered rooms that never touch the disk: scene i of stream `seed`.
+
+    count: how many there are; None for all that anyone asks for.
+    size:  (height, width) of the pictures.
+    """
+
+    seed: int
+    count: int | None = None
+    size: tuple[int, int] = (192, 256)
+
+    @property
+    def name(self) -> str:
+        """As it is typed."""
+        return f"scenes:{self.seed}" + ("" if self.count is None else f":{self.count}")
+
+    @property
+    def length(self) -> int | None:
+        """How many there are."""
+        return self.count
+
+    def name_of(self, index: int) -> str:
+        """What scene `index` is called."""
+        return f"scene_{index:06d}.png"
+
+    def read(self, index: int) -> Sample:
+        """Render scene `index`."""
+        from glpn_cli.data.scenes import render_scene
+
+        scene = render_scene(self.seed, index, size=self.size)
+        return Sample(scene.rgb, scene.depth, scene.intrinsics.fx, self.name_of(index))
+
+
+def open_source(spec: str, *, split: str) -> SampleSource:
+    """Open what `--data` names.
+
+    split: "train" or "test", where the data has both; a test of scenes has an end.
+
+    Raises UsageError where it makes no sense or is not there.
+    """
+    word, colon, rest = spec.partition(":")
+    if colon and word == "scenes":
+        return _scenes(spec, rest, split)
+    if colon and word in ("nyu", "kitti"):
+        return read_layout(NYU if word == "nyu" else KITTI, Path(rest).expanduser(), split=split)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        path = path / "pairs.csv"
+    if not path.is_file():
+        raise UsageError(
+            f"there is no data {spec!r}",
+            hint="Use a CSV of rgb_path,depth_path,depth_scale, or nyu:DIR, kitti:DIR, scenes:SEED.",
+            code=ErrorCode.NOT_FOUND,
+        )
+    return read_pairs_csv(path)
+
+
+def _scenes(spec: str, rest: str, split: str) -> SceneStream:
+    seed, _, count = rest.partition(":")
+    if not seed.isascii() or not seed.isdigit() or (count and not (count.isascii() and count.isdigit() and int(count))):
+        raise UsageError(f"{spec!r} names no scenes", hint="Use scenes:SEED or scenes:SEED:COUNT, whole numbers.")
+    stream = SceneStream(int(seed), int(count) if count else None)
+    return replace(stream, count=_SCENES_TO_TEST) if split == "test" and stream.count is None else stream

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glpn_cli.data.kitti_crop import kb_crop
+from glpn_cli.data.pairs import Pair, read_pairs_csv
+from glpn_cli.errors import ErrorCode, InputError, UsageError
+
+
+def write_picture(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), 90, np.uint8)).save(path)
+    return path
+
+
+def write_depth(path: Path, depth_m: float = 2.0, *, scale: float = 1000, size: tuple[int, int] = (6, 8)) -> Path:
+    """A constant depth whose first pixel was never measured."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    stored = np.full(size, depth_m * scale, np.uint16)
+    stored[0, 0] = 0
+    Image.fromarray(stored).save(path)
+    return path
+
+
+def make_pair(folder: Path, *, scale: float = 1000, depth_m: float = 2.0, stored_scale: float | None = None) -> Pair:
+    rgb = write_picture(folder / "rgb.png")
+    depth = write_depth(folder / "depth.png", depth_m, scale=stored_scale or scale)
+    return Pair(rgb, depth, scale, name="room/rgb.png")
+
+
+def test_a_pair_gives_colours_and_metres_with_zero_where_nothing_was_measured(tmp_path: Path) -> None:
+    sample = make_pair(tmp_path).read()
+    assert sample.rgb.shape == (6, 8, 3)
+    assert sample.depth.dtype == np.float32
+    assert sample.depth[0, 0] == 0
+    assert sample.depth.ravel()[1:] == pytest.approx(np.full(47, 2.0))
+
+
+def test_depth_may_be_a_float_array_with_holes(tmp_path: Path) -> None:
+    values = np.full((6, 8), 3.5, np.float32)
+    values[0, 0], values[0, 1] = np.nan, 0
+    np.save(tmp_path / "depth.npy", values)
+    sample = Pair(write_picture(tmp_path / "rgb.png"), tmp_path / "depth.npy", 1.0).read()
+    assert sample.depth[0, :3].tolist() == [0, 0, 3.5]
+
+
+@pytest.mark.parametrize("half", ["picture", "depth"])
+def test_a_missing_half_is_named(tmp_path: Path, half: str) -> None:
+    pair = make_pair(tmp_path)
+    (pair.rgb_path if half == "picture" else pair.depth_path).unlink()
+    with pytest.raises(InputError, match=f"its {half} .* is missing") as caught:
+        pair.read()
+    assert caught.value.code is ErrorCode.NOT_FOUND
+
+
+def test_halves_of_different_size_are_refused_with_both_sizes(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
+    write_depth(pair.depth_path, size=(6, 9))
+    with pytest.raises(InputError, match="picture is 8x6, its depth 9x6"):
+        pair.read()
+
+
+def test_depth_without_a_valid_pixel_is_refused(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path, depth_m=0)
+    with pytest.raises(InputError, match="no valid pixel"):
+        pair.read()
+
+
+def test_a_millimetre_file_read_as_metres_is_noticed(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path, scale=1, stored_scale=1000)
+    with pytest.raises(InputError, match="2e\\+03 m with depth_scale 1") as caught:
+        pair.read()
+    assert caught.value.code is ErrorCode.RANGE
+    assert "1000 for millimetres" in (caught.value.hint or "")
+
+
+def test_metres_read_as_millimetres_are_noticed(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path, scale=1000, stored_scale=1, depth_m=3)
+    with pytest.raises(InputError, match=r"0\.003 m"):
+        pair.read()
+
+
+def test_a_damaged_half_is_named_with_its_path(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
+    pair.rgb_path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"rgb\.png: "):
+        pair.read()
+
+
+def test_the_benchmarks_window_is_at_the_bottom_centre_and_a_cut_frame_stays() -> None:
+    frame = np.arange(375 * 1242, dtype=np.float32).reshape(375, 1242)
+    window = kb_crop(frame, what="frame")
+    assert window.shape == (352, 1216)
+    assert window[0, 0] == frame[375 - 352, 13]
+    assert window[-1, -1] == frame[-1, 13 + 1216 - 1]
+    assert kb_crop(window, what="frame") is not None
+    assert np.array_equal(kb_crop(window, what="frame"), window)
+    with pytest.raises(InputError, match="640x480 is smaller than KITTI's 1216x352"):
+        kb_crop(np.zeros((480, 640), np.float32), what="frame")
+
+
+def test_a_kitti_pair_is_cut_when_it_is_read(tmp_path: Path) -> None:
+    rgb = write_picture(tmp_path / "rgb.png", (370, 1226))
+    depth = write_depth(tmp_path / "depth.png", 20, scale=256, size=(370, 1226))
+    sample = Pair(rgb, depth, 256, is_kitti=True).read()
+    assert sample.rgb.shape == (352, 1216, 3)
+    assert sample.depth.shape == (352, 1216)
+    assert sample.depth[0, 0] == 20
+
+
+HEADER = "rgb_path,depth_path,depth_scale"
+
+
+def write_csv(folder: Path, *lines: str) -> Path:
+    path = folder / "pairs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_csv_lists_pairs_relative_to_itself(tmp_path: Path) -> None:
+    make_pair(tmp_path / "a")
+    path = write_csv(
+        tmp_path, f"{HEADER},fx,fy,cx,cy,source", "a/rgb.png,a/depth.png,1000,400,441,4,3,walk", "b.png,c.png,256,,,,,"
+    )
+    pairs = read_pairs_csv(path)
+    assert pairs.length == 2
+    assert pairs.name_of(0) == "a/rgb.png"
+    assert pairs.pairs[0].focal_px == pytest.approx(420)
+    assert pairs.pairs[1].focal_px is None
+    assert pairs.pairs[1].depth_scale == 256
+    assert pairs.read(0).size == (6, 8)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "no column rgb_path, depth_path, depth_scale"),
+        (["rgb_path,depth_path"], "no column depth_scale"),
+        ([HEADER], "lists no pairs"),
+        ([HEADER, "a.png,,1000"], "line 2: a path is empty"),
+        ([HEADER, "a.png,b.png,1000", "a.png,b.png,zero"], "line 3: depth_scale 'zero'"),
+        ([HEADER, "a.png,b.png,-1"], "depth_scale '-1' is no positive number"),
+        ([HEADER, "a.png,b.png"], "depth_scale None"),
+        ([f"{HEADER},fx,fy", "a.png,b.png,1000,nan,4"], "fx 'nan'"),
+    ],
+)
+def test_a_csv_that_makes_no_sense_is_refused_naming_the_line(tmp_path: Path, lines: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read_pairs_csv(write_csv(tmp_path, *lines))
+
+
+def test_a_csv_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\xd8")
+    with pytest.raises(UsageError, match="is no CSV"):
+        read_pairs_csv(tmp_path / "binary.csv")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_pairs_csv(tmp_path / "missing.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -89,8 +90,9 @@ class TrainingConfig:
         return self.phases[-1]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON and for comparing two runs."""
-        return asdict(self)
+        """As plain values, for JSON, for comparing two runs, and for a saved state that holds no classes."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 
 from glpn_cli.data.augment import ROOMS
 from glpn_cli.errors import UsageError
@@ -49,3 +51,8 @@ def test_changed_settings_are_named_and_json_changes_nothing() -> None:
         "batch_size: 12, now 8",
         "schedule.peak: 0.0001, now 0.0002",
     ]
+
+
+def test_settings_are_plain_values_so_that_a_saved_state_can_be_read_without_trusting_it(tmp_path: Path) -> None:
+    torch.save(TrainingConfig(phases=(Phase(3),)).to_dict(), tmp_path / "settings.pt")
+    assert torch.load(tmp_path / "settings.pt", weights_only=True)["schedule"]["course"] == "paper"

@@ -5,16 +5,12 @@ The vocabulary is closed and versioned: a change that a reader could stumble ove
 
 from __future__ import annotations
 
-import base64
 import math
-import os
 from typing import Any
 
 from glpn_cli._version import __version__
+from glpn_cli.batch.json_values import SCHEMA, error_fields, path_text, words_text
 from glpn_cli.batch.outcome import Facts, Outcome, Output, Status, Tally
-from glpn_cli.errors import GlpnError
-
-SCHEMA = 1
 
 
 def make_record(outcome: Outcome) -> dict[str, Any]:
@@ -48,26 +44,6 @@ def make_summary(tally: Tally) -> dict[str, Any]:
     }
 
 
-def error_fields(error: GlpnError) -> dict[str, str]:
-    """An error as JSON records carry it."""
-    fields = {"code": error.code.value, "message": _text(error.message)}
-    return fields | ({"hint": _text(error.hint)} if error.hint else {})
-
-
-def path_text(path: str) -> str | dict[str, str]:
-    """A path as JSON can hold it without loss: itself, or its bytes where it is no UTF-8."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return {"bytes": base64.b64encode(os.fsencode(path)).decode("ascii")}
-    return path
-
-
-def _text(text: str) -> str:
-    """Words for people: what is no UTF-8 in them is shown escaped."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
 def _output_fields(output: Output) -> dict[str, Any]:
     return _known(
         {
@@ -90,7 +66,7 @@ def _fact_fields(facts: Facts) -> dict[str, Any]:
     if (made := facts.provenance) is not None:
         height, width = made.network_size or (None, None)
         fields |= {
-            "model": _text(made.model),
+            "model": words_text(made.model),
             "revision": made.revision,
             "weights_sha256": made.weights_sha256,
             "network_width": width,

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import glpn_cli
+
 TINY_CONFIG = {
     "num_encoder_blocks": 4,
     "depths": [1, 1, 1, 1],
@@ -24,7 +26,8 @@ TINY_CONFIG = {
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the caller's choices of model, device or colour."""
+    """No test sees the caller's choices of model, device or colour; processes that it starts find the package."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(glpn_cli.__file__).parents[1]))
     for name in ("GLPN_MODEL", "GLPN_DEVICE", "GLPN_OFFLINE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 

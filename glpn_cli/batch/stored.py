@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -57,6 +57,7 @@ def tell_apart(
     """Which inputs are depth maps, and which pictures have theirs beside them.
 
     A picture with its map beside it is painted from that; the map itself, if it is an input too, is then no second one.
+    Of the same map in several formats one is taken.
     """
     sources = list(sources)
     if kind is InputKind.PICTURE:
@@ -75,7 +76,21 @@ def tell_apart(
         else:
             found.append(source)
     doubled = {id(each) for each in maps if each.path.absolute() in taken}
+    doubled |= {id(each) for each in _other_forms(each for each in maps if id(each) not in doubled)}
     return [each for each in found if id(each) not in doubled]
+
+
+def _other_forms(maps: Iterable[DepthSource]) -> Iterator[DepthSource]:
+    """Maps that are there in a better form too: of `x_depth.png` and `x_depth.npy`, the one that says what it is."""
+    best: dict[tuple[Path, str], DepthSource] = {}
+    for each in maps:
+        key = (each.path.parent, each.path.stem)
+        other = best.setdefault(key, each)
+        if other is each:
+            continue
+        worse = other if each.record is not None and other.record is None else each
+        best[key] = each if worse is other else other
+        yield worse
 
 
 def _is_map(source: ImageSource, kind: InputKind) -> bool:

@@ -78,6 +78,18 @@ class Console:
         """Print one JSON value, by default on one line, and flush it."""
         self._put(json.dumps(record, ensure_ascii=False, allow_nan=False, indent=indent).encode() + b"\n")
 
+    def abandon_stdout(self) -> None:
+        """Send what is still buffered nowhere, so that it does not hit a closed pipe again at the end."""
+        if sys.stdout is None:
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, sys.stdout.fileno())
+        except (OSError, ValueError):
+            pass
+        finally:
+            os.close(nowhere)
+
     def _put(self, data: bytes) -> None:
         if sys.stdout is None:
             return

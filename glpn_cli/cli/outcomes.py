@@ -31,6 +31,7 @@ class RunView:
         self.tally = tally
         self._json = json
         self._report = report
+        self._is_unread = False
         self._progress = Progress(tally.total)
 
     def show(self, outcome: Outcome) -> None:
@@ -38,20 +39,14 @@ class RunView:
         self.tally.add(outcome)
         record = make_record(outcome)
         self._log(record)
-        if self._json:
-            console.json(record)
-        elif outcome.status in (Status.OK, Status.PLANNED):
-            for output in outcome.outputs:
-                if output.path != "-":
-                    console.result(output.path)
+        paths = [output.path for output in outcome.outputs if output.path != "-"]
+        self._print(record, paths if outcome.status in (Status.OK, Status.PLANNED) else [])
         if outcome.error is not None:
             console.error(outcome.error, about=outcome.place)
         for code in outcome.warnings:
             console.warn(f"{outcome.place}: {words_of(code)} [{code}]")
         if not console.draws_progress:
-            took = "" if outcome.seconds is None else f", {outcome.seconds:.2f} s"
-            done = self.tally.done + self.tally.failed
-            console.detail(f"{done}/{self.tally.total} {outcome.place}: {outcome.status}{took}")
+            console.detail(self._detail(outcome))
         self._progress.advance(outcome.place, computed=outcome.seconds is not None)
 
     def __enter__(self) -> Self:
@@ -65,8 +60,7 @@ class RunView:
         self._progress.close()
         summary = make_summary(self.tally)
         self._log(summary)
-        if self._json:
-            console.json(summary)
+        self._print(summary, [])
         if self.tally.ended.stopped is not None:
             console.error(self.tally.ended.stopped)
         if self.tally.stopped or self.tally.failed or self.tally.total > 1:
@@ -84,6 +78,30 @@ class RunView:
         if not tally.stopped:
             return counts
         return f"stopped by {tally.stopped}: {counts}, {tally.left} left; run the same command again to go on"
+
+    def _detail(self, outcome: Outcome) -> str:
+        facts = [outcome.status.value]
+        if outcome.seconds is not None:
+            facts.append(f"{outcome.seconds:.2f} s")
+        made = outcome.facts.provenance if outcome.facts else None
+        if outcome.status is Status.OK and made is not None and made.network_size is not None:
+            height, width = made.network_size
+            facts.append(f"{width}x{height} in {made.precision} on {made.device}")
+        return f"{self.tally.done + self.tally.failed}/{self.tally.total} {outcome.place}: {', '.join(facts)}"
+
+    def _print(self, record: dict[str, object], paths: list[str]) -> None:
+        """Print as long as somebody reads: the files matter more than the list of them, and a run goes on without."""
+        if self._is_unread:
+            return
+        try:
+            if self._json:
+                console.json(record)
+            else:
+                for path in paths:
+                    console.result(path)
+        except BrokenPipeError:
+            self._is_unread = True
+            console.abandon_stdout()
 
     def _log(self, record: dict[str, object]) -> None:
         if self._report is not None:

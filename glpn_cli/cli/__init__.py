@@ -27,7 +27,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.cli.screens import TidyCommand, TidyGroup
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
 
-COMMANDS = ("predict", "export")
+COMMANDS = ("predict", "export", "inspect", "models", "convert")
 """Commands in the order of the help screen: each is `glpn_cli/cli/NAME.py`."""
 
 _TYPER_USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -165,15 +165,7 @@ def _interrupted(error: KeyboardInterrupt) -> int:
 
 def _reader_left() -> int:
     """A reader who has seen enough of a list is no error; one who misses half of a file is."""
-    if sys.stdout is not None:
-        # What is still buffered must not hit the closed pipe again when the interpreter flushes at its end.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.dup2(nowhere, sys.stdout.fileno())
-        except (OSError, ValueError):
-            pass
-        finally:
-            os.close(nowhere)
+    console.abandon_stdout()
     return 128 + signal.SIGPIPE if console.writes_bytes and hasattr(signal, "SIGPIPE") else ExitCode.OK
 
 
@@ -186,7 +178,7 @@ def _close_stdout(code: int) -> int:
         return code or _reader_left()
     except OSError as error:
         console.error(GlpnError(f"cannot write to standard output: {reason_of(error)}", code=ErrorCode.IO))
-        _reader_left()
+        console.abandon_stdout()
         return code or ExitCode.NOTHING_DONE
     return code
 

@@ -6,6 +6,17 @@ import math
 
 from glpn_cli.data.scenes.furniture.clutter import SMALL, scatter
 from glpn_cli.data.scenes.furniture.living import floor_lamp, person, pet, plant
+from glpn_cli.data.scenes.furniture.odd import (
+    cubicle,
+    easel,
+    fireplace,
+    hanging_plant,
+    machine,
+    odd_thing,
+    piano,
+    stairs,
+    toys,
+)
 from glpn_cli.data.scenes.furniture.piece import Maker, Piece
 from glpn_cli.data.scenes.furniture.seating import bar_stool, bed, bench, chair, ottoman, sofa
 from glpn_cli.data.scenes.furniture.storage import boxes, cupboard, rack, shelf, shop_rack, tv_stand
@@ -92,7 +103,7 @@ def furnish(style: Style, room: Room) -> None:
     """Fill the room."""
     d = style.chance
     along, free = PLANS[room.kind]
-    fullness = d.between(0.35, 1.5)
+    fullness = d.between(0.6, 2.4)
     area = (room.width * room.length / 16.0) ** 0.5
     for expected, maker in along:
         for _ in range(int(expected * fullness * area + d.unit())):
@@ -100,9 +111,53 @@ def furnish(style: Style, room: Room) -> None:
     for expected, maker in free:
         for _ in range(int(expected * fullness * area + d.unit())):
             _stand_free(style, room, maker(style))
+    for _ in range(d.weigh([(5, 0), (3, 1), (1, 2)])):
+        piece = d.weigh(ODD)(style)
+        (_stand_at_wall if d.yes(0.6) else _stand_free)(style, room, piece)
     if d.yes(0.35) and room.kind not in ("corridor", "storage"):
         _lay_rug(style, room)
     _litter(style, room, fullness)
+    for low, high in room.beyond:
+        _furnish_beyond(style, low, high)
+
+
+# What may stand anywhere, now and then.
+ODD: tuple[tuple[float, Maker], ...] = (
+    (3, odd_thing), (1, toys), (1, easel), (0.7, piano), (0.7, fireplace), (1, machine), (0.8, stairs), (1, cubicle),
+    (1, boxes), (0.7, hanging_plant),
+)  # fmt: skip
+
+
+def _furnish_beyond(style: Style, low: tuple[float, float, float], high: tuple[float, float, float]) -> None:
+    """A few pieces in a neighbouring room: it is seen through a door, so nobody minds the plan."""
+    d, p = style.chance, style.parts
+    makers: list[Maker] = [
+        table,
+        sofa,
+        shelf,
+        cupboard,
+        plant,
+        desk,
+        chair,
+        bed,
+        counter,
+        boxes,
+        person,
+        fridge,
+        floor_lamp,
+    ]
+    taken: list[tuple[float, float]] = []
+    for _ in range(min(int((high[0] - low[0]) * (high[1] - low[1]) / 3.0 * d.between(0.2, 1.2) + d.unit()), 5)):
+        piece = d.pick(makers)(style)
+        r = 0.5 * max(piece.width, piece.depth)
+        if 2 * r > high[0] - low[0] or 2 * r > high[1] - low[1]:
+            continue
+        x, y = d.between(low[0] + r, high[0] - r), d.between(low[1] + r, high[1] - r)
+        if any(math.hypot(x - a, y - b) < 1.0 for a, b in taken):
+            continue
+        taken.append((x, y))
+        with p.frame(x, y, 0, d.pick(YAWS)):
+            piece.draw()
 
 
 def _stand_at_wall(style: Style, room: Room, piece: Piece) -> None:

@@ -1,12 +1,16 @@
 """The one door to the compiler: kernels are plain Python functions, and numba turns them into machine code.
 
-Modules that hold kernels (`geometry`, `textures`, `lighting`, `sensor`) import this one, so that without numba they fail
-here, with the command that helps. Everything else in this folder imports them only when a picture is rendered.
+Modules that hold kernels (`geometry`, `noise`, `textures`, `pictures`, `lighting`, `tracer`) import this one, so that
+without numba they fail here, with the command that helps. Everything else in this folder imports them only when a picture
+is rendered.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -25,8 +29,48 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+KERNEL_FILES = ("compiled", "geometry", "noise", "textures", "pictures", "lighting", "tracer")
+
+
+def _find_cache() -> str:
+    """A folder for machine code that belongs to exactly these sources, '' for numba's own choice.
+
+    numba asks only whether a kernel's own file has changed; a kernel that calls into another file would keep stale code.
+    """
+    here = Path(__file__).parent
+    digest = hashlib.sha256()
+    for name in KERNEL_FILES:
+        digest.update((here / f"{name}.py").read_bytes())
+    folder = here / "__pycache__" / f"kernels-{digest.hexdigest()[:12]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return ""
+    return str(folder) if os.access(folder, os.W_OK) else ""
+
+
+CACHE = _find_cache()
+
+
+def _compile(function: Kernel, **options: bool) -> Kernel:
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = CACHE or before
+    try:
+        make = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy", **options)
+        kernel: Kernel = make(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return kernel
+
 
 def compiled(function: Kernel) -> Kernel:
-    """Compile on first call, and keep the machine code beside the module for the next process."""
-    kernel: Kernel = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy")(function)
-    return kernel
+    """Compile on first call, and keep the machine code for the next process."""
+    return _compile(function)
+
+
+def compiled_small(function: Kernel) -> Kernel:
+    """The same for kernels that make no arrays: without counting references to those they are given.
+
+    The counters are atomic, and were a third of a picture's time.
+    """
+    return _compile(function, _nrt=False)

@@ -10,20 +10,20 @@ import math
 
 import numpy as np
 
-from glpn_cli.data.scenes.compiled import Floats, Integers, compiled
+from glpn_cli.data.scenes.compiled import Floats, Integers, compiled, compiled_small
 
 FAR = 1.0e9
 BOX, BALL, PIPE, CUSHION, LEAF, LATTICE = 0, 1, 2, 3, 4, 5
 
 
-@compiled
+@compiled_small
 def _inverse(value: float) -> float:
     if abs(value) < 1e-9:
         return 1e9 if value >= 0 else -1e9
     return 1.0 / value
 
 
-@compiled
+@compiled_small
 def hit_solid(
     s: Floats, i: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, near: float, far: float
 ) -> float:
@@ -173,7 +173,7 @@ def hit_solid(
     return FAR
 
 
-@compiled
+@compiled_small
 def trace(
     nodes: Floats,
     solids: Floats,
@@ -250,7 +250,7 @@ def trace(
     return best, which
 
 
-@compiled
+@compiled_small
 def leave_shell(
     shell: Floats, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float
 ) -> tuple[float, int, int]:
@@ -289,7 +289,7 @@ def leave_shell(
     return now, cuboid, face
 
 
-@compiled
+@compiled_small
 def surface(
     s: Floats, i: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float, float, float]:
@@ -390,15 +390,19 @@ def grow_tree(low: Floats, high: Floats, order: Integers) -> Floats:
     ends[0] = n
     owners[0] = 0
     pending = 1
+    bounds = np.empty((12, 6))
+    counts = np.empty(12, np.int64)
+    costs = np.empty(12)
+    box = np.empty(6)
     while pending > 0:
         pending -= 1
         a = starts[pending]
         b = ends[pending]
         node = owners[pending]
-        # Split the longest axis of the centres at the middle of their extent, or at the median where that is empty.
-        best_axis = 0
-        best_extent = -1.0
-        middle = 0.0
+        # Where the surface-area heuristic is least, among twelve planes on each axis.
+        best = FAR
+        best_axis = -1
+        best_plane = 0.0
         for axis in range(3):
             least = FAR
             most = -FAR
@@ -406,23 +410,54 @@ def grow_tree(low: Floats, high: Floats, order: Integers) -> Floats:
                 centre = low[order[k], axis] + high[order[k], axis]
                 least = min(least, centre)
                 most = max(most, centre)
-            if most - least > best_extent:
-                best_extent = most - least
-                best_axis = axis
-                middle = 0.5 * (least + most)
-        m = a
-        for k in range(a, b):
-            if low[order[k], best_axis] + high[order[k], best_axis] < middle:
-                order[k], order[m] = order[m], order[k]
-                m += 1
-        if m - a < 1 or b - m < 1 or (b - a > 64 and min(m - a, b - m) * 32 < b - a):
-            keys = np.empty(b - a)
+            if most - least < 1e-9:
+                continue
+            bounds[:, 0:3] = FAR
+            bounds[:, 3:6] = -FAR
+            counts[:] = 0
             for k in range(a, b):
-                keys[k - a] = low[order[k], best_axis] + high[order[k], best_axis]
-            ranks = np.argsort(keys, kind="mergesort")
-            copy = order[a:b].copy()
-            for k in range(b - a):
-                order[a + k] = copy[ranks[k]]
+                centre = low[order[k], axis] + high[order[k], axis]
+                slot = min(int(12.0 * (centre - least) / (most - least)), 11)
+                counts[slot] += 1
+                for c in range(3):
+                    bounds[slot, c] = min(bounds[slot, c], low[order[k], c])
+                    bounds[slot, 3 + c] = max(bounds[slot, 3 + c], high[order[k], c])
+            # Sweep from the right, then from the left.
+            box[0:3] = FAR
+            box[3:6] = -FAR
+            total = 0
+            for slot in range(11, 0, -1):
+                total += counts[slot]
+                for c in range(3):
+                    box[c] = min(box[c], bounds[slot, c])
+                    box[3 + c] = max(box[3 + c], bounds[slot, 3 + c])
+                dx = max(box[3] - box[0], 0.0)
+                dy = max(box[4] - box[1], 0.0)
+                dz = max(box[5] - box[2], 0.0)
+                costs[slot] = total * (dx * dy + dy * dz + dz * dx)
+            box[0:3] = FAR
+            box[3:6] = -FAR
+            total = 0
+            for slot in range(11):
+                total += counts[slot]
+                for c in range(3):
+                    box[c] = min(box[c], bounds[slot, c])
+                    box[3 + c] = max(box[3 + c], bounds[slot, 3 + c])
+                dx = max(box[3] - box[0], 0.0)
+                dy = max(box[4] - box[1], 0.0)
+                dz = max(box[5] - box[2], 0.0)
+                cost = costs[slot + 1] + total * (dx * dy + dy * dz + dz * dx)
+                if 0 < total < b - a and cost < best:
+                    best = cost
+                    best_axis = axis
+                    best_plane = least + (most - least) * (slot + 1) / 12.0
+        m = a
+        if best_axis >= 0:
+            for k in range(a, b):
+                if low[order[k], best_axis] + high[order[k], best_axis] < best_plane:
+                    order[k], order[m] = order[m], order[k]
+                    m += 1
+        if m == a or m == b:
             m = a + (b - a) // 2
         for side in range(2):
             c = a if side == 0 else m

@@ -14,7 +14,7 @@ from glpn_cli.data.scenes.style import Style
 def hang_things(style: Style, room: Room) -> None:
     """Cover the walls as people do."""
     d = style.chance
-    density = d.between(0.0, 0.9)
+    density = d.between(0.05, 1.1)
     for wall in room.walls:
         for _ in range(int((wall.high - wall.low) * density + d.unit())):
             kinds = [(4, "picture"), (2, "poster"), (1.2, "shelf"), (0.7, "small"), (0.5, "clock"), (0.4, "tv"), (0.6, "mirror"),

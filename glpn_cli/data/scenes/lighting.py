@@ -4,20 +4,20 @@ Both use sixteen places on the lamp, sixteen directions, that repeat in blocks o
 width sees each of them once, and light comes out smooth wherever surfaces are (interleaved sampling, see `tracer`).
 
 Light row: 0 kind (0 lamp, 1 window or panel that shines along its normal, 2 spot), 1-3 centre, 4-6 and 7-9 half edges,
-10-12 normal, 13-15 colour, 16 spot cosine. Sky row: 0-2 ambient colour, 3-5 direction to the sun, 6-8 sun's colour.
+10-12 normal, 13-15 colour, 16 spot cosine, 17 square metres that keep near points from sparkling. Sky row: 0-2 ambient colour, 3-5 direction to the sun, 6-8 sun's colour.
 """
 
 from __future__ import annotations
 
 import math
 
-from glpn_cli.data.scenes.compiled import Floats, Integers, compiled
+from glpn_cli.data.scenes.compiled import Floats, Integers, compiled_small
 from glpn_cli.data.scenes.geometry import leave_shell, surface, trace
 from glpn_cli.data.scenes.noise import wave2
 from glpn_cli.data.scenes.textures import texture
 
 
-@compiled
+@compiled_small
 def shell_surface(
     shell: Floats, k: int, face: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float, float]:
@@ -33,7 +33,7 @@ def shell_surface(
     return 0.0, 0.0, sign, x, y, hx, hy
 
 
-@compiled
+@compiled_small
 def paint_hit(
     solids: Floats,
     shell: Floats,
@@ -80,7 +80,8 @@ def paint_hit(
     cosine = (nx * dx + ny * dy + nz * dz) / length
     if cosine > 0.0:
         nx, ny, nz = -nx, -ny, -nz
-    foot = width / max(abs(cosine), 0.08) ** 0.7
+    slant = math.sqrt(max(abs(cosine), 0.08))
+    foot = width / (slant * math.sqrt(slant))
     r, g, b, glow = texture(mats, k, u, v, hu, hv, foot, tone)
     if bumpy and mats[k, 22] > 0.0:
         s = mats[k, 23]
@@ -110,7 +111,7 @@ def paint_hit(
     return k
 
 
-@compiled
+@compiled_small
 def first_hit(
     nodes: Floats,
     solids: Floats,
@@ -132,7 +133,7 @@ def first_hit(
     return t, who
 
 
-@compiled
+@compiled_small
 def lamp_term(
     lights: Floats, k: int, x: float, y: float, z: float, a: float, b: float
 ) -> tuple[float, float, float, float]:
@@ -140,7 +141,7 @@ def lamp_term(
     lx = lights[k, 1] + a * lights[k, 4] + b * lights[k, 7] - x
     ly = lights[k, 2] + a * lights[k, 5] + b * lights[k, 8] - y
     lz = lights[k, 3] + a * lights[k, 6] + b * lights[k, 9] - z
-    d2 = lx * lx + ly * ly + lz * lz + 0.02
+    d2 = lx * lx + ly * ly + lz * lz + lights[k, 17]
     strength = 1.0 / d2
     kind = int(lights[k, 0])
     if kind > 0:
@@ -152,7 +153,7 @@ def lamp_term(
     return lx, ly, lz, strength
 
 
-@compiled
+@compiled_small
 def rough_light(
     lights: Floats, sky: Floats, x: float, y: float, z: float, nx: float, ny: float, nz: float, out: Floats
 ) -> None:
@@ -173,7 +174,7 @@ def rough_light(
     out[9] = b / (1.0 + 0.3 * b)
 
 
-@compiled
+@compiled_small
 def lamp_light(
     nodes: Floats,
     solids: Floats,
@@ -202,6 +203,7 @@ def lamp_light(
     r = 0.0
     g = 0.0
     b = 0.0
+    inside = shell[0, 0] <= x <= shell[0, 3] and shell[0, 1] <= y <= shell[0, 4]
     most = 0.0
     for k in range(lights.shape[0]):
         lx, ly, lz, strength = lamp_term(lights, k, x, y, z, 0.0, 0.0)
@@ -214,15 +216,21 @@ def lamp_light(
         if cosine < 0.0:
             cosine *= -through
             side = -1.0
-        w = min(strength, 6.0) * cosine
-        if w * lights[k, 14] < 0.04 * most or w <= 1e-5:
+        w = min(strength, 4.0) * cosine
+        if w <= 1e-5:
+            continue
+        if w * lights[k, 14] < 0.12 * most:  # too weak for its shadow to be seen
+            r += 0.5 * w * lights[k, 13]
+            g += 0.5 * w * lights[k, 14]
+            b += 0.5 * w * lights[k, 15]
             continue
         ex = x + side * nx * lift
         ey = y + side * ny * lift
         ez = z + side * nz * lift
-        far, _, _ = leave_shell(shell, ex, ey, ez, lx, ly, lz)
-        if far < 0.93:  # behind a wall; lamps may sit a little inside one
-            continue
+        if not (inside and shell[0, 0] < ex + lx < shell[0, 3] and shell[0, 1] < ey + ly < shell[0, 4]):
+            far, _, _ = leave_shell(shell, ex, ey, ez, lx, ly, lz)
+            if far < 0.93:  # behind a wall; lamps may sit a little inside one
+                continue
         _, who = trace(nodes, solids, stack, ex, ey, ez, lx, ly, lz, 0.0, 0.97, True)
         if who < 0:
             r += w * lights[k, 13]
@@ -249,7 +257,7 @@ def lamp_light(
     out[2] = b
 
 
-@compiled
+@compiled_small
 def gather_light(
     nodes: Floats,
     solids: Floats,
@@ -302,7 +310,7 @@ def gather_light(
     out[2] = other[5] * (other[9] + glow)
 
 
-@compiled
+@compiled_small
 def shine(
     nodes: Floats,
     solids: Floats,

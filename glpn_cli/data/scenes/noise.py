@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from glpn_cli.data.scenes.compiled import compiled
+from glpn_cli.data.scenes.compiled import compiled_small
 
 
-@compiled
+@compiled_small
 def hash2(x: int, y: int, seed: int) -> float:
     """A number in [0, 1) that looks random, for a cell of the plane."""
     h = (x * 374761393 + y * 668265263 + seed * 974634541) & 0xFFFFFFFF
@@ -16,7 +16,7 @@ def hash2(x: int, y: int, seed: int) -> float:
     return float(h ^ (h >> 16)) * 2.3283064365386963e-10
 
 
-@compiled
+@compiled_small
 def wave2(u: float, v: float, seed: int) -> float:
     """Smooth noise of wavelength about 2, in [0, 1]."""
     fu = math.floor(u)
@@ -34,7 +34,7 @@ def wave2(u: float, v: float, seed: int) -> float:
     return a + (b - a) * u + (c - a) * v + (a - b - c + d) * u * v
 
 
-@compiled
+@compiled_small
 def fractal2(u: float, v: float, seed: int, octaves: int, foot: float) -> float:
     """Octaves of noise, in [0, 1] around 0.5; `foot` is the pixel's width in the same unit as u and v."""
     total = 0.0
@@ -50,7 +50,7 @@ def fractal2(u: float, v: float, seed: int, octaves: int, foot: float) -> float:
     return 0.5 + total
 
 
-@compiled
+@compiled_small
 def step(x: float, edge: float, foot: float) -> float:
     """0 below the edge, 1 above, a ramp one pixel wide between."""
     if foot < 1e-9:
@@ -58,7 +58,7 @@ def step(x: float, edge: float, foot: float) -> float:
     return min(max((x - edge) / foot + 0.5, 0.0), 1.0)
 
 
-@compiled
+@compiled_small
 def stripe(x: float, duty: float, foot: float) -> float:
     """A square wave of period 1: 1 over the first `duty` of it; its mean where a pixel covers the period."""
     if foot >= 1.0:

@@ -339,7 +339,8 @@ class Parts:
         """A light in the world: 0 a lamp of radius `size`, 1 a shining rectangle of half edges u, v, 2 a spot."""
         u = (size, 0.0, 0.0) if u is None else u
         v = (0.0, size, 0.0) if v is None else v
-        self.lights.append([float(kind), *centre, *u, *v, *normal, *colour, cosine])
+        soft = 0.02 + 0.12 * (sum(c * c for c in u) + sum(c * c for c in v))
+        self.lights.append([float(kind), *centre, *u, *v, *normal, *colour, cosine, soft])
 
     def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """(solids, air, materials, lights) as arrays; empty ones have zero rows."""
@@ -347,5 +348,5 @@ class Parts:
             np.array(self.solids, np.float64).reshape(-1, SOLID_COLUMNS),
             np.array(self.air, np.float64),
             np.array(self.materials, np.float64),
-            np.array(self.lights, np.float64).reshape(-1, 17),
+            np.array(self.lights, np.float64).reshape(-1, 18),
         )

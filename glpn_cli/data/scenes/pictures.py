@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from glpn_cli.data.scenes.compiled import Floats, compiled
+from glpn_cli.data.scenes.compiled import Floats, compiled_small
 from glpn_cli.data.scenes.noise import fractal2, hash2, step, stripe, wave2
 
 Colour = tuple[float, float, float, float]
 
 
-@compiled
+@compiled_small
 def vivid(seed: int, k: int, soft: float) -> tuple[float, float, float]:
     """A random colour; `soft` 1 is grey, 0 is saturated."""
     h = 6.0 * hash2(k, 17, seed)
@@ -22,7 +22,7 @@ def vivid(seed: int, k: int, soft: float) -> tuple[float, float, float]:
     return value * (1.0 - s + s * r), value * (1.0 - s + s * g), value * (1.0 - s + s * b)
 
 
-@compiled
+@compiled_small
 def books(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """Spines of random width, height, colour and lettering; darkness above them."""
     width = m[k, 10]
@@ -54,7 +54,7 @@ def books(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: flo
     return r * dark, g * dark, b * dark, 0.0
 
 
-@compiled
+@compiled_small
 def picture(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """A painting or photograph: ground, horizon, a few shapes, noise; with a mount of colour three where p > 0."""
     x = u / hu
@@ -95,7 +95,7 @@ def picture(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: f
     return r * shade, g * shade, b * shade, 1.0
 
 
-@compiled
+@compiled_small
 def page(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """Paper with lines of words, a heading, and perhaps a figure."""
     line = m[k, 10]
@@ -122,7 +122,7 @@ def page(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: floa
     )
 
 
-@compiled
+@compiled_small
 def poster(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """Blocks of text and pictures on a ground, as on notice boards, magazines, shop signs."""
     columns = 1 + int(2.99 * hash2(1, 40, seed))
@@ -154,7 +154,7 @@ def poster(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: fl
     )
 
 
-@compiled
+@compiled_small
 def foliage(m: Floats, k: int, u: float, v: float, foot: float, seed: int) -> Colour:
     """Leaves over leaves: cells of two greens with dark gaps."""
     scale = m[k, 10]
@@ -171,7 +171,7 @@ def foliage(m: Floats, k: int, u: float, v: float, foot: float, seed: int) -> Co
     )
 
 
-@compiled
+@compiled_small
 def screen(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """A lit display: a desktop with windows of text, or a film."""
     edge = min(hu - abs(u), hv - abs(v))
@@ -198,7 +198,7 @@ def screen(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: fl
     return r, g, b, 1.0
 
 
-@compiled
+@compiled_small
 def outdoors(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """What a window shows: sky, a skyline of houses or trees, or plain glare; bars of the frame on the glass."""
     across = m[k, 11]
@@ -220,25 +220,29 @@ def outdoors(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: 
     g += (1.0 - g) * cloud * 0.6
     b += (1.0 - b) * cloud * 0.6
     if sky < 0.75:
-        trees = fractal2(u * 1.5, 0.3, seed, 4, foot) * 1.6 - 0.9 + sky
+        trees = (
+            fractal2(u * 1.5, 0.3, seed, 5, foot) * 1.6
+            - 0.9
+            + sky
+            + 0.25 * (fractal2(u * 6.0, v * 6.0, seed, 3, foot) - 0.5)
+        )
         column = int(math.floor(u / 0.35))
         houses = hash2(column, 71, seed) * 1.2 - 0.9 + sky
         if y < houses and hash2(4, 72, seed) < 0.6:
             lit = 1.0 if stripe(u / 0.09, 0.5, foot / 0.09) > 0.5 and stripe(v / 0.12, 0.55, foot / 0.12) > 0.5 else 0.0
-            tone = 0.25 + 0.4 * hash2(column, 73, seed)
-            r = tone * (1.0 - 0.5 * lit)
-            g = tone * 0.95 * (1.0 - 0.5 * lit)
-            b = tone * 0.88 * (1.0 - 0.45 * lit)
+            tone = (0.25 + 0.4 * hash2(column, 73, seed)) * (1.0 - 0.5 * lit)
+            r, g, b = tone, tone * 0.95, tone * 0.88
         if y < trees:
-            n = fractal2(u * 9.0, v * 9.0, seed + 1, 4, foot * 9.0)
-            t = 0.25 + 0.9 * step(n, 0.48, 0.1)
-            r = m[k, 4] * t
-            g = m[k, 5] * t
-            b = m[k, 6] * t
+            n = fractal2(u * 14.0, v * 14.0, seed + 1, 5, foot * 14.0)
+            t = 0.2 + 1.6 * min(max((n - 0.3) * 2.0, 0.0), 1.0)
+            haze = 0.25 * hash2(7, 75, seed)
+            r = m[k, 4] * t + haze
+            g = m[k, 5] * t + haze
+            b = m[k, 6] * t + haze
     return r, g, b, 1.0
 
 
-@compiled
+@compiled_small
 def rug(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """A carpet with a border, a field of motifs and a medallion."""
     edge = min(hu - abs(u), hv - abs(v))
@@ -268,7 +272,7 @@ def rug(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float
     return n * m[k, j], n * m[k, j + 1], n * m[k, j + 2], 1.0
 
 
-@compiled
+@compiled_small
 def keys(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """Keyboards, remote controls, panels of buttons."""
     size = m[k, 10]

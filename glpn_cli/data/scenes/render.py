@@ -109,20 +109,20 @@ def choose_view(chance: Chance, world: World, room: Room, half: tuple[float, flo
 
     best: Pose | None = None
     least = math.inf
-    for attempt in range(24):
+    for attempt in range(20):
         pose, want = propose_pose(chance, room)
         if not is_clear(world.solids, pose.position, 0.1 if attempt < 16 else 0.02):
             continue
-        depth = look_around(pose.row(*half), 9, 12, world.nodes, world.solids, world.air)
+        depth, changes = look_around(pose.row(*half), 9, 12, world.nodes, world.solids, world.air)
         near, middle, far = np.percentile(depth, [3, 50, 97])
         cost = (
             abs(math.log(middle / want)) + 2.0 * max(0.0, math.log(0.45 / near)) + 0.3 * max(0.0, math.log(far / 9.0))
         )
-        if far / near < 1.15:
-            cost += 0.3
+        # Empty walls are seen often enough by themselves.
+        cost += max(0.0, 0.9 - 0.035 * changes)
         if cost < least:
             best, least = pose, cost
-        if least < 0.12:
+        if least < 0.15:
             break
     if best is None:
         best, _ = propose_pose(chance, room)

@@ -52,6 +52,7 @@ class Room:
     night: bool = False
     glazed: bool = False
     faces: tuple[int, ...] = ()
+    beyond: list[tuple[tuple[float, float, float], tuple[float, float, float]]] = field(default_factory=list)
 
     @property
     def width(self) -> float:
@@ -74,8 +75,8 @@ class Room:
 
 
 SIZES: dict[str, tuple[float, float, float, float]] = {  # shorter side, longer side
-    "living": (3.2, 5.5, 4.0, 8.0), "bedroom": (2.6, 4.2, 3.0, 5.2), "kitchen": (2.0, 4.0, 2.8, 6.0),
-    "dining": (2.8, 4.5, 3.2, 6.5), "study": (2.2, 3.8, 2.8, 5.0), "office": (3.0, 6.0, 4.5, 10.0),
+    "living": (3.0, 5.0, 3.8, 7.0), "bedroom": (2.6, 4.2, 3.0, 5.2), "kitchen": (2.0, 4.0, 2.8, 6.0),
+    "dining": (2.6, 4.2, 3.2, 6.0), "study": (2.2, 3.8, 2.8, 5.0), "office": (2.8, 5.5, 4.0, 9.0),
     "meeting": (3.0, 5.0, 4.0, 8.0), "classroom": (5.0, 7.5, 6.5, 10.0), "corridor": (1.2, 2.4, 5.0, 16.0),
     "bathroom": (1.6, 2.8, 1.9, 4.0), "shop": (4.0, 8.0, 6.0, 14.0), "library": (3.5, 7.0, 5.0, 12.0),
     "storage": (2.0, 4.5, 3.0, 7.0), "lobby": (4.5, 9.0, 6.0, 16.0), "attic": (3.0, 5.0, 4.0, 7.0),
@@ -316,12 +317,7 @@ def _neighbour(style: Style, room: Room, wall: Wall) -> None:
     if d.yes(0.8):
         warm = style.near((255, 235, 205), 10)
         p.lamp((centre[0], centre[1], b[2] - 0.3), [c * d.between(0.2, 3.0) for c in warm], size=0.15)
-    # A few things in there, so that it is not empty.
-    for _ in range(d.whole(0, 4)):
-        size = (d.between(0.3, 1.4), d.between(0.3, 0.7), d.between(0.4, 2.0))
-        px = d.between(a[0] + 0.8, max(b[0] - 0.8, a[0] + 0.81))
-        py = d.between(a[1] + 0.8, max(b[1] - 0.8, a[1] + 0.81))
-        p.box((px, py, size[2] / 2), size, style.drawers(d.whole(1, 3), d.whole(1, 4)), yaw=d.pick([0.0, 1.5708]))
+    room.beyond.append((a, b))
 
 
 def _column(style: Style, room: Room) -> None:

@@ -30,13 +30,13 @@ def _exposure(d: Chance, light: Single) -> np.float32:
     """Meter as cameras do (a soft-clipped mean), with errors to both sides."""
     grey = light.mean(axis=2)
     key = float(np.mean(np.minimum(grey, 4.0 * float(np.median(grey)) + 1e-3)))
-    stops = d.weigh([(6, d.bell(0.1, 0.4, -1.2, 1.2)), (1.0, d.between(-2.0, -0.5)), (0.8, d.between(0.4, 1.7))])
+    stops = d.weigh([(6, d.bell(0.0, 0.4, -1.2, 1.0)), (1.0, d.between(-1.9, -0.5)), (0.6, d.between(0.4, 1.5))])
     return np.float32(0.24 * 2.0**stops / max(key, 1e-4))
 
 
 def _white_balance(d: Chance, light: Single) -> Single:
     mean = light.reshape(-1, 3).mean(axis=0) + 1e-4
-    neutral = (mean.mean() / mean) ** d.between(0.1, 0.75)
+    neutral = (mean.mean() / mean) ** d.between(0.3, 0.95)
     warm = d.bell(0.02, 0.08, -0.25, 0.25)
     tint = d.bell(0.0, 0.025, -0.08, 0.08)
     gains = np.array([1.0 + warm, 1.0 + tint, 1.0 - warm]) * neutral
@@ -112,10 +112,10 @@ def _tone(d: Chance, light: Single) -> NDArray[np.uint8]:
         light = light * (1.0 + light / (shoulder * shoulder)) / (1.0 + light * np.float32(0.5))
         light = light * np.float32(1.25)
     value = np.power(np.minimum(light, 1.0), np.float32(1.0 / d.bell(2.2, 0.15, 1.8, 2.6)))
-    contrast = np.float32(d.bell(0.15, 0.25, -0.35, 0.8))
+    contrast = np.float32(d.bell(0.1, 0.25, -0.4, 0.7))
     value = value + contrast * value * (1.0 - value) * (2.0 * value - 1.0)
     grey = value.mean(axis=2, keepdims=True)
-    saturation = d.weigh([(20, d.bell(1.08, 0.2, 0.5, 1.7)), (0.6, 0.0)])
+    saturation = d.weigh([(20, d.bell(1.02, 0.2, 0.45, 1.6)), (0.6, 0.0)])
     value = grey + (value - grey) * np.float32(saturation)
     if d.yes(0.15):
         value = value * np.float32(d.between(0.85, 1.0)) + np.float32(d.between(0.0, 0.06))

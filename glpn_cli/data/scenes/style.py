@@ -61,7 +61,7 @@ class Style:
         """Any hue; linear."""
         d = self.chance
         value = d.between(low, high)
-        s = saturation * d.unit()
+        s = saturation * (d.unit() if self.vivid else d.unit() ** 1.6 * 0.9)
         h = 6.0 * d.unit()
         r = min(max(abs(h - 3.0) - 1.0, 0.0), 1.0)
         g = min(max(2.0 - abs(h - 2.0), 0.0), 1.0)

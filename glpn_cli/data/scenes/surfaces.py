@@ -18,13 +18,13 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
     ])  # fmt: skip
     colour: Colour = d.weigh([
         (8, style.grey(195, 248)), (3, style.near((225, 210, 180), 14)), (2, style.grey(110, 195)),
-        (1.5, style.any_colour(0.45, 120, 235)), (3.0 if style.vivid else 0.6, style.any_colour(1.0)),
+        (1.5, style.any_colour(0.45, 120, 235)), (3.0 if style.vivid else 0.3, style.any_colour(1.0)),
         (0.5, style.grey(25, 90)),
     ])  # fmt: skip
     seed = style.seed()
     wall = Material(
-        Texture.PLASTER, colour, scaled(colour, d.between(0.75, 0.95)), scale=d.between(0.02, 0.3), p=d.between(0.0, 0.12),
-        q=d.between(0.0, 0.15), r=1.0 if d.yes(0.1) else 0.0, seed=seed, shine=d.pick([0.0, 0.0, 0.02]), polish=6,
+        Texture.PLASTER, colour, scaled(colour, d.between(0.75, 0.95)), scale=d.between(0.02, 0.3), p=d.between(0.0, 0.1),
+        q=d.between(0.0, 0.08), r=1.0 if d.yes(0.1) else 0.0, seed=seed, shine=d.pick([0.0, 0.0, 0.02]), polish=6,
     )  # fmt: skip
     if kind == "plaster":
         wall = replace(wall, p=d.between(0.1, 0.5), bump=d.between(0.1, 0.6), dents=d.between(0.01, 0.06))
@@ -105,7 +105,7 @@ def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> int:
             mirror=gloss * 0.6, haze=haze,
         )  # fmt: skip
     elif kind == "carpet":
-        colour = d.weigh([(5, style.grey(60, 170)), (2, style.near((150, 130, 105), 18)), (2, style.any_colour(0.8)),
+        colour = d.weigh([(5, style.grey(60, 170)), (2, style.near((150, 130, 105), 18)), (1, style.any_colour(0.8)),
                           (1.5, style.near((40, 80, 165), 20))])  # fmt: skip
         if d.yes(0.25):
             material = Material(Texture.TILES, colour, scaled(colour, 1.15), scaled(colour, 0.9), scale=0.5, p=0.006, q=1.0,
@@ -116,7 +116,7 @@ def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> int:
     elif kind == "tiles":
         material = replace(make_tiles(style, d.between(0.1, 0.65)), mirror=gloss, haze=haze)
     elif kind == "lino":
-        colour = style.any_colour(0.6, 60, 220)
+        colour = style.grey(70, 210, 12) if d.yes(0.7) else style.any_colour(0.6, 60, 220)
         material = Material(Texture.CAMO, colour, scaled(colour, 1.15), scaled(colour, 0.85), scale=d.between(0.02, 0.1),
                             seed=seed, mirror=gloss * 0.7, haze=haze, shine=0.03)  # fmt: skip
     elif kind == "terrazzo":

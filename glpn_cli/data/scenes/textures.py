@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from glpn_cli.data.scenes.compiled import Floats, compiled
+from glpn_cli.data.scenes.compiled import Floats, compiled_small
 from glpn_cli.data.scenes.noise import fractal2, hash2, step, stripe, wave2
 from glpn_cli.data.scenes.pictures import books, foliage, keys, outdoors, page, picture, poster, rug, screen
 
@@ -19,7 +19,7 @@ KEYS, RIBS, DRAWERS, PANELS, LEATHER, SCRIBBLE, POSTER, GRADIENT, DOOR, CAMO = r
 SHADE, FUR, CHEVRON, LABELS = range(30, 34)
 
 
-@compiled
+@compiled_small
 def texture(
     m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, tone: int
 ) -> tuple[float, float, float, float]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.scenes.compiled import Floats, Integers, compiled
+from glpn_cli.data.scenes.compiled import Floats, Integers, compiled, compiled_small
 from glpn_cli.data.scenes.lighting import first_hit, gather_light, lamp_light, paint_hit, shine
 from glpn_cli.data.scenes.noise import hash2
 
@@ -16,13 +16,17 @@ OUTSIDE_LABEL = 7
 
 
 @compiled
-def look_around(camera: Floats, rows: int, columns: int, nodes: Floats, solids: Floats, shell: Floats) -> Floats:
-    """Depth (rows, columns) of a coarse view, to judge whether a camera stands well.
+def look_around(
+    camera: Floats, rows: int, columns: int, nodes: Floats, solids: Floats, shell: Floats
+) -> tuple[Floats, int]:
+    """Depth (rows, columns) of a coarse view, and how often the surface changes from one ray to the next.
 
     camera: 0-2 position, 3-5 right, 6-8 down, 9-11 forward, 12-13 tangents of half the field of view.
     """
     stack = np.empty(128, np.int64)
     depth = np.empty((rows, columns))
+    changes = 0
+    last = 0
     for i in range(rows):
         for j in range(columns):
             a = ((j + 0.5) / columns * 2.0 - 1.0) * camera[12]
@@ -30,17 +34,29 @@ def look_around(camera: Floats, rows: int, columns: int, nodes: Floats, solids: 
             dx = a * camera[3] + b * camera[6] + camera[9]
             dy = a * camera[4] + b * camera[7] + camera[10]
             dz = a * camera[5] + b * camera[8] + camera[11]
-            t, _ = first_hit(nodes, solids, shell, stack, camera[0], camera[1], camera[2], dx, dy, dz, 0.0)
+            t, who = first_hit(nodes, solids, shell, stack, camera[0], camera[1], camera[2], dx, dy, dz, 0.0)
             depth[i, j] = t
-    return depth
+            if who != last:
+                changes += 1
+            last = who
+    return depth, changes
 
 
-@compiled
-def _average(spots: Floats, depth: Single, light: Floats, out: Floats) -> None:
-    """Average `light` (h, w, 3) over 5x5 neighbours on the same plane; spots is (h, w, 7), depth (h, w)."""
+@compiled_small
+def _average(spots: Floats, depth: Single, light: Floats, out: Floats, stride: int) -> None:
+    """Average `light` (h, w, 3) over 5x5 neighbours on the same plane, `stride` apart; spots (h, w, 7), depth (h, w)."""
     height, width = depth.shape
     for i in range(height):
         for j in range(width):
+            if stride == 1 and 0 < i < height - 1 and 0 < j < width - 1:
+                # Where the neighbours agree there is nothing to average.
+                here = light[i, j, 1]
+                gap = abs(light[i - 1, j, 1] - here) + abs(light[i + 1, j, 1] - here)
+                gap += abs(light[i, j - 1, 1] - here) + abs(light[i, j + 1, 1] - here)
+                if gap <= 0.03 * here:
+                    for c in range(3):
+                        out[i, j, c] = light[i, j, c]
+                    continue
             total = 0.0
             r = 0.0
             g = 0.0
@@ -50,14 +66,20 @@ def _average(spots: Floats, depth: Single, light: Floats, out: Floats) -> None:
             ny = spots[i, j, 4]
             nz = spots[i, j, 5]
             offset = nx * spots[i, j, 0] + ny * spots[i, j, 1] + nz * spots[i, j, 2]
-            for p in range(max(i - 2, 0), min(i + 3, height)):
-                for q in range(max(j - 2, 0), min(j + 3, width)):
+            for di in range(-2, 3):
+                p = i + stride * di
+                if p < 0 or p >= height:
+                    continue
+                for dj in range(-2, 3):
+                    q = j + stride * dj
+                    if q < 0 or q >= width:
+                        continue
                     plane = nx * spots[p, q, 0] + ny * spots[p, q, 1] + nz * spots[p, q, 2] - offset
                     bend = nx * spots[p, q, 3] + ny * spots[p, q, 4] + nz * spots[p, q, 5]
                     if abs(plane) > tolerance or bend < 0.75:
                         continue
                     # Half weight at the rim: every cell of the 4x4 pattern counts once.
-                    weight = (0.5 if abs(p - i) == 2 else 1.0) * (0.5 if abs(q - j) == 2 else 1.0)
+                    weight = (0.5 if abs(di) == 2 else 1.0) * (0.5 if abs(dj) == 2 else 1.0)
                     total += weight
                     r += weight * light[p, q, 0]
                     g += weight * light[p, q, 1]
@@ -67,7 +89,7 @@ def _average(spots: Floats, depth: Single, light: Floats, out: Floats) -> None:
             out[i, j, 2] = b / total
 
 
-@compiled
+@compiled_small
 def _pattern(i: int, j: int, spin: float) -> tuple[float, float]:
     """Two numbers in 0..1 for sample (i, j): sixteen well spread pairs in every 4x4 block, jittered within their cells."""
     cell = (j & 3) + 4 * (i & 3)
@@ -97,9 +119,9 @@ def _add_gathered(
     rows = (height + 1) // 2
     columns = (width + 1) // 2
     other = np.empty(10)
-    light = np.empty((rows, columns, 3))
-    mean = np.empty((rows, columns, 3))
-    coarse = np.empty((rows, columns, 7))
+    light = np.empty((rows, columns, 3), np.float32)
+    mean = np.empty((rows, columns, 3), np.float32)
+    coarse = np.empty((rows, columns, 7), np.float32)
     far = np.empty((rows, columns), np.float32)
     for i in range(rows):
         for j in range(columns):
@@ -108,8 +130,8 @@ def _add_gathered(
                 coarse[i, j, c] = spots[2 * i, 2 * j, c]
             u, v = _pattern(i, j, spin)
             gather_light(nodes, solids, shell, mats, lights, sky, stack, coarse[i, j], other, u, v, light[i, j])
-    _average(coarse, far, light, mean)
-    _average(coarse, far, mean, light)
+    _average(coarse, far, light, mean, 1)
+    _average(coarse, far, mean, light, 3)
     mean = light
     for i in range(height):
         for j in range(width):
@@ -150,6 +172,64 @@ def _add_gathered(
 
 
 @compiled
+def _add_lamps(
+    nodes: Floats,
+    solids: Floats,
+    shell: Floats,
+    mats: Floats,
+    lights: Floats,
+    sky: Floats,
+    stack: Integers,
+    camera: Floats,
+    spots: Floats,
+    who: Integers,
+    what: Integers,
+    spin: float,
+    light: Floats,
+    gloss: Floats,
+) -> None:
+    """Fill `light` and `gloss` (H, W, 3) with what lamps give and what shines.
+
+    The white fields of a chessboard are traced; a black one takes the mean of its neighbours where they show the same
+    surface and agree, and is traced where they do not.
+    """
+    height, width = who.shape
+    other = np.empty(10)
+    for parity in range(2):
+        for i in range(height):
+            for j in range((i + parity) & 1, width, 2):
+                k = what[i, j]
+                shiny = mats[k, 18] > 0.0 or mats[k, 20] > 0.0
+                agree = False
+                if parity == 1 and 0 < i < height - 1 and 0 < j < width - 1:
+                    w = who[i, j]
+                    if who[i - 1, j] == w and who[i + 1, j] == w and who[i, j - 1] == w and who[i, j + 1] == w:
+                        a = light[i - 1, j, 1]
+                        b = light[i + 1, j, 1]
+                        c = light[i, j - 1, 1]
+                        d = light[i, j + 1, 1]
+                        if max(a, b, c, d) <= 1.12 * min(a, b, c, d) + 0.01:
+                            agree = True
+                            for n in range(3):
+                                light[i, j, n] = 0.25 * (
+                                    light[i - 1, j, n] + light[i + 1, j, n] + light[i, j - 1, n] + light[i, j + 1, n]
+                                )
+                                gloss[i, j, n] = 0.25 * (
+                                    gloss[i - 1, j, n] + gloss[i + 1, j, n] + gloss[i, j - 1, n] + gloss[i, j + 1, n]
+                                )
+                if agree:
+                    continue
+                u, v = _pattern(i, j, spin)
+                spot = spots[i, j]
+                lamp_light(nodes, solids, shell, mats, lights, sky, stack, spot, u, v, mats[k, 26], light[i, j])
+                if shiny:
+                    dx = spot[0] - camera[0]
+                    dy = spot[1] - camera[1]
+                    dz = spot[2] - camera[2]
+                    shine(nodes, solids, shell, mats, lights, sky, stack, spot, other, k, dx, dy, dz, u, v, gloss[i, j])
+
+
+@compiled
 def draw(
     camera: Floats,
     lens: Floats,
@@ -174,11 +254,12 @@ def draw(
     normals = np.empty((height, width, 3), np.float32)
     labels = np.empty((height, width), np.uint8)
     who = np.empty((height, width), np.int64)
-    spots = np.empty((height, width, 7))
-    albedo = np.empty((height, width, 4))
-    light = np.empty((height, width, 3))
-    gloss = np.zeros((height, width, 3))
-    smooth = np.empty((height, width, 3))
+    what = np.empty((height, width), np.int64)
+    spots = np.empty((height, width, 7), np.float32)
+    albedo = np.empty((height, width, 4), np.float32)
+    light = np.empty((height, width, 3), np.float32)
+    gloss = np.zeros((height, width, 3), np.float32)
+    smooth = np.empty((height, width, 3), np.float32)
     out = np.empty(10)
     other = np.empty(10)
     ox = camera[0]
@@ -218,11 +299,16 @@ def draw(
             else:
                 face = (-w - 1) % 6
                 labels[i, j] = 0 if face < 4 else (1 if face == 4 else 2)
-            u, v = _pattern(i, j, spin)
-            lamp_light(nodes, solids, shell, mats, lights, sky, stack, spot, u, v, mats[k, 26], light[i, j])
-            if mats[k, 18] > 0.0 or mats[k, 20] > 0.0:
-                shine(nodes, solids, shell, mats, lights, sky, stack, spot, other, k, dx, dy, dz, u, v, gloss[i, j])
-    _average(spots, depth, light, smooth)
+            what[i, j] = k
+    _add_lamps(nodes, solids, shell, mats, lights, sky, stack, camera, spots, who, what, spin, light, gloss)
+    # Hazy mirrors are traced with one ray a pixel; their grain goes the same way.
+    _average(spots, depth, gloss, smooth, 1)
+    for i in range(height):
+        for j in range(width):
+            if mats[what[i, j], 21] > 0.04:
+                for c in range(3):
+                    gloss[i, j, c] = smooth[i, j, c]
+    _average(spots, depth, light, smooth, 1)
     _add_gathered(nodes, solids, shell, mats, lights, sky, stack, spots, depth, spin, smooth)
     for i in range(height):
         for j in range(width):

@@ -236,7 +236,7 @@ def scatter(
     """Put small things on the rectangle low..high at height z; density: things a square metre, about."""
     d, p = style.chance, style.parts
     area = max(high[0] - low[0], 0.0) * max(high[1] - low[1], 0.0)
-    count = min(int(area * density * d.between(0.2, 1.8) + d.unit()), limit)
+    count = min(int(area * density * d.between(0.3, 2.6) + d.unit()), limit)
     taken: list[tuple[float, float, float]] = []
     with p.labelled(Label.CLUTTER):
         for _ in range(count):

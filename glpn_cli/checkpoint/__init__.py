@@ -15,7 +15,7 @@ from glpn_cli.checkpoint.folder import (
     find_weights,
     open_checkpoint,
 )
-from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, parse_hub_name
+from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, find_damaged, parse_hub_name
 from glpn_cli.checkpoint.json_object import parse_json_object, read_json_object
 from glpn_cli.checkpoint.safetensors_header import TensorInfo, is_counter
 from glpn_cli.checkpoint.tensors import read_tensors
@@ -44,6 +44,7 @@ __all__ = [
     "encode_json",
     "fetch",
     "find_cached",
+    "find_damaged",
     "find_weights",
     "is_counter",
     "open_checkpoint",

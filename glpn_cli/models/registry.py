@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, open_checkpoint, parse_hub_name
+from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, find_cached, open_checkpoint, parse_hub_name
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models.families import family_of
 
@@ -67,8 +67,8 @@ class ModelRow:
 
 
 _HUB_LICENSE = (
-    "the hub's card says apache-2.0, written by those who converted the weights; the author's repository says "
-    "non-commercial, and its encoder carries the NVIDIA Source Code License"
+    "The card was written by those who converted the weights; the author's repository says non-commercial, and its "
+    "encoder carries the NVIDIA Source Code License"
 )
 
 REGISTRY: Mapping[str, ModelRow] = {
@@ -76,14 +76,14 @@ REGISTRY: Mapping[str, ModelRow] = {
     for row in (
         ModelRow(
             name="mini",
-            description="small and bundled, trained by this project on its own procedural rooms",
+            description="Small and bundled, trained by this project on its own procedural rooms",
             repository=None,
             revision=None,
             limit_m=10.0,
             published_limit_m=10.0,
-            scale_source="trained to 10 m on procedural rooms with exact depth",
+            scale_source="10 m, trained on procedural rooms with exact depth",
             license="Apache-2.0",
-            license_facts="trained on this project's own scenes alone; no outside data",
+            license_facts="No outside data: trained on this project's own scenes alone",
             training_size=(192, 256),
         ),
         ModelRow(
@@ -191,7 +191,7 @@ def interpret(
     """What the numbers of an opened checkpoint mean: the user's word, else the registry's, else its config's."""
     family = family_of(checkpoint.config)
     own_limit = family.limit_m(family.read_config(checkpoint.config))
-    source = "its config.json"
+    source = f"{own_limit or 0:g} m, by its config.json"
     if row is not None and own_limit is not None:
         own_limit, source = row.limit_m, row.scale_source
     if max_depth is None or max_depth == own_limit:
@@ -219,6 +219,14 @@ def identify(checkpoint: Checkpoint) -> ModelRow | None:
     family = family_of(checkpoint.config)
     limit_m = family.limit_m(family.read_config(checkpoint.config))
     return row if limit_m in (row.limit_m, row.published_limit_m) else None
+
+
+def find_here(row: ModelRow) -> Path | None:
+    """The folder that a model of the registry lies in on this machine, or None. No network, nothing is verified."""
+    hub_name = _hub_name(row)
+    if hub_name is not None:
+        return find_cached(hub_name)
+    return BUNDLED if BUNDLED.is_dir() else None
 
 
 def _is_same_file(checkpoint: Checkpoint, known: KnownWeights) -> bool:

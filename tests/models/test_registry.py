@@ -73,7 +73,7 @@ def test_kitti_is_known_by_its_checksum(kitti: Path, tmp_path: Path, monkeypatch
 def test_weights_that_only_began_as_kitti_keep_their_own_limit(tmp_path: Path) -> None:
     folder = make_model_folder(tmp_path / "mine", max_depth=30, _name_or_path=KITTI)
     model = resolve_model(str(folder))
-    assert (model.limit_m, model.row, model.limit_source) == (30.0, None, "its config.json")
+    assert (model.limit_m, model.row, model.limit_source) == (30.0, None, "30 m, by its config.json")
 
 
 def test_a_folder_of_nobody_speaks_by_its_config(tmp_path: Path) -> None:

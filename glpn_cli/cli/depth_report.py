@@ -1,0 +1,63 @@
+"""What a depth file says about itself, as JSON and as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from glpn_cli.batch.json_values import SCHEMA, path_text
+from glpn_cli.cli.columns import make_facts
+from glpn_cli.depth_files.record import PREFIX
+from glpn_cli.depth_files.summary import DepthSummary
+
+
+def make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
+    """One JSON object; `record` is the file's own, key by key as it stands there."""
+    height, width = summary.size or (None, None)
+    near, far = summary.extent or (None, None)
+    return {
+        "schema": SCHEMA,
+        "type": "depth",
+        "path": path_text(str(path)),
+        "format": summary.format,
+        "map": summary.map,
+        "kind": summary.kind.value,
+        "unit": summary.kind.unit,
+        "width": width,
+        "height": height,
+        "valid_share": summary.valid_share,
+        "min": near,
+        "max": far,
+        "percentiles": {str(percent): value for percent, value in summary.percentiles},
+        "record": summary.record.to_text() if summary.record else None,
+    }
+
+
+def describe_depth(path: Path, summary: DepthSummary) -> str:
+    """The same for people."""
+    unit = summary.kind.unit
+    what = f"{summary.map} as {summary.format}, " + ("metres along the optical axis" if unit else summary.kind.value)
+    own = summary.record.to_text() if summary.record else {}
+    # What was said already is not said twice.
+    said = {f"{PREFIX}{key}" for key in ("format", "map", "kind", "unit", "min", "max")}
+    facts: list[tuple[str, str | None]] = [
+        ("holds", what),
+        ("size", f"{summary.size[1]}x{summary.size[0]}" if summary.size else None),
+        ("valid", None if summary.valid_share is None else f"{100 * summary.valid_share:.2f} %"),
+        ("range", _range_in_words(summary)),
+        ("percentiles", _percentiles_in_words(summary)),
+        ("record", None if own else "none: the file does not say how it was made"),
+        *((key.removeprefix(PREFIX).replace("_", " "), text) for key, text in own.items() if key not in said),
+    ]
+    return make_facts(facts, title=str(path))
+
+
+def _range_in_words(summary: DepthSummary) -> str:
+    if summary.extent is None:
+        return "no valid pixel" if summary.size else "not recorded"
+    near, far = summary.extent
+    return f"{near:.4g} to {far:.4g}" + (" m" if summary.kind.unit else "")
+
+
+def _percentiles_in_words(summary: DepthSummary) -> str | None:
+    return ", ".join(f"{percent} %: {value:.4g}" for percent, value in summary.percentiles) or None

@@ -1,0 +1,32 @@
+"""Model folders that commands write: what is there already is used, replaced or refused as `--existing` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glpn_cli.batch.policies import Existing
+from glpn_cli.checkpoint import EncodedFolder
+from glpn_cli.errors import ErrorCode, UsageError
+
+
+def place_folder(encoded: EncodedFolder, folder: Path, *, existing: Existing, dry_run: bool = False) -> str:
+    """Write a model folder, and say what became of it: "ok", "skipped" (it is there already) or "planned".
+
+    Raises UsageError where something else is in the way, and what `publish` raises.
+    """
+    in_the_way = [name for name in encoded.files if (folder / name).exists()]
+    if in_the_way and existing is not Existing.OVERWRITE:
+        is_same = existing is not Existing.ERROR and encoded.is_in(folder)
+        if is_same:
+            return "skipped"
+        if existing is not Existing.UPDATE:
+            raise UsageError(
+                f"folder {str(folder)!r} holds {'something else' if existing is Existing.SKIP else 'a model'} already: "
+                + ", ".join(in_the_way),
+                hint="Choose another folder, or replace what is there with --existing overwrite.",
+                code=ErrorCode.EXISTS,
+            )
+    if dry_run:
+        return "planned"
+    encoded.write(folder)
+    return "ok"

@@ -1,0 +1,62 @@
+"""What a depth file says about itself, and what its numbers are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from glpn_cli.depth_files.reading import read_depth, read_record
+from glpn_cli.depth_files.record import Record
+from glpn_cli.prediction import DepthKind
+
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+_READABLE = ("depth", "gray")  # the maps whose pixels are still depths
+
+
+@dataclass(frozen=True)
+class DepthSummary:
+    """A depth file in numbers.
+
+    record:      what it says about itself; None where it says nothing
+    size:        (H, W); None for a picture made of depth, whose pixels are no depths any more
+    valid_share: share of the pixels that are valid, 0 to 1
+    extent:      (smallest, largest) valid depth, None where nothing is valid
+    percentiles: percent -> depth, of the valid pixels
+    """
+
+    format: str
+    map: str
+    kind: DepthKind
+    record: Record | None
+    size: tuple[int, int] | None = None
+    valid_share: float | None = None
+    extent: tuple[float, float] | None = None
+    percentiles: tuple[tuple[int, float], ...] = ()
+
+
+def summarise_depth(path: Path, *, depth_scale: float | None = None) -> DepthSummary:
+    """Look at a depth file, or at a picture that was painted from depth.
+
+    depth_scale: stored units per metre, for integer files that do not say.
+
+    Raises InputError where the file is neither.
+    """
+    record = read_record(path)
+    if record is not None and record.map not in _READABLE:
+        return DepthSummary(record.format, record.map, record.kind, record, extent=record.extent)
+    stored = read_depth(path, depth_scale=depth_scale)
+    known = stored.depth.known()
+    values = np.percentile(known, PERCENTILES) if known.size else ()
+    return DepthSummary(
+        format=stored.format,
+        map="depth",
+        kind=stored.depth.kind,
+        record=stored.record,
+        size=stored.depth.size,
+        valid_share=known.size / max(1, stored.depth.values.size),
+        extent=stored.depth.extent(),
+        percentiles=tuple((percent, float(value)) for percent, value in zip(PERCENTILES, values, strict=False)),
+    )

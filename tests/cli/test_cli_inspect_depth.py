@@ -1,0 +1,114 @@
+"""`glpn inspect FILE`: what a depth file says about itself, and what its numbers are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from glpn_cli.cli import app
+from glpn_cli.depth_files import make_writer
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance
+from glpn_cli.prediction import Result as Answer
+
+Glpn = Callable[..., Result]
+RAMP = np.linspace(1, 3, 20 * 30, dtype=np.float32).reshape(20, 30)
+
+
+@dataclass(frozen=True)
+class Grey:
+    name: str = "rooms/a.jpg"
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        return np.full((20, 30, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def glpn() -> Glpn:
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(app, ["inspect", *map(str, arguments)], catch_exceptions=False)
+
+    return run
+
+
+def write(path: Path, word: str, *, valid: NDArray[np.bool_] | None = None) -> Path:
+    """A file of ours: a ramp from 1 to 3 m."""
+    depth = DepthMap(RAMP, valid=valid, limit=10.0)
+    made = Provenance(model="nyu", weights_sha256="ab" * 32, limit_m=10.0, network_size=(480, 640))
+    writer = make_writer(word, kind=DepthKind.METRIC, limit_m=10.0)
+    path.write_bytes(writer.encode(Answer(depth, Grey(), made)))
+    return path
+
+
+def test_our_own_depth_file_says_everything(glpn: Glpn, tmp_path: Path) -> None:
+    valid = np.ones(RAMP.shape, np.bool_)
+    valid[:5] = False
+    path = write(tmp_path / "a_depth.png", "png16", valid=valid)
+    result = glpn(path)
+    assert result.exit_code == 0
+    said = " ".join(result.stdout.split())
+    for words in (
+        "holds depth as png16, metres along the optical axis",
+        "size 30x20",
+        "valid 75.00 %",
+        "range 1.501 to 3 m",
+        "percentiles 1 %: 1.516",
+        "model nyu",
+        "depth scale 1000",
+        "limit m 10",
+        "source rooms/a.jpg",
+        "network size 640x480",
+    ):
+        assert words in said
+    record = json.loads(glpn(path, "--json").stdout)
+    assert set(record) == {
+        *("schema", "type", "path", "format", "map", "kind", "unit", "width", "height", "valid_share", "min", "max"),
+        *("percentiles", "record"),
+    }
+    assert (record["type"], record["width"], record["height"], record["valid_share"]) == ("depth", 30, 20, 0.75)
+    assert record["record"]["glpn:weights_sha256"] == "ab" * 32
+    assert record["percentiles"]["50"] == pytest.approx(2.251, abs=2e-3)
+
+
+def test_a_file_without_a_record_shows_its_numbers_alone(glpn: Glpn, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", RAMP)
+    result = glpn(tmp_path / "a.npy")
+    assert result.exit_code == 0
+    said = " ".join(result.stdout.split())
+    assert "holds depth as npy" in said
+    assert "range 1 to 3 m" in said
+    assert "record none: the file does not say how it was made" in said
+
+
+def test_a_coloured_picture_of_ours_says_how_it_was_painted(glpn: Glpn, tmp_path: Path) -> None:
+    result = glpn(write(tmp_path / "a_color.png", "color"))
+    assert result.exit_code == 0
+    said = " ".join(result.stdout.split())
+    assert "holds color as color" in said
+    assert "colormap spectral" in said
+
+
+def test_integers_that_do_not_say_their_scale_need_it(glpn: Glpn, tmp_path: Path) -> None:
+    Image.fromarray((RAMP * 256).astype(np.uint16)).save(tmp_path / "kitti.png")
+    refused = glpn(tmp_path / "kitti.png")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "--depth-scale" in refused.stderr
+    assert "range 1 to 3 m" in " ".join(glpn(tmp_path / "kitti.png", "--depth-scale", "256").stdout.split())
+
+
+def test_what_is_no_depth_file_is_one_line(glpn: Glpn, tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "photo.png")
+    (tmp_path / "notes.txt").write_text("hello")
+    for name in ("photo.png", "notes.txt"):
+        result = glpn(tmp_path / name)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert f"error: {tmp_path / name}: " in result.stderr
+    assert glpn("--as", "depth", tmp_path / "missing.png").exit_code == 2
+    assert glpn("--as", "depth").exit_code == 2

@@ -194,6 +194,7 @@ Format = Annotated[
         "gray16.",
     ),
 ]
+OutputFolder = Annotated[Path, option("--output", "-o", metavar="DIR", panel=OUTPUTS, help="The folder to write.")]
 Name = Annotated[
     str,
     option(

@@ -121,13 +121,12 @@ def _open(stream: BinaryIO, kind: PictureFormat, label: str) -> ImageFile:
 def _select_frame(image: ImageFile, frame: int, label: str) -> None:
     if frame == 0:
         return
-    try:
-        image.seek(frame)
-    except EOFError as error:
-        count = getattr(image, "n_frames", 1)
+    count = getattr(image, "n_frames", 1)
+    if frame >= count:
         has = f"{count} frames" if count > 1 else "one frame"
         message = f"{label} has no frame {frame}: it has {has}, counted from 0"
-        raise InputError(message, hint="choose another with --frame", code=ErrorCode.USAGE) from error
+        raise InputError(message, hint="choose another with --frame", code=ErrorCode.USAGE)
+    image.seek(frame)
 
 
 def _check_pixels(image: Image.Image, options: ReadOptions, label: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,10 @@ def make_rgb(height: int, width: int, *, seed: int = 0) -> np.ndarray:
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
-@pytest.fixture
-def tiny_pictures(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def untouched_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with four pictures, two of them in a folder of their own: 64x48, 97x65, 40x33 and 31x31."""
-    folder = tmp_path / "photos"
+    folder = tmp_path_factory.mktemp("pictures") / "photos"
     (folder / "sub").mkdir(parents=True)
     sizes = {"a.jpg": (48, 64), "b.png": (65, 97), "sub/c.webp": (33, 40), "sub/d.png": (31, 31)}
     for seed, (name, (height, width)) in enumerate(sizes.items()):
@@ -87,3 +88,9 @@ def tiny_pictures(tmp_path: Path) -> Path:
     for path in folder.rglob("*.*"):
         os.utime(path, (1_600_000_000, 1_600_000_000))
     return folder
+
+
+@pytest.fixture
+def tiny_pictures(untouched_pictures: Path, tmp_path: Path) -> Path:
+    """A copy of them that a test may change."""
+    return shutil.copytree(untouched_pictures, tmp_path / "photos")

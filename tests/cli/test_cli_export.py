@@ -1,0 +1,182 @@
+"""`glpn export` as users meet it: colours from pictures, from maps made earlier, and from maps that lie beside."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from glpn_cli.cli import app
+from glpn_cli.depth_files import read_record
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLPN_MODEL", str(tiny_model))
+
+
+def glpn(*arguments: object, **settings: Any) -> Result:
+    words = [*map(str, arguments), "--threads", "1", "--precision", "fp32"]
+    return CliRunner().invoke(app, words, catch_exceptions=False, **settings)
+
+
+def written(folder: str | Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file())
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(Path(path).read_bytes())))
+
+
+@pytest.fixture(scope="module")
+def maps(tiny_model: Path, untouched_pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of maps of the tiny pictures, made once."""
+    folder = tmp_path_factory.mktemp("maps")
+    assert glpn("predict", untouched_pictures, "-o", folder, "-m", tiny_model).exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def depth(maps: Path) -> Path:
+    """A copy of them for each test."""
+    return shutil.copytree(maps, Path("depth"))
+
+
+def test_pictures_become_coloured_pictures_of_their_own_size(tiny_pictures: Path) -> None:
+    result = glpn("export", tiny_pictures, "-o", "out")
+    assert result.exit_code == 0
+    assert written("out") == ["a_color.png", "b_color.png", "sub/c_color.png", "sub/d_color.png"]
+    assert pixels("out/a_color.png").shape == (48, 64, 3)
+    record = read_record(Path("out/a_color.png"))
+    assert record is not None
+    assert record.map == "color"
+    assert record.painted is not None
+
+
+def test_maps_made_earlier_give_the_same_colours_without_torch_or_model(depth: Path, tiny_pictures: Path) -> None:
+    code = (
+        "import sys\n"
+        "from glpn_cli.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    arguments = ["export", str(depth), "-o", "from_maps", "-m", "no/such/model", "--precision", "fp32"]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    assert glpn("export", tiny_pictures, "-o", "from_pictures").exit_code == 0
+    assert written("from_maps") == written("from_pictures")
+    for name in written("from_maps"):
+        one, other = pixels(Path("from_maps") / name), pixels(Path("from_pictures") / name)
+        # Rounding to millimetres moves a colour by a step of the table at most here and there.
+        assert (np.abs(one.astype(int) - other).max(axis=-1) <= 12).mean() > 0.95
+
+
+def test_a_picture_with_its_map_beside_it_is_painted_from_that(tiny_pictures: Path) -> None:
+    assert glpn("predict", tiny_pictures / "a.jpg", "-o", tiny_pictures, "--max-depth", "3").exit_code == 0
+    result = glpn("export", tiny_pictures / "a.jpg", "-o", "out", "-m", "no/such/model", "--side-by-side", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout.splitlines()[0])["limit_m"] == 3
+    picture = pixels("out/a_color.png")
+    assert picture.shape[1] >= 2 * 64
+    folder = glpn("export", tiny_pictures, "-o", "all", "--json")
+    assert json.loads(folder.stdout.splitlines()[-1])["ok"] == 4, "the map is no second input"
+
+
+def test_the_same_map_in_two_formats_is_painted_once(tiny_pictures: Path) -> None:
+    assert glpn("predict", tiny_pictures / "a.jpg", "-o", "depth", "-f", "npy,png16,tiff").exit_code == 0
+    result = glpn("export", "depth", "-o", "out", "--json")
+    assert result.exit_code == 0
+    record, summary = map(json.loads, result.stdout.splitlines())
+    assert summary["ok"] == 1
+    assert record["weights_sha256"], "the one that says how it was made"
+
+
+def test_bare_numbers_are_painted_too(depth: Path) -> None:
+    np.save("x.npy", np.linspace(1, 5, 48 * 64, dtype=np.float32).reshape(48, 64))
+    assert glpn("export", "x.npy", "-o", "out", "--colorbar").exit_code == 0
+    assert written("out") == ["x_color.png"]
+
+
+def test_integers_of_unknown_scale_need_to_be_told(tiny_pictures: Path) -> None:
+    Image.fromarray(np.full((20, 30), 2000, np.uint16)).save("raw.png")
+    asked = glpn("export", "raw.png", "--as", "depth", "-o", "out")
+    assert asked.exit_code == 1
+    assert "--depth-scale" in asked.stderr
+    assert glpn("export", "raw.png", "--as", "depth", "--depth-scale", "1000", "-o", "out").exit_code == 0
+
+
+def test_a_range_over_the_batch_paints_equal_depths_equally(tiny_pictures: Path, depth: Path) -> None:
+    for source in (tiny_pictures, depth):
+        out = f"out_{source.name}"
+        assert glpn("export", source, "-o", out, "--range", "batch").exit_code == 0
+        ranges = set()
+        for name in written(out):
+            record = read_record(Path(out) / name)
+            assert record is not None
+            ranges.add(record.painted)
+        assert len(ranges) == 1
+        each = glpn("export", source, "-o", f"{out}_each")
+        assert each.exit_code == 0
+    one = glpn("export", depth, "-o", "out_depth", "--range", "batch", "--json")
+    assert json.loads(one.stdout.splitlines()[-1])["skipped"] == 4
+
+
+def test_a_fixed_range_in_metres_is_recorded_and_a_change_of_look_is_noticed(depth: Path) -> None:
+    assert glpn("export", depth, "-o", "out", "--range", "0.5:8").exit_code == 0
+    record = read_record(Path("out/a_color.png"))
+    assert record is not None
+    assert record.painted == (0.5, 8.0)
+    assert glpn("export", depth, "-o", "out", "--range", "0.5:8").exit_code == 0
+    changed = glpn("export", depth, "-o", "out", "--range", "0.5:9")
+    assert changed.exit_code == 1
+    assert "was made otherwise" in changed.stderr
+    assert glpn("export", depth, "-o", "out", "--range", "0.5:9", "--existing", "update").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--colormap", "jet"], "'jet'"),
+        (["--range", "8:0.5"], "--range"),
+        (["--contours", "-1"], "contours"),
+        (["-f", "png16"], "'png16'"),
+        (["-o", "x.npy"], ".npy"),
+    ],
+)
+def test_looks_that_make_no_sense_are_refused(depth: Path, arguments: list[str], says: str) -> None:
+    result = glpn("export", depth, *arguments)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_colours_go_to_standard_output_too(depth: Path) -> None:
+    result = glpn("export", depth / "a_depth.png", "-o", "-")
+    assert result.exit_code == 0
+    assert np.asarray(Image.open(io.BytesIO(result.stdout_bytes))).shape == (48, 64, 3)
+
+
+def test_side_by_side_without_its_picture_is_that_inputs_error(depth: Path, tiny_pictures: Path) -> None:
+    shutil.copy(tiny_pictures / "a.jpg", depth)
+    result = glpn("export", depth, "-o", "out", "--side-by-side")
+    assert result.exit_code == 3
+    assert written("out") == ["a_color.png"]
+    assert result.stderr.count("is not beside it") == 3
+
+
+def test_damaged_maps_are_named_and_the_others_painted(depth: Path) -> None:
+    whole = (depth / "a_depth.png").read_bytes()
+    (depth / "a_depth.png").write_bytes(whole[:-40])
+    result = glpn("export", depth, "-o", "out", "--range", "batch")
+    assert result.exit_code == 3
+    assert written("out") == ["b_color.png", "sub/c_color.png", "sub/d_color.png"]
+    assert len([line for line in result.stderr.splitlines() if line.startswith("error")]) == 1

@@ -258,7 +258,11 @@ def _plain_error(name: HubName, error: Exception) -> ModelError:
         return ModelError(f"{name.repository} has no revision {name.revision!r} at {where}")
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno is not None:
-        return ModelError(f"cannot download {name}: {reason_of(cause)}", code=code_of(cause))
+        return ModelError(
+            f"cannot download {name} to {str(cache_folder())!r}: {reason_of(cause)}",
+            hint="Set HF_HOME to a folder that can be written and has room.",
+            code=code_of(cause),
+        )
     if isinstance(cause, JSONDecodeError):
         reason = "what answered is not the hub (perhaps the login page of a network)"
     else:

@@ -32,8 +32,8 @@ def make_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def format_count(count: float) -> str:
-    """A large number for people: 3.66 M, 78.3 G."""
+    """A large number for people: 3.66M, 78.3G."""
     for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= factor:
-            return f"{count / factor:.3g} {letter}"
-    return f"{count:.0f} "
+            return f"{count / factor:.3g}{letter}"
+    return f"{count:.0f}"

@@ -61,7 +61,7 @@ def describe_model(report: ModelReport) -> str:
     """The same for people."""
     model, row = report.model, report.row
     checkpoint = model.checkpoint
-    parts = ", ".join(f"{part} {format_count(count)}".rstrip() for part, count in report.parameters.items())
+    parts = ", ".join(f"{part} {format_count(count)}" for part, count in report.parameters.items())
     focal = "" if report.training_focal_px is None else f", focal length {report.training_focal_px:g} px"
     types = " and ".join(f"{count} {dtype}" for dtype, count in report.stored_types.items())
     title = model.name if row is None else f"{model.name}: {row.description}"

@@ -285,6 +285,14 @@ def test_no_network_at_all_is_one_plain_error(cache: Path, monkeypatch: pytest.M
     assert not cache.exists()
 
 
+def test_a_cache_that_cannot_be_written_says_where_it_is_and_how_to_move_it(hub: HubServer, cache: Path) -> None:
+    cache.write_bytes(b"a file where the cache should be")
+    with pytest.raises(ModelError, match=r"cannot download vinvino02/glpn-nyu to .*hub'") as caught:
+        fetch(NAME, announce=silent)
+    assert "HF_HOME" in str(caught.value.hint)
+    assert hub.requests
+
+
 def test_a_repository_that_is_no_model_says_what_it_has(hub: HubServer) -> None:
     hub.repositories["a/data"] = {"README.md": b"", "train.csv": b""}
     with pytest.raises(ModelError, match=r"a/data is no model that can be read: it has no config\.json") as caught:

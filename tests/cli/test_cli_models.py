@@ -204,7 +204,7 @@ def test_inspect_shows_everything_there_is_to_know(glpn: Glpn, tmp_path: Path) -
         "licence unknown",
         "model.safetensors, 0.1 MB, tensors: 160 F32 and 6 I64",
         f"sha256 {sha256_of(folder / 'model.safetensors')}",
-        "encoder 13 k, decoder 4.91 k, head 657",
+        "encoder 13k, decoder 4.91k, head 657",
         "GMAC",
         "at 640x480",
         "norms transformers: epsilon 1e-5 everywhere",

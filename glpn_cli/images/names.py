@@ -23,8 +23,11 @@ def stem_of(name: str) -> str:
 def name_below(root: str | Path, path: str) -> str:
     """The path below the root, with `/`, '' for the root itself; raises UsageError outside it."""
     # As written first; a root and a path that were reached through different links meet only without them.
-    for resolve in (os.path.abspath, _without_links_above):
-        top, inner = resolve(root), resolve(path)
+    for top, inner in (
+        (os.path.abspath(root), os.path.abspath(path)),
+        (os.path.realpath(root), _without_links_above(path)),
+        (os.path.realpath(root), os.path.realpath(path)),
+    ):
         if inner == top:
             return ""
         if inner.startswith(top.rstrip(os.sep) + os.sep):

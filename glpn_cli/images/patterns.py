@@ -61,6 +61,8 @@ def parse_pattern(text: str) -> Pattern:
     folder = "/" if text.startswith("/") else ""
     while len(parts) > 1 and (not is_pattern(parts[0]) or os.path.lexists(os.path.join(folder, parts[0]))):
         folder = os.path.join(folder, parts.pop(0))
+    if text.endswith("/") and parts[-1] != "**":
+        parts.append("**")  # a folder, which means what is in it
     if parts[-1] == "**":
         parts.append("*")
     return Pattern(folder or ".", tuple(parts))

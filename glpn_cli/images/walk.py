@@ -27,8 +27,12 @@ class Entry:
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
-    """Sorts numbers in names by value and letters without case; names that differ at all never compare equal."""
-    parts: list[str | int] = list(_DIGITS.split(name.casefold()))
+    """Sorts numbers in names by value, letters without case, and `img` before `img2` whatever follows the last dot.
+
+    Names that differ at all never compare equal.
+    """
+    stem, dot, extension = name.rpartition(".")
+    parts: list[str | int] = list(_DIGITS.split((stem if dot else extension).casefold()))
     parts[1::2] = [int(digits) for digits in parts[1::2]]
     return parts, name
 

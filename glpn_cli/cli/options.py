@@ -109,6 +109,16 @@ Frame = Annotated[
     int, option("--frame", metavar="N", min=0, panel=INPUTS, help="Which picture of an animation or a stack, from 0.")
 ]
 
+Data = Annotated[
+    str,
+    option(
+        "--data",
+        metavar="DATA",
+        panel=INPUTS,
+        help="Pictures with depth: a CSV of rgb_path,depth_path,depth_scale, nyu:DIR, kitti:DIR, or scenes:SEED.",
+    ),
+]
+
 # Model
 
 Model = Annotated[

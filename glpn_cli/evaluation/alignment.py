@@ -10,6 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind
 
 Values = NDArray[np.float64]
@@ -31,6 +32,16 @@ FAIR = {
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
 }
 """What may be asked for a map of each kind."""
+
+
+def parse_alignments(text: str | None) -> tuple[Alignment, ...]:
+    """Read `none,median`; empty where nothing is asked for. Raises UsageError."""
+    known = [alignment.value for alignment in Alignment]
+    words = [] if text is None else [word.strip() for word in text.split(",")]
+    if wrong := [word for word in words if word not in known]:
+        raise UsageError(f"--align {wrong[0]!r} is none of {', '.join(known)}")
+    return tuple(Alignment(word) for word in dict.fromkeys(words))
+
 
 DEFAULT = {
     DepthKind.METRIC: (Alignment.NONE, Alignment.MEDIAN),

@@ -5,7 +5,7 @@ Numbers of two papers can be compared only if these agree, so a result always na
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -101,3 +101,27 @@ PROTOCOLS = {
     "kitti": Protocol("kitti", range_m=(1e-3, 80.0), crop=Crop.GARG, is_kitti=True),
 }
 """Eigen et al. 2014 for NYU's 654 pictures; KITTI's Eigen split with Garg's crop."""
+
+
+def choose_protocol(name: str, *, crop: str | None = None, gt_range: str | None = None, clip: bool = False) -> Protocol:
+    """A protocol by name, with what its user wants otherwise. Raises UsageError."""
+    if name not in PROTOCOLS:
+        raise UsageError(f"--protocol {name!r} is none of {', '.join(PROTOCOLS)}")
+    crops = [each.value for each in Crop]
+    if crop is not None and crop not in crops:
+        raise UsageError(f"--crop {crop!r} is none of {', '.join(crops)}")
+    chosen = PROTOCOLS[name]
+    return replace(
+        chosen,
+        crop=chosen.crop if crop is None else Crop(crop),
+        range_m=chosen.range_m if gt_range is None else _parse_range(gt_range),
+        clip=clip,
+    )
+
+
+def _parse_range(text: str) -> tuple[float, float]:
+    near, _, far = text.partition(":")
+    try:
+        return float(near), float(far)
+    except ValueError:
+        raise UsageError(f"--gt-range {text!r} is no range NEAR:FAR in metres", hint="for example 0.1:10") from None

@@ -33,3 +33,23 @@ def _slope_error(error: Tensor, known: Tensor, distance: int, *, axis: int) -> T
     both = known.narrow(axis, 0, length) & known.narrow(axis, distance, length)
     difference = (error.narrow(axis, distance, length) - error.narrow(axis, 0, length)).abs()
     return torch.where(both, difference, 0.0).sum() / both.sum().clamp(min=1)
+
+
+def picture_silog_loss(predicted: Tensor, target: Tensor, *, scale_weight: float = 0.25) -> Tensor:
+    """SiLog picture by picture, then the mean: sqrt(variance(d) + scale_weight mean(d)²), d = log (target / predicted).
+
+    The paper's SiLog takes a batch as one picture, so half of it is how far away each room is as a whole, which one
+    picture hardly tells; what stands where inside the room is learned from the rest. Here every picture has its own
+    mean, and its scale the say that `scale_weight` gives it (the paper's lambda is 1 - scale_weight).
+
+    predicted, target: (B, h, w), metres; target 0 or less where nothing is known, and a picture without any counts 0.
+    """
+    known = target > 0
+    safe = torch.where(known, target, torch.ones_like(target))
+    difference = torch.where(known, safe.log() - predicted.float().clamp(min=1e-12).log(), 0.0).flatten(1)
+    known = known.flatten(1)
+    count = known.sum(dim=1).clamp(min=1)  # (B,)
+    mean = difference.sum(dim=1) / count
+    variance = torch.where(known, (difference - mean[:, None]) ** 2, 0.0).sum(dim=1) / count
+    # The gradient of a root is infinite at 0: a thousandth is far below what any network reaches.
+    return ((variance + scale_weight * mean**2 + 1e-6).sqrt() - 1e-3).mean()

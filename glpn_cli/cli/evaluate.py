@@ -1,0 +1,199 @@
+"""`glpn evaluate`: how good a model, or a folder of maps, is on pictures with known depth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glpn_cli.cli import options
+
+if TYPE_CHECKING:
+    from glpn_cli.batch.policies import Allowance
+    from glpn_cli.data.samples import SampleSource
+    from glpn_cli.evaluation.alignment import Alignment
+    from glpn_cli.evaluation.contestants import Contestant
+    from glpn_cli.evaluation.evaluate import Evaluation, PictureScores
+    from glpn_cli.evaluation.protocols import Protocol
+
+SCORING = "Scoring"
+
+EXAMPLES = """
+glpn evaluate -m nyu --data nyu:datasets/nyu --protocol nyu
+glpn evaluate -m mini -m ./mine --data pairs.csv -o scores.csv
+"""
+
+
+def evaluate(
+    data: options.Data,
+    models: Annotated[
+        list[str] | None,
+        options.option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            panel=options.MODEL,
+            show_default="mini",
+            help="As in predict; given more than once, differences to the first are told with paired intervals.",
+        ),
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        options.option(
+            "--predictions", metavar="DIR", panel=SCORING, help="Score the maps in a folder; may be repeated."
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        options.option(
+            "--baseline",
+            metavar="DATA",
+            panel=SCORING,
+            help="Score as well what fits log depth to the picture's rows of these data, and never looks.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        str, options.option("--protocol", metavar="NAME", panel=SCORING, help="nyu, kitti or none.")
+    ] = "none",
+    crop: Annotated[
+        str | None,
+        options.option(
+            "--crop",
+            metavar="NAME",
+            panel=SCORING,
+            show_default="the protocol's",
+            help="What counts of a frame: garg, eigen, nyu or none.",
+        ),
+    ] = None,
+    gt_range: Annotated[
+        str | None,
+        options.option(
+            "--gt-range",
+            metavar="NEAR:FAR",
+            panel=SCORING,
+            show_default="the protocol's",
+            help="True depths that count, in metres.",
+        ),
+    ] = None,
+    align: Annotated[
+        str | None,
+        options.option(
+            "--align",
+            metavar="LIST",
+            panel=SCORING,
+            show_default="none,median",
+            help="What is fitted to the truth first: none, median, scale-shift, disparity.",
+        ),
+    ] = None,
+    clip: Annotated[
+        bool, options.option("--clip", panel=SCORING, help="Bring predictions into the range that counts first.")
+    ] = False,
+    max_depth: options.MaxDepth = None,
+    offline: options.Offline = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.FP32,
+    input_size: options.InputSize = "auto",
+    tta: options.TtaOption = options.Tta.NONE,
+    threads: options.Threads = None,
+    depth_scale: options.DepthScale = None,
+    output: Annotated[
+        Path | None,
+        options.option(
+            "--output", "-o", metavar="FILE", panel=options.OUTPUTS, help="Write a CSV with a line a picture."
+        ),
+    ] = None,
+    json: options.Json = False,
+    report: options.Report = None,
+    fail_fast: options.FailFast = False,
+    allow_failed: options.AllowFailed = None,
+) -> None:
+    """Score a model, or maps in a folder, against measured depth.
+
+    Every mean is over pictures and comes with its bootstrap 95 % interval; what could not be measured is counted.
+    """
+    from glpn_cli.batch.policies import Allowance
+    from glpn_cli.cli.evaluation_report import show_evaluations
+    from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.data.sources import open_source
+    from glpn_cli.evaluation.alignment import parse_alignments
+    from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
+    from glpn_cli.evaluation.evaluate import choose_alignments, gather
+    from glpn_cli.evaluation.protocols import choose_protocol
+    from glpn_cli.publish import probe_writable
+
+    rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
+    align_by = parse_alignments(align)
+    allowance = Allowance.parse(allow_failed)
+    source = open_source(data, split="test")
+    contestants: list[Contestant] = [FolderContestant(folder, depth_scale=depth_scale) for folder in predictions or ()]
+    recipes = [
+        choose_recipe(
+            name,
+            max_depth=max_depth,
+            offline=offline,
+            device=device,
+            precision=precision,
+            input_size=input_size,
+            tta=tta,
+        )
+        for name in models or _default_models(predictions)
+    ]
+    for path in filter(None, (output, report)):
+        probe_writable(path.parent)
+    contestants[:0] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
+    if baseline is not None:
+        contestants.append(fit_rows(open_source(baseline, split="train")))
+    for contestant in contestants:
+        choose_alignments(align_by, contestant)
+    rows = _run(source, contestants, rules, align_by, fail_fast=fail_fast)
+    evaluations = gather(contestants, rows, protocol=rules, align_by=align_by)
+    show_evaluations(evaluations, json=json, report=report, output=output)
+    raise typer.Exit(_exit_code(evaluations, allowance))
+
+
+def _default_models(predictions: list[Path] | None) -> list[str | None]:
+    """The user's usual model where nothing else is to be scored; None is the bundled one, and is told."""
+    return [] if predictions else [os.environ.get("GLPN_MODEL") or None]
+
+
+def _run(
+    source: SampleSource,
+    contestants: Sequence[Contestant],
+    rules: Protocol,
+    align_by: tuple[Alignment, ...],
+    *,
+    fail_fast: bool,
+) -> list[tuple[PictureScores, ...]]:
+    """Measure picture by picture, telling each that could not be as it comes."""
+    from glpn_cli.cli.console import console
+    from glpn_cli.cli.progress import Progress
+    from glpn_cli.evaluation.evaluate import evaluate as measure
+
+    assert source.length is not None
+    progress = Progress(source.length)
+    rows = []
+    try:
+        for row in measure(source, contestants, protocol=rules, align_by=align_by):
+            rows.append(row)
+            errors = {id(scores.error): scores.error for scores in row if scores.error is not None}
+            for error in errors.values():
+                console.error(error, about=row[0].name)
+            progress.advance(row[0].name, computed=True)
+            if errors and fail_fast:
+                break
+    finally:
+        progress.close()
+    return rows
+
+
+def _exit_code(evaluations: Sequence[Evaluation], allowance: Allowance) -> int:
+    from glpn_cli.errors import ExitCode
+
+    if not any(evaluation.measured for evaluation in evaluations):
+        return ExitCode.NOTHING_DONE
+    failed = max(len(evaluation.pictures) - len(evaluation.measured) for evaluation in evaluations)
+    total = max(len(evaluation.pictures) for evaluation in evaluations)
+    return ExitCode.OK if not failed or allowance.covers(failed, total) else ExitCode.SOME_FAILED

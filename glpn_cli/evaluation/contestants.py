@@ -1,0 +1,209 @@
+"""Who is measured: a model, a folder of maps that somebody predicted, or a guess that never looks."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from glpn_cli.data.samples import Sample, SampleSource
+from glpn_cli.depth_files import is_depth_file, read_depth, read_record
+from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.models.recipe import Recipe
+from glpn_cli.prediction import DepthKind, DepthMap
+
+if TYPE_CHECKING:
+    from glpn_cli.predictor import DepthEstimator
+
+_EXTENSIONS = (".png", ".npy", ".npz", ".tiff", ".tif", ".pfm", ".exr")
+
+
+class Contestant(Protocol):
+    """Gives a depth map for a picture."""
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def kind(self) -> DepthKind:
+        """What its numbers mean."""
+
+    def describe(self) -> str:
+        """How its maps are made, for a heading."""
+
+    def predict(self, sample: Sample) -> DepthMap:
+        """Its map of the picture. Raises InputError where it has none; a good one never looks at `sample.depth`."""
+
+
+class ModelContestant:
+    """A model with its settings. Opening it loads the weights."""
+
+    def __init__(self, recipe: Recipe, *, device: str = "auto", threads: int | None = None) -> None:
+        from glpn_cli.predictor import DepthEstimator
+
+        self.recipe = recipe
+        self._estimator: DepthEstimator = DepthEstimator(recipe, device=device, threads=threads)
+
+    @property
+    def name(self) -> str:
+        """As the model was named."""
+        return self.recipe.model.name
+
+    @property
+    def kind(self) -> DepthKind:
+        """The model's."""
+        return self.recipe.kind
+
+    def describe(self) -> str:
+        """Precision, size, device and limit."""
+        limit = "" if self.recipe.limit_m is None else f", to {self.recipe.limit_m:g} m"
+        tta = "" if self.recipe.tta == "none" else f", tta {self.recipe.tta}"
+        return (
+            f"{self._estimator.precision} on {self._estimator.device}, input size {self.recipe.input_size}{tta}{limit}"
+        )
+
+    def predict(self, sample: Sample) -> DepthMap:
+        """Run the network."""
+        return self._estimator.predict(sample.rgb)
+
+
+class FolderContestant:
+    """Maps in a folder: of ours, found by the picture that they record; of others, by their name.
+
+    A map belongs to `kitchen/rgb_1.jpg` if it records that source, or is called (below the folder, without extension)
+    kitchen/rgb_1, kitchen/rgb_1_depth, kitchen_rgb_1, rgb_1 or rgb_1_depth; the first of these that some file has.
+
+    depth_scale: stored units per metre, for integer files that do not say their own.
+    Raises UsageError where the folder has no maps.
+    """
+
+    def __init__(self, folder: Path, *, depth_scale: float | None = None, kind: DepthKind = DepthKind.METRIC) -> None:
+        self.folder = folder
+        self.depth_scale = depth_scale
+        self._by_source: dict[str, list[Path]] = defaultdict(list)
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        kinds = {self._enter(path, kind) for path in _find_maps(folder)}
+        if not kinds:
+            raise UsageError(f"{folder} has no depth maps", code=ErrorCode.NOT_FOUND)
+        if len(kinds) > 1:
+            raise UsageError(f"{folder} holds maps of several kinds: {', '.join(sorted(kinds))}", code=ErrorCode.DATA)
+        self._kind = kinds.pop()
+
+    @property
+    def name(self) -> str:
+        """The folder's."""
+        return str(self.folder)
+
+    @property
+    def kind(self) -> DepthKind:
+        """What the maps say; metric depth where they do not."""
+        return self._kind
+
+    def describe(self) -> str:
+        """How many maps there are."""
+        count = sum(map(len, self._by_name.values()))
+        return f"{count} maps from disk" + (
+            "" if self.depth_scale is None else f", {self.depth_scale:g} units per metre"
+        )
+
+    def predict(self, sample: Sample) -> DepthMap:
+        """Read the picture's map. Raises InputError where it is missing, ambiguous or unreadable."""
+        path = self.find(sample.name)
+        try:
+            return read_depth(path, depth_scale=self.depth_scale, kind=self._kind).depth
+        except InputError as error:
+            raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
+
+    def find(self, name: str) -> Path:
+        """The file that is the map of picture `name`. Raises InputError."""
+        for found in self._candidates(name):
+            if len(found) > 1:
+                some = ", ".join(path.relative_to(self.folder).as_posix() for path in found[:3])
+                raise InputError(f"{name} could be any of {some}", code=ErrorCode.DATA)
+            if found:
+                return found[0]
+        raise InputError(f"{name} has no map in {self.folder}", code=ErrorCode.NOT_FOUND)
+
+    def _candidates(self, name: str) -> Sequence[list[Path]]:
+        stem, short = os.path.splitext(name)[0], Path(name).stem  # noqa: PTH122 - keeps the folders
+        sources = [self._by_source.get(key, []) for key in dict.fromkeys((name, Path(name).name))]
+        names = (stem, f"{stem}_depth", stem.replace("/", "_"), "_".join(stem.split("/")[-2:]), short, f"{short}_depth")
+        return [*sources, *(self._by_name.get(key, []) for key in dict.fromkeys(names))]
+
+    def _enter(self, path: Path, kind: DepthKind) -> DepthKind:
+        self._by_name[path.relative_to(self.folder).with_suffix("").as_posix()].append(path)
+        try:
+            record = read_record(path)
+        except InputError:  # told when the map is read
+            return kind
+        if record is None:
+            return kind
+        self._by_source[record.source].append(path)
+        return record.kind
+
+
+def _find_maps(folder: Path) -> list[Path]:
+    """Files that may be depth maps: ours with map=depth, arrays, and grey pictures of others."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder", code=ErrorCode.NOT_FOUND)
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _EXTENSIONS and path.is_file())
+    return [path for path in files if is_depth_file(path) or _is_foreign(path)]
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a picture file is not one of ours: then it may be somebody's depth."""
+    try:
+        return path.suffix.lower() in (".png", ".tif", ".tiff") and read_record(path) is None
+    except InputError:
+        return True
+
+
+@dataclass(frozen=True)
+class RowFit:
+    """The least that a model must beat: log depth is a straight line down the picture's rows, whatever is in it.
+
+    top, bottom: metres at the first and the last row.
+    """
+
+    top: float
+    bottom: float
+    name: str = "row fit"
+    kind: DepthKind = DepthKind.METRIC
+
+    def describe(self) -> str:
+        """The line."""
+        return f"log depth = a + b row, from {self.top:.2f} m at the top to {self.bottom:.2f} m at the bottom"
+
+    def predict(self, sample: Sample) -> DepthMap:
+        """The same map for every picture of a size."""
+        height, width = sample.size
+        column = np.exp(np.linspace(np.log(self.top), np.log(self.bottom), height))
+        return DepthMap(np.repeat(column[:, None], width, axis=1).astype(np.float32))
+
+
+def fit_rows(source: SampleSource, *, count: int = 200) -> RowFit:
+    """Fit the line to the known depths of the first `count` pictures, every picture counting alike.
+
+    Raises UsageError where none of them can be used.
+    """
+    moments, right = np.zeros((2, 2)), np.zeros(2)
+    for index in range(min(count, count if source.length is None else source.length)):
+        try:
+            depth = source.read(index).depth
+        except InputError:
+            continue
+        known = depth > 0
+        row = np.linspace(0, 1, depth.shape[0])[:, None] * np.ones(depth.shape[1])
+        design = np.stack([np.ones(known.sum()), row[known]])  # (2, N)
+        moments += design @ design.T / known.sum()
+        right += design @ np.log(depth[known].astype(np.float64)) / known.sum()
+    if not moments.any():
+        raise UsageError(f"none of the first {count} pictures of {source.name} can be used", code=ErrorCode.DATA)
+    offset, slope = np.linalg.lstsq(moments, right, rcond=None)[0]
+    return RowFit(float(np.exp(offset)), float(np.exp(offset + slope)))

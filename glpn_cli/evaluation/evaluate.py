@@ -1,0 +1,183 @@
+"""Measure contestants on pictures with known depth; nothing that cannot be measured is averaged away."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.data.kitti_crop import kb_crop
+from glpn_cli.data.samples import Sample, SampleSource
+from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
+from glpn_cli.evaluation.contestants import Contestant
+from glpn_cli.evaluation.intervals import Interval, bootstrap, bootstrap_difference
+from glpn_cli.evaluation.metrics import METRICS, Scores, score
+from glpn_cli.evaluation.protocols import Protocol
+from glpn_cli.prediction import DepthMap
+
+
+@dataclass(frozen=True)
+class PictureScores:
+    """One picture, measured or not.
+
+    scores: by alignment; empty where there is an error.
+    pixels: how many counted.
+    known:  share of the pixels that should count for which the contestant has a depth.
+    error:  why there are no scores.
+    """
+
+    name: str
+    scores: Mapping[Alignment, Scores]
+    pixels: int = 0
+    known: float = 1.0
+    error: InputError | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One contestant's scores under one protocol."""
+
+    contestant: Contestant
+    protocol: Protocol
+    alignments: tuple[Alignment, ...]
+    pictures: tuple[PictureScores, ...]
+
+    @property
+    def measured(self) -> tuple[PictureScores, ...]:
+        """Those that have scores."""
+        return tuple(picture for picture in self.pictures if picture.error is None)
+
+    @property
+    def failures(self) -> Counter[str]:
+        """How many pictures were not measured, by error code."""
+        return Counter(str(picture.error.code) for picture in self.pictures if picture.error is not None)
+
+    def values(self, alignment: Alignment, metric: str) -> NDArray[np.float64]:
+        """One number for every measured picture, (n,)."""
+        return np.array([getattr(picture.scores[alignment], metric) for picture in self.measured])
+
+    def means(self, alignment: Alignment) -> dict[str, Interval]:
+        """The mean of every metric over the measured pictures, with its interval; empty where there are none."""
+        return {metric: bootstrap(self.values(alignment, metric)) for metric in METRICS} if self.measured else {}
+
+
+def choose_alignments(asked: Sequence[Alignment], contestant: Contestant) -> tuple[Alignment, ...]:
+    """What is fitted before measuring: what was asked for, else what is fair to the contestant's kind.
+
+    Raises UsageError for an alignment that says nothing about maps of that kind.
+    """
+    if not asked:
+        return DEFAULT[contestant.kind]
+    unfair = [alignment for alignment in asked if alignment not in FAIR[contestant.kind]]
+    if unfair:
+        raise UsageError(
+            f"--align {unfair[0].value} says nothing about {contestant.name}: its maps are {contestant.kind.value}",
+            hint=f"Use --align {','.join(FAIR[contestant.kind])}.",
+        )
+    return tuple(dict.fromkeys(asked))
+
+
+def evaluate(
+    source: SampleSource, contestants: Sequence[Contestant], *, protocol: Protocol, align_by: Sequence[Alignment] = ()
+) -> Iterator[tuple[PictureScores, ...]]:
+    """Measure every contestant on every picture of a finite source, one tuple a picture in the contestants' order."""
+    assert source.length is not None, "an endless source has no mean"
+    alignments = [choose_alignments(align_by, contestant) for contestant in contestants]
+    for index in range(source.length):
+        name = source.name_of(index)
+        try:
+            sample, counted = _prepare(source.read(index), protocol)
+        except InputError as error:
+            yield tuple(PictureScores(name, {}, error=error) for _ in contestants)
+            continue
+        yield tuple(
+            _measure(contestant, sample, counted, protocol, chosen)
+            for contestant, chosen in zip(contestants, alignments, strict=True)
+        )
+
+
+def gather(
+    contestants: Sequence[Contestant],
+    rows: Sequence[tuple[PictureScores, ...]],
+    *,
+    protocol: Protocol,
+    align_by: Sequence[Alignment] = (),
+) -> tuple[Evaluation, ...]:
+    """The rows that `evaluate` gave, by contestant."""
+    return tuple(
+        Evaluation(contestant, protocol, choose_alignments(align_by, contestant), tuple(row[place] for row in rows))
+        for place, contestant in enumerate(contestants)
+    )
+
+
+def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
+    """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval."""
+    both = {picture.name for picture in ours.measured} & {picture.name for picture in theirs.measured}
+    if not both or alignment not in ours.alignments or alignment not in theirs.alignments:
+        return None
+    pairs = [
+        [getattr(p.scores[alignment], metric) for p in evaluation.measured if p.name in both]
+        for evaluation in (ours, theirs)
+    ]
+    return bootstrap_difference(np.array(pairs[0]), np.array(pairs[1]))
+
+
+def _prepare(sample: Sample, protocol: Protocol) -> tuple[Sample, NDArray[np.bool_]]:
+    """The frame as the protocol cuts it, and which of its pixels count. Raises InputError where none does."""
+    if protocol.is_kitti:
+        sample = replace(
+            sample, rgb=kb_crop(sample.rgb, what=sample.name), depth=kb_crop(sample.depth, what=sample.name)
+        )
+    counted = protocol.counted(sample.depth)
+    if not counted.any():
+        raise InputError(f"{sample.name}: no pixel counts under the protocol", code=ErrorCode.DATA)
+    return sample, counted
+
+
+def _measure(
+    contestant: Contestant,
+    sample: Sample,
+    counted: NDArray[np.bool_],
+    protocol: Protocol,
+    alignments: tuple[Alignment, ...],
+) -> PictureScores:
+    try:
+        depth = _fit_frame(contestant.predict(sample), sample, protocol)
+        has_depth = _overlap(counted, depth, sample)
+    except InputError as error:
+        return PictureScores(sample.name, {}, error=error)
+    predicted = depth.values[has_depth].astype(np.float64)
+    target = sample.depth[has_depth].astype(np.float64)
+    scores = {}
+    for how in alignments:
+        fitted = align(predicted, target, how=how, kind=contestant.kind, range_m=protocol.range_m)
+        if protocol.clip and protocol.range_m is not None:
+            fitted = fitted.clip(max(protocol.range_m[0], 1e-6), protocol.range_m[1])
+        scores[how] = score(fitted, target)
+    return PictureScores(sample.name, scores, int(has_depth.sum()), float(has_depth.sum() / counted.sum()))
+
+
+def _overlap(counted: NDArray[np.bool_], depth: DepthMap, sample: Sample) -> NDArray[np.bool_]:
+    """Which of the pixels that count the map has a depth for. Raises InputError where that is none."""
+    has_depth = counted if depth.valid is None else counted & depth.valid
+    if not has_depth.any():
+        raise InputError(f"{sample.name}: the map has no depth where it counts", code=ErrorCode.DATA)
+    return has_depth
+
+
+def _fit_frame(depth: DepthMap, sample: Sample, protocol: Protocol) -> DepthMap:
+    """The map in the frame that is measured; a map of KITTI's full frame is cut like its picture."""
+    if depth.size == sample.size:
+        return depth
+    height, width = depth.size
+    if protocol.is_kitti and height >= sample.size[0] and width >= sample.size[1]:
+        valid = None if depth.valid is None else kb_crop(depth.valid, what=sample.name)
+        return replace(depth, values=kb_crop(depth.values, what=sample.name), valid=valid)
+    raise InputError(
+        f"{sample.name}: the map is {width}x{height}, the picture {sample.size[1]}x{sample.size[0]}",
+        code=ErrorCode.DATA,
+    )

@@ -1,0 +1,142 @@
+"""An evaluation as rows: for a table, for JSON, for a CSV with a line a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from glpn_cli.evaluation.alignment import Alignment
+from glpn_cli.evaluation.evaluate import Evaluation, compare
+from glpn_cli.evaluation.intervals import LEVEL, Interval
+from glpn_cli.evaluation.metrics import METRICS, Scores
+
+LABELS = {
+    "d1": "d1",
+    "d2": "d2",
+    "d3": "d3",
+    "abs_rel": "abs_rel",
+    "sq_rel": "sq_rel m",
+    "rmse": "rmse m",
+    "rmse_log": "rmse_log",
+    "log10": "log10",
+    "silog_half": "silog (lambda 0.5)",
+    "silog_100": "silog (KITTI, x100)",
+}
+"""What a table calls a metric: both conventions of silog by name, units where there are any."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a metric's mean and interval for one contestant and one alignment."""
+
+    contestant: str
+    alignment: Alignment
+    metric: str
+    interval: Interval
+
+    def words(self) -> tuple[str, str]:
+        """The mean, and the bounds of its interval."""
+        digits = 2 if self.metric == "silog_100" else 4
+        mean, low, high = (
+            f"{value:.{digits}f}" for value in (self.interval.mean, self.interval.low, self.interval.high)
+        )
+        return mean, f"{low} .. {high}"
+
+
+def heading(evaluation: Evaluation) -> str:
+    """Everything that decides the numbers, in a line; then what was left out and why."""
+    count, total = len(evaluation.measured), len(evaluation.pictures)
+    aligned = ", ".join(how.value for how in evaluation.alignments)
+    lines = [
+        f"{evaluation.contestant.name}: {evaluation.contestant.describe()}",
+        f"{evaluation.protocol.describe()}, align {aligned}; {count} of {total} pictures",
+    ]
+    if evaluation.failures:
+        counts = ", ".join(f"{count} {code}" for code, count in sorted(evaluation.failures.items()))
+        lines.append(f"not measured: {counts}")
+    partial = [picture for picture in evaluation.measured if picture.known < 1]
+    if partial:
+        lines.append(f"{len(partial)} maps lack depth in places; there only what they have is measured")
+    return "\n".join(lines)
+
+
+def make_rows(evaluation: Evaluation) -> list[Row]:
+    """Every metric's mean, alignment by alignment."""
+    return [
+        Row(evaluation.contestant.name, alignment, metric, interval)
+        for alignment in evaluation.alignments
+        for metric, interval in evaluation.means(alignment).items()
+    ]
+
+
+def make_differences(evaluations: Sequence[Evaluation]) -> list[Row]:
+    """How the other contestants differ from the first on the same pictures, where they can be compared."""
+    rows = []
+    for other in evaluations[1:]:
+        for alignment in other.alignments:
+            for metric in METRICS:
+                difference = compare(other, evaluations[0], alignment, metric)
+                if difference is not None:
+                    name = f"{other.contestant.name} - {evaluations[0].contestant.name}"
+                    rows.append(Row(name, alignment, metric, difference))
+    return rows
+
+
+def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """The whole result as plain values."""
+    return {
+        "schema": 1,
+        "type": "evaluation",
+        "level": LEVEL,
+        "models": [_model_json(evaluation) for evaluation in evaluations],
+        "differences": [
+            {"between": row.contestant, "align": row.alignment.value, "metric": row.metric, **asdict(row.interval)}
+            for row in make_differences(evaluations)
+        ],
+    }
+
+
+def _model_json(evaluation: Evaluation) -> dict[str, Any]:
+    protocol = evaluation.protocol
+    return {
+        "name": evaluation.contestant.name,
+        "settings": evaluation.contestant.describe(),
+        "kind": evaluation.contestant.kind.value,
+        "protocol": protocol.name,
+        "crop": protocol.crop.value,
+        "range_m": None if protocol.range_m is None else list(protocol.range_m),
+        "clip": protocol.clip,
+        "pictures": len(evaluation.pictures),
+        "measured": len(evaluation.measured),
+        "failures": dict(sorted(evaluation.failures.items())),
+        "scores": {
+            alignment.value: {metric: asdict(value) for metric, value in evaluation.means(alignment).items()}
+            for alignment in evaluation.alignments
+        },
+    }
+
+
+def to_csv(evaluations: Sequence[Evaluation]) -> str:
+    """A line for every contestant, picture and alignment, the ones without scores too."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["model", "picture", "align", "pixels", "known", *METRICS, "error"])
+    for evaluation in evaluations:
+        for picture in evaluation.pictures:
+            start = [evaluation.contestant.name, picture.name]
+            if picture.error is not None:
+                writer.writerow(
+                    [*start, "", 0, "", *[""] * len(METRICS), f"{picture.error.code}: {picture.error.message}"]
+                )
+            for alignment, scores in picture.scores.items():
+                writer.writerow(
+                    [*start, alignment.value, picture.pixels, f"{picture.known:.6g}", *_numbers(scores), ""]
+                )
+    return file.getvalue()
+
+
+def _numbers(scores: Scores) -> list[str]:
+    return [f"{getattr(scores, metric):.9g}" for metric in METRICS]

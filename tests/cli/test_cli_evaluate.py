@@ -1,0 +1,114 @@
+"""`glpn evaluate` as users meet it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_rgb
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from glpn_cli.cli import app
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def glpn(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Three pictures with depth, one whose depth is missing."""
+    lines = ["rgb_path,depth_path,depth_scale"]
+    for index in range(4):
+        Image.fromarray(make_rgb(64, 96, seed=index)).save(tmp_path / f"{index}.png")
+        depth = np.random.default_rng(index).integers(1000, 8000, (64, 96)).astype(np.uint16)
+        depth[:4] = 0
+        if index != 2:
+            Image.fromarray(depth).save(tmp_path / f"{index}_gt.png")
+        lines.append(f"{index}.png,{index}_gt.png,1000")
+    path = tmp_path / "pairs.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_a_model_is_scored_raw_and_median_scaled_and_what_is_missing_is_told(pairs: Path, tiny_model: Path) -> None:
+    result = glpn("evaluate", "-m", tiny_model, "--data", pairs, "--threads", 1, "-o", "scores.csv")
+    assert result.exit_code == 3
+    assert "3 of 4 pictures" in result.stdout
+    assert "fp32 on cpu" in result.stdout
+    assert "align none" in result.stdout
+    assert "silog (KITTI, x100)" in result.stdout
+    assert "2_gt.png is missing" in result.stderr
+    rows = list(csv.DictReader(Path("scores.csv").read_text().splitlines()))
+    assert len(rows) == 3 * 2 + 1
+    assert all(0 < float(row["abs_rel"]) < 5 for row in rows if not row["error"])
+    allowed = glpn("evaluate", "-m", tiny_model, "--data", pairs, "--threads", 1, "--allow-failed", 1)
+    assert allowed.exit_code == 0
+
+
+def test_maps_written_by_predict_score_as_the_model_that_made_them(pairs: Path, tiny_model: Path) -> None:
+    settings = ["-m", tiny_model, "--threads", 1, "--precision", "fp32"]
+    assert glpn("predict", "0.png", "1.png", "3.png", "-o", "maps", "-f", "npy", *settings).exit_code == 0
+    result = glpn("evaluate", *settings, "--predictions", "maps", "--data", pairs, "--json", "--allow-failed", 1)
+    assert result.exit_code == 0
+    record = json.loads(result.stdout)
+    model, maps = record["models"]
+    assert model["scores"]["none"]["rmse"]["mean"] == pytest.approx(maps["scores"]["none"]["rmse"]["mean"], rel=1e-5)
+    differences = {row["metric"]: row["mean"] for row in record["differences"] if row["align"] == "none"}
+    assert differences["rmse"] == pytest.approx(0, abs=1e-5)
+
+
+def test_a_perfect_prediction_scores_perfectly(pairs: Path) -> None:
+    Path("perfect").mkdir()
+    for index in (0, 1, 3):
+        (Path("perfect") / f"{index}.png").write_bytes(Path(f"{index}_gt.png").read_bytes())
+    result = glpn("evaluate", "--predictions", "perfect", "--depth-scale", 1000, "--data", pairs, "--json")
+    assert result.exit_code == 3
+    (model,) = json.loads(result.stdout)["models"]
+    assert model["failures"] == {"E_NOT_FOUND": 1}
+    assert model["scores"]["none"]["d1"]["mean"] == 1
+    assert model["scores"]["none"]["abs_rel"]["mean"] == 0
+
+
+def test_a_baseline_that_never_looks_is_scored_beside(pairs: Path, tiny_model: Path) -> None:
+    settings = ["-m", tiny_model, "--threads", 1, "--data", pairs, "--allow-failed", 1]
+    result = glpn("evaluate", *settings, "--baseline", pairs, "--gt-range", "1:8", "--clip", "--align", "none")
+    assert result.exit_code == 0
+    assert "row fit: log depth = a + b row" in result.stdout
+    assert "row fit - " in result.stdout
+    assert "1 < true depth < 8 m, crop none, clip on" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "nothing.csv"], "there is no data 'nothing.csv'"),
+        (["--data", "pairs.csv", "--protocol", "nyuu"], "--protocol 'nyuu' is none of none, nyu, kitti"),
+        (["--data", "pairs.csv", "--crop", "round"], "--crop 'round'"),
+        (["--data", "pairs.csv", "--align", "none,mean"], "--align 'mean'"),
+        (["--data", "pairs.csv", "--gt-range", "5"], "--gt-range '5'"),
+        (["--data", "pairs.csv", "--clip"], "--clip needs a range"),
+        (["--data", "pairs.csv", "--predictions", "nowhere"], "nowhere is no folder"),
+    ],
+)
+def test_nonsense_is_refused_before_a_model_is_loaded(pairs: Path, words: list[str], message: str) -> None:
+    result = glpn("evaluate", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_nothing_measured_is_exit_code_one(pairs: Path, tiny_model: Path) -> None:
+    result = glpn("evaluate", "-m", tiny_model, "--data", pairs, "--protocol", "nyu", "--threads", 1)
+    assert result.exit_code == 1
+    assert "the NYU crop is rows and columns of 640x480" in result.stderr
+    assert "nothing was measured" in result.stdout

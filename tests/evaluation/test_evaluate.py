@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glpn_cli.data.samples import Sample
+from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.evaluation.alignment import Alignment, parse_alignments
+from glpn_cli.evaluation.contestants import FolderContestant, RowFit, fit_rows
+from glpn_cli.evaluation.evaluate import Evaluation, choose_alignments, compare, evaluate, gather
+from glpn_cli.evaluation.metrics import score
+from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
+from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
+from glpn_cli.prediction import DepthKind, DepthMap
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """A few seeded depth maps; picture `broken` cannot be read, picture `empty` has no depth."""
+
+    length: int = 6
+    size: tuple[int, int] = (12, 16)
+    broken: int = -1
+    empty: int = -1
+    name: str = "scenes"
+
+    def name_of(self, index: int) -> str:
+        return f"room/{index}.png"
+
+    def read(self, index: int) -> Sample:
+        if index == self.broken:
+            raise InputError(f"{self.name_of(index)}: no depth file", code=ErrorCode.NOT_FOUND)
+        depth = np.random.default_rng(index).uniform(1, 9, self.size).astype(np.float32)
+        depth[0, :4] = 0
+        if index == self.empty:
+            depth[:] = 0
+        return Sample(np.zeros((*self.size, 3), np.uint8), depth, name=self.name_of(index))
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Knows the truth and bends it."""
+
+    factor: float = 1.0
+    name: str = "oracle"
+    kind: DepthKind = DepthKind.METRIC
+    missing: tuple[str, ...] = ()
+    wrong_size: tuple[str, ...] = ()
+    holes: bool = False
+    noise: float = field(default=0.0)
+
+    def describe(self) -> str:
+        return f"the truth times {self.factor:g}"
+
+    def predict(self, sample: Sample) -> DepthMap:
+        if sample.name in self.missing:
+            raise InputError(f"{sample.name} has no map", code=ErrorCode.NOT_FOUND)
+        values = np.where(sample.depth > 0, sample.depth, 1) * np.float32(self.factor)
+        if self.noise:
+            rng = np.random.default_rng(len(sample.name) + int(values.sum()))
+            values = values * np.exp(rng.normal(0, self.noise, values.shape)).astype(np.float32)
+        if self.kind is DepthKind.DISPARITY:
+            values = 1 / values + 0.1
+        valid = None
+        if self.holes:
+            valid = np.ones(values.shape, bool)
+            valid[:, :8] = False
+        if sample.name in self.wrong_size:
+            values = values[:, :-1]
+        return DepthMap(values.astype(np.float32), kind=self.kind, valid=valid)
+
+
+def run(
+    *contestants: Oracle | RowFit,
+    source: Scenes | None = None,
+    protocol: Protocol | None = None,
+    align: str | None = None,
+) -> tuple[Evaluation, ...]:
+    rules, align_by = protocol or Protocol(), parse_alignments(align)
+    rows = list(evaluate(source or Scenes(), contestants, protocol=rules, align_by=align_by))
+    return gather(contestants, rows, protocol=rules, align_by=align_by)
+
+
+def test_scores_are_means_over_pictures_of_each_pictures_own_score() -> None:
+    (evaluation,) = run(Oracle(1.1, noise=0.2))
+    source, oracle = Scenes(), Oracle(1.1, noise=0.2)
+    by_hand = []
+    for index in range(6):
+        sample = source.read(index)
+        known = sample.depth > 0
+        by_hand.append(score(oracle.predict(sample).values[known], sample.depth[known]).abs_rel)
+    assert evaluation.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(np.mean(by_hand))
+    assert evaluation.measured[0].pixels == 12 * 16 - 4
+
+
+def test_a_metric_map_is_measured_raw_and_median_scaled() -> None:
+    (evaluation,) = run(Oracle(1.3))
+    assert evaluation.alignments == (Alignment.NONE, Alignment.MEDIAN)
+    assert evaluation.means(Alignment.NONE)["d1"].mean == 0
+    assert evaluation.means(Alignment.MEDIAN)["d1"].mean == 1
+
+
+def test_a_disparity_map_is_measured_with_scale_and_shift_fitted_in_disparity_and_never_raw() -> None:
+    oracle = Oracle(kind=DepthKind.DISPARITY)
+    (evaluation,) = run(oracle)
+    assert evaluation.alignments == (Alignment.DISPARITY,)
+    assert evaluation.means(Alignment.DISPARITY)["abs_rel"].mean == pytest.approx(0, abs=1e-5)
+    with pytest.raises(UsageError, match="--align median says nothing about oracle: its maps are disparity"):
+        choose_alignments((Alignment.MEDIAN,), oracle)
+
+
+def test_what_cannot_be_measured_is_named_and_counted_and_never_averaged_away() -> None:
+    oracle = Oracle(1.1, missing=("room/1.png",), wrong_size=("room/2.png",))
+    (evaluation,) = run(oracle, source=Scenes(broken=3, empty=4))
+    assert [picture.error is None for picture in evaluation.pictures] == [True, False, False, False, False, True]
+    assert evaluation.failures == {"E_NOT_FOUND": 2, "E_DATA": 2}
+    assert evaluation.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(0.1, rel=1e-5)
+    messages = [str(picture.error) for picture in evaluation.pictures if picture.error is not None]
+    assert "the map is 15x12, the picture 16x12" in messages[1]
+    assert "no pixel counts" in messages[3]
+    assert "2 of 6 pictures" in heading(evaluation)
+    assert "not measured: 2 E_DATA, 2 E_NOT_FOUND" in heading(evaluation)
+
+
+def test_a_map_with_holes_is_measured_where_it_has_depth_and_says_so() -> None:
+    (evaluation,) = run(Oracle(1.1, holes=True))
+    assert evaluation.measured[0].known == pytest.approx(96 / 188)
+    assert "6 maps lack depth in places" in heading(evaluation)
+
+
+def test_clipping_brings_predictions_into_the_range_first() -> None:
+    protocol = Protocol(range_m=(0.5, 9.0))
+    (free,) = run(Oracle(10), protocol=protocol, align="none")
+    (clipped,) = run(Oracle(10), protocol=replace(protocol, clip=True), align="none")
+    assert free.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(9, rel=1e-5)
+    expected = []
+    for index in range(6):
+        truth = Scenes().read(index).depth
+        truth = truth[(truth > 0.5) & (truth < 9)]
+        expected.append(np.mean((9 - truth) / truth))
+    assert clipped.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+def test_kitti_frames_and_maps_of_full_frames_are_cut_alike() -> None:
+    source = Scenes(length=1, size=(375, 1242))
+
+    class FullFrame(Oracle):
+        def predict(self, sample: Sample) -> DepthMap:
+            assert sample.size == (352, 1216)
+            return super().predict(source.read(0))
+
+    (evaluation,) = run(FullFrame(), source=source, protocol=PROTOCOLS["kitti"])
+    assert evaluation.means(Alignment.NONE)["d1"].mean == 1
+    assert evaluation.measured[0].pixels == (349 - 143) * (1172 - 43)
+
+
+def test_two_models_are_compared_on_the_same_pictures() -> None:
+    ours, theirs = run(Oracle(1.10), Oracle(1.12, name="other", missing=("room/5.png",)))
+    difference = compare(theirs, ours, Alignment.NONE, "abs_rel")
+    assert difference is not None
+    assert difference.mean == pytest.approx(0.02, rel=1e-4)
+    assert difference.low == pytest.approx(0.02, rel=1e-4)
+    names = {row.contestant for row in make_differences((ours, theirs))}
+    assert names == {"other - oracle"}
+
+
+def test_json_and_csv_tell_the_same_numbers_and_every_picture() -> None:
+    evaluations = run(Oracle(1.1, missing=("room/1.png",)))
+    record = to_json(evaluations)
+    assert record["models"][0]["measured"] == 5
+    assert record["models"][0]["scores"]["none"]["abs_rel"]["mean"] == pytest.approx(0.1, rel=1e-5)
+    lines = to_csv(evaluations).splitlines()
+    assert lines[0].startswith("model,picture,align,pixels,known,d1,")
+    assert sum(",none," in line for line in lines) == sum(",median," in line for line in lines) == 5
+    assert next(line for line in lines if "E_NOT_FOUND" in line).startswith("oracle,room/1.png,,0")
+    assert {row.metric for row in make_rows(evaluations[0])} == set(record["models"][0]["scores"]["none"])
+
+
+def test_the_row_fit_finds_the_line_it_is_made_of() -> None:
+    rows = np.linspace(0, 1, 40)[:, None] * np.ones(30)
+
+    @dataclass(frozen=True)
+    class Sloped(Scenes):
+        def read(self, index: int) -> Sample:
+            depth = np.exp(1.5 - 0.8 * rows).astype(np.float32)
+            depth[index, 3:] = 0
+            return Sample(np.zeros((40, 30, 3), np.uint8), depth, name=self.name_of(index))
+
+    fit = fit_rows(Sloped())
+    assert fit.top == pytest.approx(np.exp(1.5), rel=1e-5)
+    assert fit.bottom == pytest.approx(np.exp(0.7), rel=1e-5)
+    (evaluation,) = run(fit, source=Sloped())
+    assert evaluation.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(0, abs=1e-5)
+
+
+def test_a_row_fit_needs_some_picture_it_can_use() -> None:
+    with pytest.raises(UsageError, match="can be used"):
+        fit_rows(Scenes(length=1, broken=0))
+
+
+@pytest.mark.parametrize(
+    "file", ["kitchen/rgb_1.npy", "kitchen/rgb_1_depth.npy", "kitchen_rgb_1.npy", "rgb_1.npy", "rgb_1_depth.npy"]
+)
+def test_maps_of_others_are_found_by_name(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    np.save(tmp_path / file, np.full((3, 4), 2.0, np.float32))
+    contestant = FolderContestant(tmp_path)
+    depth = contestant.predict(
+        Sample(np.zeros((3, 4, 3), np.uint8), np.ones((3, 4), np.float32), name="kitchen/rgb_1.jpg")
+    )
+    assert depth.values[0, 0] == 2
+    with pytest.raises(InputError, match=r"bath/rgb_2\.jpg has no map"):
+        contestant.find("bath/rgb_2.jpg")
+
+
+def test_a_map_that_could_be_several_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "rgb_1.npy", np.ones((3, 4), np.float32))
+    np.savez(tmp_path / "rgb_1.npz", depth=np.ones((3, 4), np.float32))
+    with pytest.raises(InputError, match=r"could be any of rgb_1\.npy, rgb_1\.npz"):
+        FolderContestant(tmp_path).find("rgb_1.jpg")
+
+
+def test_a_folder_without_maps_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no depth maps"):
+        FolderContestant(tmp_path)
+    with pytest.raises(UsageError, match="is no folder"):
+        FolderContestant(tmp_path / "nothing")

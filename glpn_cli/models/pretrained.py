@@ -98,6 +98,7 @@ class Pretrained(nn.Module):
         checkpoint = open_named(name, revision=revision, offline=local_files_only)
         family = family_of(checkpoint.config)
         config = with_overrides(config or family.read_config(checkpoint.config), overrides)
+        config.source = config.source or checkpoint.source  # so that a saved copy is known for what it is
         if not isinstance(config, cls.config_class):
             raise ModelError(f"{cls.__name__} cannot load a checkpoint of type {checkpoint.config.get('model_type')!r}")
         state = read_state(checkpoint, family, config, part=cls.part, base_prefix=cls.base_prefix)
@@ -135,7 +136,8 @@ def with_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:
 def open_named(name: str | PathLike[str], *, revision: str | None = None, offline: bool = False) -> Checkpoint:
     """The checkpoint of a registry name, folder, file or hub repository."""
     text = fspath(name)
-    return resolve_model(f"{text}@{revision}" if revision else text, offline=offline).checkpoint
+    is_remote = revision is not None and not Path(text).exists()
+    return resolve_model(f"{text}@{revision}" if is_remote else text, offline=offline).checkpoint
 
 
 def read_config(config_class: type[Any], name: str | PathLike[str], overrides: Mapping[str, Any]) -> Any:

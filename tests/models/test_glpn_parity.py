@@ -11,12 +11,15 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import GLPNForDepthEstimation as TheirModel
 
+from glpn_cli.models import layers
 from glpn_cli.models.glpn import decoder as decoder_module
+from glpn_cli.models.glpn import network as network_module
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.decoder import SelectiveFeatureFusion
 from glpn_cli.models.glpn.fast import cast
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.glpn.weights import weight_rows
+from glpn_cli.models.layers import attend
 
 TOLERANCE = 1e-5  # of max_depth
 
@@ -146,11 +149,10 @@ def test_a_deliberate_break_is_noticed(broken: Callable[[GLPN], None]) -> None:
 def test_aligned_corners_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = lively_model(**SMALL)
     network = ours(theirs)
-    monkeypatch.setattr(
-        decoder_module,
-        "upsample",
-        lambda grid: F.interpolate(grid, scale_factor=2, mode="bilinear", align_corners=True),
-    )
+    for module in (decoder_module, network_module):
+        monkeypatch.setattr(
+            module, "upsample", lambda grid: F.interpolate(grid, scale_factor=2, mode="bilinear", align_corners=True)
+        )
     assert largest_difference(theirs, network, picture((64, 96))) > 10 * TOLERANCE
 
 
@@ -178,3 +180,29 @@ def test_a_batch_equals_its_pictures_one_by_one() -> None:
     pixels = picture((64, 96), batch=3)
     single = torch.cat([network(one[None]) for one in pixels])
     torch.testing.assert_close(network(pixels), single, rtol=0, atol=10 * TOLERANCE)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "fields", [SMALL, SMALL | {"head_in_index": 1}], ids=["to the last step", "to an earlier step"]
+)
+@pytest.mark.parametrize("band_bytes", [1, 20_000, 50_000])
+def test_depth_in_bands_equals_depth_in_one(
+    fields: dict[str, object], band_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = ours(lively_model(**fields))
+    pixels = picture((160, 96), batch=2)
+    with torch.enable_grad():
+        whole = network(pixels)
+    monkeypatch.setattr(network_module, "_BAND_BYTES", band_bytes)
+    torch.testing.assert_close(network(pixels), whole, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_plain_products_for_bf16_equal_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = (torch.randn(2, 3, n, 16, generator=torch.Generator().manual_seed(n)) for n in (50, 20, 20))
+    exact = attend(query, key, value)
+    monkeypatch.setattr(layers, "_SCORES", 20 * 7)
+    rough = attend(query.bfloat16(), key.bfloat16(), value.bfloat16())
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.03)

@@ -11,6 +11,7 @@ from transformers import GLPNForDepthEstimation as TheirModel
 
 from glpn_cli.models.fit import fit_weights
 from glpn_cli.models.glpn.config import GLPNConfig
+from glpn_cli.models.glpn.decoder import upsample
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.glpn.weights import cost, parts, shapes, weight_rows
 
@@ -71,9 +72,8 @@ def test_parts_add_up_to_the_parameters(fields: dict[str, object]) -> None:
 def test_cost_is_what_a_flop_counter_counts(fields: dict[str, object], size: tuple[int, int]) -> None:
     network = meta_network(fields)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network.decoder(network.encoder(torch.empty(1, 3, *size, device="meta")))
-        head_input = torch.empty(1, network.head.conv.in_channels, *size, device="meta")
-        network.head.output(network.head.conv(head_input))
+        features = network.decoder(network.encoder(torch.empty(1, 3, *size, device="meta")))[-1]
+        network.head.output(network.head.conv(upsample(upsample(features))))
     assert 2 * cost(GLPNConfig(**fields), size).macs == counter.get_total_flops()
 
 

@@ -103,6 +103,11 @@ class GLPNConfig:
         """Picture pixels per pixel of the deepest feature map; sides must be multiples of it to get depth."""
         return math.prod(self.strides)
 
+    @property
+    def reads_last_step(self) -> bool:
+        """Whether the head reads the decoder's last output, which alone has the picture's own size."""
+        return self.head_in_index in (-1, self.num_encoder_blocks - 1)
+
     def validate(self) -> None:
         """Check every field against its type and bounds. Raises ModelError."""
         _check_whole(self, "num_channels", 1, _MOST_CHANNELS)

@@ -36,7 +36,7 @@ class SelectiveFeatureFusion(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Climb from the deepest feature map to the picture's size, one stage's local features at a time."""
+    """Climb from the deepest feature map towards the picture's size, one stage's local features at a time."""
 
     def __init__(self, config: GLPNConfig) -> None:
         super().__init__()
@@ -48,13 +48,13 @@ class Decoder(nn.Module):
         self.fusions = nn.ModuleList(SelectiveFeatureFusion(width) for _ in config.hidden_sizes[1:])
 
     def forward(self, grids: list[Tensor]) -> list[Tensor]:
-        """The encoder's grids, finest first -> every step's output (B, C, h, w), coarsest first.
+        """The encoder's grids, finest first -> every step's features (B, C, h, w) at its stage's size, coarsest first.
 
-        Each step doubles the size; the last doubles it once more and has the picture's.
+        The published decoder doubles each step's features at once, and the last step's twice; here the next step, or
+        the head, does so when it needs them.
         """
         locals_ = [projection(grid) for projection, grid in zip(self.projections, reversed(grids), strict=True)]
-        outputs = [upsample(locals_[0])]
+        features = [locals_[0]]
         for fusion, local_ in zip(self.fusions, locals_[1:], strict=True):
-            outputs.append(upsample(fusion(local_, outputs[-1])))
-        outputs[-1] = upsample(outputs[-1])
-        return outputs
+            features.append(fusion(local_, upsample(features[-1])))
+        return features

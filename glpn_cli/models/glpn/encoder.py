@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.layers import Activation, DropPath, find_activation
+from glpn_cli.models.layers import Activation, DropPath, attend, find_activation
 
 
 def to_grid(tokens: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class EfficientSelfAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
         query, key, value = self._project(tokens)
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
+        mixed = attend(query, key, value, dropout=self.dropout if self.training else 0.0)
         return self._merge(mixed, tokens.shape)
 
     def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:

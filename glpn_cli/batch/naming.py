@@ -113,17 +113,24 @@ class NameTemplate:
         if not parts or self.text.startswith("/") or self.text.endswith("/") or ".." in parts or "\0" in self.text:
             raise UsageError(f"--name {self.text!r} is no file name below the output folder")
 
+    @property
+    def asks_for_parent(self) -> bool:
+        """Whether the folder of an input is part of the name."""
+        return "{parent}" in self.text
+
     def fill(self, name: str, *, parent: str, map: str, model: str) -> str:  # noqa: A002 - the field's name
-        """The relative path, without extension, of a result of the input called `name` ("a/x.jpg")."""
-        path = PurePosixPath(name)
+        """The relative path, without extension, of a result of the input called `name` ("a/x.jpg").
+
+        parent: the folder's name, for inputs whose own name has none
+        """
+        folder, _, last = name.rpartition("/")
+        stem, dot, _ = last.rpartition(".")
         values: Mapping[str, str] = {
-            "stem": path.stem,
-            "name": path.name,
+            "stem": stem if stem and dot else last,
+            "name": last,
             "map": map,
-            "parent": path.parent.name or parent,
+            "parent": folder.rpartition("/")[2] or parent,
             "model": re.sub(r"[^\w.-]", "_", model.rstrip("/").rpartition("/")[2].partition("@")[0]) or "model",
         }
         filled = _FIELD.sub(lambda found: values[found[1]], self.text)
-        if path.parent.parts and "{parent}" not in self.text:
-            return f"{path.parent}/{filled}"
-        return filled
+        return f"{folder}/{filled}" if folder and not self.asks_for_parent else filled

@@ -204,7 +204,9 @@ def _output_paths(
     folder = str(destination.path)
     paths = []
     for source in sources:
-        parent = source.path.absolute().parent.name if source.path is not None else ""
+        parent = ""
+        if template.asks_for_parent and source.path is not None:
+            parent = source.path.absolute().parent.name
         for writer in writers:
             filled = template.fill(source.name, parent=parent, map=writer.map, model=model)
             paths.append(os.path.normpath(os.path.join(folder, filled + writer.extension)))  # noqa: PTH118 - 100,000

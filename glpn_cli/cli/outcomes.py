@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, NoReturn, Self, TypeVar
 
@@ -37,15 +38,15 @@ class RunView:
     def show(self, outcome: Outcome) -> None:
         """Count one outcome and show it."""
         self.tally.add(outcome)
-        record = make_record(outcome)
-        self._log(record)
-        paths = [output.path for output in outcome.outputs if output.path != "-"]
-        self._print(record, paths if outcome.status in (Status.OK, Status.PLANNED) else [])
+        if self._json or self._report is not None:
+            self._write(make_record(outcome))
+        if not self._json and outcome.status in (Status.OK, Status.PLANNED):
+            self._print_paths(outcome)
         if outcome.error is not None:
             console.error(outcome.error, about=outcome.place)
         for code in outcome.warnings:
             console.warn(f"{outcome.place}: {words_of(code)} [{code}]")
-        if not console.draws_progress:
+        if console.verbose and not console.draws_progress:
             console.detail(self._detail(outcome))
         self._progress.advance(outcome.place, computed=outcome.seconds is not None)
 
@@ -58,9 +59,7 @@ class RunView:
     def sum_up(self) -> None:
         """Show what the run came to."""
         self._progress.close()
-        summary = make_summary(self.tally)
-        self._log(summary)
-        self._print(summary, [])
+        self._write(make_summary(self.tally))
         if self.tally.ended.stopped is not None:
             console.error(self.tally.ended.stopped)
         if self.tally.stopped or self.tally.failed or self.tally.total > 1:
@@ -73,11 +72,12 @@ class RunView:
             "planned": tally.statuses[Status.PLANNED],
             "skipped (already done)": tally.statuses[Status.SKIPPED],
             "failed": tally.failed,
+            "left": tally.left,
         }
-        counts = ", ".join(f"{count} {word}" for word, count in words.items() if count) or "nothing done"
-        if not tally.stopped:
-            return counts
-        return f"stopped by {tally.stopped}: {counts}, {tally.left} left; run the same command again to go on"
+        counts = ", ".join(f"{count} {word}" for word, count in words.items() if count) or "nothing to do"
+        if tally.stopped:
+            return f"stopped by {tally.stopped}: {counts}; run the same command again to go on"
+        return f"stopped at the first failure: {counts}" if tally.left else counts
 
     def _detail(self, outcome: Outcome) -> str:
         facts = [outcome.status.value]
@@ -89,24 +89,27 @@ class RunView:
             facts.append(f"{width}x{height} in {made.precision} on {made.device}")
         return f"{self.tally.done + self.tally.failed}/{self.tally.total} {outcome.place}: {', '.join(facts)}"
 
-    def _print(self, record: dict[str, object], paths: list[str]) -> None:
+    def _print_paths(self, outcome: Outcome) -> None:
+        for output in outcome.outputs:
+            if output.path != "-":
+                self._while_read(partial(console.result, output.path))
+
+    def _write(self, record: dict[str, object]) -> None:
+        if self._json:
+            self._while_read(partial(console.json, record))
+        if self._report is not None:
+            self._report.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+            self._report.flush()
+
+    def _while_read(self, print_it: Callable[[], None]) -> None:
         """Print as long as somebody reads: the files matter more than the list of them, and a run goes on without."""
         if self._is_unread:
             return
         try:
-            if self._json:
-                console.json(record)
-            else:
-                for path in paths:
-                    console.result(path)
+            print_it()
         except BrokenPipeError:
             self._is_unread = True
             console.abandon_stdout()
-
-    def _log(self, record: dict[str, object]) -> None:
-        if self._report is not None:
-            self._report.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-            self._report.flush()
 
 
 def check_stdout(destination: Destination, *, json: bool) -> None:

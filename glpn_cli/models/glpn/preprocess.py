@@ -21,11 +21,18 @@ from torch.nn import functional as F
 
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.outputs import BatchFeature, DepthEstimatorOutput
+from glpn_cli.models.picture_arrays import (
+    UNIT,
+    as_list,
+    check_choice,
+    rescale,
+    resize_picture,
+    stack,
+    to_channels_first,
+)
 from glpn_cli.publish import publish
 
 _PREPROCESSOR_FILE = "preprocessor_config.json"
-_UNIT = (np.arange(256) * (1 / 255)).astype(np.float32)
-"""What each uint8 becomes in [0, 1]; the product is taken in double precision, as published."""
 
 LOWEST_SHARE = 1e-4
 """Depth is never brought back under this share of the limit: bicubic overshoot would make it negative."""
@@ -35,7 +42,7 @@ def prepare(rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     """uint8 (H, W, 3) -> float32 (1, 3, h, w) in [0, 1]."""
     if rgb.shape[:2] != size:
         rgb = np.asarray(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BILINEAR))
-    return torch.from_numpy(_UNIT[rgb.transpose(2, 0, 1)])[None]
+    return torch.from_numpy(UNIT[rgb.transpose(2, 0, 1)])[None]
 
 
 def restore(depth: Tensor, size: tuple[int, int], *, limit_m: float) -> NDArray[np.float32]:
@@ -115,13 +122,13 @@ class GLPNImageProcessor:
             "rescale_factor": rescale_factor,
         }
         settings = GLPNImageProcessor(**(self._settings() | {k: v for k, v in changed.items() if v is not None}))
-        _check_choice("return_tensors", return_tensors, (None, "np", "pt"))
-        _check_choice("data_format", data_format, (None, "channels_first", "channels_last"))
-        _check_choice("input_data_format", input_data_format, (None, "channels_first", "channels_last"))
-        arrays = [settings._process(_to_channels_first(image, input_data_format)) for image in _as_list(images)]
+        check_choice("return_tensors", return_tensors, (None, "np", "pt"))
+        check_choice("data_format", data_format, (None, "channels_first", "channels_last"))
+        check_choice("input_data_format", input_data_format, (None, "channels_first", "channels_last"))
+        arrays = [settings._process(to_channels_first(image, input_data_format)) for image in as_list(images)]
         if data_format == "channels_last":
             arrays = [np.moveaxis(array, 0, -1) for array in arrays]
-        return BatchFeature(pixel_values=_stack(arrays, return_tensors))
+        return BatchFeature(pixel_values=stack(arrays, return_tensors))
 
     def post_process_depth_estimation(
         self, outputs: DepthEstimatorOutput, target_sizes: Sequence[tuple[int, int]] | Tensor | None = None
@@ -176,85 +183,20 @@ class GLPNImageProcessor:
         if self.do_resize:
             picture = self._resize(picture)
         if self.do_rescale:
-            picture = (picture.astype(np.float64) * self.rescale_factor).astype(np.float32)
+            picture = rescale(picture, self.rescale_factor)
         return picture
 
     def _resize(self, picture: NDArray[Any]) -> NDArray[Any]:
-        """Through uint8, as published: floats in [0, 1] lose what 255 steps cannot hold."""
+        """(C, H, W) -> (C, h, w), each side down to a multiple of `size_divisor`."""
         _, height, width = picture.shape
-        size = (width // self.size_divisor * self.size_divisor, height // self.size_divisor * self.size_divisor)
+        size = (height // self.size_divisor * self.size_divisor, width // self.size_divisor * self.size_divisor)
         if not all(size):
             raise UsageError(
                 f"picture is {width}x{height}, and both sides must be at least {self.size_divisor}",
                 hint="DepthEstimator and the command line take pictures of any size.",
             )
-        is_unit_range = _is_unit_range(picture)
-        pixels = (picture.astype(np.float64) * 255).astype(np.float32) if is_unit_range else picture
-        channels_last = np.moveaxis(pixels.astype(np.uint8), 0, -1)
-        image = Image.fromarray(
-            channels_last[..., 0] if channels_last.shape[-1] == 1 else np.ascontiguousarray(channels_last)
-        )
-        resized = np.asarray(image.resize(size, self.resample))
-        resized = np.moveaxis(resized[..., None] if resized.ndim == 2 else resized, -1, 0)
-        return (resized.astype(np.float64) * (1 / 255)).astype(np.float32) if is_unit_range else resized
+        return resize_picture(picture, size, resample=self.resample)
 
 
 GLPNFeatureExtractor = GLPNImageProcessor
 """The processor's old name, which the published checkpoints' preprocessor_config.json still use."""
-
-
-def _is_unit_range(picture: NDArray[Any]) -> bool:
-    """Whether floats are in [0, 1] rather than whole numbers in [0, 255]. Raises UsageError for other values."""
-    if picture.dtype == np.uint8:
-        return False
-    if np.allclose(picture, np.trunc(picture)):
-        if picture.min() >= 0 and picture.max() <= 255:
-            return False
-        raise UsageError(f"whole-numbered pixels must be in [0, 255], not [{picture.min()}, {picture.max()}]")
-    if picture.min() >= 0 and picture.max() <= 1:
-        return True
-    raise UsageError(f"fractional pixels must be in [0, 1], not [{picture.min():g}, {picture.max():g}]")
-
-
-def _as_list(images: Any) -> list[Any]:
-    if isinstance(images, list | tuple):
-        return [one for image in images for one in _as_list(image)]
-    if not isinstance(images, Image.Image | np.ndarray | Tensor):
-        raise UsageError(
-            f"images of type {type(images).__name__} are not understood", hint="Give PIL pictures, arrays or tensors."
-        )
-    if not isinstance(images, Image.Image) and images.ndim == 4:
-        return list(images)
-    return [images]
-
-
-def _to_channels_first(image: Any, input_data_format: str | None) -> NDArray[Any]:
-    """Any one picture -> (C, H, W). Where first and last axis both could be channels, the first is taken."""
-    array: NDArray[Any] = image.numpy(force=True) if isinstance(image, Tensor) else np.asarray(image)
-    if array.ndim == 2:
-        return array[None]
-    if array.ndim != 3:
-        raise UsageError(f"a picture must be (H, W, C), (C, H, W) or (H, W), not {array.shape}")
-    if isinstance(image, Image.Image):
-        input_data_format = "channels_last"
-    if input_data_format is None:
-        channels = (1, 3, 4)
-        if array.shape[0] not in channels and array.shape[-1] not in channels:
-            raise UsageError(f"no axis of {array.shape} looks like channels", hint="Say it with input_data_format.")
-        input_data_format = "channels_first" if array.shape[0] in channels else "channels_last"
-    return np.moveaxis(array, -1, 0) if input_data_format == "channels_last" else array
-
-
-def _stack(arrays: list[NDArray[Any]], return_tensors: str | None) -> Any:
-    if return_tensors is None:
-        return arrays
-    if len({array.shape for array in arrays}) > 1:
-        shapes = ", ".join(str(array.shape) for array in arrays)
-        raise UsageError(f"pictures of different sizes do not stack: {shapes}", hint="Process them one by one.")
-    stacked = np.stack(arrays)
-    return torch.from_numpy(stacked) if return_tensors == "pt" else stacked
-
-
-def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} = {value!r} is not supported; choose from {', '.join(map(repr, choices))}")

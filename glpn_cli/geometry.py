@@ -1,7 +1,7 @@
-"""The camera: how long its lens is in pixels, and where a pixel with a depth lies in space.
+"""Cameras: how long a focal length is in pixels, and where in space the pixels of a depth map are.
 
-Pixel centres lie at whole numbers, so the middle of a picture of width W is (W - 1) / 2. Focal lengths are those of the
-upright picture. Space is OpenCV's camera frame: x to the right, y down, z forward, in the unit of the depth.
+The camera is a pinhole that looks along z, with x to the right and y down (OpenCV's frame); pixel (x, y) counts from 0,
+its centre is at whole numbers, and the optical axis meets the middle of the picture.
 """
 
 from __future__ import annotations
@@ -9,136 +9,177 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.errors import UsageError
-from glpn_cli.prediction import Intrinsics
+from glpn_cli.prediction import DepthMap, Intrinsics
 
-# Of a 35 mm film frame, 36 x 24 mm. Equivalent focal lengths compare diagonals: the same number is the same angle from
-# corner to corner, whatever the picture's aspect (CIPA DCG-001; Depth Pro does the same, COLMAP compares widths).
-FILM_DIAGONAL_MM = math.hypot(36, 24)
-
-# Where nothing is known: the angle across the longer side, about that of the cameras which depth is learned from.
 ASSUMED_FOV_DEG = 60.0
+"""The field of view along the longer side where nobody knows it: a phone's main camera has 57 to 68."""
 
-# Shorter than any fisheye, longer than any telescope on a camera: what lies outside was not measured.
-_SENSIBLE_MM = (3.0, 5000.0)
+# A 35 mm film frame is 36 mm x 24 mm. Pictures have other shapes, so equivalents are by the diagonal, as cameras do it.
+_FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+_FOCAL = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(px|mm|deg)")
+
+# Steeper than this, as seen from the camera, no surface is worth keeping: 19 units deep for each unit across.
+_STEEPEST = math.tan(math.radians(87.0))
+_DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
-@dataclass(frozen=True, slots=True)
-class FocalOption:
-    """What `--focal` asks for.
+class Axes(StrEnum):
+    """Which way the axes of points in space go.
 
-    unit:  auto (EXIF, else assumed), px of the upright picture, mm as 35 mm equivalent, or deg across the width.
-    value: in that unit; 0 for auto.
+    OPENCV   x right, y down, z forward
+    OPENGL   x right, y up, z backward
+    BLENDER  x right, y forward, z up
     """
 
-    unit: Literal["auto", "px", "mm", "deg"] = "auto"
-    value: float = 0.0
+    OPENCV = "opencv"
+    OPENGL = "opengl"
+    BLENDER = "blender"
 
-    def __str__(self) -> str:
-        return "auto" if self.unit == "auto" else f"{self.value:g}{self.unit}"
-
-    def in_pixels(self, size: tuple[int, int]) -> float | None:
-        """The focal length for an upright picture of (H, W), in pixels; None for auto."""
-        match self.unit:
-            case "px":
-                return self.value
-            case "mm":
-                return focal_from_35mm(self.value, size)
-            case "deg":
-                return focal_from_fov(self.value, size[1])
-            case "auto":
-                return None
+    @property
+    def from_camera(self) -> NDArray[np.float32]:
+        """float32 (3, 3): turns OpenCV's axes into these; rows are the new axes. Its transpose turns them back."""
+        return np.array(_AXES[self], np.float32)
 
 
-def parse_focal(text: str) -> FocalOption:
-    """Read `auto`, `518px`, `28mm` or `65deg`; raises UsageError for anything else."""
-    if text == "auto":
-        return FocalOption()
-    match = re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(px|mm|deg)", text)
-    hint = "write 518px, 28mm (35 mm equivalent), 65deg (across the width), or auto"
-    if match is None:
-        raise UsageError(f"{text!r} is no focal length", hint=hint)
-    value = float(match[1])
-    if not 0 < value < (180 if match[2] == "deg" else 1e6):
-        raise UsageError(f"no lens has a focal length of {text!r}", hint=hint)
-    match match[2]:
-        case "px":
-            return FocalOption("px", value)
-        case "mm":
-            return FocalOption("mm", value)
-        case _:
-            return FocalOption("deg", value)
+_AXES = {
+    Axes.OPENCV: ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    Axes.OPENGL: ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    Axes.BLENDER: ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+}
+
+
+@dataclass(frozen=True)
+class FocalChoice:
+    """What is said about the camera's focal length: `auto`, or a number of px, mm or deg.
+
+    px:  pixels of the upright picture
+    mm:  as on a 35 mm camera, by the diagonal
+    deg: the horizontal field of view
+    """
+
+    text: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.text == "auto":
+            return
+        found = _FOCAL.fullmatch(self.text)
+        if found is None:
+            raise UsageError(
+                f"--focal {self.text!r} is no focal length",
+                hint="for example 518px (pixels of the picture), 28mm (35 mm equivalent) or 65deg (horizontal)",
+            )
+        value = float(found[1])
+        most = {"px": 1e6, "mm": 10_000.0, "deg": 179.0}[found[2]]
+        if not 0 < value <= most:
+            raise UsageError(f"--focal {self.text!r} is out of range: more than 0, up to {most:g}{found[2]}")
+
+    def camera(
+        self, size: tuple[int, int], *, exif_mm: float | None = None, known: Intrinsics | None = None
+    ) -> Intrinsics:
+        """The camera of a picture of (H, W): as it is said here, else as is known, else by EXIF, else assumed.
+
+        exif_mm: the 35 mm equivalent that the camera wrote
+        known:   what a depth file recorded; an assumption in it counts for nothing
+        """
+        if (found := _FOCAL.fullmatch(self.text)) is not None:
+            value = float(found[1])
+            match found[2]:
+                case "px":
+                    focal = value
+                case "mm":
+                    focal = focal_from_35mm(value, size)
+                case _:
+                    focal = focal_from_fov(value, size[1])
+            return make_camera(focal, size, source="option")
+        if known is not None and known.source != "assumed":
+            return known
+        if exif_mm is not None:
+            return make_camera(focal_from_35mm(exif_mm, size), size, source="exif")
+        return make_camera(focal_from_fov(ASSUMED_FOV_DEG, max(size)), size, source="assumed")
+
+
+def make_camera(focal_px: float, size: tuple[int, int], *, source: str) -> Intrinsics:
+    """A camera with square pixels whose axis meets the middle of a picture of (H, W)."""
+    height, width = size
+    return Intrinsics(focal_px, focal_px, (width - 1) / 2, (height - 1) / 2, source)
 
 
 def focal_from_35mm(focal_mm: float, size: tuple[int, int]) -> float:
-    """Pixels of a 35 mm equivalent focal length in a picture of (H, W)."""
-    return focal_mm * math.hypot(*size) / FILM_DIAGONAL_MM
+    """A 35 mm equivalent in pixels of a picture of (H, W), by the diagonal: turning the picture changes nothing."""
+    return focal_mm * math.hypot(*size) / _FILM_DIAGONAL_MM
 
 
-def focal_from_fov(fov_deg: float, pixels: int) -> float:
-    """Pixels of the focal length that sees `fov_deg` degrees across `pixels` pixels."""
-    return pixels / 2 / math.tan(math.radians(fov_deg) / 2)
+def focal_to_35mm(focal_px: float, size: tuple[int, int]) -> float:
+    """The 35 mm equivalent of a focal length in pixels of a picture of (H, W)."""
+    return focal_px * _FILM_DIAGONAL_MM / math.hypot(*size)
 
 
-def fov_from_focal(focal_px: float, pixels: int) -> float:
-    """Degrees seen across `pixels` pixels through a lens of `focal_px` pixels."""
-    return math.degrees(2 * math.atan(pixels / 2 / focal_px))
+def focal_from_fov(fov_deg: float, side: int) -> float:
+    """The focal length in pixels that sees `fov_deg` degrees along a side of so many pixels."""
+    return 0.5 * side / math.tan(math.radians(fov_deg) / 2)
 
 
-def make_intrinsics(
-    size: tuple[int, int],
-    *,
-    focal: FocalOption | None = None,
-    stored: Intrinsics | None = None,
-    focal_35mm: float | None = None,
-) -> Intrinsics:
-    """The camera of an upright picture of (H, W), from the best that is known of it.
-
-    focal:      what the user says; goes before everything.
-    stored:     what a file says that comes with the picture.
-    focal_35mm: what the camera wrote into the picture, mm; not believed where no lens is like that.
-
-    The result's `source` tells which it was: option, file, exif, or assumed.
-    """
-    asked = focal.in_pixels(size) if focal is not None else None
-    if asked is not None:
-        return _centred(asked, size, "option")
-    if stored is not None:
-        return stored
-    if focal_35mm is not None and _SENSIBLE_MM[0] <= focal_35mm <= _SENSIBLE_MM[1]:
-        return _centred(focal_from_35mm(focal_35mm, size), size, "exif")
-    return _centred(focal_from_fov(ASSUMED_FOV_DEG, max(size)), size, "assumed")
+def fov_deg(focal_px: float, side: int) -> float:
+    """The field of view along a side of so many pixels, degrees."""
+    return 2 * math.degrees(math.atan2(side / 2, focal_px))
 
 
 def back_project(depth: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float32]:
-    """Where every pixel lies in space.
+    """Where the pixels of a depth map are in space.
 
-    depth: float32 (H, W), along the optical axis (not along the ray).
-
-    Returns float32 (H, W, 3), x right, y down, z forward, in the unit of `depth`; a depth that is no number gives a
-    point that is none.
+    depth: float32 (H, W), along the optical axis. Returns float32 (H, W, 3), OpenCV's axes, in the depth's unit.
     """
     height, width = depth.shape
-    points = np.empty((height, width, 3), dtype=np.float32)
-    points[..., 0] = (np.arange(width) - intrinsics.cx) / intrinsics.fx
-    points[..., 1] = ((np.arange(height) - intrinsics.cy) / intrinsics.fy)[:, None]
-    points[..., 2] = 1
-    with np.errstate(invalid="ignore"):  # infinity straight ahead is nowhere
-        points *= depth[..., None]
+    points = np.empty((height, width, 3), np.float32)
+    np.multiply(depth, ((np.arange(width) - intrinsics.cx) / intrinsics.fx).astype(np.float32), out=points[..., 0])
+    down = ((np.arange(height) - intrinsics.cy) / intrinsics.fy).astype(np.float32)
+    np.multiply(depth, down[:, None], out=points[..., 1])
+    points[..., 2] = depth
     return points
 
 
-def project(points: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float32]:
-    """Where points in space appear: float32 (..., 3) in front of the camera to float32 (..., 2), (x, y) in pixels."""
-    x, y, z = np.moveaxis(points, -1, 0)
-    return np.stack((x / z * intrinsics.fx + intrinsics.cx, y / z * intrinsics.fy + intrinsics.cy), axis=-1)
+def project(points: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float64]:
+    """Where points in space, (N, 3) in OpenCV's axes with z > 0, are in the picture: float64 (N, 2), x and y."""
+    x, y, z = points.astype(np.float64).T
+    return np.stack([x / z * intrinsics.fx + intrinsics.cx, y / z * intrinsics.fy + intrinsics.cy], axis=1)
 
 
-def _centred(focal_px: float, size: tuple[int, int], source: str) -> Intrinsics:
-    height, width = size
-    return Intrinsics(focal_px, focal_px, (width - 1) / 2, (height - 1) / 2, source)
+def find_hanging(depth: DepthMap, intrinsics: Intrinsics) -> NDArray[np.bool_]:
+    """Which pixels hang in the air between a foreground and a background, bool (H, W).
+
+    Networks do not jump at a silhouette but slide, and back-projected the slide is a curtain between two surfaces. A
+    pixel hangs where, along a row, a column or a diagonal, one neighbour is nearer, the opposite one farther, and both
+    steps are steeper than any surface that one would care to see. The two surfaces keep their last pixels.
+    """
+    height, width = depth.size
+    hanging = np.zeros((height, width), np.bool_)
+    # A surface turned away by an angle from facing the camera gets deeper by z / f * tan(angle) from pixel to pixel.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_depth = np.log(depth.values)
+    if depth.valid is not None:
+        log_depth = np.where(depth.valid, log_depth, np.nan)
+    for down, right in _DIRECTIONS:
+        if height <= 2 * down or width <= 2 * abs(right):
+            continue
+        least = _STEEPEST * math.hypot(down, right) / intrinsics.fx
+        rows = slice(down, height - down or None)
+        columns = slice(abs(right), width - abs(right) or None)
+        before = log_depth[: height - 2 * down, _shifted(-right, width, abs(right))]
+        after = log_depth[2 * down :, _shifted(right, width, abs(right))]
+        middle = log_depth[rows, columns]
+        with np.errstate(invalid="ignore"):
+            coming, going = middle - before, after - middle
+            steep = ((coming > least) & (going > least)) | ((coming < -least) & (going < -least))
+        hanging[rows, columns] |= steep
+    return hanging
+
+
+def _shifted(by: int, width: int, margin: int) -> slice:
+    """The columns `by` to the right of those that keep `margin` from both sides."""
+    return slice(margin + by, width - margin + by)

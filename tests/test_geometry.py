@@ -1,126 +1,139 @@
+"""Cameras in closed form: focal lengths of every unit, and pixels back in space."""
+
 from __future__ import annotations
 
 import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from glpn_cli.errors import UsageError
 from glpn_cli.geometry import (
-    FocalOption,
+    Axes,
+    FocalChoice,
     back_project,
-    focal_from_35mm,
-    focal_from_fov,
-    fov_from_focal,
-    make_intrinsics,
-    parse_focal,
+    find_hanging,
+    focal_to_35mm,
+    fov_deg,
+    make_camera,
     project,
 )
-from glpn_cli.prediction import Intrinsics
+from glpn_cli.prediction import DepthMap, Intrinsics
+
+SIZE = (480, 640)
 
 
-@pytest.mark.parametrize(
-    ("text", "option"),
-    [
-        ("auto", FocalOption()),
-        ("518px", FocalOption("px", 518)),
-        ("28mm", FocalOption("mm", 28)),
-        ("65deg", FocalOption("deg", 65)),
-        ("518.5px", FocalOption("px", 518.5)),
-        (".5deg", FocalOption("deg", 0.5)),
-        ("179.9deg", FocalOption("deg", 179.9)),
-    ],
-)
-def test_focal_options_are_read_and_written(text: str, option: FocalOption) -> None:
-    assert parse_focal(text) == option
-    assert parse_focal(str(option)) == option
+def test_pixels_are_pixels_of_the_upright_picture() -> None:
+    camera = FocalChoice("518px").camera(SIZE, exif_mm=50)
+    assert camera == Intrinsics(518, 518, 319.5, 239.5, "option")
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "518", "px", "0px", "-3px", "180deg", "0deg", "nanmm", "infpx", "1e3px", "28 mm", "28cm", "28MM", "²8mm"],
-)
-def test_what_is_no_focal_length_is_told_with_examples(text: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        parse_focal(text)
-    assert repr(text) in caught.value.message
-    assert caught.value.hint is not None
-    assert "518px" in caught.value.hint
+def test_degrees_are_horizontal() -> None:
+    assert FocalChoice("90deg").camera(SIZE).fx == pytest.approx(320)
+    assert fov_deg(320, 640) == pytest.approx(90)
 
 
-def test_a_full_frame_picture_has_the_lens_that_is_written_on_it() -> None:
-    # 36 x 24 mm at 100 pixels per millimetre.
-    assert focal_from_35mm(50, (2400, 3600)) == pytest.approx(5000)
-    assert focal_from_35mm(50, (3600, 2400)) == pytest.approx(5000)
+def test_a_35_mm_equivalent_goes_by_the_diagonal_so_that_turning_the_picture_changes_nothing() -> None:
+    # 4000 x 3000 at 28 mm: 5000 px of diagonal over 43.27 mm.
+    expected = 28 * 5000 / 43.2666
+    for size in ((3000, 4000), (4000, 3000)):
+        assert FocalChoice("28mm").camera(size).fx == pytest.approx(expected, rel=1e-5)
+        by_exif = FocalChoice().camera(size, exif_mm=28)
+        assert by_exif.fx == pytest.approx(expected, rel=1e-5)
+        assert by_exif.source == "exif"
+    assert focal_to_35mm(expected, (3000, 4000)) == pytest.approx(28, rel=1e-5)
 
 
-def test_a_phone_picture_follows_the_diagonal() -> None:
-    assert focal_from_35mm(28, (3000, 4000)) == pytest.approx(28 * 5000 / 43.2666, rel=1e-5)
+def test_what_is_said_wins_over_what_a_file_knows_over_exif_over_an_assumption() -> None:
+    known = Intrinsics(700, 700, 319.5, 239.5, "file")
+    assert FocalChoice("518px").camera(SIZE, exif_mm=28, known=known).source == "option"
+    assert FocalChoice().camera(SIZE, exif_mm=28, known=known) is known
+    assert FocalChoice().camera(SIZE, exif_mm=28).source == "exif"
+    guessed = FocalChoice().camera(SIZE)
+    assert guessed.source == "assumed"
+    assert fov_deg(guessed.fx, 640) == pytest.approx(60)
+    assert FocalChoice().camera(SIZE, exif_mm=28, known=guessed).source == "exif"
 
 
-def test_the_angle_is_across_the_width() -> None:
-    assert FocalOption("deg", 90).in_pixels((480, 640)) == pytest.approx(320)
-    assert FocalOption("deg", 90).in_pixels((640, 480)) == pytest.approx(240)
-    assert FocalOption("px", 518).in_pixels((480, 640)) == 518
-    assert FocalOption().in_pixels((480, 640)) is None
+def test_an_assumed_field_of_view_belongs_to_the_longer_side() -> None:
+    assert FocalChoice().camera((640, 480)).fx == FocalChoice().camera((480, 640)).fx
 
 
-@given(st.floats(1, 179), st.integers(1, 20_000))
-def test_angles_and_focal_lengths_are_inverse(fov: float, pixels: int) -> None:
-    assert fov_from_focal(focal_from_fov(fov, pixels), pixels) == pytest.approx(fov)
+@pytest.mark.parametrize("text", ["518", "px", "-3px", "0mm", "180deg", "1e3px", "nanpx", "28 inch", "", "99999999px"])
+def test_nonsense_is_no_focal_length(text: str) -> None:
+    with pytest.raises(UsageError, match="--focal"):
+        FocalChoice(text)
 
 
-def test_the_best_known_focal_length_wins() -> None:
-    stored = Intrinsics(500, 501, 319, 241, "file")
-    size = (480, 640)
-    everything = make_intrinsics(size, focal=parse_focal("600px"), stored=stored, focal_35mm=28)
-    assert everything == Intrinsics(600, 600, 319.5, 239.5, "option")
-    assert make_intrinsics(size, focal=FocalOption(), stored=stored, focal_35mm=28) is stored
-    assert make_intrinsics(size, focal_35mm=28) == Intrinsics(
-        pytest.approx(28 * 800 / 43.2666, rel=1e-5), pytest.approx(28 * 800 / 43.2666, rel=1e-5), 319.5, 239.5, "exif"
-    )
-    assumed = make_intrinsics(size)
-    assert assumed.source == "assumed"
-    assert assumed.fx == pytest.approx(320 / math.tan(math.radians(30)))
-    assert make_intrinsics((640, 480)).fx == assumed.fx
-
-
-@pytest.mark.parametrize("focal_mm", [0.1, 65535.0])
-def test_an_impossible_lens_is_not_believed(focal_mm: float) -> None:
-    assert make_intrinsics((480, 640), focal_35mm=focal_mm).source == "assumed"
-
-
-def test_the_middle_of_the_picture_lies_straight_ahead() -> None:
-    points = back_project(np.full((3, 5), 2, np.float32), make_intrinsics((3, 5), focal=parse_focal("2px")))
+def test_pixels_back_in_space_project_to_where_they_were() -> None:
+    rng = np.random.default_rng(1)
+    depth = rng.uniform(0.5, 9, (7, 11)).astype(np.float32)
+    camera = Intrinsics(20, 25, 4.5, 3.5)
+    points = back_project(depth, camera)
     assert points.dtype == np.float32
-    np.testing.assert_allclose(points[1, 2], (0, 0, 2))
-    np.testing.assert_allclose(points[0, 0], (-2, -1, 2))
-    np.testing.assert_allclose(points[2, 4], (2, 1, 2))
+    assert np.array_equal(points[..., 2], depth)
+    assert points[3, 4, 0] == pytest.approx(depth[3, 4] * (4 - 4.5) / 20)
+    where = project(points.reshape(-1, 3), camera)
+    rows, columns = np.mgrid[:7, :11]
+    np.testing.assert_allclose(where, np.stack([columns.ravel(), rows.ravel()], 1), atol=1e-5)
 
 
-def test_a_wall_is_flat_and_a_floor_is_level() -> None:
-    camera = Intrinsics(400, 420, 300, 200)
-    rows = np.arange(201, 480)[:, None] - camera.cy
-    floor = np.broadcast_to(1.5 * camera.fy / rows, (279, 640)).astype(np.float32)
-    points = back_project(np.vstack([np.full((201, 640), 3, np.float32), floor]), camera)
-    np.testing.assert_allclose(points[:201, :, 2], 3)
-    np.testing.assert_allclose(points[201:, :, 1], 1.5, rtol=1e-5)
+def test_a_wall_seen_at_an_angle_is_planar_in_space() -> None:
+    camera = make_camera(50.0, (30, 40), source="option")
+    normal = np.array([0.6, 0.0, 0.8])  # a wall through (0, 0, 3)
+    rows, columns = np.mgrid[:30, :40]
+    rays = np.stack([(columns - camera.cx) / 50, (rows - camera.cy) / 50, np.ones((30, 40))], -1)
+    depth = (3 * 0.8 / (rays @ normal)).astype(np.float32)
+    points = back_project(depth, camera)
+    np.testing.assert_allclose(points @ normal, 2.4, atol=1e-5)
 
 
-def test_projecting_undoes_back_projecting() -> None:
-    camera = Intrinsics(400, 420, 30, 20)
-    depth = np.random.default_rng(0).uniform(0.5, 8, (48, 64)).astype(np.float32)
-    pixels = project(back_project(depth, camera), camera)
-    assert pixels.dtype == np.float32
-    np.testing.assert_allclose(pixels[..., 0], np.broadcast_to(np.arange(64), (48, 64)), atol=1e-3)
-    np.testing.assert_allclose(pixels[..., 1], np.broadcast_to(np.arange(48)[:, None], (48, 64)), atol=1e-3)
+@pytest.mark.parametrize(
+    ("axes", "expected"), [(Axes.OPENCV, (1, 2, 3)), (Axes.OPENGL, (1, -2, -3)), (Axes.BLENDER, (1, 3, -2))]
+)
+def test_axes_turn_right_handed_into_right_handed(axes: Axes, expected: tuple[float, ...]) -> None:
+    turn = axes.from_camera
+    assert tuple(turn @ np.array([1, 2, 3], np.float32)) == expected
+    assert np.linalg.det(turn) == pytest.approx(1)
+    assert np.array_equal(turn.T @ turn, np.eye(3))
 
 
-def test_what_is_no_depth_is_no_point() -> None:
-    depth = np.array([[np.nan, np.inf, 1]], np.float32)
-    points = back_project(depth, make_intrinsics((1, 3)))
-    assert np.isnan(points[0, 0]).all()
-    assert not np.isfinite(points[0, 1]).any()
-    assert np.isfinite(points[0, 2]).all()
+def slide(width: int = 5) -> np.ndarray:
+    """A thing at 1 m before a wall at 4 m, with a slide of `width` pixels between them, float32 (20, 60)."""
+    line = np.concatenate([np.ones(25), np.linspace(1, 4, width + 2)[1:-1], np.full(35 - width, 4.0)])
+    return np.tile(line, (20, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_hangs_between_foreground_and_background_is_found_and_the_surfaces_stay(turned: bool) -> None:
+    depth = slide().T.copy() if turned else slide()
+    hanging = find_hanging(DepthMap(depth), make_camera(300, depth.shape, source="option"))
+    inner = (hanging.T if turned else hanging)[1:-1]
+    assert inner[:, 25:30].all()
+    assert not inner[:, :25].any()
+    assert not inner[:, 30:].any()
+
+
+def test_a_clean_step_has_nothing_hanging() -> None:
+    depth = slide(0)
+    assert not find_hanging(DepthMap(depth), make_camera(300, depth.shape, source="option")).any()
+
+
+def test_a_floor_that_runs_away_stays() -> None:
+    rows = np.arange(1, 121)[::-1, None]  # pixels below the horizon
+    depth = (300 * 1.5 / np.tile(rows, (1, 50))).astype(np.float32)  # a camera 1.5 m above the floor
+    hanging = find_hanging(DepthMap(depth), make_camera(300, depth.shape, source="option"))
+    grazing = np.degrees(np.arctan(depth / 1.5))
+    assert not hanging[grazing < 85].any()
+    assert math.isclose(depth.max(), 450)
+
+
+def test_holes_and_tiny_maps_hang_nowhere() -> None:
+    depth = slide()
+    valid = np.ones(depth.shape, np.bool_)
+    valid[:, 27] = False
+    depth[:, 27] = 0
+    hanging = find_hanging(DepthMap(depth, valid=valid), make_camera(300, depth.shape, source="option"))
+    assert not hanging[:, 26:29].any()
+    for shape in ((1, 1), (2, 5), (5, 2)):
+        assert not find_hanging(DepthMap(np.ones(shape, np.float32)), make_camera(300, shape, source="option")).any()

@@ -32,17 +32,22 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     Raises ProfileError if the profile is damaged, or speaks of other channels than the picture has.
     """
     if profile is None:
-        return image.convert("RGB")
+        return _as_rgb(image)
     mode, transform = _open_profile(profile)
     if mode == "RGB" and image.mode == "L":
-        image = image.convert("RGB")  # a colour picture that was saved without its colours
+        image = _as_rgb(image)  # a colour picture that was saved without its colours
     if image.mode != mode:
         raise ProfileError(f"a profile for {mode} in a picture of mode {image.mode}")
     if transform is None:
-        return image.convert("RGB")
+        return image
     converted = transform.apply(image)
     assert converted.mode == "RGB"
     return converted
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """The same picture in three channels; not even a copy if it has them."""
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 @lru_cache(maxsize=32)
@@ -70,4 +75,5 @@ def _open_profile(profile: bytes) -> tuple[str, ImageCmsTransform | None]:
     levels = np.arange(0, 256, 51, dtype=np.uint8)
     colors = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(levels.size, -1, 3)
     moved = np.asarray(transform.apply(Image.fromarray(colors)), dtype=np.int16) - colors
-    return mode, None if np.abs(moved).max() <= _SAME else transform
+    is_srgb = np.abs(moved).max() <= _SAME
+    return mode, None if is_srgb else transform

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from glpn_cli.depth_files.cloud import Cloud
 from glpn_cli.depth_files.color import Color
 from glpn_cli.depth_files.gray import Gray, Gray16
 from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.npy import Npy
 from glpn_cli.depth_files.npz import Npz
 from glpn_cli.depth_files.pfm import Pfm
+from glpn_cli.depth_files.ply import Ply
 from glpn_cli.depth_files.png16 import Png16, default_scale
 from glpn_cli.depth_files.tiff import Tiff
 from glpn_cli.depth_files.writer import Writer
@@ -25,6 +27,7 @@ FORMATS: Mapping[str, type[Writer]] = {
     "color": Color,
     "gray": Gray,
     "gray16": Gray16,
+    "ply": Ply,
 }
 # What `-o` takes for a file rather than a folder.
 EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
@@ -37,12 +40,14 @@ def make_writer(
     limit_m: float | None,
     depth_scale: float | None = None,
     look: Look | None = None,
+    cloud: Cloud | None = None,
 ) -> Writer:
     """The writer of a format, checked against what the model gives.
 
     kind, limit_m: what the depths mean, and the largest of them, metres (None: unknown, checked while writing)
     depth_scale:   stored units per metre, for png16; None: 1000 up to 65 m, 256 beyond
     look:          how coloured and grey pictures are painted
+    cloud:         how points in space are made
 
     Raises UsageError for an unknown format, and for depths that the format cannot hold.
     """
@@ -56,6 +61,8 @@ def make_writer(
             writer = Gray(look or Look())
         case "gray16":
             writer = Gray16(look or Look())
+        case "ply":
+            writer = Ply(cloud or Cloud())
         case _ if format in FORMATS:
             writer = FORMATS[format]()
         case _:

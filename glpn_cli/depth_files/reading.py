@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files import gray, npy, npz, pfm, png, png16, tiff
+from glpn_cli.depth_files import gray, npy, npz, pfm, ply, png, png16, tiff
 from glpn_cli.depth_files.record import PREFIX, PROGRAM, Record
-from glpn_cli.depth_files.writer import StoredDepth
+from glpn_cli.depth_files.writer import StoredDepth, depth_from_values
 from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
 from glpn_cli.prediction import DepthKind
 
@@ -21,7 +21,7 @@ MAX_BYTES = 8 * png.MAX_PIXELS + (1 << 20)
 _HEAD_BYTES = 16 << 10
 # The first text of our files ends within this many bytes: enough to know that a file is ours.
 _OWN_BYTES = 128
-_OWN_EXTENSIONS = frozenset({".png", ".tiff", ".tif", ".npz"})
+_OWN_EXTENSIONS = frozenset({".png", ".tiff", ".tif", ".npz", ".ply"})
 # (signature, what follows in files of ours, where): a PNG's header is one chunk of 25 bytes, then our first text has
 # its length and its type; a TIFF's is 8 bytes; a zip's first member has its name after 30.
 _SOFTWARE = PROGRAM.encode() + b" "
@@ -29,6 +29,7 @@ _OWN_MARKS = (
     (png.SIGNATURE, b"tEXtSoftware\0" + _SOFTWARE, len(png.SIGNATURE) + 25 + 4),
     (tiff.SIGNATURES[0], _SOFTWARE, 8),
     (npz.SIGNATURE, npz.RECORD_MEMBER.encode(), npz.OWN_NAME_AT),
+    (ply.SIGNATURE, ply.OWN_HEAD, 0),
 )
 
 
@@ -37,7 +38,7 @@ def read_depth(
 ) -> StoredDepth:
     """Read a depth map that we or others wrote: 16-bit PNG, TIFF, npy, npz, PFM.
 
-    Grey pictures of ours come back too, as far as their range reaches.
+    Grey pictures of ours come back too, as far as their range reaches, and clouds of points, with holes where none is.
 
     source:      a path, or the file's bytes
     depth_scale: stored units per metre, for integers in files that do not say their own
@@ -105,6 +106,9 @@ def _decode(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> Store
         return _stored(*tiff.decode_tiff(data), "tiff", depth_scale=depth_scale, kind=kind)
     if pfm.is_pfm(data[:_OWN_BYTES]):
         return _stored(pfm.decode_pfm(data), {}, "pfm", depth_scale=depth_scale, kind=kind)
+    if data.startswith(ply.SIGNATURE):
+        values, record = ply.decode_ply(data)
+        return StoredDepth(depth_from_values(values, kind=record.kind, limit_m=record.limit_m), record, "ply")
     raise InputError(
         "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM)",
         code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
@@ -119,7 +123,7 @@ def _peek_text(head: bytes) -> dict[str, str]:
         return tiff.peek_text(head)
     if head.startswith(npz.SIGNATURE):
         return npz.peek_text(head)
-    return {}
+    return ply.peek_text(head)
 
 
 def _stored(

@@ -12,7 +12,10 @@ The table is what PNG text chunks, a TIFF's description or the fields of an npz 
     glpn:min glpn:max    0.52 9.8             smallest and largest valid depth
     glpn:model ...       everything in `Provenance`
     glpn:source          a/x.jpg              the picture, by the name its results carry
+    glpn:focal_px        518.86               focal length of the camera in pixels of the picture, where it was asked
+    glpn:focal_source    exif                 option, exif, file or assumed
     glpn:range ...       everything in `Look`, for coloured and grey pictures
+    glpn:axes ...        everything in `Cloud`, for points in space
 
 Keys and values are printable ASCII, because some formats hold nothing else. Whatever is not, and `%` itself, is written
 as the percent-escaped bytes of its UTF-8 form, so a name that is no UTF-8 at all comes back with its own bytes.
@@ -27,6 +30,7 @@ from dataclasses import dataclass
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from glpn_cli._version import __version__
+from glpn_cli.depth_files.cloud import Cloud
 from glpn_cli.depth_files.look import Look
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
@@ -56,6 +60,9 @@ RECIPE = (
     "colorbar",
     "side_by_side",
     "contours_m",
+    "focal",
+    "axes",
+    "edge_cull",
 )
 # Not always known beforehand: a range only where it was given in metres or settled over a batch, a limit not for depth
 # files that do not say how they were made. Compared only where it is.
@@ -89,6 +96,8 @@ class Record:
     provenance:   how the depths were made, where that is known.
     look:         how they were painted, for pictures made of them.
     painted:      the (near, far) that the look came to, in the map's own unit.
+    focal_px:     the camera's focal length in pixels of the picture, and where it comes from, as in `Intrinsics`.
+    cloud:        how points in space were made of them.
     """
 
     format: str
@@ -101,6 +110,9 @@ class Record:
     provenance: Provenance | None = None
     look: Look | None = None
     painted: tuple[float, float] | None = None
+    focal_px: float | None = None
+    focal_source: str | None = None
+    cloud: Cloud | None = None
     software: str = SOFTWARE
 
     def to_text(self) -> dict[str, str]:
@@ -119,6 +131,9 @@ class Record:
             **(self.look.to_fields() if self.look else {}),
             "near": self.painted[0] if self.painted else None,
             "far": self.painted[1] if self.painted else None,
+            "focal_px": self.focal_px,
+            "focal_source": self.focal_source,
+            **(self.cloud.to_fields() if self.cloud else {}),
         }
         text = {"Software": escape(self.software)}
         for key, value in fields.items():
@@ -147,6 +162,9 @@ class Record:
                 provenance=_read_provenance(fields),
                 look=Look.from_fields(fields) if "range" in fields else None,
                 painted=_pair(fields, "near", "far"),
+                focal_px=_number(fields, "focal_px"),
+                focal_source=fields.get("focal_source"),
+                cloud=Cloud.from_fields(fields) if "axes" in fields else None,
                 software=unescape(text["Software"]),
             )
         except KeyError as error:
@@ -192,6 +210,8 @@ def make_record(
         provenance=result.provenance,
         look=look,
         painted=painted,
+        focal_px=result.intrinsics.fx if result.intrinsics else None,
+        focal_source=result.intrinsics.source if result.intrinsics else None,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
 
 SIZE = (48, 64)
 
@@ -17,9 +17,10 @@ class FlatPicture:
     """A picture of one colour, as `Result.source`."""
 
     name: str = "rooms/a.jpg"
+    size: tuple[int, int] = SIZE
 
     def read_colors(self) -> NDArray[np.uint8]:
-        return np.full((*SIZE, 3), (200, 100, 50), np.uint8)
+        return np.full((*self.size, 3), (200, 100, 50), np.uint8)
 
 
 PROVENANCE = Provenance(
@@ -50,5 +51,12 @@ def make_depth(*, far: float = 9.9, kind: DepthKind = DepthKind.METRIC, holes: b
     return DepthMap(values, kind=kind, valid=valid, limit=limit)
 
 
-def make_result(depth: DepthMap, *, name: str = "rooms/a.jpg", provenance: Provenance | None = PROVENANCE) -> Result:
-    return Result(prediction=depth, source=FlatPicture(name), provenance=provenance)
+def make_result(
+    depth: DepthMap,
+    *,
+    name: str = "rooms/a.jpg",
+    provenance: Provenance | None = PROVENANCE,
+    size: tuple[int, int] = SIZE,
+    intrinsics: Intrinsics | None = None,
+) -> Result:
+    return Result(prediction=depth, source=FlatPicture(name, size), provenance=provenance, intrinsics=intrinsics)

@@ -20,7 +20,8 @@ MAPS = {
     "metric 80 m": make_depth(far=79.9, holes=True),
     "disparity": make_depth(far=37.0, holes=True, kind=DepthKind.DISPARITY),
 }
-EXACT = ("npy", "npz", "tiff", "pfm")
+EXACT = ("npy", "npz", "tiff", "pfm", "ply")
+METRES_ONLY = {"png16": "png16 holds metres", "ply": "ply holds points in metres"}
 VALUES_ONLY = ("npy", "pfm")
 
 
@@ -50,8 +51,8 @@ def stepped(name: str, values: np.ndarray, kind: DepthKind) -> np.ndarray:
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "color"])
 def test_values_come_back_within_the_formats_step_with_unit_and_kind(name: str, which: str, tmp_path: Path) -> None:
     depth = MAPS[which]
-    if name == "png16" and not depth.kind.is_metric:
-        with pytest.raises(UsageError, match="png16 holds metres, and this model gives disparity depth"):
+    if name in METRES_ONLY and not depth.kind.is_metric:
+        with pytest.raises(UsageError, match=f"{METRES_ONLY[name]}, and this .* disparity depth"):
             writer_of(name, depth)
         return
     writer = writer_of(name, depth)
@@ -92,7 +93,7 @@ def test_a_writer_keeps_its_promises(name: str) -> None:
     data = writer.encode(result)
     assert writer.format == name
     assert writer.extension in EXTENSIONS
-    assert writer.map in ("depth", "color", "gray")
+    assert writer.map in ("depth", "color", "gray", "points")
     assert data == writer.encode(result)
     record = read_record(data)
     expected = writer.expect(result.source.name, kind=depth.kind, provenance=PROVENANCE)
@@ -112,7 +113,7 @@ def test_odd_maps_are_written_without_a_warning(name: str, case: str) -> None:
     depth = DepthMap(values, valid=valid, limit=10.0)
     for colorbar in (False, True):
         look = Look(colorbar=colorbar, contours_m=0.5)
-        data = make_writer(name, kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth))
+        data = make_writer(name, kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth, size=shape))
         if name != "color":
             back = read_depth(data).depth
             assert back.size == shape

@@ -1,0 +1,152 @@
+"""PLY: the valid pixels as coloured points in space, in metres; binary, with the record as comments.
+
+The points stand in the order of the picture's rows. Since the record tells camera and size, a cloud of ours goes back
+into the depth map that it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
+from glpn_cli.depth_files.cloud import Cloud
+from glpn_cli.depth_files.record import PROGRAM, Record, make_record
+from glpn_cli.depth_files.writer import depth_of, expect_depth
+from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
+from glpn_cli.geometry import back_project, find_hanging, project
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
+
+SIGNATURE = b"ply\n"
+_FORMAT = b"format binary_little_endian 1.0\n"
+_COMMENT = b"comment "
+OWN_HEAD = SIGNATURE + _FORMAT + _COMMENT + b"Software " + PROGRAM.encode() + b" "
+MAX_PIXELS = 1 << 28
+_MAX_HEADER = 1 << 16
+_POINT = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
+_PROPERTIES = (
+    b"property float x\nproperty float y\nproperty float z\n"
+    b"property uchar red\nproperty uchar green\nproperty uchar blue\n"
+)
+_END = b"end_header\n"
+
+
+@dataclass(frozen=True)
+class Ply:
+    """Depth as a cloud of points, in the colours of the picture; painted by depth where that is not at hand."""
+
+    cloud: Cloud = field(default_factory=Cloud)
+
+    format: ClassVar[str] = "ply"
+    extension: ClassVar[str] = ".ply"
+    map: ClassVar[str] = "points"
+    carries_record: ClassVar[bool] = True
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
+        """Refuse depth that is no metres (UsageError): without them nobody knows the shape."""
+        if not kind.is_metric:
+            raise UsageError(_no_metres(kind), hint=_WAY_OUT, code=ErrorCode.RANGE)
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """What a file written now for `source` would say."""
+        return replace(expect_depth(self, source, kind=kind, provenance=provenance), cloud=self.cloud)
+
+    def encode(self, result: Result) -> bytes:
+        """The PLY file."""
+        depth = depth_of(result)
+        if not depth.kind.is_metric:
+            raise OutputError(_no_metres(depth.kind), hint=_WAY_OUT, code=ErrorCode.RANGE)
+        camera = result.intrinsics or self.cloud.focal.camera(depth.size)
+        kept = np.ones(depth.size, np.bool_) if depth.valid is None else depth.valid
+        if self.cloud.edge_cull:
+            kept = kept & ~find_hanging(depth, camera)
+        points = np.empty(int(kept.sum()), _POINT)
+        # The values of holes may be anything; only points that are kept are asked for.
+        with np.errstate(all="ignore"):
+            points["xyz"] = back_project(depth.values, camera)[kept] @ self.cloud.axes.from_camera.T
+        points["rgb"] = _colors(result, depth)[kept]
+        record = replace(
+            make_record(result, depth, format=self.format, map=self.map),
+            cloud=replace(self.cloud, size=depth.size, camera=camera),
+        )
+        return _header(record.to_text(), len(points)) + points.tobytes()
+
+
+def decode_ply(data: bytes) -> tuple[NDArray[np.float32], Record]:
+    """The depths float32 (H, W), NaN where there is no point, of a cloud of ours. Raises InputError."""
+    end = data.find(_END, 0, _MAX_HEADER)
+    record = Record.from_text(peek_text(data[:end])) if end >= 0 else None
+    if record is None or record.cloud is None or record.cloud.size is None or record.cloud.camera is None:
+        raise InputError(
+            "this is a cloud of points that does not say which pixels they were", code=ErrorCode.UNSUPPORTED
+        )
+    (height, width), camera = record.cloud.size, record.cloud.camera
+    body = memoryview(data)[end + len(_END) :]
+    count = len(body) // _POINT.itemsize
+    if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
+        raise InputError(f"the PLY file's record makes no sense: {width}x{height} pixels")
+    if len(body) % _POINT.itemsize or data[:end].endswith(_elements(count)) is False:
+        raise InputError("the PLY file is damaged or cut short")
+    points = np.frombuffer(body, _POINT)["xyz"] @ record.cloud.axes.from_camera
+    return _to_map(points, camera, (height, width)), record
+
+
+def peek_text(head: bytes) -> dict[str, str]:
+    """The comments of ours at the beginning of a PLY file; empty where it is somebody else's."""
+    if not head.startswith(OWN_HEAD):
+        return {}
+    text: dict[str, str] = {}
+    for line in head[len(SIGNATURE + _FORMAT) :].split(b"\n"):
+        if not line.startswith(_COMMENT):
+            break
+        key, _, value = line[len(_COMMENT) :].decode("latin-1").partition(" ")
+        text[key] = value
+    return text
+
+
+_WAY_OUT = "glpn measure --calibrate makes metres of two known distances; then --calibration FILE"
+
+
+def _no_metres(kind: DepthKind) -> str:
+    return f"ply holds points in metres, and this is {kind.value} depth"
+
+
+def _colors(result: Result, depth: DepthMap) -> NDArray[np.uint8]:
+    """A colour for every pixel, uint8 (H, W, 3). Raises OutputError for a picture of another size."""
+    try:
+        colors = result.source.read_colors()
+    except InputError:  # a stored map whose picture is elsewhere
+        return paint(depth, range=resolve_range(IMAGE_RANGE, depth))
+    if colors.shape[:2] != depth.size:
+        raise OutputError(
+            f"the picture is {colors.shape[1]}x{colors.shape[0]}, its depth map {depth.size[1]}x{depth.size[0]}: "
+            "its colours do not belong to these points"
+        )
+    return colors
+
+
+def _header(text: Mapping[str, str], count: int) -> bytes:
+    comments = "".join(f"comment {key} {value}\n" for key, value in text.items())
+    return SIGNATURE + _FORMAT + comments.encode("ascii") + _elements(count) + _END
+
+
+def _elements(count: int) -> bytes:
+    return b"element vertex %d\n" % count + _PROPERTIES
+
+
+def _to_map(points: NDArray[np.float32], camera: Intrinsics, size: tuple[int, int]) -> NDArray[np.float32]:
+    """float32 (H, W) of points (N, 3) in OpenCV's axes. Raises InputError where one is at no pixel."""
+    depth = np.full(size, np.nan, np.float32)
+    if not len(points):
+        return depth
+    where = np.rint(project(points, camera))
+    is_inside = (where >= 0) & (where < (size[1], size[0]))  # false for what is no number too
+    if not is_inside.all():
+        raise InputError("the PLY file is damaged: a point lies outside of its picture")
+    columns, rows = where.astype(np.intp).T
+    depth[rows, columns] = points[:, 2]
+    return depth

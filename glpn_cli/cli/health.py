@@ -1,0 +1,172 @@
+"""What `glpn doctor` looks at: each check says what it found, and what to do where that is not well."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+
+from glpn_cli._version import __version__
+from glpn_cli.errors import GlpnError
+
+LIBRARIES = ("torch", "pillow", "numpy", "typer", "rich", "safetensors", "huggingface_hub")
+_CODECS = {"JPEG": "jpg", "JPEG 2000": "jpg_2000", "PNG": "zlib", "WebP": "webp", "TIFF": "libtiff", "AVIF": "avif"}
+_EXTRAS = {"HEIC": ("pillow_heif", "heif"), "JPEG XL": ("pillow_jxl", "jxl")}
+
+
+class Health(StrEnum):
+    """How a thing is."""
+
+    GOOD = "ok"
+    LIMITED = "limited"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found.
+
+    name:  what was looked at
+    words: how it is
+    hint:  what to do about it
+    """
+
+    name: str
+    health: Health
+    words: str
+    hint: str | None = None
+
+
+def examine() -> Iterator[Finding]:
+    """Look at everything, one finding at a time; nothing is downloaded and nothing left behind."""
+    checks: tuple[Callable[[], Finding], ...] = (
+        check_versions,
+        check_codecs,
+        check_cores,
+        check_devices,
+        check_writing,
+        check_cache,
+        check_bundled_model,
+        check_prediction,
+    )
+    for check in checks:
+        try:
+            yield check()
+        except GlpnError as error:
+            yield Finding(_name_of(check), Health.BROKEN, f"{error.message} [{error.code}]", error.hint)
+        except Exception as error:  # noqa: BLE001 - a doctor reports what it runs into
+            yield Finding(_name_of(check), Health.BROKEN, f"{type(error).__name__}: {error}")
+
+
+def _name_of(check: Callable[[], Finding]) -> str:
+    return check.__name__.removeprefix("check_").replace("_", " ")
+
+
+def check_versions() -> Finding:
+    """This program, Python, and the libraries."""
+    found, missing = [f"glpn {__version__}", f"Python {platform.python_version()}"], []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    words = f"{', '.join(found)}; {platform.platform()}"
+    if missing:
+        return Finding("versions", Health.BROKEN, f"{words}; missing: {', '.join(missing)}", "reinstall glpn-cli")
+    return Finding("versions", Health.GOOD, words)
+
+
+def check_codecs() -> Finding:
+    """Which pictures can be read."""
+    from importlib.util import find_spec
+
+    from PIL import features
+
+    core = {name: features.check(codec) for name, codec in _CODECS.items()}
+    extra = {name: find_spec(module) is not None for name, (module, _) in _EXTRAS.items()}
+    readable = ", ".join(name for name, here in (core | extra).items() if here)
+    absent = [name for name, here in core.items() if not here]
+    if absent:
+        health = Health.BROKEN if {"JPEG", "PNG"} & set(absent) else Health.LIMITED
+        return Finding("codecs", health, f"{readable}; not {', '.join(absent)}", "reinstall pillow from its wheels")
+    optional = [f"{name} (extra {_EXTRAS[name][1]})" for name, here in extra.items() if not here]
+    return Finding("codecs", Health.GOOD, readable + (f"; not {', '.join(optional)}" if optional else ""))
+
+
+def check_cores() -> Finding:
+    """Cores and memory that this process may use."""
+    from glpn_cli.devices import cores, memory_bytes, multiplies_bf16
+
+    left = memory_bytes()
+    memory = "memory unknown" if left is None else f"{left / 2**30:.1f} GiB of memory free"
+    native = "bf16 is native" if multiplies_bf16("cpu") else "no native bf16: --precision auto is fp32"
+    health = Health.LIMITED if left is not None and left < 2 * 2**30 else Health.GOOD
+    return Finding("cores", health, f"{cores()} of {os.cpu_count()} cores, {memory}; {native}")
+
+
+def check_devices() -> Finding:
+    """What can compute."""
+    from glpn_cli.devices import choose_device, list_devices
+
+    return Finding("devices", Health.GOOD, f"{', '.join(list_devices())}; auto is {choose_device('auto')}")
+
+
+def check_writing() -> Finding:
+    """Whether files can be published here."""
+    from glpn_cli.publish import publish
+
+    with tempfile.TemporaryDirectory(prefix="glpn-doctor-") as folder:
+        target = Path(folder) / "probe"
+        publish(target, b"first", replace=False)
+        publish(target, b"second")
+        if target.read_bytes() != b"second" or [path.name for path in target.parent.iterdir()] != ["probe"]:
+            return Finding("writing", Health.BROKEN, f"what was written to {folder!r} is not what is there")
+    return Finding("writing", Health.GOOD, "files are replaced whole")
+
+
+def check_cache() -> Finding:
+    """Where downloaded models are kept."""
+    from glpn_cli.checkpoint.hub import cache_folder, is_offline_by_environment
+    from glpn_cli.publish import probe_writable
+
+    folder = cache_folder()
+    offline = ", offline by HF_HUB_OFFLINE" if is_offline_by_environment() else ""
+    try:
+        probe_writable(folder)
+    except GlpnError as error:
+        hint = "set HF_HOME to a folder that can be written"
+        return Finding("cache", Health.LIMITED, f"{error.message}: models cannot be downloaded{offline}", hint)
+    return Finding("cache", Health.GOOD, f"{folder}{offline}")
+
+
+def check_bundled_model() -> Finding:
+    """Whether the model that comes along is whole."""
+    from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+
+    model = resolve_model(DEFAULT_MODEL, offline=True)
+    sha256 = model.checkpoint.sha256()
+    return Finding("bundled model", Health.GOOD, f"{DEFAULT_MODEL}, sha256 {sha256[:16]}..., {model.limit_source}")
+
+
+def check_prediction() -> Finding:
+    """Whether a picture becomes depth."""
+    import time
+
+    import numpy as np
+
+    from glpn_cli.predictor import DepthEstimator
+
+    estimator = DepthEstimator.from_pretrained(offline=True)
+    picture = np.linspace(0, 255, 192 * 256 * 3).reshape(192, 256, 3).astype(np.uint8)
+    estimator.predict(picture)
+    started = time.perf_counter()
+    extent = estimator.predict(picture).extent()
+    took = time.perf_counter() - started
+    assert extent is not None
+    words = f"256x192 in {1000 * took:.0f} ms, {estimator.precision} on {estimator.device}"
+    return Finding("prediction", Health.GOOD, f"{words}: {extent[0]:.2f} to {extent[1]:.2f} m")

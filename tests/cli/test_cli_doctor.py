@@ -1,0 +1,82 @@
+"""`glpn doctor`: what it finds, what it says of what is broken, and what it cleans."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from glpn_cli.cli import app
+from glpn_cli.models import registry
+
+
+def doctor(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["doctor", *map(str, arguments)], catch_exceptions=False)
+
+
+@pytest.fixture
+def _healthy(monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry, "BUNDLED", tiny_model)
+    monkeypatch.setattr(registry, "REGISTRY", {"mini": replace(registry.REGISTRY["mini"], weights=())})
+
+
+@pytest.mark.usefixtures("_healthy")
+def test_a_sound_installation_is_exit_0_and_every_check_speaks() -> None:
+    result = doctor("--json")
+    assert result.exit_code == 0, result.output
+    found = {record["name"]: record for record in map(json.loads, result.stdout.splitlines())}
+    assert set(found) == {
+        "versions",
+        "codecs",
+        "cores",
+        "devices",
+        "writing",
+        "cache",
+        "bundled model",
+        "prediction",
+    }
+    assert {record["status"] for record in found.values()} <= {"ok", "limited"}
+    assert "torch" in found["versions"]["found"]
+    assert "JPEG" in found["codecs"]["found"]
+    assert "cpu" in found["devices"]["found"]
+    assert " m" in found["prediction"]["found"]
+
+
+@pytest.mark.usefixtures("_healthy")
+def test_people_get_the_same_in_columns() -> None:
+    result = doctor()
+    assert result.exit_code == 0
+    assert "versions" in result.stdout
+    assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+def test_a_missing_model_is_broken_with_a_hint_and_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry, "BUNDLED", tmp_path / "nowhere")
+    result = doctor("--json")
+    assert result.exit_code == 1
+    found = {record["name"]: record for record in map(json.loads, result.stdout.splitlines())}
+    assert found["bundled model"]["status"] == "broken"
+    assert "hint" in found["bundled model"]
+    assert found["writing"]["status"] == "ok", "one broken thing does not hide the others"
+
+
+def test_cleaning_removes_old_unfinished_files_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    old = tmp_path / "sub/.glpn-elsewhere-123-0123456789abcdef.tmp"
+    young = tmp_path / ".glpn-elsewhere-124-0123456789abcdef.tmp"
+    mine = tmp_path / "sub/depth.png"
+    for path in (old, young, mine):
+        path.write_bytes(b"x")
+    for path in (old, mine):
+        os.utime(path, (1_600_000_000, 1_600_000_000))
+    result = doctor("--clean", tmp_path)
+    assert (result.exit_code, result.stdout) == (0, "1 unfinished files removed\n")
+    assert (old.exists(), young.exists(), mine.exists()) == (False, True, True)
+
+
+def test_cleaning_a_folder_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
+    assert doctor("--clean", tmp_path / "nowhere").exit_code == 2

@@ -40,7 +40,7 @@ PLANS: dict[str, Plan] = {
         ((0.2, ottoman), (0.15, person), (0.2, pet), (0.2, boxes), (0.2, chair)),
     ),
     "kitchen": (
-        ((1.7, counter), (0.9, fridge), (0.4, shelf), (0.4, cupboard), (0.2, washing_machine), (0.2, boxes), (0.2, plant)),
+        ((1.7, counter), (0.9, fridge), (0.4, shelf), (0.4, cupboard), (0.2, washing_machine), (0.3, boxes)),
         ((0.7, table), (0.5, bar_stool), (0.2, person), (0.15, counter)),
     ),
     "dining": (
@@ -48,11 +48,11 @@ PLANS: dict[str, Plan] = {
         ((1.1, table), (0.3, person), (0.2, table), (0.2, chair)),
     ),
     "study": (
-        ((1.2, desk), (1.6, shelf), (0.6, cupboard), (0.4, sofa), (0.5, plant), (0.4, floor_lamp), (0.5, boxes), (0.4, chair)),
+        ((1.2, desk), (1.6, shelf), (0.6, cupboard), (0.4, sofa), (0.5, plant), (0.4, floor_lamp), (0.6, boxes)),
         ((0.2, person), (0.3, chair), (0.2, boxes), (0.15, pet)),
     ),
     "office": (
-        ((2.5, desk), (1.6, cupboard), (1.2, shelf), (0.8, plant), (0.5, boxes), (0.3, sofa), (0.3, rack), (0.3, table)),
+        ((2.5, desk), (1.6, cupboard), (1.2, shelf), (0.8, plant), (0.5, boxes), (0.3, sofa), (0.4, table)),
         ((3.0, desk), (0.7, person), (0.5, table), (0.6, chair), (0.4, plant)),
     ),
     "meeting": (
@@ -68,7 +68,7 @@ PLANS: dict[str, Plan] = {
         ((0.4, person), (0.1, boxes)),
     ),
     "bathroom": (
-        ((1.0, basin), (0.9, toilet), (0.7, bathtub), (0.4, washing_machine), (0.4, cupboard), (0.3, shelf), (0.2, boxes)),
+        ((1.0, basin), (0.9, toilet), (0.7, bathtub), (0.4, washing_machine), (0.4, cupboard), (0.4, shelf)),
         ((0.1, person),),
     ),
     "shop": (
@@ -206,8 +206,8 @@ def _stand_free(style: Style, room: Room, piece: Piece) -> None:
 
 def _lay_rug(style: Style, room: Room) -> None:
     d, p = style.chance, style.parts
-    w, l = min(d.between(1.0, 3.0), room.width * 0.8), min(d.between(0.7, 2.2), room.length * 0.8)
-    x, y = d.between(w / 2, room.width - w / 2), d.between(l / 2, room.length - l / 2)
+    w, long = min(d.between(1.0, 3.0), room.width * 0.8), min(d.between(0.7, 2.2), room.length * 0.8)
+    x, y = d.between(w / 2, room.width - w / 2), d.between(long / 2, room.length - long / 2)
     a, b, c = style.any_colour(0.8), style.any_colour(0.8), style.any_colour(0.8)
     kind = d.weigh([(3, "rug"), (2, "cloth"), (1, "fur")])
     if kind == "rug":
@@ -220,7 +220,7 @@ def _lay_rug(style: Style, room: Room) -> None:
         if d.yes(0.2):
             p.pipe((x, y, 0), 0.012, w / 2, m)
         else:
-            p.box((x, y, 0.006), (w, l, 0.012), m, yaw=d.bell(0, 0.1, -0.5, 0.5) if d.yes(0.4) else 0.0, face=4)
+            p.box((x, y, 0.006), (w, long, 0.012), m, yaw=d.bell(0, 0.1, -0.5, 0.5) if d.yes(0.4) else 0.0, face=4)
 
 
 def _litter(style: Style, room: Room, fullness: float) -> None:
@@ -250,8 +250,8 @@ def _litter(style: Style, room: Room, fullness: float) -> None:
                     )
                     p.ball((s * 0.06, 0.06, 0.07), (0.085, 0.12, 0.09), m)
             elif kind == "ball":
-                s = d.between(0.08, 0.3)
-                p.ball((0, 0, s / 2), (s, s, s), style.anything())
+                size = d.between(0.08, 0.3)
+                p.ball((0, 0, size / 2), (size, size, size), style.anything())
             elif kind == "cable":
                 m = style.plastic()
                 a, px, py = d.between(0, 6.28), 0.0, 0.0

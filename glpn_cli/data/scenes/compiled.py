@@ -1,8 +1,8 @@
 """The one door to the compiler: kernels are plain Python functions, and numba turns them into machine code.
 
 Modules that hold kernels (`geometry`, `noise`, `textures`, `pictures`, `lighting`, `tracer`) import this one, so that
-without numba they fail here, with the command that helps. Everything else in this folder imports them only when a picture
-is rendered.
+without numba they fail here, with the command that helps. Everything else in this folder imports them only when a
+picture is rendered.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,8 @@ except ImportError as error:
     ) from error
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
+"""float64, or float32 where a picture's worth of numbers is kept."""
 Integers = NDArray[np.int64]
 
 KERNEL_FILES = ("compiled", "geometry", "noise", "textures", "pictures", "lighting", "tracer")
@@ -35,7 +36,7 @@ KERNEL_FILES = ("compiled", "geometry", "noise", "textures", "pictures", "lighti
 def _find_cache() -> str:
     """A folder for machine code that belongs to exactly these sources, '' for numba's own choice.
 
-    numba asks only whether a kernel's own file has changed; a kernel that calls into another file would keep stale code.
+    numba asks only whether a kernel's own file has changed; one that calls into another file would keep stale code.
     """
     here = Path(__file__).parent
     digest = hashlib.sha256()

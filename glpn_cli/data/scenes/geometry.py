@@ -1,3 +1,4 @@
+# mypy: warn-return-any=False
 """Where a ray ends: analytic solids in a bounding-volume tree, inside a shell that is a union of cuboids.
 
 A solid is one row of numbers, see `parts.Column`; its own axes are orthonormal, so ray parameters are the same in the
@@ -457,7 +458,7 @@ def grow_tree(low: Floats, high: Floats, order: Integers) -> Floats:
                 if low[order[k], best_axis] + high[order[k], best_axis] < best_plane:
                     order[k], order[m] = order[m], order[k]
                     m += 1
-        if m == a or m == b:
+        if m in (a, b):
             m = a + (b - a) // 2
         for side in range(2):
             c = a if side == 0 else m

@@ -17,8 +17,17 @@ def hang_things(style: Style, room: Room) -> None:
     density = d.between(0.05, 1.1)
     for wall in room.walls:
         for _ in range(int((wall.high - wall.low) * density + d.unit())):
-            kinds = [(4, "picture"), (2, "poster"), (1.2, "shelf"), (0.7, "small"), (0.5, "clock"), (0.4, "tv"), (0.6, "mirror"),
-                     (0.4, "hooks"), (0.4, "cupboard")]  # fmt: skip
+            kinds = [
+                (4, "picture"),
+                (2, "poster"),
+                (1.2, "shelf"),
+                (0.7, "small"),
+                (0.5, "clock"),
+                (0.4, "tv"),
+                (0.6, "mirror"),
+                (0.4, "hooks"),
+                (0.4, "cupboard"),
+            ]
             if room.kind in PUBLIC:
                 kinds += [(3, "board"), (3, "poster"), (1, "screen")]
             _hang(style, room, wall, d.weigh(kinds))
@@ -64,9 +73,21 @@ def _hang(style: Style, room: Room, wall: Wall, kind: str) -> None:
             dark = d.yes(0.25)
             ground = style.grey(15, 50) if dark else style.grey(225, 250, 3)
             ink = style.grey(170, 230) if dark else style.any_colour(1.0, 20, 160)
-            m = p.material(Material(Texture.SCRIBBLE, ground, style.any_colour(1.0, 60, 200), ink, scale=d.between(0.06, 0.16),
-                                    p=d.between(0, 0.9), seed=style.seed(), shine=0.05, polish=40,
-                                    mirror=0.0 if dark else 0.12, haze=0.15))  # fmt: skip
+            m = p.material(
+                Material(
+                    Texture.SCRIBBLE,
+                    ground,
+                    style.any_colour(1.0, 60, 200),
+                    ink,
+                    scale=d.between(0.06, 0.16),
+                    p=d.between(0, 0.9),
+                    seed=style.seed(),
+                    shine=0.05,
+                    polish=40,
+                    mirror=0.0 if dark else 0.12,
+                    haze=0.15,
+                )
+            )
             if d.yes(0.3):
                 m = style.poster()
             p.box((0, -0.01, z), (w + 0.05, 0.025, h + 0.05), style.metal())
@@ -124,13 +145,13 @@ def light_ceiling(style: Style, room: Room) -> None:
     )
     power = d.between(0.6, 2.2)
     glow = p.material(Material(Texture.PLAIN, tone, glow=d.between(3, 9) if on else 0.0, scale=1.0))
-    w, l = room.width, room.length
-    nx, ny = max(1, round(w / d.between(2.0, 3.5))), max(1, round(l / d.between(2.0, 3.5)))
+    w, long = room.width, room.length
+    nx, ny = max(1, round(w / d.between(2.0, 3.5))), max(1, round(long / d.between(2.0, 3.5)))
     if kind in ("pendant", "dome", "fan"):
         nx, ny = (1, 1) if room.kind not in PUBLIC else (min(nx, 2), min(ny, 2))
-    spots = [((i + 0.5) * w / nx, (j + 0.5) * l / ny) for i in range(nx) for j in range(ny)]
+    spots = [((i + 0.5) * w / nx, (j + 0.5) * long / ny) for i in range(nx) for j in range(ny)]
     count = len(spots)
-    share = power * max(w * l, 8.0) ** 0.7 * 0.6 / count
+    share = power * max(w * long, 8.0) ** 0.7 * 0.6 / count
     with p.labelled(Label.CEILING):
         if kind in ("panels", "tubes"):
             _panels(style, room, spots, glow, kind)
@@ -197,12 +218,12 @@ def _panels(style: Style, room: Room, spots: list[tuple[float, float]], glow: in
 def _sheet_light(style: Style, room: Room, tone: tuple[float, float, float], power: float) -> None:
     """Many lamps as one or two big ones."""
     p = style.parts
-    w, l, z = room.width, room.length, room.height
-    parts = 2 if max(w, l) > 7 else 1
+    w, long, z = room.width, room.length, room.height
+    parts = 2 if max(w, long) > 7 else 1
     for k in range(parts):
         share = (k + 0.5) / parts
-        x, y = (w * share, l / 2) if w > l else (w / 2, l * share)
-        u = w / (2 * parts) * 0.7 if w > l else w * 0.35
-        v = l * 0.35 if w > l else l / (2 * parts) * 0.7
-        b = power * 0.35 * (w * l) ** 0.9 / parts
+        x, y = (w * share, long / 2) if w > long else (w / 2, long * share)
+        u = w / (2 * parts) * 0.7 if w > long else w * 0.35
+        v = long * 0.35 if w > long else long / (2 * parts) * 0.7
+        b = power * 0.35 * (w * long) ** 0.9 / parts
         p.lamp((x, y, z - 0.12), [b * c for c in tone], kind=1, u=(u, 0, 0), v=(0, v, 0), normal=(0, 0, -1))

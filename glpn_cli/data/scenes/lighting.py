@@ -1,10 +1,12 @@
+# mypy: warn-return-any=False
 """Light: a ray to every lamp that matters, and a ray that gathers what surfaces send each other.
 
 Both use sixteen places on the lamp, sixteen directions, that repeat in blocks of 4x4 samples, so that a filter of that
 width sees each of them once, and light comes out smooth wherever surfaces are (interleaved sampling, see `tracer`).
 
 Light row: 0 kind (0 lamp, 1 window or panel that shines along its normal, 2 spot), 1-3 centre, 4-6 and 7-9 half edges,
-10-12 normal, 13-15 colour, 16 spot cosine, 17 square metres that keep near points from sparkling. Sky row: 0-2 ambient colour, 3-5 direction to the sun, 6-8 sun's colour.
+10-12 normal, 13-15 colour, 16 spot cosine, 17 square metres that keep near points from sparkling.
+Sky row: 0-2 ambient colour, 3-5 direction to the sun, 6-8 sun's colour.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def paint_hit(
     bumpy: bool,
     out: Floats,
 ) -> int:
-    """Fill out[0:3] normal towards the eye, [3:6] colour, [6] glow; return the material.
+    """Fill out[0:3] normal with its dents, [3:6] colour, [6] glow, [7:10] true normal; return the material.
 
     who: row of a solid, or -(cuboid * 6 + face) - 1 for the shell. width: of a pixel at this distance, metres.
     """
@@ -80,6 +82,9 @@ def paint_hit(
     cosine = (nx * dx + ny * dy + nz * dz) / length
     if cosine > 0.0:
         nx, ny, nz = -nx, -ny, -nz
+    out[7] = nx
+    out[8] = ny
+    out[9] = nz
     slant = math.sqrt(max(abs(cosine), 0.08))
     foot = width / (slant * math.sqrt(slant))
     r, g, b, glow = texture(mats, k, u, v, hu, hv, foot, tone)

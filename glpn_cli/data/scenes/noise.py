@@ -1,3 +1,4 @@
+# mypy: warn-return-any=False
 """Hashes and value noise that fade to their mean where a pixel is wider than a wave."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# mypy: warn-return-any=False
 """Textures that show something: pictures, posters, pages, screens, book spines, rugs, leaves, the world outside."""
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def vivid(seed: int, k: int, soft: float) -> tuple[float, float, float]:
 
 
 @compiled_small
-def books(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
+def books(m: Floats, k: int, u: float, v: float, hv: float, foot: float, seed: int) -> Colour:
     """Spines of random width, height, colour and lettering; darkness above them."""
     width = m[k, 10]
     cell = math.floor(u / width)
@@ -81,10 +82,7 @@ def picture(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: f
         h = 0.06 + 0.6 * hash2(i, 23, seed) ** 2
         a = (x - cx) / w
         c = (y - cy) / h
-        if hash2(i, 24, seed) < 0.5:
-            d = math.sqrt(a * a + c * c)
-        else:
-            d = max(abs(a), abs(c))
+        d = math.sqrt(a * a + c * c) if hash2(i, 24, seed) < 0.5 else max(abs(a), abs(c))
         cover = 1.0 - step(d + bend, 1.0, f / w + 0.02)
         if cover > 0.0:
             r3, g3, b3 = vivid(seed, 30 + i, soft)
@@ -141,10 +139,10 @@ def poster(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: fl
     if what < 0.65:
         return picture(m, k, lu, lv, 0.92 * su, 0.92 * sv, foot, seed + 7 * i + 13 * j)
     if what < 0.85:
-        r, g, b2, e = page(m, k, lu, lv, su, sv, foot, seed + i + 5 * j)
+        r, g, b2, _ = page(m, k, lu, lv, su, sv, foot, seed + i + 5 * j)
         return r, g, b2, 1.0
     n = 0.3 + 0.2 * hash2(i, j, seed + 50)  # a headline
-    on = hash2(int(math.floor(lu / (sv * n))), j, seed + 51)
+    on = hash2(math.floor(lu / (sv * n)), j, seed + 51)
     ink = (1.0 if abs(lv) < sv * n and on > 0.25 else 0.0) * (0.4 + 0.6 * stripe(lu / (sv * n * 0.5), 0.6, foot / sv))
     return (
         m[k, 1] + (m[k, 4] - m[k, 1]) * ink,
@@ -188,7 +186,7 @@ def screen(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: fl
         if abs(u - cx) < w and abs(v - cy) < h:
             light = 0.85 if hash2(i, 66, seed) < 0.6 else 0.05
             row = math.floor(v / 0.012)
-            on = 1.0 if hash2(int(math.floor(u / 0.03)), int(row), seed) > 0.45 else 0.0
+            on = 1.0 if hash2(math.floor(u / 0.03), int(row), seed) > 0.45 else 0.0
             ink = on * stripe(v / 0.012, 0.5, foot / 0.012)
             if v - cy > h * 0.86:
                 r, g, b = vivid(seed, 67 + i, 0.5)
@@ -226,7 +224,7 @@ def outdoors(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: 
             + sky
             + 0.25 * (fractal2(u * 6.0, v * 6.0, seed, 3, foot) - 0.5)
         )
-        column = int(math.floor(u / 0.35))
+        column = math.floor(u / 0.35)
         houses = hash2(column, 71, seed) * 1.2 - 0.9 + sky
         if y < houses and hash2(4, 72, seed) < 0.6:
             lit = 1.0 if stripe(u / 0.09, 0.5, foot / 0.09) > 0.5 and stripe(v / 0.12, 0.55, foot / 0.12) > 0.5 else 0.0
@@ -277,7 +275,7 @@ def keys(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: floa
     """Keyboards, remote controls, panels of buttons."""
     size = m[k, 10]
     gap = max(stripe(u / size, 0.18, foot / size), stripe(v / size, 0.18, foot / size))
-    lone = hash2(int(math.floor(u / size)), int(math.floor(v / size)), seed)
+    lone = hash2(math.floor(u / size), math.floor(v / size), seed)
     edge = min(hu - abs(u), hv - abs(v))
     if edge < 0.3 * size:
         gap = 1.0

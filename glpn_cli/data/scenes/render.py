@@ -19,10 +19,26 @@ from glpn_cli.data.scenes.style import Style
 from glpn_cli.prediction import Intrinsics
 
 KINDS = (
-    (3.0, "living"), (3.0, "bedroom"), (2.4, "kitchen"), (1.6, "dining"), (1.6, "study"), (3.0, "office"), (1.0, "meeting"),
-    (1.3, "classroom"), (1.6, "corridor"), (1.3, "bathroom"), (1.2, "shop"), (1.0, "library"), (0.8, "storage"),
-    (1.2, "lobby"), (0.6, "attic"),
-)  # fmt: skip
+    (3.0, "living"),
+    (3.0, "bedroom"),
+    (2.4, "kitchen"),
+    (1.6, "dining"),
+    (1.6, "study"),
+    (3.0, "office"),
+    (1.0, "meeting"),
+    (1.3, "classroom"),
+    (1.6, "corridor"),
+    (1.3, "bathroom"),
+    (1.2, "shop"),
+    (1.0, "library"),
+    (0.8, "storage"),
+    (1.2, "lobby"),
+    (0.6, "attic"),
+)
+
+
+GENERATOR = "1"
+"""Changes whenever the same (seed, index) would give another picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,16 +155,22 @@ def render_scene(seed: int, index: int, *, size: tuple[int, int] = (192, 256), e
     from glpn_cli.data.scenes.tracer import draw
 
     height, width = size
-    chance = Chance(seed, index)
-    world, room = draw_room(chance)
-    view = Chance(seed, index, 1)
-    half_width = math.tan(0.5 * choose_focal(view))
-    focal = 0.5 * width / half_width
-    pose = choose_view(view, world, room, (half_width, half_width * height / width))
-    cx, cy = 0.5 * (width - 1), 0.5 * (height - 1)
+    world, room = draw_room(Chance(seed, index))
+    camera = camera_of(seed, index, size=size)
+    half = (0.5 * width / camera.fx, 0.5 * height / camera.fy)
+    view = Chance(seed, index, 2)
+    pose = choose_view(view, world, room, half)
+    lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
     light, depth, normals, labels = draw(
-        pose.row(half_width, half_width * height / width), np.array([focal, focal, cx, cy]), height, width, world.nodes,
-        world.solids, world.air, world.materials, world.lights, world.sky, view.unit(), extra_rays,
+        pose.row(*half), lens, height, width, world.nodes, world.solids, world.air, world.materials, world.lights,
+        world.sky, view.unit(), extra_rays,
     )  # fmt: skip
-    rgb = develop(Chance(seed, index, 2), light, depth)
-    return Scene(rgb, depth, Intrinsics(focal, focal, cx, cy, "file"), normals, labels, room.kind)
+    rgb = develop(Chance(seed, index, 3), light, depth)
+    return Scene(rgb, depth, camera, normals, labels, room.kind)
+
+
+def camera_of(seed: int, index: int, *, size: tuple[int, int] = (192, 256)) -> Intrinsics:
+    """The camera of a scene, without rendering it; its field of view is chosen for the picture's longer side."""
+    height, width = size
+    focal = 0.5 * max(height, width) / math.tan(0.5 * choose_focal(Chance(seed, index, 1)))
+    return Intrinsics(focal, focal, 0.5 * (width - 1), 0.5 * (height - 1), "file")

@@ -28,8 +28,9 @@ class Wall:
         return (self.at + inward, along) if self.side < 2 else (along, self.at + inward)
 
     def is_free(self, start: float, end: float, bottom: float, top: float) -> bool:
-        """Whether a thing from `bottom` to `top` fits between start and end; what is taken is so from its height up
-        (a window: 0.9), or from the floor up to minus it (furniture: negative).
+        """Whether a thing from `bottom` to `top` fits between start and end.
+
+        What is taken is so from its height up (a window: 0.9), or from the floor up to minus it (furniture: negative).
         """
         if start < self.low or end > self.high:
             return False
@@ -88,9 +89,9 @@ def build_shell(style: Style, kind: str) -> Room:
     """Draw the air of one room and of what is seen through its openings; answer the room to furnish."""
     d, parts = style.chance, style.parts
     a0, a1, b0, b1 = SIZES[kind]
-    w, l = d.between(a0, a1), d.between(b0, b1)
+    w, long = d.between(a0, a1), d.between(b0, b1)
     if d.yes(0.5):
-        w, l = l, w
+        w, long = long, w
     h = d.weigh([(5, d.between(2.3, 2.8)), (2, d.between(2.8, 3.4)), (0.6, d.between(3.4, 4.8))])
     if kind in ("lobby", "shop", "library"):
         h = d.between(2.6, 4.8)
@@ -103,9 +104,9 @@ def build_shell(style: Style, kind: str) -> Room:
     sides = [wall] * 4
     sides[d.whole(0, 3)] = accent
     faces = (*sides, floor, ceiling)
-    parts.open_air((0, 0, 0), (w, l, h), faces)
-    walls = [Wall(0, 0.0, 0.0, l), Wall(1, w, 0.0, l), Wall(2, 0.0, 0.0, w), Wall(3, l, 0.0, w)]
-    room = Room((0, 0, 0), (w, l, h), kind, walls, night=d.yes(0.25), faces=faces)
+    parts.open_air((0, 0, 0), (w, long, h), faces)
+    walls = [Wall(0, 0.0, 0.0, long), Wall(1, w, 0.0, long), Wall(2, 0.0, 0.0, w), Wall(3, long, 0.0, w)]
+    room = Room((0, 0, 0), (w, long, h), kind, walls, night=d.yes(0.25), faces=faces)
     glazed = d.weigh([(1, 0), (5, 1), (2, 2)]) if kind not in ("corridor", "storage", "bathroom") else d.whole(0, 1)
     order = [0, 1, 2, 3]
     for i in range(3):
@@ -119,7 +120,7 @@ def build_shell(style: Style, kind: str) -> Room:
     for side in order:
         for _ in range(d.whole(0, 3) if kind == "corridor" else d.whole(0, 1)):
             _door(style, room, walls[side])
-    if d.yes(0.15) and min(w, l) > 3.0:
+    if d.yes(0.15) and min(w, long) > 3.0:
         _column(style, room)
     if d.yes(0.12) or (kind in ("attic", "storage") and d.yes(0.5)):
         _beams(style, room)
@@ -208,8 +209,14 @@ def _dress(
         for s in (-1, 1):
             x = wide / 2 + 0.15
             while x > wide / 2 + 0.15 - max(reach, 0.15):
-                p.pipe((s * x, -0.14 + d.bell(0, 0.015, -0.04, 0.04), bottom), z1 - bottom, 0.05, cloth, radius_y=0.025 + fold[0] * 0.2,
-                       roll=d.bell(0, 0.005, -0.02, 0.02))  # fmt: skip
+                p.pipe(
+                    (s * x, -0.14 + d.bell(0, 0.015, -0.04, 0.04), bottom),
+                    z1 - bottom,
+                    0.05,
+                    cloth,
+                    radius_y=0.025 + fold[0] * 0.2,
+                    roll=d.bell(0, 0.005, -0.02, 0.02),
+                )
                 x -= 0.075
         p.rod((-wide / 2 - 0.25, -0.13, z1), (wide / 2 + 0.25, -0.13, z1), 0.014, style.metal())
     elif kind == "blinds":

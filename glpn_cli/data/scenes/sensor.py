@@ -1,4 +1,5 @@
-"""The camera's inside: exposure, white balance, lens, noise, tone curve, sharpening, JPEG; linear light to 8-bit sRGB."""
+# mypy: warn-return-any=False
+"""The camera's inside: exposure, white balance, lens, noise, tone curve, sharpening, JPEG; from light to 8-bit sRGB."""
 
 from __future__ import annotations
 

@@ -159,9 +159,17 @@ class Style:
         seed = self.seed()
         bump = d.between(0.0, 0.5)
         plain = Material(
-            Texture.WEAVE, base, scaled(base, d.between(0.8, 1.1)), scale=d.between(0.003, 0.02), p=d.between(0.05, 0.5),
-            q=d.between(0.05, 0.4), seed=seed, bump=bump, dents=d.between(0.05, 0.2), through=0.05,
-        )  # fmt: skip
+            Texture.WEAVE,
+            base,
+            scaled(base, d.between(0.8, 1.1)),
+            scale=d.between(0.003, 0.02),
+            p=d.between(0.05, 0.5),
+            q=d.between(0.05, 0.4),
+            seed=seed,
+            bump=bump,
+            dents=d.between(0.05, 0.2),
+            through=0.05,
+        )
         kind = d.weigh([(8, "plain"), (3, "leather"), (1.5, "stripes"), (1.2, "plaid"), (1.2, "dots"), (1, "camo"),
                         (0.7, "fur"), (0.6, "picture")])  # fmt: skip
         if kind == "leather":
@@ -220,9 +228,16 @@ class Style:
         """A printed page."""
         d = self.chance
         return self.parts.material(
-            Material(Texture.PAGE, self.grey(215, 250, 5), self.grey(10, 60), self.any_colour(), scale=d.between(0.006, 0.02),
-                     q=0.4, seed=self.seed())
-        )  # fmt: skip
+            Material(
+                Texture.PAGE,
+                self.grey(215, 250, 5),
+                self.grey(10, 60),
+                self.any_colour(),
+                scale=d.between(0.006, 0.02),
+                q=0.4,
+                seed=self.seed(),
+            )
+        )
 
     def anything(self) -> int:
         """What small things are made of."""
@@ -247,9 +262,16 @@ class Style:
         """A parcel."""
         d = self.chance
         return self.parts.material(
-            Material(Texture.STRIPES, self.near((176, 140, 100)), self.near((196, 164, 120)), scale=d.between(0.15, 0.5),
-                     p=0.15, q=d.pick([0.0, 1.5708]), seed=self.seed())
-        )  # fmt: skip
+            Material(
+                Texture.STRIPES,
+                self.near((176, 140, 100)),
+                self.near((196, 164, 120)),
+                scale=d.between(0.15, 0.5),
+                p=0.15,
+                q=d.pick([0.0, 1.5708]),
+                seed=self.seed(),
+            )
+        )
 
     def leaves(self) -> int:
         """Green, mostly."""
@@ -273,9 +295,17 @@ class Style:
         """What hangs in a frame."""
         d = self.chance
         return self.parts.material(
-            Material(Texture.PICTURE, c=self.grey(200, 245), p=d.pick([0.0, 0.0, 0.1, 0.25]), q=d.unit(), seed=self.seed(),
-                     shine=0.02, polish=60, mirror=d.pick([0.0, 0.0, 0.12]))
-        )  # fmt: skip
+            Material(
+                Texture.PICTURE,
+                c=self.grey(200, 245),
+                p=d.pick([0.0, 0.0, 0.1, 0.25]),
+                q=d.unit(),
+                seed=self.seed(),
+                shine=0.02,
+                polish=60,
+                mirror=d.pick([0.0, 0.0, 0.12]),
+            )
+        )
 
     def poster(self) -> int:
         """Print with headlines and pictures."""

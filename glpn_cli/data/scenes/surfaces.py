@@ -23,9 +23,17 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
     ])  # fmt: skip
     seed = style.seed()
     wall = Material(
-        Texture.PLASTER, colour, scaled(colour, d.between(0.75, 0.95)), scale=d.between(0.02, 0.3), p=d.between(0.0, 0.1),
-        q=d.between(0.0, 0.08), r=1.0 if d.yes(0.1) else 0.0, seed=seed, shine=d.pick([0.0, 0.0, 0.02]), polish=6,
-    )  # fmt: skip
+        Texture.PLASTER,
+        colour,
+        scaled(colour, d.between(0.75, 0.95)),
+        scale=d.between(0.02, 0.3),
+        p=d.between(0.0, 0.1),
+        q=d.between(0.0, 0.08),
+        r=1.0 if d.yes(0.1) else 0.0,
+        seed=seed,
+        shine=d.pick([0.0, 0.0, 0.02]),
+        polish=6,
+    )
     if kind == "plaster":
         wall = replace(wall, p=d.between(0.1, 0.5), bump=d.between(0.1, 0.6), dents=d.between(0.01, 0.06))
     elif kind == "paper":
@@ -35,8 +43,17 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
                        q=0.0 if texture == Texture.STRIPES else d.unit())  # fmt: skip
     elif kind == "brick":
         brick = style.near(d.pick([(150, 80, 60), (120, 70, 55), (190, 180, 170), (225, 220, 212)]), 16)
-        wall = replace(wall, texture=Texture.BRICKS, a=brick, b=scaled(brick, d.between(0.6, 1.0)), c=style.grey(110, 210),
-                       scale=d.between(0.19, 0.26), p=d.between(0.06, 0.14), q=0.33, bump=0.0)  # fmt: skip
+        wall = replace(
+            wall,
+            texture=Texture.BRICKS,
+            a=brick,
+            b=scaled(brick, d.between(0.6, 1.0)),
+            c=style.grey(110, 210),
+            scale=d.between(0.19, 0.26),
+            p=d.between(0.06, 0.14),
+            q=0.33,
+            bump=0.0,
+        )
     elif kind == "wood":
         base = style.make_wood()
         wall = replace(base, texture=Texture.PLANKS, c=scaled(base.a, 0.3), scale=d.between(0.08, 0.2), p=20.0,
@@ -62,10 +79,18 @@ def _with_base(style: Style, add: object, wall: Material, floor_z: float, wet: b
         skirting = parts.material(Material(Texture.PLAIN, tone, scale=0.3, p=0.05, shine=0.03, polish=10))
         wall = replace(wall, below=floor_z + d.between(0.05, 0.14), other=skirting)
     if d.yes(0.5 if wet else 0.12):  # tiles, panelling or another paint below breast height
-        lower = make_tiles(style, d.between(0.06, 0.3)) if wet or d.yes(0.2) else Material(
-            d.pick([Texture.PLAIN, Texture.RIBS, Texture.PLAIN]), style.any_colour(0.5), c=style.grey(40, 120), scale=0.12,
-            p=0.06, r=0.5,
-        )  # fmt: skip
+        lower = (
+            make_tiles(style, d.between(0.06, 0.3))
+            if wet or d.yes(0.2)
+            else Material(
+                d.pick([Texture.PLAIN, Texture.RIBS, Texture.PLAIN]),
+                style.any_colour(0.5),
+                c=style.grey(40, 120),
+                scale=0.12,
+                p=0.06,
+                r=0.5,
+            )
+        )
         if wall.other:
             lower = replace(lower, below=wall.below, other=wall.other)
         wall = replace(wall, below=floor_z + d.between(0.8, 1.9), other=parts.material(lower))
@@ -78,12 +103,21 @@ def make_tiles(style: Style, size: float) -> Material:
     colour = d.weigh([(4, style.grey(190, 245)), (2, style.grey(90, 180)), (1.5, style.any_colour(0.7)),
                       (1, style.near((205, 185, 160)))])  # fmt: skip
     return Material(
-        Texture.TILES, colour, style.any_colour(0.8) if d.yes(0.3) else scaled(colour, 0.7),
-        style.grey(60, 220), scale=size, p=min(d.between(0.003, 0.008) / size, 0.12), q=d.pick([1.0, 1.0, 1.0, 0.5, 2.0]),
-        seed=style.seed(), r=d.between(0.0, 0.25), s=d.weigh([(5, 0.0), (1, 0.1), (1, 0.5), (1, 2.0)]),
-        shine=d.between(0.0, 0.1), polish=d.between(15, 60), mirror=d.weigh([(2, 0.0), (2, d.between(0.05, 0.35))]),
+        Texture.TILES,
+        colour,
+        style.any_colour(0.8) if d.yes(0.3) else scaled(colour, 0.7),
+        style.grey(60, 220),
+        scale=size,
+        p=min(d.between(0.003, 0.008) / size, 0.12),
+        q=d.pick([1.0, 1.0, 1.0, 0.5, 2.0]),
+        seed=style.seed(),
+        r=d.between(0.0, 0.25),
+        s=d.weigh([(5, 0.0), (1, 0.1), (1, 0.5), (1, 2.0)]),
+        shine=d.between(0.0, 0.1),
+        polish=d.between(15, 60),
+        mirror=d.weigh([(2, 0.0), (2, d.between(0.05, 0.35))]),
         haze=d.between(0.02, 0.2),
-    )  # fmt: skip
+    )
 
 
 def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> int:
@@ -100,31 +134,83 @@ def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> int:
     if kind in ("planks", "chevron"):
         base = style.make_wood()
         material = replace(
-            base, texture=Texture.PLANKS if kind == "planks" else Texture.CHEVRON, b=scaled(base.a, d.between(0.6, 1.1)),
-            c=scaled(base.a, 0.3), scale=d.between(0.06, 0.22), p=d.between(4, 12), q=d.between(0.2, 0.9),
-            mirror=gloss * 0.6, haze=haze,
-        )  # fmt: skip
+            base,
+            texture=Texture.PLANKS if kind == "planks" else Texture.CHEVRON,
+            b=scaled(base.a, d.between(0.6, 1.1)),
+            c=scaled(base.a, 0.3),
+            scale=d.between(0.06, 0.22),
+            p=d.between(4, 12),
+            q=d.between(0.2, 0.9),
+            mirror=gloss * 0.6,
+            haze=haze,
+        )
     elif kind == "carpet":
         colour = d.weigh([(5, style.grey(60, 170)), (2, style.near((150, 130, 105), 18)), (1, style.any_colour(0.8)),
                           (1.5, style.near((40, 80, 165), 20))])  # fmt: skip
         if d.yes(0.25):
-            material = Material(Texture.TILES, colour, scaled(colour, 1.15), scaled(colour, 0.9), scale=0.5, p=0.006, q=1.0,
-                                r=0.3, s=d.pick([0.0, 0.3, 2.0]), seed=seed)  # fmt: skip
+            material = Material(
+                Texture.TILES,
+                colour,
+                scaled(colour, 1.15),
+                scaled(colour, 0.9),
+                scale=0.5,
+                p=0.006,
+                q=1.0,
+                r=0.3,
+                s=d.pick([0.0, 0.3, 2.0]),
+                seed=seed,
+            )
         else:
-            material = Material(Texture.CARPET, colour, scaled(colour, d.between(0.5, 1.4)), scale=d.between(0.004, 0.03),
-                                p=d.between(0.2, 1.2), q=d.between(0.0, 0.3), r=d.pick([0.0, 0.3, 1.0]), seed=seed)  # fmt: skip
+            material = Material(
+                Texture.CARPET,
+                colour,
+                scaled(colour, d.between(0.5, 1.4)),
+                scale=d.between(0.004, 0.03),
+                p=d.between(0.2, 1.2),
+                q=d.between(0.0, 0.3),
+                r=d.pick([0.0, 0.3, 1.0]),
+                seed=seed,
+            )
     elif kind == "tiles":
         material = replace(make_tiles(style, d.between(0.1, 0.65)), mirror=gloss, haze=haze)
     elif kind == "lino":
         colour = style.grey(70, 210, 12) if d.yes(0.7) else style.any_colour(0.6, 60, 220)
-        material = Material(Texture.CAMO, colour, scaled(colour, 1.15), scaled(colour, 0.85), scale=d.between(0.02, 0.1),
-                            seed=seed, mirror=gloss * 0.7, haze=haze, shine=0.03)  # fmt: skip
+        material = Material(
+            Texture.CAMO,
+            colour,
+            scaled(colour, 1.15),
+            scaled(colour, 0.85),
+            scale=d.between(0.02, 0.1),
+            seed=seed,
+            mirror=gloss * 0.7,
+            haze=haze,
+            shine=0.03,
+        )
     elif kind == "terrazzo":
-        material = Material(Texture.CELLS, style.grey(120, 220), style.any_colour(0.6), style.grey(60, 200),
-                            scale=d.between(0.01, 0.05), p=0.25, seed=seed, mirror=gloss, haze=haze)  # fmt: skip
+        material = Material(
+            Texture.CELLS,
+            style.grey(120, 220),
+            style.any_colour(0.6),
+            style.grey(60, 200),
+            scale=d.between(0.01, 0.05),
+            p=0.25,
+            seed=seed,
+            mirror=gloss,
+            haze=haze,
+        )
     elif kind == "marble":
-        material = Material(Texture.MARBLE, style.grey(150, 235), style.grey(60, 160), scale=d.between(0.3, 0.8),
-                            p=d.unit(), seed=seed, mirror=0.3 + 0.5 * gloss, haze=0.03, shine=0.1, polish=60)  # fmt: skip
+        material = Material(
+            Texture.MARBLE,
+            style.grey(150, 235),
+            style.grey(60, 160),
+            scale=d.between(0.3, 0.8),
+            p=d.unit(),
+            seed=seed,
+            mirror=0.3 + 0.5 * gloss,
+            haze=0.03,
+            shine=0.1,
+            polish=60,
+        )
     elif kind == "fur":
         colour = style.near((170, 155, 130), 20)
         material = Material(

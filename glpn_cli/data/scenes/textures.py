@@ -1,3 +1,4 @@
+# mypy: warn-return-any=False
 """What surfaces look like: some thirty procedural textures, each filtered by the footprint of the pixel.
 
 A material is one row of numbers, see `parts.Material`: kind, three colours, a scale in metres, four free parameters. A
@@ -39,8 +40,8 @@ def texture(
         shade = 1.0 + p * (fractal2(x, y, seed, 3, f) - 0.5)
     elif kind == TILES:  # p: width of the grout (share), q: ratio of the sides
         y /= q
-        iu = int(math.floor(x))
-        iv = int(math.floor(y))
+        iu = math.floor(x)
+        iv = math.floor(y)
         third = max(stripe(x + 0.5 * p, p, f), stripe(y + 0.5 * p, p, f / q))
         if f < 0.7:
             r = hash2(iu, iv, seed)
@@ -58,7 +59,7 @@ def texture(
         x += 0.5 * (row - 2.0 * math.floor(row * 0.5))
         third = max(stripe(x, p * q, f), stripe(y, p, f / q))
         if f < 0.7:
-            r = hash2(int(math.floor(x)), int(row), seed)
+            r = hash2(math.floor(x), int(row), seed)
             mix = r
             shade = 0.8 + 0.4 * fractal2(x * 4.0, y * 3.0, seed, 3, f * 4.0)
         else:
@@ -130,8 +131,8 @@ def texture(
         if m[k, 14] > 0.5 and hash2(int(iu), int(iv), seed) < 0.5:
             third = mix
     elif kind == CELLS:  # terrazzo, pebbles, stone: nearest point of a jittered grid
-        iu = int(math.floor(x))
-        iv = int(math.floor(y))
+        iu = math.floor(x)
+        iv = math.floor(y)
         if f < 0.9:
             first = 9.0
             second = 9.0
@@ -181,10 +182,10 @@ def texture(
         )
     elif kind == PANELS:  # a suspended ceiling: p share of lit fields, third colour the bars
         y /= q
-        iu = int(math.floor(x))
-        iv = int(math.floor(y))
+        iu = math.floor(x)
+        iv = math.floor(y)
         third = max(stripe(x, 0.03, f), stripe(y, 0.03, f / q))
-        speck = hash2(int(math.floor(u * 70.0)), int(math.floor(v * 70.0)), seed)
+        speck = hash2(math.floor(u * 70.0), math.floor(v * 70.0), seed)
         if speck > 0.8 and foot < 0.02:
             shade = 1.0 - 0.35 * (1.0 - foot * 50.0) * m[k, 14]
         if third < 0.5 and hash2(iu, iv, seed) < p:
@@ -234,11 +235,11 @@ def texture(
         t = v / hv * 0.5 + 0.5
         mix = step(t, 0.3 + 0.2 * hash2(1, 2, seed), foot / hv)
         row = math.floor(t * 9.0)
-        on = hash2(int(math.floor(u / hu * 7.0)), int(row), seed)
+        on = hash2(math.floor(u / hu * 7.0), int(row), seed)
         third = (1.0 if on < 0.3 else 0.0) * min(max(1.5 - foot / hv * 10.0, 0.0), 1.0)
         shade = 0.85 + 0.3 * wave2(x, y, seed)
     elif kind == BOOKS:
-        return books(m, k, u, v, hu, hv, foot, seed)
+        return books(m, k, u, v, hv, foot, seed)
     elif kind == PICTURE:
         return picture(m, k, u, v, hu, hv, foot, seed)
     elif kind == PAGE:

@@ -1,3 +1,4 @@
+# mypy: warn-return-any=False
 """The picture: every pixel's ray, its light, its colour, its depth. See `lighting` for the idea."""
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def look_around(
 
 @compiled_small
 def _average(spots: Floats, depth: Single, light: Floats, out: Floats, stride: int) -> None:
-    """Average `light` (h, w, 3) over 5x5 neighbours on the same plane, `stride` apart; spots (h, w, 7), depth (h, w)."""
+    """Average `light` (h, w, 3) over 5x5 neighbours, `stride` apart, on the same plane; spots (h, w, 7)."""
     height, width = depth.shape
     for i in range(height):
         for j in range(width):
@@ -91,7 +92,7 @@ def _average(spots: Floats, depth: Single, light: Floats, out: Floats, stride: i
 
 @compiled_small
 def _pattern(i: int, j: int, spin: float) -> tuple[float, float]:
-    """Two numbers in 0..1 for sample (i, j): sixteen well spread pairs in every 4x4 block, jittered within their cells."""
+    """Two numbers in 0..1 for sample (i, j): sixteen well spread pairs in every 4x4 block, jittered in their cells."""
     cell = (j & 3) + 4 * (i & 3)
     a = (((cell * 7) & 15) + hash2(i, j, 77)) / 16.0 + spin
     c = (((cell * 11 + 5) & 15) + hash2(j, i, 78)) / 16.0 + 1.618 * spin
@@ -112,8 +113,10 @@ def _add_gathered(
     spin: float,
     smooth: Floats,
 ) -> None:
-    """Add light between surfaces to `smooth` (H, W, 3): gathered at every second pixel of every second row, averaged,
-    and handed to the pixels between; a pixel with no such neighbour on its own plane gathers for itself.
+    """Add light between surfaces to `smooth` (H, W, 3).
+
+    Gathered at every second pixel of every second row, averaged, and handed to the pixels between; a pixel with no such
+    neighbour on its own plane gathers for itself.
     """
     height, width = depth.shape
     rows = (height + 1) // 2
@@ -261,7 +264,6 @@ def draw(
     gloss = np.zeros((height, width, 3), np.float32)
     smooth = np.empty((height, width, 3), np.float32)
     out = np.empty(10)
-    other = np.empty(10)
     ox = camera[0]
     oy = camera[1]
     oz = camera[2]
@@ -291,7 +293,7 @@ def draw(
             for c in range(4):
                 albedo[i, j, c] = out[3 + c]
             for c in range(3):
-                normals[i, j, c] = out[0] * camera[3 + 3 * c] + out[1] * camera[4 + 3 * c] + out[2] * camera[5 + 3 * c]
+                normals[i, j, c] = out[7] * camera[3 + 3 * c] + out[8] * camera[4 + 3 * c] + out[9] * camera[5 + 3 * c]
             if w >= 0:
                 labels[i, j] = int(solids[w, 21])
             elif mats[k, 17] > 0.0:

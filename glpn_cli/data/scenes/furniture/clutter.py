@@ -44,13 +44,13 @@ def pile(style: Style) -> float:
     """Books or magazines on top of each other."""
     d, p = style.chance, style.parts
     z = 0.0
-    w, l = d.between(0.13, 0.24), d.between(0.18, 0.32)
+    w, long = d.between(0.13, 0.24), d.between(0.18, 0.32)
     for _ in range(d.whole(1, 5)):
         t = d.between(0.008, 0.045)
         cover = style.anything() if d.yes(0.6) else style.poster()
         p.box(
             (0, 0, z + t / 2),
-            (w * d.between(0.8, 1.05), l * d.between(0.8, 1.05), t),
+            (w * d.between(0.8, 1.05), long * d.between(0.8, 1.05), t),
             cover,
             yaw=d.bell(0, 0.15, -1, 1),
         )
@@ -76,7 +76,7 @@ def sheet(style: Style) -> float:
 def carton(style: Style) -> float:
     """A package, tin or parcel."""
     d, p = style.chance, style.parts
-    w, l, h = d.between(0.04, 0.22), d.between(0.04, 0.2), d.between(0.04, 0.28)
+    w, long, h = d.between(0.04, 0.22), d.between(0.04, 0.2), d.between(0.04, 0.28)
     label = Material(
         Texture.LABELS, style.any_colour(), style.any_colour(), style.any_colour(), seed=style.seed(), scale=0.05
     )
@@ -84,8 +84,8 @@ def carton(style: Style) -> float:
     if d.yes(0.25):
         p.pipe((0, 0, 0), h, w * 0.5, m)
     else:
-        p.box((0, 0, h / 2), (w, l, h), m)
-    return 0.5 * math.hypot(w, l)
+        p.box((0, 0, h / 2), (w, long, h), m)
+    return 0.5 * math.hypot(w, long)
 
 
 def bowl(style: Style) -> float:
@@ -207,11 +207,11 @@ def bag(style: Style) -> float:
     """A soft bag or a crumpled cloth."""
     d, p = style.chance, style.parts
     m = style.cloth()
-    w, l, h = d.between(0.2, 0.4), d.between(0.12, 0.25), d.between(0.12, 0.35)
-    p.cushion((0, 0, h / 2), (w, l, h), m, radius=0.08, tilt=d.bell(0, 0.1, -0.2, 0.2))
+    w, long, h = d.between(0.2, 0.4), d.between(0.12, 0.25), d.between(0.12, 0.35)
+    p.cushion((0, 0, h / 2), (w, long, h), m, radius=0.08, tilt=d.bell(0, 0.1, -0.2, 0.2))
     if d.yes(0.6):
         p.ball((0, 0, h), (w * 0.6, 0.02, 0.2), m)
-        p.ball((d.between(-0.1, 0.1), -l * 0.3, h * 0.4), (w * 0.6, l * 0.7, h * 0.6), m)
+        p.ball((d.between(-0.1, 0.1), -long * 0.3, h * 0.4), (w * 0.6, long * 0.7, h * 0.6), m)
     return 0.2
 
 

@@ -71,8 +71,14 @@ def _grow(style: Style, kind: str, size: float, z: float) -> None:
                 zz = z0 + t * length * math.cos(lean) - droop * 0.5
                 leaf = 0.42 * length * (1.0 - 0.5 * t)
                 for s in (-1, 1):
-                    p.leaf((x0 + x + s * 0.4 * leaf * -math.sin(a), y0 + y + s * 0.4 * leaf * math.cos(a), zz), (leaf, 0.12 * leaf + 0.01),
-                           green, bend=1.0, yaw=a + s * 1.1, roll=d.between(-0.4, 0.3))  # fmt: skip
+                    p.leaf(
+                        (x0 + x + s * 0.4 * leaf * -math.sin(a), y0 + y + s * 0.4 * leaf * math.cos(a), zz),
+                        (leaf, 0.12 * leaf + 0.01),
+                        green,
+                        bend=1.0,
+                        yaw=a + s * 1.1,
+                        roll=d.between(-0.4, 0.3),
+                    )
             p.rod((x0, y0, z0), (x, y, zz), 0.004, green)
         return
     tree = kind == "tree"
@@ -84,8 +90,8 @@ def _grow(style: Style, kind: str, size: float, z: float) -> None:
     spread = size * d.between(0.22, 0.4)
     centres = [(d.bell(0, spread * 0.5, -spread, spread), d.bell(0, spread * 0.5, -spread, spread),
                 z + trunk + (size - trunk) * d.between(0.2, 0.9)) for _ in range(branches)]  # fmt: skip
-    for c in centres:
-        p.rod((0, 0, z + trunk * 0.8), c, 0.006, stem)
+    for centre in centres:
+        p.rod((0, 0, z + trunk * 0.8), centre, 0.006, stem)
     for _ in range(leaves):
         cx, cy, cz = d.pick(centres)
         a, e = d.between(0, 6.28), d.between(-0.6, 1.4)
@@ -103,8 +109,13 @@ def person(style: Style) -> Piece:
     wide = d.between(0.85, 1.25)
     pants, shirt = p.material(style.make_cloth()), p.material(style.make_cloth())
     skin = style.skin()
-    hair = p.material(Material(Texture.FUR, style.near(d.pick([(30, 22, 18), (70, 50, 35), (170, 130, 80), (120, 118, 115)]), 10),
-                               scale=0.01))  # fmt: skip
+    hair = p.material(
+        Material(
+            Texture.FUR,
+            style.near(d.pick([(30, 22, 18), (70, 50, 35), (170, 130, 80), (120, 118, 115)]), 10),
+            scale=0.01,
+        )
+    )
     shoes = style.plastic()
 
     def draw() -> None:
@@ -157,8 +168,17 @@ def pet(style: Style) -> Piece:
     """A cat or a dog, lying or standing."""
     d, p = style.chance, style.parts
     k = d.between(0.6, 1.5)
-    fur = p.material(Material(Texture.FUR, style.near(d.pick([(150, 120, 90), (60, 55, 50), (220, 210, 200), (190, 130, 70)])),
-                              style.grey(15, 90), scale=0.015, p=1.0, q=d.between(6, 18), seed=style.seed()))  # fmt: skip
+    fur = p.material(
+        Material(
+            Texture.FUR,
+            style.near(d.pick([(150, 120, 90), (60, 55, 50), (220, 210, 200), (190, 130, 70)])),
+            style.grey(15, 90),
+            scale=0.015,
+            p=1.0,
+            q=d.between(6, 18),
+            seed=style.seed(),
+        )
+    )
     lies = d.yes(0.6)
 
     def draw() -> None:

@@ -1,7 +1,7 @@
 """Things that fit no list: stairs, pianos, machines, toys, partitions, and assemblies that no one has a name for.
 
-Real rooms are full of the unnamed. `odd_thing` draws some solids that touch each other, so that a network cannot rely on
-knowing every shape.
+Real rooms are full of the unnamed. `odd_thing` draws some solids that touch each other, so that a network cannot rely
+on knowing every shape.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ def stairs(style: Style) -> Piece:
     closed = d.yes(0.6)
 
     def draw() -> None:
-        l = n * run
+        long = n * run
         for i in range(n):
-            y = -l / 2 + (i + 0.5) * run
+            y = -long / 2 + (i + 0.5) * run
             z = (i + 1) * rise
             if closed:
-                p.slab((-w / 2, y - run / 2, 0), (w / 2, l / 2, z), m)
+                p.slab((-w / 2, y - run / 2, 0), (w / 2, long / 2, z), m)
             else:
                 p.box((0, y, z - 0.02), (w, run + 0.03, 0.04), m)
             if d.yes(0.8):
                 p.rod((-w / 2 + 0.03, y, z), (-w / 2 + 0.03, y, z + 0.9), 0.012, rail)
-        p.rod((-w / 2 + 0.03, -l / 2, 0.95), (-w / 2 + 0.03, l / 2, n * rise + 0.9), 0.025, m)
+        p.rod((-w / 2 + 0.03, -long / 2, 0.95), (-w / 2 + 0.03, long / 2, n * rise + 0.9), 0.025, m)
 
     return Piece(w, n * run, draw, height=n * rise + 0.9)
 
@@ -103,9 +103,17 @@ def fireplace(style: Style) -> Piece:
     d, p = style.chance, style.parts
     w, h = d.between(1.0, 1.6), d.between(1.0, 1.3)
     stone = p.material(
-        Material(d.pick([Texture.BRICKS, Texture.CELLS, Texture.MARBLE, Texture.PLAIN]), style.grey(60, 220), style.grey(60, 200),
-                 style.grey(120, 210), scale=0.2, p=0.08, q=0.35, seed=style.seed())
-    )  # fmt: skip
+        Material(
+            d.pick([Texture.BRICKS, Texture.CELLS, Texture.MARBLE, Texture.PLAIN]),
+            style.grey(60, 220),
+            style.grey(60, 200),
+            style.grey(120, 210),
+            scale=0.2,
+            p=0.08,
+            q=0.35,
+            seed=style.seed(),
+        )
+    )
 
     def draw() -> None:
         p.slab((-w / 2, -0.15, 0), (-w / 2 + 0.25, 0.2, h), stone)
@@ -126,12 +134,12 @@ def fireplace(style: Style) -> Piece:
 def machine(style: Style) -> Piece:
     """A copier, vending machine, server rack, heater, treadmill: cabinets with panels."""
     d, p = style.chance, style.parts
-    w, l, h = d.between(0.4, 1.0), d.between(0.4, 0.8), d.between(0.5, 1.9)
+    w, long, h = d.between(0.4, 1.0), d.between(0.4, 0.8), d.between(0.5, 1.9)
     m = style.plastic()
 
     def draw() -> None:
         z = 0.0
-        front = -l / 2
+        front = -long / 2
         while z < h:
             t = min(d.between(0.1, 0.6), h - z + 0.05)
             inset = d.between(0.0, 0.08) if d.yes(0.4) else 0.0
@@ -146,7 +154,7 @@ def machine(style: Style) -> Piece:
                 )
             else:
                 k = m if d.yes(0.6) else style.plastic()
-            p.slab((-w / 2 + inset, front + inset, z), (w / 2 - inset, l / 2, z + t), k)
+            p.slab((-w / 2 + inset, front + inset, z), (w / 2 - inset, long / 2, z + t), k)
             if kind == "screen":
                 p.box(
                     (d.between(-0.2, 0.2) * w, front + inset - 0.005, z + t / 2),
@@ -161,9 +169,9 @@ def machine(style: Style) -> Piece:
                 p.box((d.between(-0.2, 0.2) * w, front + inset - 0.005, z + t / 2), (w * 0.4, 0.02, t * 0.5), k2)
             z += t
         if d.yes(0.4):
-            scatter(style, (-w * 0.4, -l * 0.4), (w * 0.4, l * 0.4), z, 8)
+            scatter(style, (-w * 0.4, -long * 0.4), (w * 0.4, long * 0.4), z, 8)
 
-    return Piece(w, l, draw, height=h)
+    return Piece(w, long, draw, height=h)
 
 
 def toys(style: Style) -> Piece:
@@ -232,8 +240,15 @@ def cubicle(style: Style) -> Piece:
         if kind == "cloth":
             p.box((0, 0, h / 2 + 0.05), (w, 0.04, h - 0.15), m)
         elif kind == "lattice":
-            p.lattice((0, 0, h / 2), (w, h), style.wood(), period=d.between(0.04, 0.15), fill=d.between(0.2, 0.5), both=True,
-                      tilt=1.5708)  # fmt: skip
+            p.lattice(
+                (0, 0, h / 2),
+                (w, h),
+                style.wood(),
+                period=d.between(0.04, 0.15),
+                fill=d.between(0.2, 0.5),
+                both=True,
+                tilt=1.5708,
+            )
         else:
             n = max(3, int(w / 0.12))
             for i in range(n):

@@ -13,7 +13,7 @@ def chair(style: Style) -> Piece:
     """A chair: wooden, cantilever, shell, slatted, or a swivel chair."""
     d, p = style.chance, style.parts
     kind = d.weigh([(4, "wood"), (2.5, "cantilever"), (2, "shell"), (2.5, "office"), (1, "stool"), (1, "folding")])
-    w, l, seat = d.between(0.38, 0.5), d.between(0.4, 0.5), d.between(0.42, 0.48)
+    w, long, seat = d.between(0.38, 0.5), d.between(0.4, 0.5), d.between(0.42, 0.48)
     back = seat + d.between(0.32, 0.55)
     frame = style.wood() if kind in ("wood", "stool") and d.yes(0.8) else style.metal()
     pad = d.weigh([(2, frame), (2, style.cloth()), (1, style.plastic())])
@@ -26,8 +26,8 @@ def chair(style: Style) -> Piece:
             _swivel(style, w, seat, back, pad)
             return
         t = 0.016 if kind in ("cantilever", "folding", "shell") else 0.02
-        x, y = w / 2 - t, l / 2 - t
-        p.cushion((0, 0, seat - 0.02), (w, l, 0.045), pad, radius=0.02)
+        x, y = w / 2 - t, long / 2 - t
+        p.cushion((0, 0, seat - 0.02), (w, long, 0.045), pad, radius=0.02)
         if kind == "cantilever":
             for s in (-1, 1):
                 p.rod((s * x, y, 0.015), (s * x, -y, 0.015), t, frame)
@@ -68,10 +68,10 @@ def chair(style: Style) -> Piece:
                 p.box((0, y + lean * 0.3, z), (w * 0.95, 0.02, 0.05), frame, tilt=-lean)
         if arms:
             for s in (-1, 1):
-                p.box((s * (x + 0.02), 0, seat + 0.2), (0.05, l * 0.9, 0.03), frame)
+                p.box((s * (x + 0.02), 0, seat + 0.2), (0.05, long * 0.9, 0.03), frame)
                 p.rod((s * (x + 0.02), -y + 0.03, seat), (s * (x + 0.02), -y + 0.03, seat + 0.2), t, frame)
 
-    return Piece(w + 0.04, l + 0.06, draw, height=back, front=0.1)
+    return Piece(w + 0.04, long + 0.06, draw, height=back, front=0.1)
 
 
 def _swivel(style: Style, w: float, seat: float, back: float, pad: int) -> None:
@@ -127,7 +127,7 @@ def sofa(style: Style) -> Piece:
     unit = d.between(0.55, 0.75)
     arm = d.between(0.08, 0.26)
     w = seats * unit + 2 * arm
-    l = d.between(0.78, 1.0)
+    long = d.between(0.78, 1.0)
     seat, back, arm_h = d.between(0.38, 0.46), d.between(0.68, 0.98), d.between(0.5, 0.7)
     cloth = style.cloth()
     radius = d.pick([0.03, 0.06, 0.1, 0.14])
@@ -137,10 +137,10 @@ def sofa(style: Style) -> Piece:
 
     def draw() -> None:
         foot = 0.1 if legs else 0.02
-        p.cushion((0, 0, 0.5 * (foot + seat - 0.1)), (w - 0.02, l - 0.04, seat - 0.1 - foot), cloth, radius=0.03)
+        p.cushion((0, 0, 0.5 * (foot + seat - 0.1)), (w - 0.02, long - 0.04, seat - 0.1 - foot), cloth, radius=0.03)
         thick = 0.16 + 0.06 * d.unit()
         p.cushion(
-            (0, l / 2 - thick / 2, 0.5 * (foot + back)),
+            (0, long / 2 - thick / 2, 0.5 * (foot + back)),
             (w - 0.04, thick, back - foot),
             cloth,
             radius=radius,
@@ -149,39 +149,46 @@ def sofa(style: Style) -> Piece:
         for s in (-1, 1):
             p.cushion(
                 (s * (w - arm) / 2, 0, 0.5 * (foot + arm_h)),
-                (arm, l, arm_h - foot),
+                (arm, long, arm_h - foot),
                 cloth,
                 radius=min(radius, arm * 0.45),
             )
         for i in range(seats):
             x = (i - (seats - 1) / 2) * unit
-            depth = l - thick - 0.02
+            depth = long - thick - 0.02
             p.cushion((x, -thick / 2, seat - 0.06), (unit - 0.01, depth, 0.16), cloth, radius=0.05)
             if loose:
                 p.cushion(
-                    (x, l / 2 - thick - 0.08, seat + 0.2), (unit - 0.03, 0.17, 0.4), cloth, radius=0.075, tilt=-0.2
+                    (x, long / 2 - thick - 0.08, seat + 0.2), (unit - 0.03, 0.17, 0.4), cloth, radius=0.075, tilt=-0.2
                 )
         if chaise:
-            p.cushion((w / 2 - arm - unit / 2, -l / 2 - 0.3, seat / 2 + 0.02), (unit, 0.7, seat), cloth, radius=0.05)
+            p.cushion((w / 2 - arm - unit / 2, -long / 2 - 0.3, seat / 2 + 0.02), (unit, 0.7, seat), cloth, radius=0.05)
         if legs:
             m = style.wood()
             for sx in (-1, 1):
                 for sy in (-1, 1):
-                    p.pipe((sx * (w / 2 - 0.08), sy * (l / 2 - 0.08), 0), 0.11, 0.02, m)
+                    p.pipe((sx * (w / 2 - 0.08), sy * (long / 2 - 0.08), 0), 0.11, 0.02, m)
         with p.labelled(Label.CLUTTER):
             for _ in range(d.whole(0, seats + 1)):
                 m = style.parts.material(style.make_cloth())
                 x = d.between(-0.5, 0.5) * (w - 2 * arm - 0.3)
-                s = d.between(0.35, 0.5)
-                p.cushion((x, d.between(-0.05, 0.15), seat + 0.22), (s, 0.14, s), m, radius=0.065, yaw=d.bell(0, 0.3, -1, 1),
-                          tilt=-d.between(0.2, 0.6), roll=d.bell(0, 0.2, -0.7, 0.7))  # fmt: skip
+                side = d.between(0.35, 0.5)
+                p.cushion(
+                    (x, d.between(-0.05, 0.15), seat + 0.22),
+                    (side, 0.14, side),
+                    m,
+                    radius=0.065,
+                    yaw=d.bell(0, 0.3, -1, 1),
+                    tilt=-d.between(0.2, 0.6),
+                    roll=d.bell(0, 0.2, -0.7, 0.7),
+                )
             if d.yes(0.25):
                 m = style.parts.material(style.make_cloth())
                 p.cushion(
                     (d.between(-0.3, 0.3) * w, 0.0, seat + 0.03), (0.7, 0.6, 0.06), m, radius=0.028, yaw=d.between(0, 1)
                 )
 
-    return Piece(w, l + (0.6 if chaise else 0.0), draw, height=back, front=0.6)
+    return Piece(w, long + (0.6 if chaise else 0.0), draw, height=back, front=0.6)
 
 
 def ottoman(style: Style) -> Piece:
@@ -204,21 +211,21 @@ def ottoman(style: Style) -> Piece:
 def bench(style: Style) -> Piece:
     """A bench, or a row of seats as in waiting rooms."""
     d, p = style.chance, style.parts
-    w, l, h = d.between(0.9, 2.0), d.between(0.3, 0.45), d.between(0.42, 0.5)
+    w, long, h = d.between(0.9, 2.0), d.between(0.3, 0.45), d.between(0.42, 0.5)
     m, leg = style.wood(), style.metal()
 
     def draw() -> None:
-        p.box((0, 0, h - 0.02), (w, l, 0.04), m)
+        p.box((0, 0, h - 0.02), (w, long, 0.04), m)
         for s in (-1, 1):
-            p.box((s * (w / 2 - 0.12), 0, h / 2 - 0.02), (0.05, l * 0.9, h - 0.04), leg)
+            p.box((s * (w / 2 - 0.12), 0, h / 2 - 0.02), (0.05, long * 0.9, h - 0.04), leg)
 
-    return Piece(w, l, draw, height=h)
+    return Piece(w, long, draw, height=h)
 
 
 def bed(style: Style) -> Piece:
     """A bed with headboard, mattress, blanket and pillows; sometimes unmade, sometimes a bunk."""
     d, p = style.chance, style.parts
-    w, l = d.pick([0.9, 1.0, 1.4, 1.6, 1.8]), d.between(1.95, 2.1)
+    w, long = d.pick([0.9, 1.0, 1.4, 1.6, 1.8]), d.between(1.95, 2.1)
     h = d.between(0.42, 0.62)
     wood = style.wood() if d.yes(0.6) else style.cloth()
     sheet = p.material(style.make_cloth())
@@ -227,34 +234,43 @@ def bed(style: Style) -> Piece:
     bunk = w < 1.1 and d.yes(0.12)
 
     def mattress(z: float) -> None:
-        p.cushion((0, 0, z - 0.1), (w, l, 0.22), sheet, radius=0.06)
-        reach = d.between(0.55, 0.85) * l
-        p.cushion((0, -l / 2 + reach / 2, z - 0.05), (w + 0.06, reach + 0.04, 0.24), blanket, radius=0.08)
+        p.cushion((0, 0, z - 0.1), (w, long, 0.22), sheet, radius=0.06)
+        reach = d.between(0.55, 0.85) * long
+        p.cushion((0, -long / 2 + reach / 2, z - 0.05), (w + 0.06, reach + 0.04, 0.24), blanket, radius=0.08)
         for _ in range(d.whole(0, 5)):  # folds
-            p.ball((d.between(-0.4, 0.4) * w, -l / 2 + reach * d.unit(), z + 0.06), (d.between(0.3, 0.9), d.between(0.15, 0.5),
-                   d.between(0.04, 0.14)), blanket, yaw=d.between(0, 3.1))  # fmt: skip
+            p.ball(
+                (d.between(-0.4, 0.4) * w, -long / 2 + reach * d.unit(), z + 0.06),
+                (d.between(0.3, 0.9), d.between(0.15, 0.5), d.between(0.04, 0.14)),
+                blanket,
+                yaw=d.between(0, 3.1),
+            )
         for i in range(2 if w > 1.2 else 1):
             x = (i - 0.5) * w * 0.48 if w > 1.2 else 0.0
             for k in range(d.whole(1, 2)):
-                p.cushion((x + d.bell(0, 0.04, -0.1, 0.1), l / 2 - 0.28 - 0.1 * k, z + 0.08 + 0.08 * k), (0.62, 0.42, 0.16),
-                          sheet if d.yes(0.5) else p.material(style.make_cloth()), radius=0.075, tilt=d.between(0.1, 0.6),
-                          yaw=d.bell(0, 0.15, -0.5, 0.5))  # fmt: skip
+                p.cushion(
+                    (x + d.bell(0, 0.04, -0.1, 0.1), long / 2 - 0.28 - 0.1 * k, z + 0.08 + 0.08 * k),
+                    (0.62, 0.42, 0.16),
+                    sheet if d.yes(0.5) else p.material(style.make_cloth()),
+                    radius=0.075,
+                    tilt=d.between(0.1, 0.6),
+                    yaw=d.bell(0, 0.15, -0.5, 0.5),
+                )
 
     def draw() -> None:
-        p.box((0, 0, h - 0.28), (w + 0.06, l + 0.04, 0.2), wood)
+        p.box((0, 0, h - 0.28), (w + 0.06, long + 0.04, 0.2), wood)
         for sx in (-1, 1):
             for sy in (-1, 1):
-                p.box((sx * w / 2, sy * l / 2, (h - 0.2) / 2), (0.07, 0.07, h - 0.2), wood)
-        p.box((0, l / 2 + 0.04, head / 2), (w + 0.08, 0.06, head), wood)
+                p.box((sx * w / 2, sy * long / 2, (h - 0.2) / 2), (0.07, 0.07, h - 0.2), wood)
+        p.box((0, long / 2 + 0.04, head / 2), (w + 0.08, 0.06, head), wood)
         if d.yes(0.3):
-            p.box((0, -l / 2 - 0.03, h / 2 + 0.05), (w + 0.08, 0.05, h + 0.1), wood)
+            p.box((0, -long / 2 - 0.03, h / 2 + 0.05), (w + 0.08, 0.05, h + 0.1), wood)
         mattress(h)
         if bunk:
             mattress(h + 1.0)
-            p.box((0, 0, h + 0.78), (w + 0.06, l, 0.1), wood)
+            p.box((0, 0, h + 0.78), (w + 0.06, long, 0.1), wood)
             for sx in (-1, 1):
                 for sy in (-1, 1):
-                    p.box((sx * w / 2, sy * l / 2, 0.9), (0.07, 0.07, 1.8), wood)
-            p.box((-w / 2, 0, h + 1.2), (0.03, l, 0.12), wood)
+                    p.box((sx * w / 2, sy * long / 2, 0.9), (0.07, 0.07, 1.8), wood)
+            p.box((-w / 2, 0, h + 1.2), (0.03, long, 0.12), wood)
 
-    return Piece(w + 0.1, l + 0.12, draw, height=head, front=0.5)
+    return Piece(w + 0.1, long + 0.12, draw, height=head, front=0.5)

@@ -11,7 +11,7 @@ from glpn_cli.data.scenes.style import Style, scaled
 def shelf(style: Style) -> Piece:
     """A shelf, open or with a back, filled with books, boxes and things."""
     d, p = style.chance, style.parts
-    w, l = d.between(0.5, 2.4), d.between(0.22, 0.45)
+    w, long = d.between(0.5, 2.4), d.between(0.22, 0.45)
     h = d.weigh([(3, d.between(1.6, 2.3)), (2, d.between(0.7, 1.4))])
     rows = max(2, int(h / d.between(0.27, 0.45)))
     columns = max(1, int(w / d.between(0.5, 1.0)))
@@ -28,12 +28,12 @@ def shelf(style: Style) -> Piece:
             height = min(d.between(0.18, 0.32), room * 0.95)
             used = width * d.between(0.4, 1.0)
             start = x0 if d.yes(0.7) else x1 - used
-            depth = d.between(0.6, 0.95) * l
-            p.slab((start, l / 2 - depth, z), (start + used, l / 2 - 0.02, z + height), style.books(), face=2)
+            depth = d.between(0.6, 0.95) * long
+            p.slab((start, long / 2 - depth, z), (start + used, long / 2 - 0.02, z + height), style.books(), face=2)
             if used < width * 0.8:
-                scatter(style, (start + used, -l * 0.2), (x1 - 0.05, l * 0.2), z, 20, limit=2)
+                scatter(style, (start + used, -long * 0.2), (x1 - 0.05, long * 0.2), z, 20, limit=2)
         elif kind == "things":
-            scatter(style, (x0 + 0.06, -l * 0.25), (x1 - 0.06, l * 0.25), z, 22, limit=4)
+            scatter(style, (x0 + 0.06, -long * 0.25), (x1 - 0.06, long * 0.25), z, 22, limit=4)
         elif kind == "boxes":
             x = x0 + 0.02
             m = style.anything() if d.yes(0.5) else style.cardboard()
@@ -41,11 +41,13 @@ def shelf(style: Style) -> Piece:
                 b = d.between(0.15, 0.35)
                 if x + b > x1:
                     break
-                p.slab((x, -l * 0.45, z), (x + b - 0.01, l * 0.4, z + min(room * 0.85, d.between(0.12, 0.3))), m)
+                p.slab((x, -long * 0.45, z), (x + b - 0.01, long * 0.4, z + min(room * 0.85, d.between(0.12, 0.3))), m)
                 x += b + (0.0 if d.yes(0.8) else 0.2)
         elif kind == "door":
             p.slab(
-                (x0, -l / 2 - 0.002, z), (x1, -l / 2 + 0.02, z + room), style.drawers(1, 1, height=d.between(0.3, 0.8))
+                (x0, -long / 2 - 0.002, z),
+                (x1, -long / 2 + 0.02, z + room),
+                style.drawers(1, 1, height=d.between(0.3, 0.8)),
             )
 
     def draw() -> None:
@@ -54,31 +56,31 @@ def shelf(style: Style) -> Piece:
         if bare is not None:
             for sx in (-1, 1):
                 for sy in (-1, 1):
-                    p.box((sx * (w / 2 - 0.015), sy * (l / 2 - 0.015), h / 2), (0.03, 0.03, h), bare)
+                    p.box((sx * (w / 2 - 0.015), sy * (long / 2 - 0.015), h / 2), (0.03, 0.03, h), bare)
         else:
             for c in range(columns + 1):
                 x = -w / 2 + c * (w - t) / columns
-                p.slab((x, -l / 2, 0), (x + t, l / 2, h), board)
+                p.slab((x, -long / 2, 0), (x + t, long / 2, h), board)
             if closed_back:
-                p.slab((-w / 2, l / 2 - 0.01, 0), (w / 2, l / 2, h), board)
+                p.slab((-w / 2, long / 2 - 0.01, 0), (w / 2, long / 2, h), board)
         for r in range(rows + 1):
             z = r * step if bare is None else max(r * step, 0.08)
-            p.slab((-w / 2, -l / 2 + 0.004, z), (w / 2, l / 2 - 0.004, z + t), board)
+            p.slab((-w / 2, -long / 2 + 0.004, z), (w / 2, long / 2 - 0.004, z + t), board)
             if r == rows:
-                scatter(style, (-w * 0.45, -l * 0.3), (w * 0.45, l * 0.3), z + t, 5 if h < 1.9 else 2, limit=5)
+                scatter(style, (-w * 0.45, -long * 0.3), (w * 0.45, long * 0.3), z + t, 5 if h < 1.9 else 2, limit=5)
                 continue
             for c in range(columns):
                 x = -w / 2 + c * (w - t) / columns
                 fill(x + t + 0.005, x + (w - t) / columns - 0.005, z + t, step - t)
 
-    return Piece(w, l, draw, height=h)
+    return Piece(w, long, draw, height=h)
 
 
 def cupboard(style: Style) -> Piece:
     """A wardrobe, cupboard, locker or filing cabinet with fronts and handles."""
     d, p = style.chance, style.parts
     tall = d.yes(0.6)
-    w, l = d.between(0.45, 2.4), d.between(0.4, 0.65)
+    w, long = d.between(0.45, 2.4), d.between(0.4, 0.65)
     h = d.between(1.5, 2.4) if tall else d.between(0.7, 1.3)
     columns = max(1, round(w / d.between(0.4, 0.7)))
     rows = d.weigh([(4, 1), (1, 2)]) if tall else d.weigh([(2, 1), (1, 2), (2, 3), (1, 4)])
@@ -94,32 +96,32 @@ def cupboard(style: Style) -> Piece:
             m = style.books()
         else:
             m = style.drawers(columns, rows, board, height=0.5 if tall else d.between(0.5, 0.85))
-        p.box((0, 0, h / 2), (w, l, h), m, face=2)
+        p.box((0, 0, h / 2), (w, long, h), m, face=2)
         top = d.weigh([(2, p.material(board)), (1, style.wood())])
-        p.box((0, 0, h + 0.012), (w + 0.02, l + 0.02, 0.025), top)
+        p.box((0, 0, h + 0.012), (w + 0.02, long + 0.02, 0.025), top)
         if d.yes(0.5):
-            p.box((0, -0.02, 0.03), (w * 0.98, l, 0.06), p.material(Material(a=scaled(board.a, 0.3))))
-        scatter(style, (-w * 0.45, -l * 0.35), (w * 0.45, l * 0.35), h + 0.025, 6 if not tall else 2, limit=8)
+            p.box((0, -0.02, 0.03), (w * 0.98, long, 0.06), p.material(Material(a=scaled(board.a, 0.3))))
+        scatter(style, (-w * 0.45, -long * 0.35), (w * 0.45, long * 0.35), h + 0.025, 6 if not tall else 2, limit=8)
 
-    return Piece(w, l, draw, height=h)
+    return Piece(w, long, draw, height=h)
 
 
 def tv_stand(style: Style) -> Piece:
     """A low board with a television."""
     d, p = style.chance, style.parts
-    w, l, h = d.between(1.0, 2.0), d.between(0.35, 0.5), d.between(0.35, 0.6)
+    w, long, h = d.between(1.0, 2.0), d.between(0.35, 0.5), d.between(0.35, 0.6)
     size = d.between(0.7, 1.4)
 
     def draw() -> None:
-        p.box((0, 0, h / 2), (w, l, h), style.drawers(d.whole(2, 4), d.whole(1, 2)), face=2)
-        scatter(style, (-w * 0.45, -l * 0.4), (w * 0.45, -l * 0.1), h, 6)
+        p.box((0, 0, h / 2), (w, long, h), style.drawers(d.whole(2, 4), d.whole(1, 2)), face=2)
+        scatter(style, (-w * 0.45, -long * 0.4), (w * 0.45, -long * 0.1), h, 6)
         with p.labelled(Label.CLUTTER):
             tall = size * 0.57
             p.box((0, 0.05, h + 0.06 + tall / 2), (size, 0.05, tall), style.plastic())
             p.box((0, 0.02, h + 0.06 + tall / 2), (size - 0.02, 0.012, tall - 0.02), style.screen(on=d.yes(0.35)))
             p.box((0, 0.05, h + 0.03), (size * 0.4, 0.2, 0.06), style.plastic())
 
-    return Piece(w, l, draw, height=h + 0.7, front=0.6)
+    return Piece(w, long, draw, height=h + 0.7, front=0.6)
 
 
 def boxes(style: Style) -> Piece:
@@ -166,16 +168,16 @@ def rack(style: Style) -> Piece:
 def shop_rack(style: Style) -> Piece:
     """A shop's gondola: rows of equal packages."""
     d, p = style.chance, style.parts
-    w, l, h = d.between(0.9, 2.5), d.between(0.4, 0.6), d.between(1.3, 2.1)
+    w, long, h = d.between(0.9, 2.5), d.between(0.4, 0.6), d.between(1.3, 2.1)
     rows = d.whole(3, 6)
     frame = style.lacquer()
 
     def draw() -> None:
-        p.slab((-w / 2, l / 2 - 0.03, 0), (w / 2, l / 2, h), frame)
+        p.slab((-w / 2, long / 2 - 0.03, 0), (w / 2, long / 2, h), frame)
         step = h / rows
         for r in range(rows):
             z = 0.1 + r * step * 0.95
-            p.slab((-w / 2, -l / 2, z - 0.02), (w / 2, l / 2, z), frame)
+            p.slab((-w / 2, -long / 2, z - 0.02), (w / 2, long / 2, z), frame)
             with p.labelled(Label.CLUTTER):
                 x = -w / 2
                 while x < w / 2 - 0.1:
@@ -183,9 +185,9 @@ def shop_rack(style: Style) -> Piece:
                     run = min(d.between(0.2, 0.8), w / 2 - x)
                     m = style.anything() if d.yes(0.3) else style.poster()
                     while run > b:
-                        p.slab((x, -l * 0.4, z), (x + b - 0.006, l * 0.3, z + tall), m)
+                        p.slab((x, -long * 0.4, z), (x + b - 0.006, long * 0.3, z + tall), m)
                         x += b
                         run -= b
                     x += d.between(0.01, 0.06)
 
-    return Piece(w, l, draw, height=h, front=0.6)
+    return Piece(w, long, draw, height=h, front=0.6)

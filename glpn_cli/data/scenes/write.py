@@ -1,0 +1,234 @@
+"""Scenes as ordinary files: pictures, 16-bit depth, a list of pairs with intrinsics, a contact sheet.
+
+    OUT/scenes.json        seed, size and generator: what the folder holds, so that it can be continued
+    OUT/rgb/000000.png     8-bit colour
+    OUT/depth/000000.png   16-bit, millimetres, with our record
+    OUT/pairs.csv          rgb_path,depth_path,depth_scale,fx,fy,cx,cy
+    OUT/contact_sheet.png  on request
+
+The depth of a scene is written after its picture, and both are published whole: where it is, the scene is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.colormaps import PaintRange, paint
+from glpn_cli.data.scenes.render import GENERATOR, camera_of, render_scene
+from glpn_cli.depth_files import Record, make_writer, read_depth
+from glpn_cli.depth_files.png import decode_png, encode_png
+from glpn_cli.errors import ErrorCode, StoppedError, UsageError
+from glpn_cli.prediction import DepthKind, DepthMap, Result
+from glpn_cli.publish import probe_writable, publish
+
+CSV_NAME = "pairs.csv"
+SHEET_NAME = "contact_sheet.png"
+NOTE_NAME = "scenes.json"
+DEPTH_SCALE = 1000.0
+SHEET_LIMIT = 64
+_SHEET_COLUMNS = 8
+_SHEET_WIDTH = 256
+_SHEET_RANGE = PaintRange(0.4, 10.0)
+_MOST_SIDE = 8192
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """Which scenes go where.
+
+    size: (H, W) of the pictures. todo: indices that are not there yet.
+    """
+
+    folder: Path
+    seed: int
+    count: int
+    size: tuple[int, int]
+    todo: tuple[int, ...]
+
+    def picture(self, index: int) -> Path:
+        """Where the picture of a scene goes."""
+        return self.folder / picture_name(index)
+
+    def depth(self, index: int) -> Path:
+        """Where its depth goes."""
+        return self.folder / depth_name(index)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The picture that a depth file belongs to, for its record."""
+
+    name: str
+    colors: NDArray[np.uint8]
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        return self.colors
+
+
+def picture_name(index: int) -> str:
+    """The picture's path in the folder."""
+    return f"rgb/{index:06d}.png"
+
+
+def depth_name(index: int) -> str:
+    """The depth map's path in the folder."""
+    return f"depth/{index:06d}.png"
+
+
+def plan_scenes(
+    folder: Path, *, count: int, seed: int, size: tuple[int, int] = (192, 256), overwrite: bool = False
+) -> ScenePlan:
+    """See what is there and what is missing; nothing is written but a probe.
+
+    Raises UsageError where the folder holds other scenes, or files that are no scenes, or cannot be written, and where
+    the numbers make no sense.
+    """
+    if count < 1:
+        raise UsageError(f"--count {count} makes no sense", hint="Ask for 1 scene or more.")
+    if seed < 0:
+        raise UsageError(f"--seed {seed} makes no sense", hint="Seeds are 0 or more.")
+    if not all(16 <= side <= _MOST_SIDE for side in size):
+        raise UsageError(
+            f"{size[1]}x{size[0]} is no size for a scene", hint=f"Sides go from 16 to {_MOST_SIDE} pixels."
+        )
+    wanted = _note(seed, size)
+    note = folder / NOTE_NAME
+    if note.is_file():
+        found = _read_note(note)
+        differing = [key for key, value in wanted.items() if found.get(key) != value]
+        if differing:
+            told = ", ".join(f"{key} {found.get(key)!r} instead of {wanted[key]!r}" for key in differing)
+            raise UsageError(
+                f"{str(folder)!r} holds other scenes: {told}",
+                hint="Choose another folder with -o.",
+                code=ErrorCode.EXISTS,
+            )
+    else:
+        taken = [name for name in ("rgb", "depth", CSV_NAME) if (folder / name).exists()]
+        if taken:
+            raise UsageError(
+                f"{str(folder)!r} has {taken[0]!r} and no {NOTE_NAME}: these are not our scenes",
+                hint="Choose another folder with -o.",
+                code=ErrorCode.EXISTS,
+            )
+    probe_writable(folder)
+    plan = ScenePlan(folder, seed, count, size, ())
+    there = set() if overwrite else {i for i in range(count) if plan.depth(i).is_file() and plan.picture(i).is_file()}
+    return ScenePlan(folder, seed, count, size, tuple(i for i in range(count) if i not in there))
+
+
+def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], object] = int) -> Path:
+    """Render what is missing, on `workers` processes, and list all; the path of the list.
+
+    done: told the index of each scene as it is finished, in any order; nobody by default.
+    Raises UsageError without numba, OutputError and StoppedError as `publish` does; what is finished stays.
+    """
+    publish(plan.folder / NOTE_NAME, (json.dumps(_note(plan.seed, plan.size), indent=2) + "\n").encode())
+    for index in _render_all(plan, workers):
+        done(index)
+    listing = plan.folder / CSV_NAME
+    publish(listing, _list_pairs(plan).encode())
+    return listing
+
+
+def write_contact_sheet(plan: ScenePlan) -> Path:
+    """The first scenes on one sheet, each picture above its depth (near is warm, 0.4 to 10 m); its path."""
+    count = min(plan.count, SHEET_LIMIT)
+    height = round(_SHEET_WIDTH * plan.size[0] / plan.size[1])
+    columns = min(_SHEET_COLUMNS, count)
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * 2 * height, columns * _SHEET_WIDTH, 3), np.uint8)
+    ys = (np.arange(height) * plan.size[0]) // height
+    xs = (np.arange(_SHEET_WIDTH) * plan.size[1]) // _SHEET_WIDTH
+    for index in range(count):
+        picture, _ = decode_png(plan.picture(index).read_bytes())
+        depth = read_depth(plan.depth(index)).depth
+        top, left = (index // columns) * 2 * height, (index % columns) * _SHEET_WIDTH
+        both = (picture[ys][:, xs], paint(depth, range=_SHEET_RANGE)[ys][:, xs])
+        sheet[top : top + 2 * height, left : left + _SHEET_WIDTH] = np.concatenate(both)
+    path = plan.folder / SHEET_NAME
+    # Our record keeps the sheet out of later scans of the folder.
+    record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
+    publish(path, encode_png(sheet, text=record.to_text()))
+    return path
+
+
+def _note(seed: int, size: tuple[int, int]) -> dict[str, int | str]:
+    return {"seed": seed, "size": f"{size[1]}x{size[0]}", "generator": GENERATOR}
+
+
+def _read_note(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _render_all(plan: ScenePlan, workers: int) -> Iterator[int]:
+    """Render every missing scene; the first one here, so that kernels are compiled once and not by every process."""
+    if not plan.todo:
+        return
+    first, rest = plan.todo[0], plan.todo[1:]
+    yield _write_scene(plan, first)
+    if workers <= 1 or len(rest) < 2:
+        for index in rest:
+            yield _write_scene(plan, index)
+        return
+    with ProcessPoolExecutor(
+        min(workers, len(rest)), multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+    ) as pool:
+        try:
+            yield from _as_finished([pool.submit(_write_scene, plan, index) for index in rest])
+        except BrokenProcessPool as error:
+            raise StoppedError(
+                "a rendering process died, perhaps for want of memory",
+                hint="run the same command again to go on, perhaps with fewer --workers",
+                code=ErrorCode.CRASH,
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _as_finished(futures: Sequence[Future[int]]) -> Iterator[int]:
+    for future in as_completed(futures):
+        yield future.result()
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is for the parent, who then tells the children."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _write_scene(plan: ScenePlan, index: int) -> int:
+    scene = render_scene(plan.seed, index, size=plan.size)
+    depth = DepthMap(scene.depth, DepthKind.METRIC)
+    writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=DEPTH_SCALE)
+    shown = _Shown(picture_name(index), scene.rgb)
+    publish(plan.picture(index), encode_png(scene.rgb, text={}))
+    publish(plan.depth(index), writer.encode(Result(depth, shown, intrinsics=scene.intrinsics)))
+    return index
+
+
+def _list_pairs(plan: ScenePlan) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["rgb_path", "depth_path", "depth_scale", "fx", "fy", "cx", "cy"])
+    for index in range(plan.count):
+        camera = asdict(camera_of(plan.seed, index, size=plan.size))
+        numbers = [f"{camera[key]:.6g}" for key in ("fx", "fy", "cx", "cy")]
+        table.writerow([picture_name(index), depth_name(index), f"{DEPTH_SCALE:g}", *numbers])
+    return text.getvalue()

@@ -1,0 +1,53 @@
+"""`glpn scenes`, as users meet it: exit code first, then stdout, then the files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from glpn_cli.cli import app
+
+
+def glpn(*words: str) -> Result:
+    return CliRunner().invoke(app, ["scenes", *words])
+
+
+def test_it_writes_a_list_and_a_sheet_and_says_where(tmp_path: Path) -> None:
+    out = tmp_path / "rooms"
+    result = glpn("-o", str(out), "--count", "2", "--size", "32x24", "--contact-sheet", "--workers", "1")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [str(out / "pairs.csv"), str(out / "contact_sheet.png")]
+    assert sorted(p.name for p in (out / "depth").iterdir()) == ["000000.png", "000001.png"]
+
+
+def test_it_continues_and_counts_what_it_kept(tmp_path: Path) -> None:
+    glpn("-o", str(tmp_path), "--count", "2", "--size", "32x24", "--workers", "1")
+    result = glpn("-o", str(tmp_path), "--count", "3", "--size", "32x24", "--workers", "1", "--json")
+    assert result.exit_code == 0
+    record = json.loads(result.stdout)
+    assert (record["kept"], record["rendered"], record["count"]) == (2, 1, 3)
+    assert glpn("-o", str(tmp_path), "--count", "3", "--size", "32x24", "--existing", "error").exit_code == 2
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
+    result = glpn("-o", str(tmp_path / "x"), "-n")
+    assert result.exit_code == 0
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("words", [("--size", "big"), ("--size", "4x4"), ("--count", "0"), ("--seed", "-1")])
+def test_nonsense_is_exit_2_and_writes_nothing(tmp_path: Path, words: tuple[str, ...]) -> None:
+    result = glpn("-o", str(tmp_path / "x"), *words)
+    assert result.exit_code == 2
+    assert "error" in result.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_another_seed_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    glpn("-o", str(tmp_path), "--count", "1", "--size", "32x24")
+    result = glpn("-o", str(tmp_path), "--count", "1", "--size", "32x24", "--seed", "5")
+    assert result.exit_code == 2
+    assert "seed 0 instead of 5" in result.stderr

@@ -1,0 +1,116 @@
+"""A scene is a pure function of seed and index, and looks like something that a camera saw."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from glpn_cli.data.scenes import Scene, render_scene
+from glpn_cli.data.scenes.chance import Chance
+from glpn_cli.data.scenes.render import camera_of
+
+SMALL = (48, 64)
+
+
+@pytest.fixture(scope="module")
+def some() -> list[Scene]:
+    return [render_scene(900, i, size=SMALL) for i in range(40)]
+
+
+def test_the_same_seed_and_index_give_the_same_picture_and_others_do_not(some: list[Scene]) -> None:
+    again = render_scene(900, 3, size=SMALL)
+    assert np.array_equal(again.rgb, some[3].rgb)
+    assert np.array_equal(again.depth, some[3].depth)
+    assert not np.array_equal(some[3].depth, some[4].depth)
+    assert not np.array_equal(render_scene(901, 3, size=SMALL).depth, some[3].depth)
+
+
+def test_every_pixel_has_a_depth_a_normal_and_a_label(some: list[Scene]) -> None:
+    for scene in some:
+        assert scene.rgb.shape == (*SMALL, 3)
+        assert scene.rgb.dtype == np.uint8
+        assert scene.depth.shape == scene.labels.shape == SMALL
+        assert scene.depth.dtype == np.float32
+        assert np.isfinite(scene.depth).all()
+        assert scene.depth.min() > 0.05
+        assert scene.depth.max() < 60
+        assert np.linalg.norm(scene.normals, axis=-1) == pytest.approx(1.0, abs=1e-4)
+        assert scene.labels.max() <= 8
+
+
+def test_normals_face_the_camera(some: list[Scene]) -> None:
+    v, u = np.mgrid[: SMALL[0], : SMALL[1]]
+    for scene in some[:10]:
+        k = scene.intrinsics
+        rays = np.stack([(u - k.cx) / k.fx, (v - k.cy) / k.fy, np.ones(SMALL)], axis=-1)
+        assert ((rays * scene.normals).sum(-1) < 1e-3).mean() > 0.999
+
+
+def test_depth_agrees_with_the_normals_it_comes_with(some: list[Scene]) -> None:
+    v, u = np.mgrid[: SMALL[0], : SMALL[1]]
+    for scene in some[:10]:
+        k = scene.intrinsics
+        points = np.stack([(u - k.cx) / k.fx, (v - k.cy) / k.fy, np.ones(SMALL)], axis=-1) * scene.depth[..., None]
+        step = points[:, 1:] - points[:, :-1]
+        same = (scene.normals[:, 1:] * scene.normals[:, :-1]).sum(-1) > 0.9999
+        off = np.abs((step * scene.normals[:, 1:]).sum(-1))[same]
+        assert same.mean() > 0.2
+        assert np.median(off) < 1e-3
+
+
+def test_depths_are_those_of_rooms(some: list[Scene]) -> None:
+    medians = [float(np.median(scene.depth)) for scene in some]
+    assert 1.4 < np.median(medians) < 3.2
+    assert min(medians) < 1.3
+    assert max(medians) > 3.2
+
+
+def test_pictures_are_neither_flat_nor_all_alike(some: list[Scene]) -> None:
+    spreads = np.array([scene.rgb.std() for scene in some])
+    means = np.array([scene.rgb.mean() for scene in some])
+    assert (spreads > 12).mean() > 0.9
+    assert means.std() > 15
+    assert 60 < means.mean() < 190
+    assert len({scene.kind for scene in some}) > 8
+
+
+def test_a_larger_picture_shows_the_same_room() -> None:
+    small, large = render_scene(900, 7, size=(48, 64)), render_scene(900, 7, size=(96, 128))
+    assert np.median(large.depth) == pytest.approx(np.median(small.depth), rel=0.03)
+    assert large.intrinsics.fx == pytest.approx(2 * small.intrinsics.fx)
+
+
+def test_the_camera_is_known_without_rendering(some: list[Scene]) -> None:
+    assert camera_of(900, 5, size=SMALL) == some[5].intrinsics
+    degrees = [2 * np.degrees(np.arctan(32 / scene.intrinsics.fx)) for scene in some]
+    assert 44 < min(degrees) < max(degrees) < 81
+    assert 57 < np.median(degrees) < 66
+
+
+def test_chance_is_a_stream_that_its_key_alone_decides() -> None:
+    first, again, other = Chance(1, 2), Chance(1, 2), Chance(1, 3)
+    numbers = [first.unit() for _ in range(1000)]
+    assert numbers == [again.unit() for _ in range(1000)]
+    assert numbers != [other.unit() for _ in range(1000)]
+    assert 0.0 <= min(numbers) < max(numbers) < 1.0
+    assert {first.whole(2, 4) for _ in range(200)} == {2, 3, 4}
+    assert {first.weigh([(1, "a"), (0, "b"), (3, "c")]) for _ in range(200)} == {"a", "c"}
+    assert all(-1 <= first.bell(0, 5, -1, 1) <= 1 for _ in range(200))
+
+
+def test_importing_scenes_needs_no_numba_and_rendering_says_what_to_install() -> None:
+    code = """
+import sys
+import glpn_cli.data.scenes as scenes
+assert "numba" not in sys.modules and "torch" not in sys.modules
+sys.modules["numba"] = None
+try:
+    scenes.render_scene(0, 0)
+except Exception as error:
+    print(type(error).__name__, error.hint)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == ["UsageError", "pip install 'glpn-cli[train]'\n"]

@@ -109,6 +109,8 @@ def furnish(style: Style, room: Room) -> None:
         for _ in range(int(expected * fullness * area + d.unit())):
             _stand_at_wall(style, room, maker(style))
     for expected, maker in free:
+        if maker is person:
+            expected *= 0.5  # noqa: PLW2901
         for _ in range(int(expected * fullness * area + d.unit())):
             _stand_free(style, room, maker(style))
     for _ in range(d.weigh([(5, 0), (3, 1), (1, 2)])):

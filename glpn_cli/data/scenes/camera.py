@@ -49,7 +49,7 @@ def choose_focal(chance: Chance) -> float:
 def propose_pose(chance: Chance, room: Room) -> tuple[Pose, float]:
     """A way to hold the camera, and the median depth (metres) that such a view tends to have."""
     d = chance
-    mode = d.weigh([(5, "room"), (2.6, "thing"), (1.2, "close"), (0.7, "down"), (0.8, "level"), (0.5, "wall")])
+    mode = d.weigh([(5.4, "room"), (2.6, "thing"), (1.0, "close"), (0.7, "down"), (0.8, "level"), (0.5, "wall")])
     height = d.weigh([(6, d.bell(1.45, 0.16, 1.0, 1.85)), (2, d.between(0.7, 1.3)), (0.7, d.between(0.3, 0.8)),
                       (0.6, d.between(1.8, 2.3))])  # fmt: skip
     height = min(height, room.height - 0.15)
@@ -61,17 +61,17 @@ def propose_pose(chance: Chance, room: Room) -> tuple[Pose, float]:
         else:
             y = margin + 0.5 * d.unit() if d.yes(0.5) else room.length - margin - 0.5 * d.unit()
     roll = math.radians(d.bell(0, 2.0, -8, 8))
-    want = 2.4 * math.exp(d.bell(0, 0.38, -0.9, 0.9))
+    want = 3.1 * math.exp(d.bell(0, 0.36, -0.9, 0.9))
     target = (d.between(0, room.width), d.between(0, room.length), d.between(0.2, 1.5))
     if mode in ("thing", "close") and room.tops:
         tx, ty, tz = d.pick(room.tops)
         target = (tx, ty, tz * d.between(0.4, 1.0))
-        reach = d.between(1.0, 2.6) if mode == "thing" else d.between(0.45, 1.1)
+        reach = d.between(1.2, 3.2) if mode == "thing" else d.between(0.45, 1.1)
         if mode == "close":
             height = min(max(tz + d.between(0.1, 0.7), 0.5), room.height - 0.1)
             want = d.between(0.6, 1.5)
         else:
-            want = d.between(1.1, 2.6)
+            want = d.between(1.4, 3.3)
         for _ in range(8):
             a = d.between(0, 2 * math.pi)
             x, y = tx + reach * math.cos(a), ty + reach * math.sin(a)
@@ -91,7 +91,7 @@ def propose_pose(chance: Chance, room: Room) -> tuple[Pose, float]:
         want = d.between(1.2, 2.2)
     elif mode == "level":
         pitch = math.radians(d.bell(-1, 2, -6, 6))
-        want = 2.9 * math.exp(d.bell(0, 0.4, -0.9, 0.9))
+        want = 3.3 * math.exp(d.bell(0, 0.4, -0.9, 0.9))
     elif mode == "wall":
         yaw = d.pick([0.0, 0.5, 1.0, 1.5]) * math.pi + math.radians(d.bell(0, 15, -45, 45))
         want = d.between(0.8, 2.0)

@@ -112,11 +112,12 @@ def _tone(d: Chance, light: Single) -> NDArray[np.uint8]:
         shoulder = np.float32(d.between(1.5, 4.0))
         light = light * (1.0 + light / (shoulder * shoulder)) / (1.0 + light * np.float32(0.5))
         light = light * np.float32(1.25)
-    value = np.power(np.minimum(light, 1.0), np.float32(1.0 / d.bell(2.2, 0.15, 1.8, 2.6)))
-    contrast = np.float32(d.bell(0.1, 0.25, -0.4, 0.7))
-    value = value + contrast * value * (1.0 - value) * (2.0 * value - 1.0)
+    # Gamma and contrast as one table over the root of light, which is finest where the eye is.
+    curve = np.power(np.linspace(0, 1, 2048, dtype=np.float32), np.float32(2.0 / d.bell(2.2, 0.15, 1.8, 2.6)))
+    curve += np.float32(d.bell(0.1, 0.25, -0.4, 0.7)) * curve * (1.0 - curve) * (2.0 * curve - 1.0)
+    value = curve.take((np.sqrt(np.minimum(light, 1.0)) * 2047.0 + 0.5).astype(np.int32))
     grey = value.mean(axis=2, keepdims=True)
-    saturation = d.weigh([(20, d.bell(1.02, 0.2, 0.45, 1.6)), (0.6, 0.0)])
+    saturation = d.weigh([(20, d.bell(1.02, 0.2, 0.45, 1.6)), (0.3, 0.0)])
     value = grey + (value - grey) * np.float32(saturation)
     if d.yes(0.15):
         value = value * np.float32(d.between(0.85, 1.0)) + np.float32(d.between(0.0, 0.06))

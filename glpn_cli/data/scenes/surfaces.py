@@ -29,7 +29,7 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
         scale=d.between(0.02, 0.3),
         p=d.between(0.0, 0.1),
         q=d.between(0.0, 0.08),
-        r=1.0 if d.yes(0.1) else 0.0,
+        r=1.0 if d.yes(0.05) else 0.0,
         seed=seed,
         shine=d.pick([0.0, 0.0, 0.02]),
         polish=6,
@@ -39,6 +39,8 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
     elif kind == "paper":
         other = scaled(colour, d.between(0.5, 1.3)) if d.yes(0.7) else style.any_colour(0.7)
         texture = d.pick([Texture.STRIPES, Texture.DOTS, Texture.CAMO, Texture.DOTS, Texture.PLAID])
+        if texture == Texture.CAMO:
+            other = scaled(colour, d.between(0.75, 1.25))
         wall = replace(wall, texture=texture, b=other, c=other, scale=d.between(0.05, 0.4), p=d.between(0.15, 0.5),
                        q=0.0 if texture == Texture.STRIPES else d.unit())  # fmt: skip
     elif kind == "brick":

@@ -13,7 +13,7 @@ def plant(style: Style) -> Piece:
     """A plant in a pot: a bush, a palm, a rubber tree, a trailing one, a cactus."""
     d, p = style.chance, style.parts
     size = d.weigh([(2, d.between(0.25, 0.6)), (3, d.between(0.6, 1.3)), (1.5, d.between(1.3, 2.2))])
-    kind = d.weigh([(3, "bush"), (3, "palm"), (2, "tree"), (1, "blades"), (0.4, "cactus")])
+    kind = d.weigh([(3, "bush"), (3, "palm"), (2, "tree"), (1, "blades"), (0.4, "cactus"), (2, "dragon tree")])
     pot_r = min(0.08 + 0.1 * size, 0.24) * d.between(0.8, 1.2)
     pot_h = d.between(0.25, 0.45) * min(size, 1.0) + 0.08
     pot = style.plastic() if d.yes(0.5) else style.ceramic()
@@ -53,6 +53,24 @@ def _grow(style: Style, kind: str, size: float, z: float) -> None:
             c = 0.5 * length
             p.leaf((c * math.sin(lean) * math.cos(a), c * math.sin(lean) * math.sin(a), z + c * math.cos(lean)),
                    (length, d.between(0.04, 0.09)), green, bend=0.4, yaw=a, roll=-(1.57 - lean))  # fmt: skip
+        return
+    if kind == "dragon tree":
+        for _ in range(d.whole(1, 4)):
+            x, y, h = d.bell(0, 0.06, -0.15, 0.15), d.bell(0, 0.06, -0.15, 0.15), size * d.between(0.35, 0.85)
+            p.rod((0.5 * x, 0.5 * y, z - 0.02), (x, y, z + h), 0.015, stem)
+            top = z + h
+            for _ in range(d.whole(2, 5)):  # whorls of narrow leaves
+                for _ in range(d.whole(9, 16)):
+                    a, lean = d.between(0, 6.28), d.between(0.3, 1.9)
+                    long = size * d.between(0.12, 0.24)
+                    c = 0.5 * long
+                    at = (
+                        x + c * math.sin(lean) * math.cos(a),
+                        y + c * math.sin(lean) * math.sin(a),
+                        top + c * math.cos(lean),
+                    )
+                    p.leaf(at, (long, d.between(0.02, 0.05)), green, bend=d.between(0.5, 3.0), yaw=a, roll=lean - 1.57)
+                top -= size * d.between(0.05, 0.15)
         return
     if kind == "palm":
         fronds = d.whole(6, 16)

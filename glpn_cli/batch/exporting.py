@@ -22,6 +22,7 @@ from glpn_cli.batch.running import Pace, Written, run_plan, write_result
 from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
 from glpn_cli.depth_files import Look, Record, Writer, make_writer
+from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import PICTURE_EXTENSIONS, ImageSource, Picture, Refused
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import DepthKind, Result
@@ -29,7 +30,7 @@ from glpn_cli.prediction import DepthKind, Result
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
-FORMATS = ("color", "gray", "gray16")
+FORMATS = ("color", "gray", "gray16", "ply")
 
 ExportSource = ImageSource | DepthSource
 ExportTask = Task[ExportSource]
@@ -68,7 +69,7 @@ def plan_exports(
     destination = choice.destination
     formats = choose_formats(choice.formats, destination, default="color", allowed=FORMATS)
     kind, limit_m = _common_depth(sources, recipe)
-    writers = [make_writer(name, kind=kind, limit_m=limit_m, look=look) for name in formats]
+    writers = [make_writer(name, kind=kind, limit_m=limit_m, look=look, cloud=choice.cloud) for name in formats]
 
     def expect(source: ExportSource, writer: Writer) -> Record | None:
         if isinstance(source, DepthSource):
@@ -103,10 +104,12 @@ class ExportStages:
     """Maps onto colours; pictures through a network first.
 
     network: what answers for pictures; None where there are none
+    focal:   what is said about the cameras
     """
 
-    def __init__(self, network: Network | None) -> None:
+    def __init__(self, network: Network | None, focal: FocalChoice | None = None) -> None:
         self._network = network
+        self._focal = focal or FocalChoice()
         self._estimator: DepthEstimator | None = None
 
     def open(self) -> None:
@@ -119,7 +122,8 @@ class ExportStages:
         if isinstance(task.source, DepthSource):
             stored = task.source.read()
             provenance = stored.record.provenance if stored.record else None
-            return Answer(stored.depth, provenance, odd_depth(stored.depth))
+            camera = self._focal.camera(stored.depth.size, known=stored.camera)
+            return Answer(stored.depth, provenance, odd_depth(stored.depth), camera)
         return task.source.read()
 
     def group(self, decoded: Picture | Answer) -> Hashable:
@@ -135,11 +139,13 @@ class ExportStages:
         if not pictures:
             return [each for each in batch if isinstance(each, Answer)]
         assert self._estimator is not None
-        return ask(self._estimator, pictures)
+        return ask(self._estimator, pictures, self._focal)
 
     def finish(self, task: ExportTask, answer: Answer) -> Written:
         """Paint and write."""
-        return write_result(task, Result(answer.depth, task.source, answer.provenance, warnings=answer.warnings))
+        return write_result(
+            task, Result(answer.depth, task.source, answer.provenance, answer.intrinsics, answer.warnings)
+        )
 
 
 class _Spread:
@@ -194,4 +200,6 @@ def _settle_range(sources: Sequence[ExportSource], stages: ExportStages, look: L
 
 
 def _with_look(target: Target, look: Look) -> Target:
+    if target.writer.map not in ("color", "gray"):
+        return target
     return replace(target, writer=make_writer(target.writer.format, kind=DepthKind.METRIC, limit_m=None, look=look))

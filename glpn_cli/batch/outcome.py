@@ -11,11 +11,19 @@ from glpn_cli.batch.engine import Ended
 from glpn_cli.batch.policies import Allowance
 from glpn_cli.depth_files import Record
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError
+from glpn_cli.geometry import ASSUMED_FOV_DEG
 from glpn_cli.images import PictureWarning
 from glpn_cli.prediction import DepthKind, Intrinsics, Provenance
 
-FLAT = "W_FLAT"
-"""The warning that a depth map says nothing; the others are about pictures, in `PictureWarning`."""
+FLAT, FOCAL, ASSUMED_FOV = "W_FLAT", "W_FOCAL", "W_FOV"
+"""Warnings about what came out; those about what went in are in `PictureWarning`."""
+
+_TEXTS = {
+    FLAT: "its depth came out the same everywhere",
+    FOCAL: "its camera's focal length is over 30 % off the camera that the model learned from, and so are its metres",
+    ASSUMED_FOV: f"its camera is not known: a field of view of {ASSUMED_FOV_DEG:g} degrees is ASSUMED, and the points "
+    "have the right shape only if that is so (say it with --focal)",
+}
 
 
 class Status(StrEnum):
@@ -151,6 +159,4 @@ def interrupt_code(error: KeyboardInterrupt) -> int:
 
 def words_of(warning: str) -> str:
     """What the code of a warning means."""
-    if warning == FLAT:
-        return "its depth came out the same everywhere"
-    return PictureWarning(warning).text
+    return _TEXTS[warning] if warning in _TEXTS else PictureWarning(warning).text

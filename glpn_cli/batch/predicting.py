@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from glpn_cli.batch.naming import Destination, NameTemplate, choose_formats
-from glpn_cli.batch.outcome import FLAT
+from glpn_cli.batch.outcome import FLAT, FOCAL
 from glpn_cli.batch.plan import Plan, Task, make_plan
 from glpn_cli.batch.policies import Existing
 from glpn_cli.batch.running import Written, write_result
-from glpn_cli.depth_files import FORMATS, Record, Writer, make_writer
+from glpn_cli.depth_files import FORMATS, Cloud, Record, Writer, make_writer
+from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.images import ImageSource, Picture
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.prediction import DepthMap, Provenance, Result
+from glpn_cli.prediction import DepthMap, Intrinsics, Provenance, Result
 
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
+
+_MOST_FOCAL_OFF = 0.3
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class OutputChoice:
 
     formats:     a comma-separated list; None is the output file's extension, or the command's default
     depth_scale: stored units per metre, for integers
+    cloud:       how points in space are made
     """
 
     output: str = "."
@@ -33,6 +37,7 @@ class OutputChoice:
     name: NameTemplate = NameTemplate()  # noqa: RUF009 - frozen
     depth_scale: float | None = None
     existing: Existing = Existing.SKIP
+    cloud: Cloud = field(default_factory=Cloud)
 
     @property
     def destination(self) -> Destination:
@@ -46,7 +51,8 @@ def plan_predictions(sources: Sequence[ImageSource], recipe: Recipe, choice: Out
     default = "png16" if recipe.kind.is_metric else "tiff"
     formats = choose_formats(choice.formats, destination, default=default, allowed=list(FORMATS))
     writers = [
-        make_writer(name, kind=recipe.kind, limit_m=recipe.limit_m, depth_scale=choice.depth_scale) for name in formats
+        make_writer(name, kind=recipe.kind, limit_m=recipe.limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
+        for name in formats
     ]
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
@@ -65,11 +71,12 @@ def plan_predictions(sources: Sequence[ImageSource], recipe: Recipe, choice: Out
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """A depth map and how it was made."""
+    """A depth map, how it was made, and by which camera its picture was."""
 
     depth: DepthMap
     provenance: Provenance | None
     warnings: tuple[str, ...]
+    intrinsics: Intrinsics | None = None
 
 
 @dataclass(frozen=True)
@@ -78,11 +85,13 @@ class Network:
 
     device:  auto, cpu, mps, cuda, cuda:N
     threads: of torch; None is all cores that this process may use
+    focal:   what is said about the cameras of the pictures
     """
 
     recipe: Recipe
     device: str = "auto"
     threads: int | None = None
+    focal: FocalChoice = field(default_factory=FocalChoice)
 
     def open(self) -> DepthEstimator:
         """Import torch and load the weights."""
@@ -118,24 +127,37 @@ class PredictStages:
     def infer(self, batch: Sequence[Picture]) -> list[Answer]:
         """Depth for pictures of one network size."""
         assert self._estimator is not None
-        return ask(self._estimator, batch)
+        return ask(self._estimator, batch, self._network.focal)
 
     def finish(self, task: Task[ImageSource], answer: Answer) -> Written:
         """Write the files."""
-        result = Result(answer.depth, task.source, answer.provenance, warnings=answer.warnings)
+        result = Result(answer.depth, task.source, answer.provenance, answer.intrinsics, answer.warnings)
         return write_result(task, result)
 
 
-def ask(estimator: DepthEstimator, pictures: Sequence[Picture]) -> list[Answer]:
-    """Depth for pictures of one network size, with what is odd about each."""
-    depths = estimator.predict_pictures(pictures)
-    return [
-        Answer(depth, estimator.provenance(picture), picture.warnings + odd_depth(depth))
-        for picture, depth in zip(pictures, depths, strict=True)
-    ]
+def ask(estimator: DepthEstimator, pictures: Sequence[Picture], focal: FocalChoice) -> list[Answer]:
+    """Depth for pictures of one network size, with their cameras and what is odd about each."""
+    answers = []
+    for picture, depth in zip(pictures, estimator.predict_pictures(pictures), strict=True):
+        camera = focal.camera(picture.full_size, exif_mm=picture.focal_35mm)
+        warnings = picture.warnings + odd_depth(depth) + odd_camera(camera, picture.full_size, estimator.recipe)
+        answers.append(Answer(depth, estimator.provenance(picture), warnings, camera))
+    return answers
 
 
 def odd_depth(depth: DepthMap) -> tuple[str, ...]:
     """W_FLAT where a map of more than one pixel is the same everywhere."""
     extent = depth.extent()
     return (FLAT,) if extent is not None and extent[0] == extent[1] and depth.values.size > 1 else ()
+
+
+def odd_camera(camera: Intrinsics, size: tuple[int, int], recipe: Recipe) -> tuple[str, ...]:
+    """W_FOCAL where a camera that took a picture of (H, W) is not the sort that the model's metres belong to.
+
+    Compared as 35 mm equivalents, so that the size of the picture does not matter.
+    """
+    learned = recipe.training_35mm
+    if learned is None or not recipe.kind.is_metric or camera.source == "assumed":
+        return ()
+    is_far_off = abs(focal_to_35mm(camera.fx, size) / learned - 1) > _MOST_FOCAL_OFF
+    return (FOCAL,) if is_far_off else ()

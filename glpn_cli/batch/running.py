@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from glpn_cli.batch.engine import Ended, Engine, Job, Stages
-from glpn_cli.batch.outcome import Facts, Outcome, Output, Status
+from glpn_cli.batch.outcome import ASSUMED_FOV, Facts, Outcome, Output, Status
 from glpn_cli.batch.plan import Plan, Source, Task, describe, settle
 from glpn_cli.depth_files import read_record
 from glpn_cli.devices import cores
@@ -97,7 +97,13 @@ def write_result(task: Task[S], result: Result) -> Written:
         else:
             publish(Path(target.path), data, replace=target.replaces)
     outputs = (describe(target, read_record(data)) for target, data in files)
-    return Written((*task.kept, *outputs), _facts_of(result), result.warnings, stdout)
+    return Written((*task.kept, *outputs), _facts_of(result), result.warnings + _guesses(task, result), stdout)
+
+
+def _guesses(task: Task[S], result: Result) -> tuple[str, ...]:
+    """W_FOV where points in space were made with a camera that nobody knows."""
+    is_guessed = result.intrinsics is None or result.intrinsics.source == "assumed"
+    return (ASSUMED_FOV,) if is_guessed and any(target.writer.map == "points" for target in task.targets) else ()
 
 
 def _facts_of(result: Result) -> Facts:

@@ -71,6 +71,9 @@ def export(
     name: options.Name = "{stem}_{map}",
     depth_scale: options.DepthScale = None,
     existing: options.ExistingOption = Existing.SKIP,
+    focal: options.Focal = "auto",
+    axes: options.AxesOption = options.Axes.OPENCV,
+    edge_cull: options.EdgeCull = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     report: options.Report = None,
@@ -91,11 +94,13 @@ def export(
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.colormaps import parse_range
-    from glpn_cli.depth_files import Look
+    from glpn_cli.depth_files import Cloud, Look
+    from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.images import ReadOptions
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
-    results = OutputChoice(output, format_, NameTemplate(name), None, existing)
+    cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
+    results = OutputChoice(output, format_, NameTemplate(name), None, existing, cloud)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
@@ -116,6 +121,6 @@ def export(
         )
     plan = plan_exports(found.sources, recipe, results, look)
     plan.add_found(found.refused, found.notes)
-    stages = ExportStages(Network(recipe, device, threads) if recipe else None)
+    stages = ExportStages(Network(recipe, device, threads) if recipe else None, cloud.focal)
     run = partial(run_exports, plan, found.sources, stages, look, pace)
     show_run(plan, run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

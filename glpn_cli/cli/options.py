@@ -15,7 +15,7 @@ import typer
 from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.errors import UsageError
 
-INPUTS, MODEL, OUTPUTS, COLORS, BATCH = "Inputs", "Model", "Outputs", "Colours", "Whole runs"
+INPUTS, MODEL, OUTPUTS, COLORS, SPACE, BATCH = "Inputs", "Model", "Outputs", "Colours", "Space", "Whole runs"
 
 
 class Orientation(StrEnum):
@@ -32,6 +32,14 @@ class Precision(StrEnum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+
+
+class Axes(StrEnum):
+    """Which way the axes of points in space go."""
+
+    OPENCV = "opencv"
+    OPENGL = "opengl"
+    BLENDER = "blender"
 
 
 class Tta(StrEnum):
@@ -201,7 +209,7 @@ Format = Annotated[
         metavar="LIST",
         panel=OUTPUTS,
         help="What to write, with commas: png16 (predict's default), npy, npz, tiff, pfm, color (export's), gray, "
-        "gray16.",
+        "gray16, ply (coloured points).",
     ),
 ]
 OutputFolder = Annotated[Path, option("--output", "-o", metavar="DIR", panel=OUTPUTS, help="The folder to write.")]
@@ -223,6 +231,28 @@ DepthScale = Annotated[
         help="Units per metre in integer files: to write (1000 unless the model sees too far for that, then 256), "
         "or to read where a file does not say.",
     ),
+]
+Focal = Annotated[
+    str,
+    option(
+        "--focal",
+        metavar="LENGTH",
+        panel=SPACE,
+        help="The camera's focal length: 518px (of the upright picture), 28mm (35 mm equivalent), 65deg (horizontal "
+        "field of view), or auto: by EXIF, else assumed.",
+    ),
+]
+AxesOption = Annotated[
+    Axes,
+    option(
+        "--axes",
+        metavar="AXES",
+        panel=SPACE,
+        help="Of ply: opencv (y down, z forward), opengl (y up, z backward) or blender (y forward, z up).",
+    ),
+]
+EdgeCull = Annotated[
+    bool, option("--edge-cull", panel=SPACE, help="Leave out points that hang between foreground and background.")
 ]
 ExistingOption = Annotated[
     Existing,

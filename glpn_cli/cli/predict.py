@@ -40,6 +40,9 @@ def predict(
     name: options.Name = "{stem}_{map}",
     depth_scale: options.DepthScale = None,
     existing: options.ExistingOption = Existing.SKIP,
+    focal: options.Focal = "auto",
+    axes: options.AxesOption = options.Axes.OPENCV,
+    edge_cull: options.EdgeCull = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     report: options.Report = None,
@@ -58,9 +61,12 @@ def predict(
     from glpn_cli.batch.running import Pace, parse_batch_size, run_plan
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
+    from glpn_cli.depth_files import Cloud
+    from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.images import ReadOptions
 
-    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing)
+    cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
+    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
@@ -79,6 +85,6 @@ def predict(
     )
     plan = plan_predictions(found.sources, recipe, results)
     plan.add_found(found.refused, found.notes)
-    stages = PredictStages(Network(recipe, device, threads))
+    stages = PredictStages(Network(recipe, device, threads, cloud.focal))
     run = partial(run_plan, plan, stages, pace)
     show_run(plan, run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

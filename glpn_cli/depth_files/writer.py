@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import ErrorCode, OutputError
-from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+from glpn_cli.geometry import make_camera
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
 
 
 class Writer(Protocol):
@@ -52,6 +53,17 @@ class StoredDepth:
     depth: DepthMap
     record: Record | None
     format: str
+
+    @property
+    def camera(self) -> Intrinsics | None:
+        """The camera that the file tells of; None where it does not."""
+        record = self.record
+        if record is None or record.focal_px is None:
+            return None
+        if record.cloud is not None and record.cloud.camera is not None:
+            return record.cloud.camera
+        source = "assumed" if record.focal_source == "assumed" else "file"
+        return make_camera(record.focal_px, self.depth.size, source=source)
 
 
 def depth_of(result: Result) -> DepthMap:

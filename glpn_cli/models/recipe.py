@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from glpn_cli.errors import ModelError
+from glpn_cli.geometry import focal_to_35mm
 from glpn_cli.models.families import InputSize, ModelFamily, family_of
 from glpn_cli.models.registry import ResolvedModel
 from glpn_cli.prediction import DepthKind, Provenance
@@ -47,6 +48,12 @@ class Recipe:
         if kind is None:
             raise ModelError(f"model {self.model.name!r} does not predict depth")
         return kind
+
+    @cached_property
+    def training_35mm(self) -> float | None:
+        """The 35 mm equivalent of the camera that its metres belong to, where that is known."""
+        focal_px = self.family.training_focal_px(self.config)
+        return None if focal_px is None else focal_to_35mm(focal_px, self.family.training_size(self.config))
 
     @cached_property
     def weights_sha256(self) -> str:

@@ -44,6 +44,8 @@ class TrainingConfig:
     phases:        one after the other; their steps are the run's.
     batch_size:    pictures a step, over all processes.
     schedule:      the learning rate's course.
+    scale_weight:  None is the family's own loss, for GLPN the paper's SiLog over a batch; a number is SiLog picture by
+                   picture, where a picture's overall scale weighs that much.
     weight_decay:  of matrices only; 0 is plain Adam.
     betas:         Adam's.
     clip:          largest norm of the gradient, None for no clipping.
@@ -57,6 +59,7 @@ class TrainingConfig:
     phases: tuple[Phase, ...]
     batch_size: int = 12
     schedule: Schedule = field(default_factory=Schedule)
+    scale_weight: float | None = None
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float | None = None

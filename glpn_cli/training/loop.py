@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -21,7 +22,7 @@ from glpn_cli.errors import StoppedError, UsageError
 from glpn_cli.training.average import RunningAverage
 from glpn_cli.training.config import Phase, TrainingConfig
 from glpn_cli.training.feed import Batch, Feed, Recipe
-from glpn_cli.training.losses import log_gradient_loss
+from glpn_cli.training.losses import log_gradient_loss, picture_silog_loss
 from glpn_cli.training.ranks import Ranks
 from glpn_cli.training.state import TrainingState
 
@@ -67,7 +68,7 @@ class Trainer:
     """A run that can be stepped, saved and picked up again.
 
     network:  pixels (B, 3, h, w) in [0, 1] -> depth (B, h, w), metres; moved to `device` and trained in place.
-    loss:     the family's own, (predicted, target) -> scalar.
+    loss:     the family's own, (predicted, target) -> scalar; used unless the config has a scale_weight.
     limit_m:  the network's largest depth.
     settings: goes into the state, for comparing when it is picked up.
     """
@@ -90,7 +91,9 @@ class Trainer:
         if config.batch_size % self.ranks.world:
             raise UsageError(f"--batch-size {config.batch_size} cannot be shared by {self.ranks.world} processes")
         self.config = config
-        self.loss = loss
+        self.loss = (
+            loss if config.scale_weight is None else partial(picture_silog_loss, scale_weight=config.scale_weight)
+        )
         self.limit_m = limit_m
         self.lens = lens
         self.device = torch.device(device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SCALES = (1, 2, 4, 8)
+SCALES = (1, 2, 4, 8, 16)
 """Distances in pixels over which slopes are compared."""
 
 

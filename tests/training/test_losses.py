@@ -17,8 +17,8 @@ def test_slopes_are_matched_whatever_the_scale() -> None:
 def test_a_missing_ramp_costs_its_slope() -> None:
     ramp = torch.exp(0.01 * torch.arange(32.0)).expand(1, 32, 32)
     flat = torch.ones(1, 32, 32)
-    # 0.01 a pixel along the width at distances 1, 2, 4, 8, nothing along the height.
-    assert log_gradient_loss(flat, ramp).item() == pytest.approx(0.01 * (1 + 2 + 4 + 8) / 8, rel=1e-4)
+    # 0.01 a pixel along the width at distances 1, 2, 4, 8, 16, nothing along the height.
+    assert log_gradient_loss(flat, ramp).item() == pytest.approx(0.01 * (1 + 2 + 4 + 8 + 16) / 10, rel=1e-4)
 
 
 def test_pixels_of_unknown_depth_have_no_say() -> None:
@@ -45,7 +45,7 @@ def test_nothing_known_costs_nothing_and_gives_finite_gradients() -> None:
 
 def test_a_picture_narrower_than_the_longest_distance_still_counts() -> None:
     target = torch.tensor([[[1.0, math.e]]])
-    assert log_gradient_loss(torch.ones(1, 1, 2), target).item() == pytest.approx(1 / 8)
+    assert log_gradient_loss(torch.ones(1, 1, 2), target).item() == pytest.approx(1 / 10)
 
 
 def test_picture_by_picture_each_scale_has_the_say_it_is_given() -> None:

@@ -1,0 +1,314 @@
+"""`glpn train`: fine-tune a model, or train one from nothing."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glpn_cli.cli import options
+from glpn_cli.cli.console import console
+from glpn_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from glpn_cli.data.samples import Sample
+    from glpn_cli.training.config import TrainingConfig
+    from glpn_cli.training.events import Event, Skipped
+    from glpn_cli.training.ranks import Ranks
+    from glpn_cli.training.recipes import Wishes
+    from glpn_cli.training.run import RunEnd
+    from glpn_cli.training.starts import Start
+
+TRAINING = "Training"
+
+EXAMPLES = """
+glpn train -m nyu --data pairs.csv --epochs 5 -o mine
+glpn train --config b0 --data scenes:1 --recipe rooms --steps 12000 -o rooms
+"""
+
+
+class RecipeName(StrEnum):
+    """The recipes that have names."""
+
+    PAPER = "paper"
+    ROOMS = "rooms"
+
+
+class Freeze(StrEnum):
+    """What stays as it is."""
+
+    NONE = "none"
+    ENCODER = "encoder"
+
+
+def train(
+    data: options.Data,
+    output: options.OutputFolder,
+    validation: Annotated[
+        str | None,
+        options.option(
+            "--val", metavar="DATA", panel=options.INPUTS, help="Pictures to validate on, never to learn from."
+        ),
+    ] = None,
+    val_count: Annotated[
+        int,
+        options.option("--val-count", metavar="N", min=1, panel=options.INPUTS, help="How many of them, at most."),
+    ] = 64,
+    model: Annotated[
+        str | None,
+        options.option("--model", "-m", metavar="NAME", panel=options.MODEL, help="Start from a model, or an encoder."),
+    ] = None,
+    config: Annotated[
+        str | None,
+        options.option(
+            "--config", metavar="SHAPE", panel=options.MODEL, help="Start from nothing: b0, b4, or a config.json."
+        ),
+    ] = None,
+    max_depth: options.MaxDepth = None,
+    offline: options.Offline = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
+    input_size: Annotated[
+        str | None,
+        options.option(
+            "--input-size",
+            metavar="WxH",
+            panel=options.MODEL,
+            show_default="the recipe's",
+            help="Size of the crops that the network learns from; multiples of 32.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        options.option(
+            "--batch-size",
+            metavar="N",
+            min=1,
+            panel=options.MODEL,
+            show_default="12; rooms: 16",
+            help="Pictures a step, over all processes of torchrun.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        options.option(
+            "--workers", metavar="N", min=0, panel=options.MODEL, help="Processes that read ahead; 0 reads in between."
+        ),
+    ] = 0,
+    threads: options.Threads = None,
+    recipe: Annotated[
+        RecipeName,
+        options.option(
+            "--recipe",
+            metavar="NAME",
+            panel=TRAINING,
+            help="paper: Kim et al. 2022. rooms: from scratch on rendered rooms, as the bundled model.",
+        ),
+    ] = RecipeName.PAPER,
+    steps: Annotated[
+        int | None,
+        options.option(
+            "--steps", metavar="N", min=1, panel=TRAINING, show_default="the recipe's", help="Optimiser steps."
+        ),
+    ] = None,
+    epochs: Annotated[
+        float | None,
+        options.option(
+            "--epochs", metavar="N", min=0, panel=TRAINING, show_default="25", help="Passes over the data instead."
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        options.option(
+            "--learning-rate",
+            metavar="RATE",
+            min=0,
+            panel=TRAINING,
+            show_default="1e-4; rooms: 1.2e-3",
+            help="The highest rate of the schedule.",
+        ),
+    ] = None,
+    freeze: Annotated[
+        Freeze, options.option("--freeze", metavar="PART", panel=TRAINING, help="encoder: only the rest learns.")
+    ] = Freeze.NONE,
+    seed: Annotated[
+        int, options.option("--seed", metavar="N", min=0, panel=TRAINING, help="Of order, augmentation and dropout.")
+    ] = 0,
+    every: Annotated[
+        int | None,
+        options.option(
+            "--every",
+            metavar="N",
+            min=1,
+            panel=TRAINING,
+            show_default="a tenth of the steps, at most 1000",
+            help="Save and validate every N steps.",
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, options.option("--resume", panel=TRAINING, help="Go on with the run in the folder, or start it.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Train a model on pictures with depth.
+
+    Starts from exactly one of --model and --config. The folder is an ordinary model at every save; a run that was
+    stopped, even by a signal, goes on with --resume and ends with the same weights. For several processes: torchrun.
+    """
+    import torch
+
+    from glpn_cli.data.sources import open_source
+    from glpn_cli.devices import choose_device, choose_precision
+    from glpn_cli.publish import probe_writable
+    from glpn_cli.training.folder import RunFolder
+    from glpn_cli.training.ranks import join_ranks, leave_ranks
+    from glpn_cli.training.recipes import Wishes
+    from glpn_cli.training.run import Run, run_training
+
+    if (model is None) == (config is None):
+        raise UsageError("training starts from exactly one of --model and --config", hint="glpn train --help")
+    source = open_source(data, split="train")
+    chosen_device = choose_device(device)
+    wishes = Wishes(
+        steps=steps,
+        epochs=epochs,
+        batch_size=batch_size,
+        rate=learning_rate,
+        size=_parse_size(input_size),
+        precision=choose_precision(precision, chosen_device),
+        freeze=freeze.value,
+        seed=seed,
+        every=every,
+    )
+    settings = _choose_recipe(recipe, wishes, data=data, length=source.length)
+    held_out = _read_held_out(validation, data=data, count=val_count)
+    probe_writable(output)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    start = _choose_start(model, config, max_depth=max_depth, offline=offline, seed=seed, recipe=recipe)
+    ranks = join_ranks()
+    try:
+        run = Run(
+            start=start,
+            config=settings,
+            source=source,
+            folder=RunFolder(output),
+            held_out=held_out if ranks.is_first else (),
+            device=chosen_device,
+            workers=workers,
+            ranks=ranks,
+            command=shlex.join(["glpn", *sys.argv[1:]]),
+        )
+        view = _View(ranks, json=json)
+        end = run_training(run, resume=resume, tell=view.show)
+    finally:
+        console.progress("")
+        leave_ranks()
+    _sum_up(end, settings, output, ranks, json=json)
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    from glpn_cli.models.families import InputSize
+
+    if text is None:
+        return None
+    size = InputSize.parse(text)
+    if size.exact is None:
+        raise UsageError(f"--input-size {text!r} is no WIDTHxHEIGHT", hint="for example 576x448")
+    return size.exact
+
+
+def _choose_recipe(name: RecipeName, wishes: Wishes, *, data: str, length: int | None) -> TrainingConfig:
+    from glpn_cli.training.recipes import KITTI_CROP, PAPER_CROP, paper_recipe, rooms_recipe
+
+    if name is RecipeName.ROOMS:
+        return rooms_recipe(wishes, length=length)
+    return paper_recipe(wishes, length=length, crop=KITTI_CROP if data.startswith("kitti:") else PAPER_CROP)
+
+
+def _choose_start(
+    model: str | None, config: str | None, *, max_depth: float | None, offline: bool, seed: int, recipe: RecipeName
+) -> Start:
+    from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.training.loop import Lens
+    from glpn_cli.training.recipes import ROOMS_LENS
+    from glpn_cli.training.starts import start_from_model, start_from_shape
+
+    if model is not None:
+        return start_from_model(choose_recipe(model, max_depth=max_depth, offline=offline), seed=seed)
+    assert config is not None
+    lens = ROOMS_LENS if recipe is RecipeName.ROOMS else Lens(ROOMS_LENS.size, None)
+    return start_from_shape(config, max_depth=max_depth, lens=lens, seed=seed)
+
+
+def _read_held_out(spec: str | None, *, data: str, count: int) -> Sequence[Sample]:
+    """The pictures to validate on, in memory; rendered rooms have others of their kind to offer."""
+    from glpn_cli.data.sources import open_source
+    from glpn_cli.training.run import read_held_out
+
+    if spec is None and data.startswith("scenes:"):
+        spec = "scenes:900" if data.split(":")[1] != "900" else "scenes:901"
+    if spec is None:
+        console.note("nothing is validated; name pictures that the network does not learn from with --val")
+        return ()
+    found = read_held_out(open_source(spec, split="test"), count=count)
+    if not found:
+        raise UsageError(f"none of the pictures of --val {spec} can be used")
+    return found
+
+
+class _View:
+    """Shows a run as it goes: a line that redraws itself, sentences at validations, JSON lines where asked."""
+
+    def __init__(self, ranks: Ranks, *, json: bool) -> None:
+        self._ranks = ranks
+        self._json = json
+        self._named = 0
+
+    def show(self, event: Event) -> None:
+        """One thing happened. Only the first process talks, but all name what they could not read."""
+        from glpn_cli.training.events import Progress, Skipped, Validated
+
+        if isinstance(event, Skipped):
+            self._show_skipped(event)
+        if not self._ranks.is_first:
+            return
+        if self._json:
+            console.json(event.to_line())
+        if isinstance(event, Progress):
+            console.progress(event.words())
+            if not console.draws_progress:
+                console.detail(event.words())
+        if isinstance(event, Validated):
+            console.note(event.words())
+
+    def _show_skipped(self, event: Skipped) -> None:
+        for message in event.messages:
+            self._named += 1
+            if self._named <= _MOST_NAMED:
+                console.warn(f"left out: {message}")
+            elif self._named == _MOST_NAMED + 1:
+                console.note("more pictures are left out; history.jsonl names them all")
+
+
+_MOST_NAMED = 10
+
+
+def _sum_up(end: RunEnd, settings: TrainingConfig, output: Path, ranks: Ranks, *, json: bool) -> None:
+    if ranks.is_first:
+        left_out = ", ".join(
+            f"{count} {what}"
+            for count, what in ((end.skipped, "pictures left out"), (end.dropped, "steps not finite"))
+            if count
+        )
+        stopped = f"stopped after step {end.step} of {settings.steps}, everything is saved; go on with --resume"
+        console.note((stopped if end.signal else f"{end.step} steps") + (f"; {left_out}" if left_out else ""))
+        if not json and not end.signal:
+            console.result(output)
+    if end.signal:
+        raise typer.Exit(128 + end.signal)

@@ -1,0 +1,86 @@
+"""The folder that a run writes: an ordinary checkpoint, its history, and what it takes to go on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glpn_cli.checkpoint import CARD_FILE, CONFIG_FILE, PREPROCESSOR_FILE, WEIGHTS_FILE
+from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.publish import is_temporary, publish, sweep
+from glpn_cli.training.config import changed_settings
+from glpn_cli.training.state import STATE_FILE, TrainingState, read_state
+
+HISTORY_FILE = "history.jsonl"
+PREVIEWS_FOLDER = "previews"
+_OWN = {STATE_FILE, HISTORY_FILE, PREVIEWS_FOLDER, CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, PREPROCESSOR_FILE}
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps everything."""
+
+    path: Path
+
+    def open(self, settings: Mapping[str, Any], *, resume: bool) -> TrainingState | None:
+        """Make sure that a run may write here; the state to go on from, None for a run from the start.
+
+        Raises UsageError where the folder is in use and `resume` is off, where it holds what is not ours, and where the
+        run that left its state had other settings; InputError where that state is damaged.
+        """
+        found = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
+        found = [name for name in found if not is_temporary(name)]
+        if found and not resume:
+            raise UsageError(
+                f"{self.path} is in use (found: {', '.join(found[:4])})",
+                hint="Go on with its run by --resume, or name another folder.",
+                code=ErrorCode.EXISTS,
+            )
+        state = read_state(self.path) if found else None
+        if state is None:
+            if strange := [name for name in found if name not in {HISTORY_FILE, PREVIEWS_FOLDER}]:
+                raise UsageError(
+                    f"{self.path} holds no run to go on with (found: {', '.join(strange[:4])})",
+                    hint="Name an empty folder.",
+                    code=ErrorCode.EXISTS,
+                )
+            return None
+        if changed := changed_settings(state.settings, settings):
+            more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
+            raise UsageError(
+                f"the run in {self.path} had other settings: {'; '.join(changed[:_MOST_NAMED])}{more}",
+                hint="Go on with the same settings, or start in another folder from its weights with -m.",
+            )
+        sweep(self.path)
+        return state
+
+    def cut_history(self, step: int) -> None:
+        """Forget what was told after `step`: a run that goes on from there tells it again."""
+        path = self.path / HISTORY_FILE
+        if path.is_file():
+            kept = [line for line in path.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            publish(path, "".join(f"{line}\n" for line in kept).encode())
+
+    def add_history(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Append to history.jsonl."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / HISTORY_FILE).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+
+    def read_history(self) -> list[dict[str, Any]]:
+        """Every line of history.jsonl."""
+        path = self.path / HISTORY_FILE
+        text = path.read_text("utf-8") if path.is_file() else ""
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def _step_of(line: str) -> float:
+    """The step that a line of history tells of; a line that was cut short is of no step."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

@@ -1,0 +1,110 @@
+"""The two recipes that have names: the paper's, and the one that our own model is trained by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from glpn_cli.data.augment import PAPER, ROOMS
+from glpn_cli.errors import UsageError
+from glpn_cli.training.config import Phase, TrainingConfig
+from glpn_cli.training.loop import Lens
+from glpn_cli.training.schedule import Course, Schedule
+
+PAPER_EPOCHS = 25
+PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
+ROOMS_STEPS = 10_000
+_ROOMS_SIZES = (((96, 128), 0.3, 0.5), ((128, 160), 0.25, 0.5), ((160, 224), 0.45, 0.6))
+"""(h, w), share of the steps, weight of the gradient term."""
+
+ROOMS_LENS = Lens((192, 256), 220.0)
+"""The camera that rooms are learned through: 60 degrees wide, as a phone held sideways."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user wants otherwise; None is as the recipe says.
+
+    size: (h, w) of the crops.
+    """
+
+    steps: int | None = None
+    epochs: float | None = None
+    batch_size: int | None = None
+    rate: float | None = None
+    size: tuple[int, int] | None = None
+    precision: str = "fp32"
+    freeze: str = "none"
+    seed: int = 0
+    every: int | None = None
+
+
+def paper_recipe(wishes: Wishes, *, length: int | None, crop: tuple[int, int] = PAPER_CROP) -> TrainingConfig:
+    """Kim et al. 2022, section 4.2: Adam, 25 epochs, the rate there and back, SiLog, vertical CutDepth.
+
+    length: pictures of an epoch; None for data without an end, which need `wishes.steps`.
+    """
+    batch = 12 if wishes.batch_size is None else wishes.batch_size
+    steps = _count_steps(wishes, length, batch, epochs=PAPER_EPOCHS)
+    peak = 1e-4 if wishes.rate is None else wishes.rate
+    return TrainingConfig(
+        phases=(Phase(steps, wishes.size or crop, 0.0, PAPER),),
+        batch_size=batch,
+        schedule=Schedule(Course.PAPER, peak=peak, low=0.3 * peak),
+        precision=wishes.precision,
+        freeze=wishes.freeze,
+        seed=wishes.seed,
+        every=_every(wishes, steps),
+    )
+
+
+def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
+    """How `mini` is trained: AdamW at a high rate, growing pictures, edges in the loss, averaged weights."""
+    batch = 16 if wishes.batch_size is None else wishes.batch_size
+    default = ROOMS_STEPS if length is None or wishes.epochs is None else None
+    steps = default if wishes.steps is None and default else _count_steps(wishes, length, batch, epochs=1)
+    if wishes.size is None:
+        phases = tuple(
+            Phase(count, size, weight, ROOMS)
+            for (size, _, weight), count in zip(_ROOMS_SIZES, _split(steps), strict=True)
+            if count
+        )
+    else:
+        phases = (Phase(steps, wishes.size, 0.5, ROOMS),)
+    return TrainingConfig(
+        phases=phases,
+        batch_size=batch,
+        schedule=Schedule(
+            Course.TRAPEZOID,
+            peak=1.2e-3 if wishes.rate is None else wishes.rate,
+            warm_up=min(300, steps // 10),
+            decay=0.4,
+        ),
+        scale_weight=0.25,
+        weight_decay=0.02,
+        betas=(0.9, 0.99),
+        clip=1.0,
+        average=0.999 if steps > 5000 else 0.99,
+        precision=wishes.precision,
+        freeze=wishes.freeze,
+        seed=wishes.seed,
+        every=_every(wishes, steps),
+    )
+
+
+def _count_steps(wishes: Wishes, length: int | None, batch: int, *, epochs: float) -> int:
+    if wishes.steps is not None:
+        return wishes.steps
+    if length is None:
+        raise UsageError("these data have no end, so neither have their epochs", hint="Say how long with --steps.")
+    return max(1, math.ceil((epochs if wishes.epochs is None else wishes.epochs) * length / batch))
+
+
+def _split(steps: int) -> list[int]:
+    """The steps of every size; the last has the rest."""
+    counts = [int(share * steps) for _, share, _ in _ROOMS_SIZES[:-1]]
+    return [*counts, steps - sum(counts)]
+
+
+def _every(wishes: Wishes, steps: int) -> int:
+    return max(1, min(1000, steps // 10)) if wishes.every is None else wishes.every

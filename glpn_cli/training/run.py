@@ -1,0 +1,217 @@
+"""A run from its first step to its last, or from where it was stopped: trains, validates, saves, tells."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from glpn_cli.checkpoint import CARD_FILE, write_checkpoint
+from glpn_cli.data.samples import Sample, SampleSource
+from glpn_cli.errors import ErrorCode, GlpnError, InputError
+from glpn_cli.models.glpn.preprocess import GLPNImageProcessor
+from glpn_cli.models.pretrained import file_state
+from glpn_cli.publish import publish
+from glpn_cli.training.card import make_card
+from glpn_cli.training.config import TrainingConfig
+from glpn_cli.training.events import Event, Skipped, Validated, Window
+from glpn_cli.training.folder import PREVIEWS_FOLDER, RunFolder
+from glpn_cli.training.loop import Trainer
+from glpn_cli.training.previews import draw_preview
+from glpn_cli.training.ranks import Ranks
+from glpn_cli.training.starts import Start
+from glpn_cli.training.validation import validate
+
+_PREVIEWED = 4
+_HOPELESS = 200
+"""After this many pictures, not one of which could be used, a run gives up."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything that a run is made of.
+
+    held_out: pictures to validate on; none for none.
+    command:  what the user typed, for the card.
+    """
+
+    start: Start
+    config: TrainingConfig
+    source: SampleSource
+    folder: RunFolder
+    held_out: Sequence[Sample] = ()
+    device: str = "cpu"
+    workers: int = 0
+    ranks: Ranks = field(default_factory=Ranks)
+    command: str = ""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a run to be gone on with."""
+        return {
+            "training": self.config.to_dict(),
+            "data": self.source.name,
+            "start": self.start.words,
+            "limit_m": self.start.limit_m,
+            "processes": self.ranks.world,
+        }
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended: after how many steps, by which signal if by one, and what it left out."""
+
+    step: int
+    skipped: int
+    dropped: int
+    signal: int | None = None
+
+
+def read_held_out(source: SampleSource, *, count: int) -> list[Sample]:
+    """The first `count` pictures that can be used."""
+    found: list[Sample] = []
+    for index in range(count if source.length is None else min(count, source.length)):
+        try:
+            found.append(source.read(index))
+        except InputError:
+            continue
+    return found
+
+
+def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> RunEnd:
+    """Train until the last step, or until a signal asks to stop; either way everything is saved.
+
+    Raises UsageError where the folder is in use or its run was another, StoppedError where the loss or the disk fails,
+    GlpnError where not one picture can be used.
+    """
+    state = run.folder.open(run.settings, resume=resume)
+    trainer = Trainer(
+        run.start.network,
+        run.config,
+        run.source,
+        loss=run.start.family.loss(run.start.config),
+        limit_m=run.start.limit_m,
+        lens=run.start.lens,
+        ranks=run.ranks,
+        device=run.device,
+        workers=run.workers,
+        settings=run.settings,
+    )
+    if state is not None:
+        trainer.resume(state)
+    if run.ranks.is_first:
+        run.folder.cut_history(trainer.step)
+    with _stopping_by_signal(trainer) as heard:
+        try:
+            for event in _steps(run, trainer):
+                tell(event)
+                if run.ranks.is_first:
+                    run.folder.add_history([event.to_line()])
+        finally:
+            trainer.feed.close()
+    return RunEnd(trainer.step, trainer.skipped, trainer.dropped, heard[0] if heard else None)
+
+
+def _steps(run: Run, trainer: Trainer) -> Iterator[Event]:
+    """Take the steps, and tell, save and validate when it is time."""
+    window, since = Window(), time.perf_counter()
+    telling = max(1, run.config.every // 10)
+    for report in trainer.run():
+        window.add(report)
+        if report.skipped:
+            yield Skipped(report.step, report.skipped)
+        if trainer.skipped == trainer.position >= min(_HOPELESS, run.source.length or _HOPELESS):
+            raise GlpnError(f"none of the first {trainer.position} pictures can be used", code=ErrorCode.DATA)
+        is_over = trainer.is_stopping or report.step == run.config.steps
+        if report.step % telling == 0 or is_over:
+            yield window.close(
+                steps=run.config.steps,
+                pictures=trainer.position,
+                skipped=trainer.skipped,
+                dropped=trainer.dropped,
+                seconds=time.perf_counter() - since,
+            )
+            since = time.perf_counter()
+        if report.step % run.config.every == 0 or is_over:
+            yield from _save_and_validate(run, trainer)
+            since = time.perf_counter()
+
+
+def _save_and_validate(run: Run, trainer: Trainer) -> Iterator[Event]:
+    """Save first: what comes after may take long, and a signal may come."""
+    run.ranks.average_buffers(trainer.network)
+    if run.ranks.is_first:
+        run.folder.path.mkdir(parents=True, exist_ok=True)
+        trainer.state().save(run.folder.path)
+        size = run.config.phase_at(trainer.step - 1).size
+        with trainer.average.lent_to(trainer.network) if trainer.average is not None else nullcontext():
+            write_checkpoint(
+                run.folder.path,
+                config=run.start.written_config(size),
+                state=file_state(trainer.network.state_dict(), run.start.family.weight_rows(run.start.config)),
+                preprocessor=GLPNImageProcessor().to_dict(),
+            )
+            yield from _validate(run, trainer, size)
+        publish(run.folder.path / CARD_FILE, _card(run).encode())
+    run.ranks.wait()
+
+
+def _validate(run: Run, trainer: Trainer, size: tuple[int, int]) -> Iterator[Event]:
+    focal = run.start.lens.at(size)
+    result = validate(
+        trainer.network,
+        run.held_out,
+        size=size,
+        focal_px=focal,
+        limit_m=run.start.limit_m,
+        precision=run.config.precision,
+    )
+    if result is None:
+        return
+    previews = run.folder.path / PREVIEWS_FOLDER
+    preview = draw_preview(trainer.network, run.held_out[:_PREVIEWED], size=size, focal_px=focal)
+    publish(previews / f"step_{trainer.step:07d}.png", preview)
+    yield Validated(trainer.step, trainer.position, size, result)
+
+
+def _card(run: Run) -> str:
+    history: Sequence[Mapping[str, Any]] = run.folder.read_history()
+    return make_card(
+        config=run.config,
+        start=run.start.words,
+        data=run.source.name,
+        limit_m=run.start.limit_m,
+        command=run.command,
+        history=history,
+    )
+
+
+@contextmanager
+def _stopping_by_signal(trainer: Trainer) -> Iterator[list[int]]:
+    """Inside, a polite signal ends the run after a step, with everything saved; a second one ends it at once."""
+    heard: list[int] = []
+    before: dict[int, Any] = {}
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        if heard:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
+        heard.append(number)
+        trainer.is_asked_to_stop = True
+
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            try:
+                before[number] = signal.signal(number, hear)
+            except ValueError:  # not the main thread: whoever called us hears the signals
+                break
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

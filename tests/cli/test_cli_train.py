@@ -1,0 +1,97 @@
+"""`glpn train` as users meet it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_rgb, write_tiny_model
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from glpn_cli.cli import app
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["rgb_path,depth_path,depth_scale"]
+    for index in range(4):
+        Image.fromarray(make_rgb(64, 96, seed=index)).save(f"{index}.png")
+        depth = np.full((64, 96), 2000 + 500 * index, np.uint16)
+        if index == 3:
+            depth[:] = 0
+        Image.fromarray(depth).save(f"{index}_gt.png")
+        lines.append(f"{index}.png,{index}_gt.png,1000")
+    Path("pairs.csv").write_text("\n".join(lines) + "\n")
+
+
+def glpn(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["train", *map(str, arguments)], catch_exceptions=False)
+
+
+SHORT = ("--input-size", "64x64", "--batch-size", 2, "--steps", 4, "--every", 2, "--threads", 1, "--device", "cpu")
+
+
+def test_a_model_is_fine_tuned_into_an_ordinary_folder(tmp_path: Path) -> None:
+    start = write_tiny_model(tmp_path / "start")
+    result = glpn("-m", start, "--data", "pairs.csv", "--val", "pairs.csv", "-o", "mine", *SHORT)
+    assert result.exit_code == 0
+    assert result.stdout == "mine\n"
+    assert "3_gt.png has no valid pixel" in result.stderr
+    assert "4 steps; 2 pictures left out" in result.stderr
+    assert "step 4: validation abs_rel" in result.stderr
+    assert json.loads(Path("mine/config.json").read_text())["glpn_cli"]["training_size"] == [64, 64]
+    predicted = CliRunner().invoke(app, ["predict", "0.png", "-m", "mine", "-f", "npy", "--threads", "1"])
+    assert predicted.exit_code == 0
+    assert np.load("0_depth.npy").shape == (64, 96)
+
+
+def test_resume_starts_goes_on_and_refuses_other_settings(tmp_path: Path) -> None:
+    settings = ("-m", write_tiny_model(tmp_path / "start"), "--data", "pairs.csv", "-o", "mine", *SHORT)
+    assert glpn(*settings, "--resume").exit_code == 0
+    weights = Path("mine/model.safetensors").read_bytes()
+    assert glpn(*settings).exit_code == 2
+    again = glpn(*settings, "--resume", "--json")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert Path("mine/model.safetensors").read_bytes() == weights
+    other = glpn(*settings, "--resume", "--seed", 5)
+    assert other.exit_code == 2
+    assert "training.seed: 0, now 5" in other.stderr
+
+
+def test_json_tells_the_run_on_stdout_as_history_does() -> None:
+    shape = Path("tiny.json")
+    shape.write_text(json.dumps({"model_type": "glpn", "hidden_sizes": [8, 8, 10, 8], "decoder_hidden_size": 8}))
+    result = glpn("--config", shape, "--data", "pairs.csv", "--recipe", "rooms", "-o", "mine", "--json", *SHORT)
+    assert result.exit_code == 0
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert lines == [json.loads(line) for line in Path("mine/history.jsonl").read_text().splitlines()]
+    assert {line["type"] for line in lines} == {"train", "skipped"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "starts from exactly one of --model and --config"),
+        (("-m", "tiny", "--config", "b0"), "starts from exactly one of --model and --config"),
+        (("--config", "b7"), "--config 'b7'"),
+        (("--config", "b0", "--input-size", "100x64"), "both sides must be multiples of 32"),
+        (("--config", "b0", "--input-size", "640"), "is no WIDTHxHEIGHT"),
+        (("--config", "b0", "--precision", "fp16", "--device", "cpu"), "fp16"),
+        (("--config", "b0", "--val", "nowhere.csv"), "there is no data 'nowhere.csv'"),
+    ],
+)
+def test_nonsense_is_refused_and_nothing_is_written(words: tuple[str, ...], message: str) -> None:
+    result = glpn(*words, "--data", "pairs.csv", "-o", "mine")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not Path("mine").exists()
+
+
+def test_endless_data_need_a_number_of_steps() -> None:
+    result = glpn("--config", "b0", "--data", "scenes:1", "-o", "mine")
+    assert result.exit_code == 2
+    assert "--steps" in result.stderr

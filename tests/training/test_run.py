@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from tiny_training import TINY, Floors, tiny_trainer
+
+from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.data.samples import Sample
+from glpn_cli.errors import ErrorCode, GlpnError, UsageError
+from glpn_cli.models.pretrained import load_network
+from glpn_cli.training.config import TrainingConfig
+from glpn_cli.training.events import Event, Progress
+from glpn_cli.training.folder import HISTORY_FILE, RunFolder
+from glpn_cli.training.loop import Lens
+from glpn_cli.training.run import Run, RunEnd, read_held_out, run_training
+from glpn_cli.training.starts import start_from_shape
+from glpn_cli.training.state import STATE_FILE
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def shape(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps({"model_type": "glpn", **TINY}))
+    return path
+
+
+def settings(steps: int, every: int) -> TrainingConfig:
+    return replace(tiny_trainer(steps=steps).config, every=every)
+
+
+def make_run(shape: Path, folder: Path, *, steps: int = 6, every: int = 2, source: Floors | None = None) -> Run:
+    start = start_from_shape(str(shape), max_depth=None, lens=Lens((48, 64), 60.0), seed=0)
+    held_out: list[Sample] = read_held_out(Floors(length=3), count=3)
+    return Run(start, settings(steps, every), source or Floors(), RunFolder(folder), held_out, command="glpn train ...")
+
+
+def run(
+    made: Run, *, resume: bool = False, then: Callable[[Event], None] | None = None
+) -> tuple[RunEnd, list[dict[str, Any]]]:
+    events: list[dict[str, Any]] = []
+
+    def tell(event: Event) -> None:
+        events.append(event.to_line())
+        if then is not None:
+            then(event)
+
+    return run_training(made, resume=resume, tell=tell), events
+
+
+def test_a_run_leaves_an_ordinary_model_with_its_card_history_and_previews(shape: Path, tmp_path: Path) -> None:
+    end, events = run(make_run(shape, tmp_path / "out"))
+    assert end == RunEnd(6, 0, 0)
+    checkpoint = open_checkpoint(tmp_path / "out")
+    depth = load_network(checkpoint)(torch.rand(1, 3, 64, 64))
+    assert depth.shape == (1, 64, 64)
+    assert checkpoint.config["glpn_cli"]["training_size"] == [64, 64]
+    assert checkpoint.config["glpn_cli"]["training_focal_px"] == pytest.approx(
+        60 * (64 * 64 / 48 / 64) ** 0.5, abs=1e-3
+    )
+    assert checkpoint.config["glpn_cli"]["started_from"] == "nothing: shape tiny, seed 0"
+    card = (tmp_path / "out/README.md").read_text()
+    assert "Data: floors" in card
+    assert "glpn train ..." in card
+    assert "| 6 | " in card
+    lines = [json.loads(line) for line in (tmp_path / "out" / HISTORY_FILE).read_text().splitlines()]
+    assert lines == events
+    assert [line["step"] for line in lines if line["type"] == "validation"] == [2, 4, 6]
+    with Image.open(tmp_path / "out/previews/step_0000006.png") as preview:
+        assert preview.size == (3 * 64, 3 * 64)
+
+
+def test_killed_and_resumed_ends_with_the_weights_of_a_run_that_never_was(shape: Path, tmp_path: Path) -> None:
+    run(make_run(shape, tmp_path / "whole"))
+
+    def die(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == 5:
+            raise ZeroDivisionError  # nothing is saved on the way out, as with a kill
+
+    with pytest.raises(ZeroDivisionError):
+        run(make_run(shape, tmp_path / "killed"), then=die)
+    end, _ = run(make_run(shape, tmp_path / "killed"), resume=True)
+    assert end.step == 6
+    for name in ("model.safetensors", "config.json", "README.md"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    whole, killed = (RunFolder(tmp_path / name).read_history() for name in ("whole", "killed"))
+    told = [[(line["type"], line["step"], line.get("loss")) for line in lines] for lines in (whole, killed)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_first_and_a_resumed_run_ends_the_same(shape: Path, tmp_path: Path, number: int) -> None:
+    run(make_run(shape, tmp_path / "whole", every=4))
+
+    def call(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == 2:
+            signal.raise_signal(number)
+
+    end, _ = run(make_run(shape, tmp_path / "out", every=4), then=call)
+    assert end.signal == number
+    assert end.step == 3
+    assert signal.getsignal(number) is not None
+    resumed, _ = run(make_run(shape, tmp_path / "out", every=4), resume=True)
+    assert resumed == RunEnd(6, 0, 0)
+    assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
+
+
+def test_a_folder_in_use_is_refused_unless_it_is_resumed(shape: Path, tmp_path: Path) -> None:
+    run(make_run(shape, tmp_path / "out", steps=2))
+    with pytest.raises(UsageError, match=r"is in use \(found: README\.md, config\.json") as caught:
+        run(make_run(shape, tmp_path / "out", steps=2))
+    assert caught.value.code is ErrorCode.EXISTS
+    end, events = run(make_run(shape, tmp_path / "out", steps=2), resume=True)
+    assert end.step == 2
+    assert events == []
+
+
+def test_resuming_with_other_settings_names_them(shape: Path, tmp_path: Path) -> None:
+    run(make_run(shape, tmp_path / "out", steps=2))
+    made = make_run(shape, tmp_path / "out", steps=2, source=Floors(name="other floors"))
+    made = replace(made, config=replace(made.config, batch_size=2))
+    with pytest.raises(UsageError, match=r"training\.batch_size: 4, now 2; data: 'floors', now 'other floors'"):
+        run(made, resume=True)
+
+
+def test_resuming_starts_where_there_is_nothing_and_refuses_what_is_not_its_own(shape: Path, tmp_path: Path) -> None:
+    end, _ = run(make_run(shape, tmp_path / "new", steps=2), resume=True)
+    assert end.step == 2
+    (tmp_path / "strange").mkdir()
+    (tmp_path / "strange/photo.jpg").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"holds no run to go on with \(found: photo\.jpg\)"):
+        run(make_run(shape, tmp_path / "strange", steps=2), resume=True)
+    assert not (tmp_path / "strange" / STATE_FILE).exists()
+
+
+def test_pictures_without_depth_are_left_out_named_and_counted(shape: Path, tmp_path: Path) -> None:
+    end, events = run(make_run(shape, tmp_path / "out", steps=4, source=Floors(empty=4)))
+    assert end == RunEnd(4, 4, 0)
+    named = [message for line in events if line["type"] == "skipped" for message in line["messages"]]
+    assert len(named) == 4
+    assert "4 pictures" in (tmp_path / "out/README.md").read_text()
+
+
+def test_data_of_which_nothing_can_be_used_end_the_run(shape: Path, tmp_path: Path) -> None:
+    with pytest.raises(GlpnError, match="none of the first 16 pictures can be used"):
+        run(make_run(shape, tmp_path / "out", steps=20, every=20, source=Floors(empty=1)))

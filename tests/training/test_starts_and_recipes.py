@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import write_tiny_model
+
+from glpn_cli.checkpoint import write_checkpoint
+from glpn_cli.errors import UsageError
+from glpn_cli.models.families import InputSize
+from glpn_cli.models.pretrained import file_state, load_network
+from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.registry import resolve_model
+from glpn_cli.training.loop import Lens
+from glpn_cli.training.recipes import Wishes, paper_recipe, rooms_recipe
+from glpn_cli.training.schedule import Course
+from glpn_cli.training.starts import start_from_model, start_from_shape
+
+NO_LENS = Lens((192, 256), None)
+
+
+def recipe(folder: Path, **settings: float) -> Recipe:
+    return Recipe(resolve_model(str(folder), **settings), InputSize())
+
+
+def test_a_model_is_gone_on_with_from_its_own_weights(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "tiny")
+    start = start_from_model(recipe(folder), seed=0)
+    assert start.limit_m == 10
+    expected = load_network(start_checkpoint := resolve_model(str(folder)).checkpoint).state_dict()
+    assert start_checkpoint.folder == folder
+    assert all(torch.equal(value, expected[name]) for name, value in start.network.state_dict().items())
+
+
+def test_another_limit_is_trained_for_when_asked(tmp_path: Path) -> None:
+    start = start_from_model(recipe(write_tiny_model(tmp_path / "tiny"), max_depth=25.0), seed=0)
+    assert start.limit_m == 25
+    assert start.written_config((64, 64))["glpn_cli"]["limit_m"] == 25
+    assert start.network(torch.rand(1, 3, 64, 64)).max() > 10
+
+
+def test_an_encoder_alone_gets_a_fresh_decoder(tmp_path: Path) -> None:
+    whole = start_from_model(recipe(write_tiny_model(tmp_path / "tiny")), seed=0)
+    state = {name: value for name, value in whole.network.state_dict().items() if name.startswith("encoder.")}
+    stored = file_state(state, whole.family.weight_rows(whole.config), part="encoder.", base_prefix="glpn.")
+    write_checkpoint(tmp_path / "encoder", config=whole.config.to_dict(), state=stored)
+    start = start_from_model(recipe(tmp_path / "encoder"), seed=3)
+    assert start.words.startswith("the encoder of")
+    fresh = start.network.state_dict()
+    assert all(torch.equal(fresh[name], value) for name, value in state.items())
+    assert not torch.equal(fresh["head.conv.weight"], whole.network.state_dict()["head.conv.weight"])
+
+
+def test_what_is_trained_on_is_not_taken_for_the_weights_it_started_from(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "tiny")
+    raw = json.loads((folder / "config.json").read_text())
+    raw["glpn_cli"]["source"] = "someone/else"
+    (folder / "config.json").write_text(json.dumps(raw))
+    own = start_from_model(recipe(folder), seed=0).written_config((64, 96))["glpn_cli"]
+    assert "source" not in own
+    assert own["training_size"] == [64, 96]
+
+
+def test_shapes_have_names_or_files() -> None:
+    assert (
+        sum(p.numel() for p in start_from_shape("b0", max_depth=5, lens=NO_LENS, seed=0).network.parameters())
+        == 3_664_839
+    )
+    with pytest.raises(UsageError, match="'b9' is neither b0, b4 nor a file"):
+        start_from_shape("b9", max_depth=None, lens=NO_LENS, seed=0)
+
+
+def test_the_papers_recipe_takes_its_steps_from_the_data() -> None:
+    config = paper_recipe(Wishes(), length=24_231)
+    assert config.steps == 50_482  # 25 epochs of batches of 12
+    assert config.phases[0].size == (448, 576)
+    assert (config.schedule.course, config.schedule.low, config.schedule.peak) == (Course.PAPER, 3e-5, 1e-4)
+    assert paper_recipe(Wishes(epochs=1, batch_size=8), length=64).steps == 8
+    with pytest.raises(UsageError, match="no end"):
+        paper_recipe(Wishes(), length=None)
+
+
+def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -> None:
+    config = rooms_recipe(Wishes(steps=1001), length=None)
+    assert config.steps == 1001
+    assert [phase.size for phase in config.phases] == [(96, 128), (128, 160), (160, 224)]
+    assert config.scale_weight == 0.25
+    assert rooms_recipe(Wishes(), length=None).steps == 10_000
+    assert rooms_recipe(Wishes(steps=1), length=5).phases[-1].size == (160, 224)
+    assert rooms_recipe(Wishes(steps=7, size=(64, 96)), length=5).phases[0].size == (64, 96)
+    assert rooms_recipe(Wishes(epochs=2, batch_size=10), length=50).steps == 10

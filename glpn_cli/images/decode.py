@@ -14,7 +14,7 @@ from PIL.ImageFile import ImageFile
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.content import CAMERA_RAW, HEAD_BYTES, JPEG, JPEG2000, TIFF, Foreign, PictureFormat, recognise
 from glpn_cli.images.picture import TINY, Picture, PictureWarning, ReadOptions
-from glpn_cli.images.pillow_switches import quiet, unlimited
+from glpn_cli.images.pillow_switches import granted, quiet
 from glpn_cli.images.pixel_modes import flatten
 from glpn_cli.images.refusals import explained, refuse_foreign
 
@@ -55,10 +55,10 @@ def decode(
     kind = _recognise(stream, label=label, name=name)
     with quiet(), explained(kind, label, options), closing(_open(stream, kind, label)) as image:
         warnings = []
-        _select_frame(image, options.frame, label)
+        _check_pixels(image, options, label)
+        _select_frame(image, options, label)
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             warnings.append(PictureWarning.ANIMATED)
-        _check_pixels(image, options, label)
         shrunk_from = _shrink(image, at_least, options) if at_least and kind is JPEG else None
 
         # Asked before decoding, since Pillow turns this one format itself and forgets how.
@@ -118,15 +118,17 @@ def _open(stream: BinaryIO, kind: PictureFormat, label: str) -> ImageFile:
     return image
 
 
-def _select_frame(image: ImageFile, frame: int, label: str) -> None:
-    if frame == 0:
+def _select_frame(image: ImageFile, options: ReadOptions, label: str) -> None:
+    if options.frame == 0:
         return
     count = getattr(image, "n_frames", 1)
-    if frame >= count:
+    if options.frame >= count:
         has = f"{count} frames" if count > 1 else "one frame"
-        message = f"{label} has no frame {frame}: it has {has}, counted from 0"
+        message = f"{label} has no frame {options.frame}: it has {has}, counted from 0"
         raise InputError(message, hint="choose another with --frame", code=ErrorCode.USAGE)
-    image.seek(frame)
+    for frame in range(1, options.frame + 1):
+        image.seek(frame)
+        _check_pixels(image, options, label)  # each may be larger than the one before, and is decoded for the next
 
 
 def _check_pixels(image: Image.Image, options: ReadOptions, label: str) -> None:
@@ -159,7 +161,7 @@ def _load(image: ImageFile, stream: BinaryIO, kind: PictureFormat, options: Read
         _end_when_cut_short(image, missing)
     width, height = image.size
     try:
-        with unlimited() if width * height > _PILLOW_PIXELS else nullcontext():
+        with granted(width * height) if width * height > _PILLOW_PIXELS else nullcontext():
             image.load()
         if kind is JPEG2000 and not _has_end_of_codestream(stream):
             raise EOFError("its data has no end")  # noqa: TRY301 (told like what the decoders notice themselves)

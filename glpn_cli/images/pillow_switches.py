@@ -8,66 +8,54 @@ from __future__ import annotations
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from PIL import Image
 
-
-class _WhileAnyoneReads:
-    """Runs `enter` when the first thread comes and `leave` when the last one goes."""
-
-    def __init__(self, enter: Callable[[], None], leave: Callable[[], None]) -> None:
-        self._enter, self._leave = enter, leave
-        self._lock = threading.Lock()
-        self._readers = 0
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        with self._lock:
-            self._readers += 1
-            # Each time, because someone else's catch_warnings may have undone it meanwhile.
-            self._enter()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._readers -= 1
-                if self._readers == 0:
-                    self._leave()
-
-
 _FILTER = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
 
-
-def _silence() -> None:
-    if _FILTER not in warnings.filters:
-        warnings.filterwarnings("ignore", module=r"PIL\b")
-
-
-def _unsilence() -> None:
-    # The list as it is now; typeshed calls it read-only, but undoing a filter is what it is for.
-    with suppress(ValueError, AttributeError):
-        warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]
+_lock = threading.Lock()
+_readers = 0
+_granted: list[int] = []
+_usual_limit: int | None = None
 
 
-_pixel_limit: list[int | None] = []
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Pillow's warnings (bombs, odd metadata, palettes) are told in our words or not at all, and never exceptions."""
+    global _readers  # noqa: PLW0603 (it guards a list that is the process's)
+    with _lock:
+        _readers += 1
+        # Asked each time, because someone else's catch_warnings may have undone it meanwhile.
+        if _FILTER not in warnings.filters:
+            warnings.filterwarnings("ignore", module=r"PIL\b")
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if _readers == 0:
+                with suppress(ValueError):
+                    warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]  # typeshed: a read-only sequence
 
 
-def _lift_limit() -> None:
-    if Image.MAX_IMAGE_PIXELS is not None:
-        _pixel_limit.append(Image.MAX_IMAGE_PIXELS)
-        Image.MAX_IMAGE_PIXELS = None
+@contextmanager
+def granted(pixels: int) -> Iterator[None]:
+    """Pillow decodes pictures of so many pixels, which our own limit has let pass; by itself it checks again."""
+    global _usual_limit  # noqa: PLW0603 (as above)
+    with _lock:
+        if not _granted:
+            _usual_limit = Image.MAX_IMAGE_PIXELS
+        _granted.append(pixels)
+        _set_limit()
+    try:
+        yield
+    finally:
+        with _lock:
+            _granted.remove(pixels)
+            _set_limit()
 
 
-def _restore_limit() -> None:
-    if _pixel_limit:
-        Image.MAX_IMAGE_PIXELS = _pixel_limit[0]
-        _pixel_limit.clear()
-
-
-# Pillow's warnings (bombs, odd metadata, palettes) are told in our own words or not at all, and are never exceptions.
-quiet = _WhileAnyoneReads(_silence, _unsilence)
-
-# Pillow checks sizes again while it decodes, by its own limit; used for pictures that ours has let pass.
-unlimited = _WhileAnyoneReads(_lift_limit, _restore_limit)
+def _set_limit() -> None:
+    Image.MAX_IMAGE_PIXELS = None if _usual_limit is None else max([_usual_limit, *_granted])

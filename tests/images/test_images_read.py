@@ -176,6 +176,24 @@ def test_our_limit_counts_and_not_pillows(kind: str, monkeypatch: pytest.MonkeyP
     assert Image.MAX_IMAGE_PIXELS == 100
 
 
+@pytest.mark.parametrize("options", [{}, {"frame": 1}, {"allow_truncated": True}])
+def test_a_canvas_of_four_gigapixels_is_refused_before_it_is_laid_out(options: dict[str, Any]) -> None:
+    data = bytearray(frames("GIF"))
+    data[6:10] = b"\xff" * 4
+    start = time.perf_counter()
+    assert refusal(bytes(data), ReadOptions(**options)).code is ErrorCode.TOO_LARGE
+    assert time.perf_counter() - start < 0.5
+
+
+def test_a_later_frame_larger_than_allowed_is_refused() -> None:
+    data = frames("GIF")
+    second = data.rindex(b"\x2c\0\0\0\0" + struct.pack("<HH", 64, 48))
+    data = data[: second + 5] + struct.pack("<HH", 64, 4000) + data[second + 9 :]
+    options = ReadOptions(frame=1, max_pixels=10_000)
+    assert refusal(data, options).code is ErrorCode.TOO_LARGE
+    assert read_rgb(data, ReadOptions(max_pixels=10_000)).size == (48, 64)
+
+
 def test_a_bomb_inside_an_icon_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     assert refusal(encode(make_rgb(), "ICO")).code is ErrorCode.TOO_LARGE

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from glpn_cli.data.augment import PAPER, Augmentation
 from glpn_cli.errors import UsageError
 from glpn_cli.training.schedule import Schedule
 
 PRECISIONS = ("fp32", "bf16")
+_SHAPE_STREAM = 2  # apart from the random numbers of augmentation
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,14 @@ class Phase:
     size:            (h, w) of the crops, multiples of 32.
     gradient_weight: weight of the gradient-matching term beside SiLog.
     augmentation:    what happens to the pictures.
+    upright:         share of the steps whose crops stand upright, (w, h) instead of (h, w), as phones take them.
     """
 
     steps: int
     size: tuple[int, int] = (448, 576)
     gradient_weight: float = 0.0
     augmentation: Augmentation = PAPER
+    upright: float = 0.0
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -35,6 +40,11 @@ class Phase:
         if any(side < 32 or side % 32 for side in self.size):
             height, width = self.size
             raise UsageError(f"training size {width}x{height} does not fit: both sides must be multiples of 32")
+
+    def size_at(self, step: int, *, seed: int) -> tuple[int, int]:
+        """(h, w) of the crops of one step."""
+        is_upright = self.upright > 0 and np.random.default_rng([seed, step, _SHAPE_STREAM]).random() < self.upright
+        return self.size[::-1] if is_upright else self.size
 
 
 @dataclass(frozen=True)

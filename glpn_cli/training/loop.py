@@ -148,11 +148,13 @@ class Trainer:
         world, share = self.ranks.world, self.config.batch_size // self.ranks.world
         while True:
             first = position + self.ranks.rank
-            yield list(range(first, first + share * world, world)), self._recipe(self.config.phase_at(step))
+            yield list(range(first, first + share * world, world)), self._recipe(step)
             step, position = step + 1, position + self.config.batch_size
 
-    def _recipe(self, phase: Phase) -> Recipe:
-        return Recipe(phase.size, phase.augmentation, self.limit_m, self.lens.at(phase.size), self.config.seed)
+    def _recipe(self, step: int) -> Recipe:
+        phase, seed = self.config.phase_at(step), self.config.seed
+        size = phase.size_at(step, seed=seed)
+        return Recipe(size, phase.augmentation, self.limit_m, self.lens.at(size), seed)
 
     def _take_step(self, batch: Batch) -> StepReport:
         began = time.perf_counter()

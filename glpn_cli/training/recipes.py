@@ -16,6 +16,7 @@ PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
 ROOMS_STEPS = 10_000
 _ROOMS_SIZES = (((96, 128), 0.3, 0.5), ((128, 160), 0.25, 0.5), ((160, 224), 0.45, 0.6))
 """(h, w), share of the steps, weight of the gradient term."""
+_UPRIGHT = 0.15
 
 ROOMS_LENS = Lens((192, 256), 220.0)
 """The camera that rooms are learned through: 60 degrees wide, as a phone held sideways."""
@@ -65,7 +66,7 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
     steps = default if wishes.steps is None and default else _count_steps(wishes, length, batch, epochs=1)
     if wishes.size is None:
         phases = tuple(
-            Phase(count, size, weight, ROOMS)
+            Phase(count, size, weight, ROOMS, upright=_UPRIGHT)
             for (size, _, weight), count in zip(_ROOMS_SIZES, _split(steps), strict=True)
             if count
         )

@@ -56,3 +56,12 @@ def test_changed_settings_are_named_and_json_changes_nothing() -> None:
 def test_settings_are_plain_values_so_that_a_saved_state_can_be_read_without_trusting_it(tmp_path: Path) -> None:
     torch.save(TrainingConfig(phases=(Phase(3),)).to_dict(), tmp_path / "settings.pt")
     assert torch.load(tmp_path / "settings.pt", weights_only=True)["schedule"]["course"] == "paper"
+
+
+def test_the_asked_share_of_steps_stands_upright() -> None:
+    phase = Phase(1, (160, 224), upright=0.25)
+    sizes = [phase.size_at(step, seed=3) for step in range(400)]
+    assert set(sizes) == {(160, 224), (224, 160)}
+    assert 70 < sizes.count((224, 160)) < 130
+    assert sizes == [phase.size_at(step, seed=3) for step in range(400)]
+    assert {Phase(1).size_at(step, seed=3) for step in range(9)} == {(448, 576)}

@@ -208,8 +208,8 @@ Format = Annotated[
         "-f",
         metavar="LIST",
         panel=OUTPUTS,
-        help="What to write, with commas: png16 (predict's default), npy, npz, tiff, pfm, color (export's), gray, "
-        "gray16, ply (coloured points).",
+        help="What to write, with commas: png16 (predict's default), npy, npz, tiff, pfm, exr, color (export's), "
+        "gray, gray16, ply (coloured points).",
     ),
 ]
 OutputFolder = Annotated[Path, option("--output", "-o", metavar="DIR", panel=OUTPUTS, help="The folder to write.")]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from glpn_cli.depth_files.cloud import Cloud
 from glpn_cli.depth_files.color import Color
+from glpn_cli.depth_files.exr import Exr
 from glpn_cli.depth_files.gray import Gray, Gray16
 from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.npy import Npy
@@ -24,6 +25,7 @@ FORMATS: Mapping[str, type[Writer]] = {
     "npz": Npz,
     "tiff": Tiff,
     "pfm": Pfm,
+    "exr": Exr,
     "color": Color,
     "gray": Gray,
     "gray16": Gray16,

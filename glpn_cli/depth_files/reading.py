@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files import gray, npy, npz, pfm, ply, png, png16, tiff
+from glpn_cli.depth_files import exr, gray, npy, npz, pfm, ply, png, png16, tiff
 from glpn_cli.depth_files.record import PREFIX, PROGRAM, Record
 from glpn_cli.depth_files.writer import StoredDepth, depth_from_values
 from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
+from glpn_cli.images.exr_header import SIGNATURE as EXR_SIGNATURE
 from glpn_cli.prediction import DepthKind
 
 # Larger than any map we can write: float64 values of the most pixels that we decode.
@@ -21,7 +22,7 @@ MAX_BYTES = 8 * png.MAX_PIXELS + (1 << 20)
 _HEAD_BYTES = 16 << 10
 # The first text of our files ends within this many bytes: enough to know that a file is ours.
 _OWN_BYTES = 128
-_OWN_EXTENSIONS = frozenset({".png", ".tiff", ".tif", ".npz", ".ply"})
+_OWN_EXTENSIONS = frozenset({".png", ".tiff", ".tif", ".npz", ".ply", ".exr"})
 # (signature, what follows in files of ours, where): a PNG's header is one chunk of 25 bytes, then our first text has
 # its length and its type; a TIFF's is 8 bytes; a zip's first member has its name after 30.
 _SOFTWARE = PROGRAM.encode() + b" "
@@ -30,13 +31,14 @@ _OWN_MARKS = (
     (tiff.SIGNATURES[0], _SOFTWARE, 8),
     (npz.SIGNATURE, npz.RECORD_MEMBER.encode(), npz.OWN_NAME_AT),
     (ply.SIGNATURE, ply.OWN_HEAD, 0),
+    (exr.OWN_HEAD, exr.OWN_MARK, exr.OWN_MARK_AT),
 )
 
 
 def read_depth(
     source: str | Path | bytes, *, depth_scale: float | None = None, kind: DepthKind = DepthKind.METRIC
 ) -> StoredDepth:
-    """Read a depth map that we or others wrote: 16-bit PNG, TIFF, npy, npz, PFM.
+    """Read a depth map that we or others wrote: 16-bit PNG, TIFF, npy, npz, PFM, EXR.
 
     Grey pictures of ours come back too, as far as their range reaches, and clouds of points, with holes where none is.
 
@@ -67,12 +69,12 @@ def read_record(source: str | Path | bytes) -> Record | None:
 
 
 def is_depth_file(path: Path) -> bool:
-    """Whether a file is to be taken as depth: ours with map=depth, or any npy, npz, PFM. False where unreadable."""
+    """Whether a file is to be taken as depth: ours with map=depth, or npy, npz, PFM, EXR. False where unreadable."""
     try:
         head = _read_head(path, _HEAD_BYTES)
     except InputError:
         return False
-    if head.startswith(npy.SIGNATURE) or npz.has_arrays(head) or pfm.is_pfm(head[:_OWN_BYTES]):
+    if head.startswith(npy.SIGNATURE) or npz.has_arrays(head) or pfm.is_pfm(head[:_OWN_BYTES]) or exr.is_depth(head):
         return True
     return is_own(head) and _peek_text(head).get(PREFIX + "map") == "depth"
 
@@ -106,11 +108,13 @@ def _decode(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> Store
         return _stored(*tiff.decode_tiff(data), "tiff", depth_scale=depth_scale, kind=kind)
     if pfm.is_pfm(data[:_OWN_BYTES]):
         return _stored(pfm.decode_pfm(data), {}, "pfm", depth_scale=depth_scale, kind=kind)
+    if data.startswith(EXR_SIGNATURE):
+        return _stored(*exr.decode_exr(data), "exr", depth_scale=depth_scale, kind=kind)
     if data.startswith(ply.SIGNATURE):
         values, record = ply.decode_ply(data)
         return StoredDepth(depth_from_values(values, kind=record.kind, limit_m=record.limit_m), record, "ply")
     raise InputError(
-        "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM)",
+        "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM, EXR)",
         code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
     )
 
@@ -123,6 +127,8 @@ def _peek_text(head: bytes) -> dict[str, str]:
         return tiff.peek_text(head)
     if head.startswith(npz.SIGNATURE):
         return npz.peek_text(head)
+    if head.startswith(EXR_SIGNATURE):
+        return exr.peek_text(head)
     return ply.peek_text(head)
 
 

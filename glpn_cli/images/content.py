@@ -48,6 +48,7 @@ AVIF = _pillow("AVIF", "Avif")
 TGA = _pillow("TGA", "Tga")
 HEIF = PictureFormat("HEIF", "pillow_heif", extra="heif")
 JXL = PictureFormat("JXL", "pillow_jxl", extra="jxl")
+EXR = PictureFormat("EXR", "glpn_cli.images.exr_plugin", extra="exr")
 
 _PICTURES: tuple[tuple[re.Pattern[bytes], PictureFormat], ...] = tuple(
     (re.compile(pattern, re.DOTALL), kind)
@@ -63,6 +64,7 @@ _PICTURES: tuple[tuple[re.Pattern[bytes], PictureFormat], ...] = tuple(
         (rb"....ftyp(avif|avis)", AVIF),
         (rb"....ftyp(heic|heix|hevc|hevx|heim|heis|hevm|hevs|mif1|msf1)", HEIF),
         (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", JXL),
+        (rb"\x76\x2f\x31\x01", EXR),
         (rb"qoif", _pillow("QOI", "Qoi")),
         (rb"8BPS", _pillow("PSD", "Psd")),
         (rb"DDS ", _pillow("DDS", "Dds")),
@@ -105,7 +107,6 @@ _FOREIGN: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
             _FRAMES,
         ),
         (rb"\x93NUMPY", "a NumPy array", _DEPTH),
-        (rb"\x76\x2f\x31\x01", "an OpenEXR file", _DEPTH),
         (rb"SIMPLE  =", "a FITS file", "convert it to TIFF first"),
         (rb"\x89HDF\r\n", "an HDF5 file", "convert it to TIFF first"),
         (rb"GRIB|BUFR", "a weather data file", None),

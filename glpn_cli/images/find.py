@@ -36,7 +36,7 @@ from glpn_cli.images.walk import Entry, walk
 
 PICTURE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .j2c"
-    " .avif .avifs .heic .heif .jxl .tga .qoi".split()
+    " .avif .avifs .heic .heif .jxl .tga .qoi .exr".split()
 )
 
 _DEFAULTS = ReadOptions()

@@ -20,7 +20,7 @@ MAPS = {
     "metric 80 m": make_depth(far=79.9, holes=True),
     "disparity": make_depth(far=37.0, holes=True, kind=DepthKind.DISPARITY),
 }
-EXACT = ("npy", "npz", "tiff", "pfm", "ply")
+EXACT = ("npy", "npz", "tiff", "pfm", "exr", "ply")
 METRES_ONLY = {"png16": "png16 holds metres", "ply": "ply holds points in metres"}
 VALUES_ONLY = ("npy", "pfm")
 

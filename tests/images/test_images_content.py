@@ -47,7 +47,6 @@ FOREIGN = {
     "camera raw": b"II*\0\x10\0\0\0CR\x02\0" + bytes(40),
     "video": b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41" + bytes(40),
     "NumPy array": npy(),
-    "OpenEXR": b"\x76\x2f\x31\x01\2\0\0\0",
     "FITS": b"SIMPLE  =                    T",
     "HDF5": b"\x89HDF\r\n\x1a\n",
     "zip archive": zipped(),

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from glpn_cli.data.scenes.camera import make_pose
-from glpn_cli.data.scenes.geometry import FAR, grow_tree, hit_solid, leave_shell, surface, trace
 from glpn_cli.data.scenes.parts import Material, Parts
+from glpn_cli.data.scenes.rays import grow_tree, leave_shell, trace
 from glpn_cli.data.scenes.render import bound_solids
+from glpn_cli.data.scenes.solids import FAR, hit_solid, surface
 from glpn_cli.data.scenes.tracer import draw
 
 

@@ -23,7 +23,7 @@ from glpn_cli.data.scenes.furniture.storage import boxes, cupboard, rack, shelf,
 from glpn_cli.data.scenes.furniture.tables import coffee_table, desk, side_table, table
 from glpn_cli.data.scenes.furniture.wet import basin, bathtub, counter, fridge, toilet, washing_machine
 from glpn_cli.data.scenes.parts import Label, Material, Texture
-from glpn_cli.data.scenes.rooms import YAWS, Room
+from glpn_cli.data.scenes.room import YAWS, Room
 from glpn_cli.data.scenes.style import Style
 
 # kind -> (along walls: (expected number, maker)), (free: (expected number, maker))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.scenes.chance import Chance
-from glpn_cli.data.scenes.rooms import Room
+from glpn_cli.data.scenes.room import Room
 
 
 @dataclass(frozen=True)

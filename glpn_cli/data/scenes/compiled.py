@@ -1,6 +1,6 @@
 """The one door to the compiler: kernels are plain Python functions, and numba turns them into machine code.
 
-Modules that hold kernels (`geometry`, `noise`, `textures`, `pictures`, `lighting`, `tracer`) import this one, so that
+Modules that hold kernels (`solids`, `rays`, `textures`, `tracer` and their like) import this one, so that
 without numba they fail here, with the command that helps. Everything else in this folder imports them only when a
 picture is rendered.
 """
@@ -30,7 +30,7 @@ Floats = NDArray[Any]
 """float64, or float32 where a picture's worth of numbers is kept."""
 Integers = NDArray[np.int64]
 
-KERNEL_FILES = ("compiled", "geometry", "noise", "textures", "pictures", "lighting", "tracer")
+KERNEL_FILES = ("compiled", "noise", "textures", "pictures", "solids", "rays", "hits", "lighting", "tracer")
 
 
 def _find_cache() -> str:

@@ -7,7 +7,7 @@ import math
 from glpn_cli.data.scenes.furniture.clutter import scatter
 from glpn_cli.data.scenes.furniture.living import shade
 from glpn_cli.data.scenes.parts import Label, Material, Texture
-from glpn_cli.data.scenes.rooms import PUBLIC, YAWS, Room, Wall
+from glpn_cli.data.scenes.room import PUBLIC, YAWS, Room, Wall
 from glpn_cli.data.scenes.style import Style
 
 

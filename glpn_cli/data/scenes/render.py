@@ -13,8 +13,9 @@ from glpn_cli.data.scenes.camera import Pose, choose_focal, is_clear, propose_po
 from glpn_cli.data.scenes.chance import Chance
 from glpn_cli.data.scenes.hangings import hang_things, light_ceiling
 from glpn_cli.data.scenes.parts import Parts
-from glpn_cli.data.scenes.rooms import Room, build_shell
+from glpn_cli.data.scenes.room import Room
 from glpn_cli.data.scenes.sensor import develop
+from glpn_cli.data.scenes.shell import build_shell
 from glpn_cli.data.scenes.style import Style
 from glpn_cli.prediction import Intrinsics
 
@@ -75,7 +76,7 @@ class World:
 
 def draw_room(chance: Chance) -> tuple[World, Room]:
     """Design, furnish and light one room."""
-    from glpn_cli.data.scenes.geometry import grow_tree
+    from glpn_cli.data.scenes.rays import grow_tree
 
     parts = Parts()
     style = Style(parts, chance)

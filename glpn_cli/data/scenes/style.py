@@ -162,7 +162,7 @@ class Style:
             Texture.WEAVE,
             base,
             scaled(base, d.between(0.8, 1.1)),
-            scale=d.between(0.003, 0.02),
+            scale=d.between(0.002, 0.009),
             p=d.between(0.05, 0.5),
             q=d.between(0.05, 0.4),
             seed=seed,

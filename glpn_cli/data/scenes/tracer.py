@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.scenes.compiled import Floats, Integers, compiled, compiled_small
-from glpn_cli.data.scenes.lighting import first_hit, gather_light, lamp_light, paint_hit, shine
+from glpn_cli.data.scenes.hits import first_hit, paint_hit
+from glpn_cli.data.scenes.lighting import gather_light, lamp_light, shine
 from glpn_cli.data.scenes.noise import hash2
 
 Single = NDArray[np.float32]
@@ -211,7 +212,7 @@ def _add_lamps(
                         b = light[i + 1, j, 1]
                         c = light[i, j - 1, 1]
                         d = light[i, j + 1, 1]
-                        if max(a, b, c, d) <= 1.12 * min(a, b, c, d) + 0.01:
+                        if max(a, b, c, d) <= 1.3 * min(a, b, c, d) + 0.01:
                             agree = True
                             for n in range(3):
                                 light[i, j, n] = 0.25 * (

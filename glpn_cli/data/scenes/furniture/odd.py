@@ -255,12 +255,13 @@ def cubicle(style: Style) -> Piece:
                 p.box(((i + 0.5) / n * w - w / 2, 0, h / 2), (0.03, 0.03, h), frame)
 
     def draw() -> None:
-        panel()
+        with p.frame(0, w / 2 if angle else 0.0):
+            panel()
         if angle:
-            with p.frame(w / 2, -w / 2, 0, 1.5708):
+            with p.frame(w / 2, 0, 0, 1.5708):
                 panel()
 
-    return Piece(w, 0.2, draw, height=h)
+    return Piece(w, w if angle else 0.2, draw, height=h)
 
 
 def hanging_plant(style: Style) -> Piece:

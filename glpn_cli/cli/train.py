@@ -166,14 +166,14 @@ def train(
     from glpn_cli.devices import choose_device, choose_precision
     from glpn_cli.publish import probe_writable
     from glpn_cli.training.folder import RunFolder
-    from glpn_cli.training.ranks import join_ranks, leave_ranks
+    from glpn_cli.training.ranks import join_ranks, leave_ranks, own_device
     from glpn_cli.training.recipes import Wishes
     from glpn_cli.training.run import Run, run_training
 
     if (model is None) == (config is None):
         raise UsageError("training starts from exactly one of --model and --config", hint="glpn train --help")
     source = open_source(data, split="train")
-    chosen_device = choose_device(device)
+    chosen_device = own_device(choose_device(device))
     wishes = Wishes(
         steps=steps,
         epochs=epochs,
@@ -186,19 +186,19 @@ def train(
         every=every,
     )
     settings = _choose_recipe(recipe, wishes, data=data, length=source.length)
-    held_out = _read_held_out(validation, data=data, count=val_count)
     probe_writable(output)
     if threads is not None:
         torch.set_num_threads(threads)
     start = _choose_start(model, config, max_depth=max_depth, offline=offline, seed=seed, recipe=recipe)
     ranks = join_ranks()
     try:
+        held_out = _read_held_out(validation, data=data, count=val_count) if ranks.is_first else ()
         run = Run(
             start=start,
             config=settings,
             source=source,
             folder=RunFolder(output),
-            held_out=held_out if ranks.is_first else (),
+            held_out=held_out,
             device=chosen_device,
             workers=workers,
             ranks=ranks,

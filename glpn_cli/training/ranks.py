@@ -57,6 +57,12 @@ def join_ranks() -> Ranks:
     return Ranks(dist.get_rank(), dist.get_world_size())
 
 
+def own_device(device: str) -> str:
+    """This process's device: of several processes on a machine with GPUs, each has its own."""
+    is_shared = int(os.environ.get("WORLD_SIZE", "1")) > 1 and device.startswith("cuda")
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if is_shared else device
+
+
 def leave_ranks() -> None:
     """Undo `join_ranks`."""
     if dist.is_initialized():

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from tiny_training import tiny_trainer
 
-from glpn_cli.training.ranks import Ranks
+from glpn_cli.training.ranks import Ranks, own_device
 
 SCRIPT = """
 import sys, torch
@@ -59,3 +60,11 @@ def test_two_processes_take_the_same_steps_and_end_with_the_same_weights(tmp_pat
     losses = [report.loss for report in alone.run()]
     # Batch norm sees half the batch in each process, so the numbers are close, not equal.
     assert abs(losses[0] - one["losses"][0]) < 0.2 * losses[0]
+
+
+def test_processes_on_one_machine_have_a_gpu_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert own_device("cuda:0") == "cuda:0"
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert own_device("cuda:0") == "cuda:3"
+    assert own_device("cpu") == "cpu"

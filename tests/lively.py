@@ -40,12 +40,16 @@ def randomise(model: nn.Module, *, seed: int = 0) -> None:
         return torch.randn(like.shape, generator=random)
 
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.weight.copy_(normal(module.weight) * 1.2 / module.weight[0].numel() ** 0.5)
-            module.bias.copy_(0.2 * normal(module.bias))
-        elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+            if module.bias is not None:
+                module.bias.copy_(0.2 * normal(module.bias))
+        elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d | nn.GroupNorm):
             module.weight.copy_(1 + 0.3 * normal(module.weight))
             module.bias.copy_(0.2 * normal(module.bias))
+        else:  # tokens and positions
+            for parameter in module.parameters(recurse=False):
+                parameter.copy_(0.5 * normal(parameter))
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.copy_(0.3 * normal(module.running_mean))
             module.running_var.copy_(torch.exp(0.5 * normal(module.running_var)))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from glpn_cli.prediction import DepthKind, Prediction
 
-FAMILIES = {"glpn": "glpn_cli.models.glpn.family"}
+FAMILIES = {"glpn": "glpn_cli.models.glpn.family", "dpt": "glpn_cli.models.dpt.family"}
 """`model_type` of a config.json -> the module whose `FAMILY` answers for it."""
 
 
@@ -83,6 +83,7 @@ class WeightRow:
     author:       as in the author's checkpoints, None where those have no such tensor
     author_slice: (part, parts) where the author stacks several tensors into one along the first axis
     is_counter:   an integer that only counts training batches; may be absent from a file
+    is_idle:      takes no part in the network's answer and gets no gradient; may be absent from a file
     """
 
     name: str
@@ -91,6 +92,7 @@ class WeightRow:
     author: str | None = None
     author_slice: tuple[int, int] | None = None
     is_counter: bool = False
+    is_idle: bool = False
 
 
 class ModelFamily(Protocol):
@@ -136,13 +138,16 @@ class ModelFamily(Protocol):
         """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""
 
     def build(self, config: Any) -> nn.Module:
-        """The network with fresh weights: pixels (B, 3, h, w) in [0, 1] -> raw answer (B, h, w)."""
+        """The network with fresh weights: what `prepare` makes, stacked -> raw answers.
+
+        Depth (B, h, w), or logits (B, labels, h, w).
+        """
 
     def prepare(self, config: Any, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         """uint8 (H, W, 3) -> float32 (1, 3, h, w), as the published processor does it."""
 
     def decode(self, config: Any, raw: Tensor, size: tuple[int, int]) -> Prediction:
-        """One raw answer float32 (h, w) -> a prediction of the picture's own (H, W)."""
+        """One raw answer, float32 -> a prediction of the picture's own (H, W)."""
 
     def cast(self, network: nn.Module, precision: str) -> nn.Module:
         """The network ready to predict in fp32, bf16 or fp16; what must stay fp32 does."""

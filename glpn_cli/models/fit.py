@@ -49,13 +49,18 @@ class Fit:
 
 
 def fit_weights(
-    rows: Iterable[WeightRow], shapes_found: Mapping[str, tuple[int, ...]], *, part: str = "", base_prefix: str = ""
+    rows: Iterable[WeightRow],
+    shapes_found: Mapping[str, tuple[int, ...]],
+    *,
+    part: str | tuple[str, ...] = "",
+    base_prefix: str = "",
 ) -> Fit:
     """Hold the tensors of a file against those of a network.
 
     rows:         the whole network's tensors
     shapes_found: the file's names and shapes
-    part:         start of the names here that are wanted; "" = all. Other known tensors are left where they are.
+    part:         start (or starts) of the names here that are wanted; "" = all. Other known tensors are left where
+                  they are.
     base_prefix:  a bare part saves its tensors without this start of their names in the file
     """
     sources: dict[str, str] = {}
@@ -68,7 +73,7 @@ def fit_weights(
         if not row.name.startswith(part):
             continue
         if found not in shapes_found:
-            if not row.is_counter:
+            if not (row.is_counter or row.is_idle):
                 missing.append(row.transformers)
         elif tuple(shapes_found[found]) != row.shape:
             misshapen.append(f"{found} should be {list(row.shape)}, is {list(shapes_found[found])}")

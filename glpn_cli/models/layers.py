@@ -16,11 +16,13 @@ _ACTIVATIONS: dict[str, Activation] = {
     "gelu_new": partial(F.gelu, approximate="tanh"),
     "relu": F.relu,
     "selu": F.selu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
 }
 
 
 def find_activation(name: str | Activation) -> Activation:
-    """The function that a config's `hidden_act` names; a function is itself."""
+    """The function that a config's `hidden_act` or `pooler_act` names; a function is itself."""
     return _ACTIVATIONS[name] if isinstance(name, str) else name
 
 

@@ -78,6 +78,39 @@ class DepthEstimatorOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
+@dataclass
+class PooledEncoderOutput(ModelOutput):
+    """What a bare DPT answers.
+
+    last_hidden_state:        (B, 1 + N, C), normed, the readout token first.
+    pooler_output:            (B, C'), of the readout token, where there is a pooling layer.
+    hidden_states:            one (B, 1 + N, C) before the first block and behind each, if asked for; not normed.
+    attentions:               one (B, heads, 1 + N, 1 + N) a block, if asked for.
+    intermediate_activations: (B, C, h, w) of the hybrid's backbone, finest first.
+    """
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    intermediate_activations: list[Tensor] | None = None
+
+
+@dataclass
+class SemanticSegmenterOutput(ModelOutput):
+    """What a labelling network answers.
+
+    loss:   scalar, where labels were given.
+    logits: float32 (B, labels, h, w).
+    hidden_states, attentions: as in `PooledEncoderOutput`.
+    """
+
+    loss: Tensor | None
+    logits: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
 class BatchFeature(dict[str, Any]):
     """What an image processor answers: a mapping whose entries are attributes too, movable with `.to()`."""
 

@@ -92,7 +92,13 @@ def stack(arrays: list[NDArray[Any]], return_tensors: str | None) -> Any:
     return torch.from_numpy(stacked) if return_tensors == "pt" else stacked
 
 
-def check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
-    """Raise UsageError unless `value` is one of `choices`."""
+def check_formats(return_tensors: str | None, data_format: str | None, input_data_format: str | None) -> None:
+    """Raise UsageError for formats that the documented processors do not know."""
+    _check_choice("return_tensors", return_tensors, (None, "np", "pt"))
+    for name, value in (("data_format", data_format), ("input_data_format", input_data_format)):
+        _check_choice(name, value, (None, "channels_first", "channels_last"))
+
+
+def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{name} = {value!r} is not supported; choose from {', '.join(map(repr, choices))}")

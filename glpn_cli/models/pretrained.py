@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from glpn_cli.checkpoint import Checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.families import ModelFamily, family_of
+from glpn_cli.models.families import ModelFamily, WeightRow, family_of
 from glpn_cli.models.fit import fit_weights
 from glpn_cli.models.registry import resolve_model
 from glpn_cli.publish import publish
@@ -30,33 +31,49 @@ def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.
     config = family.read_config(checkpoint.config)
     if limit_m is not None:
         config = family.config_with_limit(config, limit_m)
-    state = read_state(checkpoint, family, config)
+    state = read_state(checkpoint, family.weight_rows(config))
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
         network = family.build(config)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval()
 
 
+def zeros(row: WeightRow) -> Tensor:
+    """What stands for a tensor that a file need not have."""
+    return torch.zeros(row.shape, dtype=torch.long if row.is_counter else torch.float32)
+
+
 def read_state(
-    checkpoint: Checkpoint, family: ModelFamily, config: Any, *, part: str = "", base_prefix: str = ""
+    checkpoint: Checkpoint,
+    rows: Iterable[WeightRow],
+    *,
+    part: str | tuple[str, ...] = "",
+    base_prefix: str = "",
+    fill: Callable[[WeightRow], Tensor] = zeros,
 ) -> dict[str, Tensor]:
-    """A checkpoint's tensors under the network's own names, in fp32. Raises ModelError naming what does not fit."""
-    rows = list(family.weight_rows(config))
+    """A checkpoint's tensors under the network's own names, in fp32.
+
+    rows: every tensor that the file may hold.
+    part: start (or starts) of the names that are wanted; see `fit_weights`.
+    fill: what stands for a tensor that the file need not have, and has not.
+
+    Raises ModelError naming what does not fit.
+    """
+    rows = list(rows)
     header = {name: info.shape for name, info in checkpoint.header().items()}
     fit = fit_weights(rows, header, part=part, base_prefix=base_prefix)
     fit.require(str(checkpoint.weights))
     stored = checkpoint.read_state()
     state = {name: stored[source] for name, source in fit.sources.items()}
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    absent = (row for row in rows if row.is_counter and row.name.startswith(part) and row.name not in state)
-    return state | {row.name: torch.zeros((), dtype=torch.long) for row in absent}
+    return state | {row.name: fill(row) for row in rows if row.name.startswith(part) and row.name not in state}
 
 
 def file_state(
-    state: Mapping[str, Tensor], family: ModelFamily, config: Any, *, part: str = "", base_prefix: str = ""
+    state: Mapping[str, Tensor], rows: Iterable[WeightRow], *, part: str | tuple[str, ...] = "", base_prefix: str = ""
 ) -> dict[str, Tensor]:
     """The other way: a network's tensors under the names that files give them."""
-    names = {row.name: row.transformers for row in family.weight_rows(config) if row.name.startswith(part)}
+    names = {row.name: row.transformers for row in rows if row.name.startswith(part)}
     strip = base_prefix if part else ""
     return {names[name].removeprefix(strip): tensor for name, tensor in state.items()}
 
@@ -65,13 +82,13 @@ class Pretrained(nn.Module):
     """The documented way in and out of folders, for the documented classes.
 
     config_class:  the family's config
-    part:          start of the names of the tensors that the class holds; "" = all
+    part:          start (or starts) of the names of the tensors that the class holds; "" = all
     base_prefix:   what files of that part alone leave away from their names
     module_prefix: where the class keeps the network
     """
 
     config_class: ClassVar[type[Any]]
-    part: ClassVar[str] = ""
+    part: ClassVar[str | tuple[str, ...]] = ""
     base_prefix: ClassVar[str] = ""
     module_prefix: ClassVar[str] = ""
     config: Any
@@ -101,7 +118,8 @@ class Pretrained(nn.Module):
         config.source = config.source or checkpoint.source  # so that a saved copy is known for what it is
         if not isinstance(config, cls.config_class):
             raise ModelError(f"{cls.__name__} cannot load a checkpoint of type {checkpoint.config.get('model_type')!r}")
-        state = read_state(checkpoint, family, config, part=cls.part, base_prefix=cls.base_prefix)
+        rows, fill = cls.rows(family, config), partial(cls.fill, config)
+        state = read_state(checkpoint, rows, part=cls.part, base_prefix=cls.base_prefix, fill=fill)
         with torch.device("meta"):
             model = cls(config)
         model.load_state_dict(
@@ -116,8 +134,18 @@ class Pretrained(nn.Module):
         write_checkpoint(
             Path(folder),
             config=raw | {"architectures": [type(self).__name__]},
-            state=file_state(own, family_of(raw), self.config, part=self.part, base_prefix=self.base_prefix),
+            state=file_state(own, self.rows(family_of(raw), self.config), part=self.part, base_prefix=self.base_prefix),
         )
+
+    @classmethod
+    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+        """Every tensor that a file of this model may hold."""
+        return list(family.weight_rows(config))
+
+    @classmethod
+    def fill(cls, config: Any, row: WeightRow) -> Tensor:  # noqa: ARG003 - for classes that draw fresh weights
+        """What stands for a tensor that a file need not have, and has not."""
+        return zeros(row)
 
 
 def with_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:

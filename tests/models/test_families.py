@@ -4,34 +4,56 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import lively
+import lively_dpt
 import numpy as np
 import pytest
 import torch
-from lively import SMALL, randomise
 from torch import nn
 
+from glpn_cli.checkpoint import open_checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.families import FAMILIES, InputSize, ModelFamily, family_of, find_family
+from glpn_cli.models.families import FAMILIES, InputSize, ModelFamily, family_of
+from glpn_cli.models.pretrained import file_state, load_network
+from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
-SMALL_CONFIGS: dict[str, dict[str, Any]] = {"glpn": {"model_type": "glpn", **SMALL}}
+SMALL_CONFIGS: dict[str, dict[str, Any]] = {
+    "glpn": {"model_type": "glpn", **lively.SMALL},
+    "dpt": {"model_type": "dpt", **lively_dpt.SMALL},
+    "dpt hybrid": {"model_type": "dpt", **lively_dpt.HYBRID},
+    "dpt labels": {
+        "model_type": "dpt",
+        "architectures": ["DPTForSemanticSegmentation"],
+        "id2label": lively_dpt.LABELS,
+        **lively_dpt.SMALL,
+    },
+}
 
 
-@pytest.fixture(params=FAMILIES)
-def family(request: pytest.FixtureRequest) -> ModelFamily:
-    return find_family(request.param)
+@pytest.fixture(params=SMALL_CONFIGS)
+def raw_config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return SMALL_CONFIGS[request.param]
 
 
 @pytest.fixture
-def config(family: ModelFamily) -> Any:
-    return family.read_config(SMALL_CONFIGS[family.name])
+def family(raw_config: dict[str, Any]) -> ModelFamily:
+    return family_of(raw_config)
+
+
+@pytest.fixture
+def config(family: ModelFamily, raw_config: dict[str, Any]) -> Any:
+    return family.read_config(raw_config)
 
 
 @pytest.fixture
 def network(family: ModelFamily, config: Any) -> nn.Module:
     network = family.build(config).eval()
-    randomise(network)
+    lively.randomise(network)
+    if family.kind(config) is DepthKind.DISPARITY:
+        lively_dpt.make_lively(network, network.head.output, family.prepare(config, picture((64, 96)), (64, 96)))
     return network
 
 
@@ -40,7 +62,7 @@ def picture(size: tuple[int, int]) -> np.ndarray:
 
 
 def test_every_family_has_a_small_config_to_be_tested_with() -> None:
-    assert set(SMALL_CONFIGS) == set(FAMILIES)
+    assert {raw["model_type"] for raw in SMALL_CONFIGS.values()} == set(FAMILIES)
 
 
 def test_shapes_told_without_torch_are_those_of_the_network(
@@ -72,6 +94,11 @@ def test_any_picture_comes_back_at_its_own_size_within_the_range(
     assert pixels.dtype == torch.float32
     prediction = family.decode(config, network(pixels)[0], size)
     assert prediction.size == size
+    if isinstance(prediction, LabelMap):
+        assert family.kind(config) is None
+        assert prediction.labels.max() < len(prediction.names)
+        return
+    assert isinstance(prediction, DepthMap)
     assert prediction.kind == family.kind(config)
     assert prediction.limit == family.limit_m(config)
     low, high = prediction.extent()
@@ -86,11 +113,40 @@ def test_a_batch_of_two_equals_two_of_one(family: ModelFamily, config: Any, netw
     torch.testing.assert_close(network(pixels), single, rtol=0, atol=1e-4)
 
 
+@torch.no_grad()
+def test_what_is_saved_loads_and_answers_the_same(
+    family: ModelFamily, config: Any, network: nn.Module, tmp_path: Path
+) -> None:
+    state = file_state(network.state_dict(), family.weight_rows(config))
+    write_checkpoint(tmp_path, config=config.to_dict(), state=state)
+    again = load_network(open_checkpoint(tmp_path))
+    pixels = family.prepare(config, picture((64, 96)), (64, 96))
+    torch.testing.assert_close(again(pixels), network(pixels), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_idle_tensors_may_be_missing_and_change_nothing(
+    family: ModelFamily, config: Any, network: nn.Module, tmp_path: Path
+) -> None:
+    rows = [row for row in family.weight_rows(config) if not (row.is_idle or row.is_counter)]
+    state = file_state({row.name: network.state_dict()[row.name] for row in rows}, rows)
+    write_checkpoint(tmp_path, config=config.to_dict(), state=state)
+    pixels = family.prepare(config, picture((64, 96)), (64, 96))
+    torch.testing.assert_close(load_network(open_checkpoint(tmp_path))(pixels), network(pixels), rtol=1e-4, atol=1e-4)
+
+
 def test_gradients_reach_every_parameter(family: ModelFamily, config: Any, network: nn.Module) -> None:
     predicted = network(family.prepare(config, picture((64, 96)), (64, 96)))
-    target = predicted.detach() * torch.linspace(0.5, 2, predicted.numel()).view_as(predicted)
+    if family.kind(config) is None:
+        target = torch.arange(64 * 96).view(1, 64, 96) % predicted.shape[1]
+    else:
+        target = (predicted.detach() + 1) * torch.linspace(0.5, 2, predicted.numel()).view_as(predicted)
     family.loss(config)(predicted, target).backward()
+    idle = {row.name for row in family.weight_rows(config) if row.is_idle}
     for name, parameter in network.named_parameters():
+        if name in idle:
+            assert parameter.grad is None, name
+            continue
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         # A shift before softmax over keys changes nothing, so keys' biases rightly get (nearly) none.
@@ -124,10 +180,10 @@ def test_cost_grows_with_the_picture(family: ModelFamily, config: Any) -> None:
     assert small.weight_bytes == large.weight_bytes < large.memory_bytes
 
 
-def test_planning_with_a_family_does_not_import_torch(family: ModelFamily) -> None:
+def test_planning_with_a_family_does_not_import_torch(raw_config: dict[str, Any]) -> None:
     code = (
-        "import sys; from glpn_cli.models.families import InputSize, find_family;"
-        f"family = find_family({family.name!r}); config = family.read_config({SMALL_CONFIGS[family.name]!r});"
+        "import sys; from glpn_cli.models.families import InputSize, family_of;"
+        f"raw = {raw_config!r}; family = family_of(raw); config = family.read_config(raw);"
         "family.shapes(config); family.parts(config); family.cost(config, (64, 96));"
         "family.network_size(config, (3000, 4000), InputSize()); family.limit_m(config);"
         "list(family.weight_rows(config));"
@@ -139,6 +195,6 @@ def test_planning_with_a_family_does_not_import_torch(family: ModelFamily) -> No
 def test_an_unknown_family_is_named_with_those_there_are() -> None:
     with pytest.raises(ModelError, match="swin") as caught:
         family_of({"model_type": "swin"})
-    assert "glpn" in str(caught.value.hint)
+    assert "dpt, glpn" in str(caught.value.hint)
     with pytest.raises(ModelError, match="model_type"):
         family_of({})

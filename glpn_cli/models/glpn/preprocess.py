@@ -6,10 +6,6 @@ deviation. Depth comes back bicubic, corners not aligned.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,22 +13,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
-from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.outputs import BatchFeature, DepthEstimatorOutput
+from glpn_cli.errors import UsageError
+from glpn_cli.models.image_processor import ImageProcessor, resize_depth
+from glpn_cli.models.outputs import BatchFeature
 from glpn_cli.models.picture_arrays import (
     UNIT,
     as_list,
-    check_choice,
+    check_formats,
     rescale,
     resize_picture,
     stack,
     to_channels_first,
 )
-from glpn_cli.publish import publish
-
-_PREPROCESSOR_FILE = "preprocessor_config.json"
 
 LOWEST_SHARE = 1e-4
 """Depth is never brought back under this share of the limit: bicubic overshoot would make it negative."""
@@ -53,12 +46,7 @@ def restore(depth: Tensor, size: tuple[int, int], *, limit_m: float) -> NDArray[
     return restored
 
 
-def resize_depth(depth: Tensor, size: tuple[int, int]) -> Tensor:
-    """(h, w) -> (H, W), bicubic as published; can overshoot the range."""
-    return F.interpolate(depth[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
-
-
-class GLPNImageProcessor:
+class GLPNImageProcessor(ImageProcessor):
     """The documented image processor.
 
     do_resize:      bring each side down to a multiple of `size_divisor`.
@@ -70,7 +58,7 @@ class GLPNImageProcessor:
     cannot honour.
     """
 
-    model_input_names = ("pixel_values",)
+    setting_names = ("do_resize", "size_divisor", "resample", "do_rescale", "rescale_factor")
 
     def __init__(
         self,
@@ -88,10 +76,6 @@ class GLPNImageProcessor:
         self.resample = Image.Resampling(resample)
         self.do_rescale = do_rescale
         self.rescale_factor = rescale_factor
-
-    def __call__(self, images: Any, **settings: Any) -> BatchFeature:
-        """The same as `preprocess`."""
-        return self.preprocess(images, **settings)
 
     def preprocess(
         self,
@@ -121,62 +105,12 @@ class GLPNImageProcessor:
             "do_rescale": do_rescale,
             "rescale_factor": rescale_factor,
         }
-        settings = GLPNImageProcessor(**(self._settings() | {k: v for k, v in changed.items() if v is not None}))
-        check_choice("return_tensors", return_tensors, (None, "np", "pt"))
-        check_choice("data_format", data_format, (None, "channels_first", "channels_last"))
-        check_choice("input_data_format", input_data_format, (None, "channels_first", "channels_last"))
+        settings = self.changed(changed)
+        check_formats(return_tensors, data_format, input_data_format)
         arrays = [settings._process(to_channels_first(image, input_data_format)) for image in as_list(images)]
         if data_format == "channels_last":
             arrays = [np.moveaxis(array, 0, -1) for array in arrays]
         return BatchFeature(pixel_values=stack(arrays, return_tensors))
-
-    def post_process_depth_estimation(
-        self, outputs: DepthEstimatorOutput, target_sizes: Sequence[tuple[int, int]] | Tensor | None = None
-    ) -> list[dict[str, Tensor]]:
-        """Depth of each picture at its own size: [{"predicted_depth": (H, W)}, ...], bicubic, as published.
-
-        target_sizes: one (H, W) a picture; None leaves the network's size. Values can overshoot the range a little.
-        """
-        depths = outputs.predicted_depth
-        if target_sizes is None:
-            return [{"predicted_depth": depth} for depth in depths]
-        if len(target_sizes) != len(depths):
-            raise UsageError(f"{len(target_sizes)} target sizes were given for {len(depths)} depth maps")
-        sizes = [(int(height), int(width)) for height, width in target_sizes]
-        return [{"predicted_depth": resize_depth(depth, size)} for depth, size in zip(depths, sizes, strict=True)]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The object of a preprocessor_config.json that transformers reads too."""
-        settings = self._settings() | {"resample": int(self.resample)}
-        return {"image_processor_type": "GLPNImageProcessor"} | settings
-
-    def save_pretrained(self, folder: str | PathLike[str]) -> None:
-        """Write preprocessor_config.json into `folder`."""
-        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-        publish(Path(folder) / _PREPROCESSOR_FILE, text.encode())
-
-    @classmethod
-    def from_pretrained(
-        cls, name: str | PathLike[str], *, revision: str | None = None, local_files_only: bool = False, **overrides: Any
-    ) -> GLPNImageProcessor:
-        """The processor of a model folder, registry name or hub repository; `overrides` replace its settings.
-
-        A checkpoint without a preprocessor_config.json gets the published settings. Raises ModelError for settings
-        that do not exist.
-        """
-        from glpn_cli.models.pretrained import open_named
-
-        raw = dict(open_named(name, revision=revision, offline=local_files_only).preprocessor or {})
-        known = cls()._settings()
-        if unknown := sorted(set(overrides) - set(known)):
-            raise ModelError(f"{cls.__name__} has no setting {', '.join(unknown)}", hint=f"It has: {', '.join(known)}.")
-        return cls(**({k: raw[k] for k in known if raw.get(k) is not None} | overrides))
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            name: getattr(self, name)
-            for name in ("do_resize", "size_divisor", "resample", "do_rescale", "rescale_factor")
-        }
 
     def _process(self, picture: NDArray[Any]) -> NDArray[Any]:
         """(C, H, W) -> (C, h, w)."""

@@ -1,0 +1,51 @@
+"""The network made ready to predict: surgery on weights, the same forward."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from glpn_cli.models.dpt.backbone import StandardizedConv2d
+from glpn_cli.models.dpt.fusion import ResidualConvUnit
+from glpn_cli.models.dpt.heads import DepthHead, LabelHead
+from glpn_cli.models.dpt.network import DPT
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@torch.no_grad()
+def cast(network: nn.Module, precision: str) -> nn.Module:
+    """`network`, changed in place: filters standardised, batch norms folded, then fp32, bf16 or fp16, channels-last.
+
+    The heads' last convolution stays fp32, and with it everything after; see `DepthHead`.
+    """
+    assert isinstance(network, DPT)
+    assert not network.training, "batch norms can be folded only where their statistics stand still"
+    network.auxiliary_head = None  # only training asks it
+    for module in network.modules():
+        if isinstance(module, StandardizedConv2d):
+            module.weight.copy_(module.standardized())
+            module.is_standardized = True
+        elif isinstance(module, ResidualConvUnit):
+            module.norm1 = fold(module.conv1, module.norm1)
+            module.norm2 = fold(module.conv2, module.norm2)
+        elif isinstance(module, LabelHead):
+            module.norm = fold(module.conv, module.norm)
+    network.to(dtype=_DTYPES[precision])
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in the stubs
+    assert isinstance(network.head, DepthHead | LabelHead)
+    network.head.output.float()
+    return network
+
+
+def fold(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
+    """Move a batch norm's scale and shift into the convolution before it; what is left does nothing."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    conv.weight.copy_(conv.weight * scale[:, None, None, None])
+    conv.bias = nn.Parameter(shift if conv.bias is None else conv.bias * scale + shift)
+    return nn.Identity()

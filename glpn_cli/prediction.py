@@ -131,6 +131,7 @@ class Provenance:
     precision_asked: what was asked: auto, fp32, bf16, fp16
     precision:       what was used
     device:          cpu, cuda:0, mps
+    calibration:     what was made of the answer by known distances: "metric scale 1.08 shift 0"
     """
 
     model: str
@@ -143,6 +144,7 @@ class Provenance:
     precision: str = "fp32"
     device: str = "cpu"
     tta: str = "none"
+    calibration: str | None = None
 
 
 class PictureSource(Protocol):

@@ -51,6 +51,7 @@ RECIPE = (
     "input_size",
     "precision_asked",
     "tta",
+    "calibration",
     "depth_scale",
     "range",
     "near",
@@ -299,6 +300,7 @@ def _provenance_fields(provenance: Provenance | None) -> dict[str, str | float |
         "precision": provenance.precision,
         "device": provenance.device,
         "tta": provenance.tta,
+        "calibration": provenance.calibration,
     }
 
 
@@ -320,4 +322,5 @@ def _read_provenance(fields: Mapping[str, str]) -> Provenance | None:
         precision=fields.get("precision", "fp32"),
         device=fields.get("device", "cpu"),
         tta=fields.get("tta", "none"),
+        calibration=fields.get("calibration"),
     )

@@ -1,0 +1,201 @@
+"""What a few known distances make of a depth map: a scale, or a scale and a shift, kept in a small JSON file.
+
+Metres are `scale * depth + shift`; for disparity, which is inverse, they are `1 / (scale * disparity + shift)`. Known
+distances are along the optical axis, as all depths here are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glpn_cli.depth_files.record import Record
+from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance
+from glpn_cli.publish import publish
+
+SCHEMA = 1
+_MAX_BYTES = 1 << 20
+_UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class KnownDistance:
+    """A pixel whose distance somebody measured.
+
+    x, y:  the pixel, from 0 at the top left
+    found: what the map says there, in its own unit
+    metres: what is true
+    """
+
+    x: int
+    y: int
+    found: float
+    metres: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How a model's depths, taken by one camera, become true metres.
+
+    kind:           what the depths mean that it is for
+    points:         what it was made of
+    source, model, weights_sha256: the picture and the model that they are from, where that is known
+    """
+
+    kind: DepthKind
+    scale: float
+    shift: float = 0.0
+    points: tuple[KnownDistance, ...] = ()
+    source: str | None = None
+    model: str | None = None
+    weights_sha256: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The same in a line, as records carry it."""
+        return f"{self.kind.value} scale {self.scale:.9g} shift {self.shift:.9g}"
+
+    def apply(self, depth: DepthMap) -> DepthMap:
+        """The map in true metres; what comes out at or behind the camera becomes a hole.
+
+        Raises InputError for depth of another kind.
+        """
+        if depth.kind is not self.kind:
+            raise InputError(f"the calibration is for {self.kind.value} depth, and this is {depth.kind.value}")
+        with np.errstate(all="ignore"):
+            values = self._metres(depth.values).astype(np.float32)
+        valid = np.isfinite(values) & (values > 0)
+        if depth.valid is not None:
+            valid &= depth.valid
+        if valid.all():
+            return DepthMap(values, limit=self.limit_of(depth.limit))
+        return DepthMap(np.where(valid, values, np.float32(0)), valid=valid, limit=self.limit_of(depth.limit))
+
+    def limit_of(self, limit_m: float | None) -> float | None:
+        """The largest depth that comes out, where the largest that goes in is known."""
+        return None if limit_m is None else float(self._metres(np.float64(limit_m)))
+
+    def apply_to(self, provenance: Provenance | None) -> Provenance:
+        """How depths were made, with this added."""
+        made = provenance or Provenance(model=_UNKNOWN, weights_sha256=_UNKNOWN)
+        return Provenance(**{**vars(made), "limit_m": self.limit_of(made.limit_m), "calibration": self.text})
+
+    def check(self, kind: DepthKind, provenance: Provenance | None) -> None:
+        """Refuse depth of another kind, model, or that is calibrated already (UsageError)."""
+        hint = "make one for it: glpn measure FILE --calibrate x,y=METRES"
+        if provenance is not None and provenance.calibration is not None:
+            raise UsageError(f"this depth is calibrated already ({provenance.calibration})")
+        if kind is not self.kind:
+            raise UsageError(f"the calibration is for {self.kind.value} depth, and this is {kind.value}", hint=hint)
+        known = None if provenance is None or provenance.weights_sha256 == _UNKNOWN else provenance.weights_sha256
+        if None not in (known, self.weights_sha256) and known != self.weights_sha256:
+            assert provenance is not None
+            raise UsageError(f"the calibration is for model {self.model}, and this is {provenance.model}", hint=hint)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of its file."""
+        return {
+            "schema": SCHEMA,
+            "type": "calibration",
+            "kind": self.kind.value,
+            "scale": self.scale,
+            "shift": self.shift,
+            "points": [{"x": each.x, "y": each.y, "found": each.found, "metres": each.metres} for each in self.points],
+            **{
+                key: value for key in ("source", "model", "weights_sha256") if (value := getattr(self, key)) is not None
+            },
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
+        """Read `to_json` back. Raises ValueError, TypeError or KeyError where it makes no sense."""
+        if raw.get("type") != "calibration" or raw.get("schema") != SCHEMA:
+            raise ValueError("it is no calibration of a version that is known here")
+        scale, shift = float(raw["scale"]), float(raw["shift"])
+        if not (math.isfinite(scale) and scale > 0 and math.isfinite(shift)):
+            raise ValueError(f"scale {scale:g} and shift {shift:g} make no metres")
+        points = tuple(
+            KnownDistance(int(each["x"]), int(each["y"]), float(each["found"]), float(each["metres"]))
+            for each in raw.get("points", ())
+        )
+        named = {key: str(raw[key]) for key in ("source", "model", "weights_sha256") if key in raw}
+        return cls(DepthKind(raw["kind"]), scale, shift, points, **named)
+
+    def _metres(self, values: Any) -> Any:
+        linear = values * self.scale + self.shift
+        return 1 / linear if self.kind is DepthKind.DISPARITY else linear
+
+
+def fit_calibration(
+    kind: DepthKind, points: Sequence[KnownDistance], *, record: Record | None = None, source: str | None = None
+) -> Calibration:
+    """The calibration that some known distances ask for: one gives a scale, two a scale and a shift, more the best fit.
+
+    record: what the map says about itself
+
+    Raises UsageError where they are too few for this kind of depth, or contradict it.
+    """
+    found = np.array([each.found for each in points], np.float64)
+    wanted = np.array([each.metres for each in points], np.float64)
+    if kind is DepthKind.DISPARITY:
+        wanted = 1 / wanted
+    if len(points) == 1:
+        if kind in (DepthKind.AFFINE, DepthKind.DISPARITY):
+            raise UsageError(f"{kind.value} depth needs two known distances or more", hint="give --calibrate twice")
+        scale, shift = float(wanted[0] / found[0]), 0.0
+    elif np.ptp(found) <= 1e-6 * np.abs(found).max():
+        raise UsageError("the map has the same depth at all the known distances", hint="choose pixels farther apart")
+    else:
+        slope, offset = np.polyfit(found, wanted, 1)
+        scale, shift = float(slope), float(offset)
+    if not scale > 0:
+        raise UsageError("what is farther by the known distances is nearer in the map", hint="check pixels and metres")
+    made = record.provenance if record is not None else None
+    return Calibration(
+        kind,
+        scale,
+        shift,
+        tuple(points),
+        source=source,
+        model=made.model if made else None,
+        weights_sha256=made.weights_sha256 if made else None,
+    )
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read a calibration's file. Raises UsageError, since a run is not started without it."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES)
+    except OSError as error:
+        raise UsageError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+    try:
+        raw = json.loads(text)
+        if not isinstance(raw, dict):
+            raise TypeError("it is no JSON object")  # noqa: TRY301 (told like all other nonsense)
+        return Calibration.from_json(raw)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{str(path)!r} is no calibration: {error}",
+            hint="glpn measure FILE --calibrate x,y=METRES writes one",
+            code=ErrorCode.DATA,
+        ) from error
+
+
+def write_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration's file; one that is there is replaced, anything else is in the way (UsageError)."""
+    if path.exists():
+        try:
+            read_calibration(path)
+        except UsageError as error:
+            raise UsageError(
+                f"{str(path)!r} is in the way, and is no calibration", hint="name another file with -o"
+            ) from error
+    publish(path, json.dumps(calibration.to_json(), indent=2).encode() + b"\n")

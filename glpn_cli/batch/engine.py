@@ -106,7 +106,7 @@ class Engine(Generic[T, D, A, W]):
         self._unwritten = 0  # handed to the finish threads
 
     def run(self, tasks: Iterable[T]) -> Ended:
-        """Run all tasks. Errors of `open` and of `report` pass through.
+        """Run all tasks. Errors of `open`, of `report` and of the iterator `tasks` pass through.
 
         An interrupt, or an error that is no input's, ends the run: what is being written is finished and reported, the
         rest is dropped.
@@ -141,8 +141,12 @@ class Engine(Generic[T, D, A, W]):
     def _decode_tasks(self, remaining: Iterator[T]) -> None:
         while True:
             self._slots.acquire()
-            with self._taking:
-                task = None if self._is_ending else next(remaining, None)
+            try:
+                with self._taking:
+                    task = None if self._is_ending else next(remaining, None)
+            except Exception as error:  # noqa: BLE001 - of the list of tasks itself: the main thread's business
+                self._events.put(partial(_raise, error))
+                task = None
             if task is None:
                 self._slots.release()
                 self._events.put(self._lose_decoder)
@@ -251,6 +255,10 @@ class Engine(Generic[T, D, A, W]):
                     event()
                 except (_EnoughError, StoppedError):
                     continue
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def _start(work: Callable[..., None], *arguments: object) -> threading.Thread:

@@ -13,15 +13,18 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from glpn_cli.batch.engine import Ended, Engine, Job
-from glpn_cli.batch.inputs import InputChoice, find_inputs
+from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
-from glpn_cli.batch.plan import Plan, Target, Task, make_plan
+from glpn_cli.batch.plan import make_plan
 from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, odd_depth
-from glpn_cli.batch.running import Pace, Written, run_plan, write_result
+from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
 from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart
+from glpn_cli.batch.streaming import StreamRun, read_stream
+from glpn_cli.batch.tasks import OutputRules, Target, Task
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
 from glpn_cli.depth_files import Look, Record, Writer, make_writer
+from glpn_cli.errors import UsageError
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import PICTURE_EXTENSIONS, ImageSource, Picture, Refused
 from glpn_cli.models.recipe import Recipe
@@ -30,6 +33,7 @@ from glpn_cli.prediction import DepthKind, Result
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
+_EXTENSIONS = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS)
 FORMATS = ("color", "gray", "gray16", "ply")
 
 ExportSource = ImageSource | DepthSource
@@ -50,21 +54,26 @@ class ExportInputs:
         return any(isinstance(source, ImageSource) for source in self.sources)
 
 
-def find_exports(choice: InputChoice, *, depth_scale: float | None = None) -> ExportInputs:
-    """Find pictures and stored maps. Raises UsageError where there is nothing to do."""
-    extensions = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS)
-    found = find_inputs(choice, extensions=extensions, leave_out=is_no_depth)
+def find_exports(choice: InputChoice, *, depth_scale: float | None = None) -> ExportInputs | None:
+    """Find pictures and stored maps; None where they come one by one on standard input.
+
+    Raises UsageError where there is nothing to do.
+    """
+    if is_stream(choice):
+        return None
+    found = find_inputs(choice, extensions=_EXTENSIONS, leave_out=is_no_depth)
     return ExportInputs(
         tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale), found.refused, found.notes
     )
 
 
-def plan_exports(
+def export_rules(
     sources: Sequence[ExportSource], recipe: Recipe | None, choice: OutputChoice, look: Look
-) -> Plan[ExportSource]:
-    """Decide which input becomes which pictures. Raises UsageError where that makes no sense.
+) -> OutputRules[ExportSource]:
+    """What becomes of pictures and maps. Raises UsageError for formats and looks that make no sense.
 
-    recipe: what pictures are predicted with; None where every source is a stored map
+    sources: as far as they are known
+    recipe:  what pictures are predicted with; None where every source is a stored map
     """
     destination = choice.destination
     formats = choose_formats(choice.formats, destination, default="color", allowed=FORMATS)
@@ -80,15 +89,8 @@ def plan_exports(
         assert recipe is not None
         return writer.expect(source.name, kind=recipe.kind, provenance=recipe.provenance)
 
-    return make_plan(
-        sources,
-        writers,
-        destination=destination,
-        template=choice.name,
-        model=recipe.model.name if recipe is not None else "depth",
-        existing=choice.existing,
-        expect=expect,
-    )
+    model = recipe.model.name if recipe is not None else "depth"
+    return OutputRules(writers, destination, choice.name, model, choice.existing, expect)
 
 
 def _common_depth(sources: Sequence[ExportSource], recipe: Recipe | None) -> tuple[DepthKind, float | None]:
@@ -162,23 +164,56 @@ class _Spread:
         return DepthHistogram.of(answer.depth)
 
 
-def run_exports(
-    plan: Plan[ExportSource],
-    sources: Sequence[ExportSource],
-    stages: ExportStages,
+@dataclass(frozen=True)
+class ExportRun(PlannedRun[ExportSource, Picture | Answer, Answer]):
+    """A planned run that takes two passes where one range is asked for all `sources`."""
+
+    stages: ExportStages
+    sources: Sequence[ExportSource]
+    look: Look
+
+    def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
+        """Do it; `show` is told of every outcome as it comes."""
+        if self.look.range.needs_settling and self.plan.tasks:
+            settled, ended = _settle_range(self.sources, self.stages, self.look, self.pace)
+            if ended != Ended():
+                return ended
+            for index, task in enumerate(self.plan.tasks):
+                targets = tuple(_with_look(target, settled) for target in task.targets)
+                self.plan.tasks[index] = replace(task, targets=targets)
+        return run_plan(self.plan, self.stages, self.pace, show)
+
+
+def prepare_exports(
+    choice: InputChoice,
+    found: ExportInputs | None,
+    results: OutputChoice,
     look: Look,
+    network: Network | None,
     pace: Pace,
-    show: Callable[[Outcome], None],
-) -> Ended:
-    """Do all that a plan holds, in two passes where one range is asked for all `sources`."""
-    if look.range.needs_settling and plan.tasks:
-        settled, ended = _settle_range(sources, stages, look, pace)
-        if ended != Ended():
-            return ended
-        for index, task in enumerate(plan.tasks):
-            targets = tuple(_with_look(target, settled) for target in task.targets)
-            plan.tasks[index] = replace(task, targets=targets)
-    return run_plan(plan, stages, pace, show)
+) -> Run:
+    """A run of exports, planned. Raises UsageError where it makes no sense.
+
+    found:   the inputs; None where they come one by one on standard input
+    network: what answers for pictures; None where there are none
+    """
+    recipe = network.recipe if network is not None else None
+    rules = export_rules(found.sources if found is not None else (), recipe, results, look)
+    stages = ExportStages(network, results.cloud.focal)
+    if found is not None:
+        plan = make_plan(found.sources, rules)
+        plan.add_found(found.refused, found.notes)
+        return ExportRun(plan, stages, pace, found.sources, look)
+    if look.range.needs_settling:
+        raise UsageError(
+            "--range batch needs all inputs beforehand, and a list on standard input comes one by one",
+            hint="use --range NEAR:FAR, or --files-from a file",
+        )
+
+    def interpret(source: ImageSource) -> ExportSource:
+        return tell_apart([source], kind=choice.kind, depth_scale=results.depth_scale)[0]
+
+    return StreamRun(read_stream(choice, extensions=_EXTENSIONS), interpret, rules, stages, pace, choice.allow_empty)
 
 
 def _settle_range(sources: Sequence[ExportSource], stages: ExportStages, look: Look, pace: Pace) -> tuple[Look, Ended]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glpn_cli.batch.policies import InputKind
 from glpn_cli.depth_files import is_depth_file, is_own_output
-from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, ListFile, ReadOptions, find_images, parse_shard
 
 
@@ -69,13 +69,17 @@ def find_inputs(
     return found
 
 
-def find_pictures(choice: InputChoice) -> Found:
-    """The pictures to predict. Depth maps that were named among them, as by `*.png`, are left out with a note.
+def find_pictures(choice: InputChoice) -> Found | None:
+    """The pictures to predict; None where they come one by one on standard input.
+
+    Depth maps that were named among them, as by `*.png`, are left out with a note.
 
     Raises UsageError as `find_inputs` does, and where there are only depth maps.
     """
     if choice.kind is InputKind.DEPTH:
         raise UsageError("predict makes depth out of pictures", hint="glpn export --as depth paints depth maps")
+    if is_stream(choice):
+        return None
     found = find_inputs(choice)
     if choice.kind is InputKind.PICTURE:
         return found
@@ -97,6 +101,22 @@ def find_pictures(choice: InputChoice) -> Found:
 def _is_map(source: ImageSource) -> bool:
     """Whether a file is one of our outputs, or depth in another format."""
     return source.path is not None and (is_own_output(source.path) or is_depth_file(source.path))
+
+
+def check_is_picture(source: ImageSource, *, kind: InputKind) -> ImageSource:
+    """The source, unless it is a depth map already (InputError)."""
+    if kind is InputKind.AUTO and _is_map(source):
+        raise InputError(
+            f"{str(source.path)!r} is a depth map already",
+            hint="glpn export paints it; --as picture takes it for a picture",
+            code=ErrorCode.UNSUPPORTED,
+        )
+    return source
+
+
+def is_stream(choice: InputChoice) -> bool:
+    """Whether the inputs are a list on standard input and nothing else: they are then done one by one, as they come."""
+    return not choice.named and [*choice.lists, *choice.lists0] == ["-"]
 
 
 def _refuse_nothing(choice: InputChoice, found: Found) -> None:

@@ -96,9 +96,12 @@ class Outcome:
 
 @dataclass
 class Tally:
-    """The report of a run: counts, what stopped it, and the exit code that tells it all."""
+    """The report of a run: counts, what stopped it, and the exit code that tells it all.
 
-    total: int
+    planned_total: how many inputs there are; None where they come one by one and nobody knows
+    """
+
+    planned_total: int | None
     allowance: Allowance = field(default_factory=Allowance)
     statuses: Counter[Status] = field(default_factory=Counter)
     codes: Counter[ErrorCode] = field(default_factory=Counter)
@@ -109,6 +112,11 @@ class Tally:
         self.statuses[outcome.status] += 1
         if outcome.error is not None:
             self.codes[outcome.error.code] += 1
+
+    @property
+    def total(self) -> int:
+        """How many inputs there are, as far as is known."""
+        return self.done + self.failed if self.planned_total is None else self.planned_total
 
     @property
     def written(self) -> int:

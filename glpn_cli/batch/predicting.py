@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from glpn_cli.batch.inputs import InputChoice, check_is_picture
 from glpn_cli.batch.naming import Destination, NameTemplate, choose_formats
 from glpn_cli.batch.outcome import FLAT, FOCAL
-from glpn_cli.batch.plan import Plan, Task, make_plan
+from glpn_cli.batch.plan import make_plan
 from glpn_cli.batch.policies import Existing
-from glpn_cli.batch.running import Written, write_result
+from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
+from glpn_cli.batch.streaming import StreamRun, read_stream
+from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.depth_files import FORMATS, Cloud, Record, Writer, make_writer
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
-from glpn_cli.images import ImageSource, Picture
+from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Picture
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import DepthMap, Intrinsics, Provenance, Result
 
@@ -45,28 +49,21 @@ class OutputChoice:
         return Destination.parse(self.output)
 
 
-def plan_predictions(sources: Sequence[ImageSource], recipe: Recipe, choice: OutputChoice) -> Plan[ImageSource]:
-    """Decide which picture becomes which files. Raises UsageError where that makes no sense."""
+def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageSource]:
+    """What becomes of pictures. Raises UsageError for formats that make no sense or cannot hold the model's range."""
     destination = choice.destination
     default = "png16" if recipe.kind.is_metric else "tiff"
     formats = choose_formats(choice.formats, destination, default=default, allowed=list(FORMATS))
+    kind, limit_m = recipe.kind, recipe.limit_m
     writers = [
-        make_writer(name, kind=recipe.kind, limit_m=recipe.limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
+        make_writer(name, kind=kind, limit_m=limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
         for name in formats
     ]
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
-        return writer.expect(source.name, kind=recipe.kind, provenance=recipe.provenance)
+        return writer.expect(source.name, kind=kind, provenance=recipe.provenance)
 
-    return make_plan(
-        sources,
-        writers,
-        destination=destination,
-        template=choice.name,
-        model=recipe.model.name,
-        existing=choice.existing,
-        expect=expect,
-    )
+    return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +100,23 @@ class Network:
     def network_size(self, picture: Picture) -> tuple[int, int]:
         """(h, w) that the network will see of a picture."""
         return self.recipe.network_size(picture.full_size)
+
+
+def prepare_predictions(
+    choice: InputChoice, found: Found | None, results: OutputChoice, network: Network, pace: Pace
+) -> Run:
+    """A run of predictions, planned. Raises UsageError where it makes no sense.
+
+    found: the inputs; None where they come one by one on standard input
+    """
+    rules = prediction_rules(network.recipe, results)
+    stages = PredictStages(network)
+    if found is None:
+        items = read_stream(choice, extensions=PICTURE_EXTENSIONS)
+        return StreamRun(items, partial(check_is_picture, kind=choice.kind), rules, stages, pace, choice.allow_empty)
+    plan = make_plan(found.sources, rules)
+    plan.add_found(found.refused, found.notes)
+    return PlannedRun(plan, stages, pace)
 
 
 class PredictStages:

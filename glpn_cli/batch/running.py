@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from glpn_cli.batch.engine import Ended, Engine, Job, Stages
 from glpn_cli.batch.outcome import ASSUMED_FOV, Facts, Outcome, Output, Status
-from glpn_cli.batch.plan import Plan, Source, Task, describe, settle
+from glpn_cli.batch.plan import Plan
+from glpn_cli.batch.tasks import Source, Task, describe, settle
 from glpn_cli.depth_files import read_record
 from glpn_cli.devices import cores
 from glpn_cli.errors import UsageError
@@ -61,6 +62,53 @@ def parse_batch_size(text: str) -> int:
     raise UsageError(f"--batch-size {text!r} is neither auto nor a number from 1 to 4096")
 
 
+class Run(Protocol):
+    """Something that can be carried out, or only told."""
+
+    @property
+    def total(self) -> int | None:
+        """How many inputs there are; None where nobody knows."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know beforehand."""
+
+    def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
+        """Do it; `show` is told of every outcome as it comes."""
+
+    def rehearse(self, show: Callable[[Outcome], None]) -> Ended:
+        """Tell what would be done, and do nothing."""
+
+
+@dataclass(frozen=True)
+class PlannedRun(Generic[S, D, A]):
+    """A plan, and how to carry it out."""
+
+    plan: Plan[S]
+    stages: Stages[Task[S], D, A, Written]
+    pace: Pace
+
+    @property
+    def total(self) -> int:
+        """How many inputs there are."""
+        return self.plan.total
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the user should know beforehand."""
+        return self.plan.notes
+
+    def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
+        """Do it; `show` is told of every outcome as it comes."""
+        return run_plan(self.plan, self.stages, self.pace, show)
+
+    def rehearse(self, show: Callable[[Outcome], None]) -> Ended:
+        """Tell what would be done, and do nothing."""
+        for outcome in (*self.plan.settled, *(task.planned() for task in self.plan.tasks)):
+            show(outcome)
+        return Ended()
+
+
 def run_plan(
     plan: Plan[S], stages: Stages[Task[S], D, A, Written], pace: Pace, show: Callable[[Outcome], None]
 ) -> Ended:
@@ -77,7 +125,7 @@ def run_plan(
     def report(job: Job[Task[S], D, A, Written]) -> bool:
         if job.written is not None and job.written.stdout is not None:
             publish_stdout(job.written.stdout)
-        outcome = _outcome_of(job)
+        outcome = outcome_of(job)
         show(outcome)
         return not (pace.fail_fast and outcome.status is Status.ERROR)
 
@@ -112,7 +160,8 @@ def _facts_of(result: Result) -> Facts:
     return Facts(depth.kind, depth.limit, depth.extent(), depth.size, result.provenance, result.intrinsics)
 
 
-def _outcome_of(job: Job[Task[S], D, A, Written]) -> Outcome:
+def outcome_of(job: Job[Task[S], D, A, Written]) -> Outcome:
+    """What became of a task that the engine has done with."""
     source = job.task.source
     if job.error is not None:
         return settle(source, Status.ERROR, seconds=job.seconds, error=job.error)

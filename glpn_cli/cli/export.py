@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 from glpn_cli.batch.policies import Existing, InputKind
@@ -86,7 +85,7 @@ def export(
     A picture whose map lies beside it is painted from that; other pictures go through the model. Equal ratios of depth
     are equal steps of colour.
     """
-    from glpn_cli.batch.exporting import ExportStages, find_exports, plan_exports, run_exports
+    from glpn_cli.batch.exporting import find_exports, prepare_exports
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.naming import NameTemplate
     from glpn_cli.batch.predicting import Network, OutputChoice
@@ -100,7 +99,7 @@ def export(
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    results = OutputChoice(output, format_, NameTemplate(name), None, existing, cloud)
+    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
@@ -109,7 +108,7 @@ def export(
     )
     found = find_exports(choice, depth_scale=depth_scale)
     recipe = None
-    if found.needs_network:
+    if found is None or found.needs_network:
         recipe = choose_recipe(
             model,
             max_depth=max_depth,
@@ -119,8 +118,6 @@ def export(
             input_size=input_size,
             tta=tta,
         )
-    plan = plan_exports(found.sources, recipe, results, look)
-    plan.add_found(found.refused, found.notes)
-    stages = ExportStages(Network(recipe, device, threads) if recipe else None, cloud.focal)
-    run = partial(run_exports, plan, found.sources, stages, look, pace)
-    show_run(plan, run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)
+    network = Network(recipe, device, threads, cloud.focal) if recipe else None
+    run = prepare_exports(choice, found, results, look, network, pace)
+    show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

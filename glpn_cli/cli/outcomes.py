@@ -8,21 +8,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, NoReturn, Self, TypeVar
+from typing import IO, NoReturn, Self
 
 import typer
 
-from glpn_cli.batch.engine import Ended
 from glpn_cli.batch.naming import Destination
 from glpn_cli.batch.outcome import Outcome, Status, Tally, words_of
-from glpn_cli.batch.plan import Plan, Source
 from glpn_cli.batch.policies import Allowance
 from glpn_cli.batch.records import make_record, make_summary
+from glpn_cli.batch.running import Run
 from glpn_cli.cli.console import console, is_terminal
 from glpn_cli.cli.progress import Progress
 from glpn_cli.errors import UsageError, code_of, reason_of
-
-S = TypeVar("S", bound=Source)
 
 
 class RunView:
@@ -33,7 +30,7 @@ class RunView:
         self._json = json
         self._report = report
         self._is_unread = False
-        self._progress = Progress(tally.total)
+        self._progress = Progress(tally.planned_total)
 
     def show(self, outcome: Outcome) -> None:
         """Count one outcome and show it."""
@@ -87,7 +84,11 @@ class RunView:
         if outcome.status is Status.OK and made is not None and made.network_size is not None:
             height, width = made.network_size
             facts.append(f"{width}x{height} in {made.precision} on {made.device}")
-        return f"{self.tally.done + self.tally.failed}/{self.tally.total} {outcome.place}: {', '.join(facts)}"
+        return f"{self._count()} {outcome.place}: {', '.join(facts)}"
+
+    def _count(self) -> str:
+        done = self.tally.done + self.tally.failed
+        return f"{done}" if self.tally.planned_total is None else f"{done}/{self.tally.planned_total}"
 
     def _print_paths(self, outcome: Outcome) -> None:
         for output in outcome.outputs:
@@ -125,27 +126,14 @@ def check_stdout(destination: Destination, *, json: bool) -> None:
 
 
 def show_run(
-    plan: Plan[S],
-    run: Callable[[Callable[[Outcome], None]], Ended],
-    *,
-    allow_failed: str | None = None,
-    dry_run: bool = False,
-    json: bool = False,
-    report: Path | None = None,
+    run: Run, *, allow_failed: str | None = None, dry_run: bool = False, json: bool = False, report: Path | None = None
 ) -> NoReturn:
-    """Run a plan, or only tell it, and exit with what it came to.
-
-    run: does the work, telling each outcome to the function that it is given
-    """
-    tally = Tally(plan.total, Allowance.parse(allow_failed))
-    for note in plan.notes:
+    """Carry a run out, or only tell it, and exit with what it came to."""
+    tally = Tally(run.total, Allowance.parse(allow_failed))
+    for note in run.notes:
         console.note(note)
     with open_report(report) as file, RunView(tally, json=json, report=file) as view:
-        if dry_run:
-            for outcome in (*plan.settled, *plan.outcomes_of_dry_run()):
-                view.show(outcome)
-        else:
-            tally.ended = run(view.show)
+        tally.ended = (run.rehearse if dry_run else run.carry_out)(view.show)
         view.sum_up()
     raise typer.Exit(int(tally.exit_code))
 

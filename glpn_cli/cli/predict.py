@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
 
@@ -57,8 +55,8 @@ def predict(
     """
     from glpn_cli.batch.inputs import InputChoice, find_pictures
     from glpn_cli.batch.naming import NameTemplate
-    from glpn_cli.batch.predicting import Network, OutputChoice, PredictStages, plan_predictions
-    from glpn_cli.batch.running import Pace, parse_batch_size, run_plan
+    from glpn_cli.batch.predicting import Network, OutputChoice, prepare_predictions
+    from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.depth_files import Cloud
@@ -83,8 +81,6 @@ def predict(
         input_size=input_size,
         tta=tta,
     )
-    plan = plan_predictions(found.sources, recipe, results)
-    plan.add_found(found.refused, found.notes)
-    stages = PredictStages(Network(recipe, device, threads, cloud.focal))
-    run = partial(run_plan, plan, stages, pace)
-    show_run(plan, run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)
+    network = Network(recipe, device, threads, cloud.focal)
+    run = prepare_predictions(choice, found, results, network, pace)
+    show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

@@ -13,9 +13,12 @@ _STATUS_S = 60.0
 
 
 class Progress:
-    """Counts inputs as they finish; says so where somebody watches."""
+    """Counts inputs as they finish; says so where somebody watches.
 
-    def __init__(self, total: int) -> None:
+    total: how many there are; None where nobody knows
+    """
+
+    def __init__(self, total: int | None) -> None:
         self._total = total
         self._done = 0
         self._computed = 0
@@ -40,10 +43,11 @@ class Progress:
 
     def _line(self, name: str) -> str:
         width = shutil.get_terminal_size((80, 24)).columns - 1
-        share = self._done / max(self._total, 1)
-        facts = f" {self._done}/{self._total}{self._pace()}"
-        bar = _draw_bar(share, max(0, min(24, width - len(facts) - 2)))
-        line = f"{bar}{facts}"
+        if self._total is None:
+            line = f"{self._done}{self._pace()}"
+        else:
+            facts = f" {self._done}/{self._total}{self._pace()}"
+            line = _draw_bar(self._done / max(self._total, 1), max(0, min(24, width - len(facts) - 2))) + facts
         room = width - len(line) - 2
         return line[:width] if room < 8 else f"{line}  {shown(name)[-room:]}"
 
@@ -52,6 +56,8 @@ class Progress:
         if self._computed < 2 or elapsed < 1:
             return ""
         rate = self._computed / elapsed
+        if self._total is None:
+            return f"  {rate:.1f}/s"
         left = int((self._total - self._done) / rate)
         clock = (
             f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}" if left >= 3600 else f"{left // 60}:{left % 60:02}"

@@ -16,6 +16,7 @@ from glpn_cli.batch.naming import Destination, NameTemplate
 from glpn_cli.batch.outcome import Status
 from glpn_cli.batch.plan import Plan, make_plan
 from glpn_cli.batch.policies import Existing
+from glpn_cli.batch.tasks import OutputRules
 from glpn_cli.depth_files import FORMATS, Record, Writer, make_writer
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.images import ImageSource
@@ -58,14 +59,10 @@ class Bench:
         def expect(source: ImageSource, writer: Writer) -> Record | None:
             return writer.expect(source.name, kind=DepthKind.METRIC, provenance=Provenance("tiny", WEIGHTS, limit_m=10))
 
+        destination = Destination.parse(out if out == "-" else str(self.folder / out))
+        writers = [make_writer(word, kind=DepthKind.METRIC, limit_m=10) for word in formats.split(",")]
         return make_plan(
-            sources,
-            [make_writer(word, kind=DepthKind.METRIC, limit_m=10) for word in formats.split(",")],
-            destination=Destination.parse(out if out == "-" else str(self.folder / out)),
-            template=NameTemplate(name),
-            model="tiny",
-            existing=Existing(existing),
-            expect=expect,
+            sources, OutputRules(writers, destination, NameTemplate(name), "tiny", Existing(existing), expect)
         )
 
 

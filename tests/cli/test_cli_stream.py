@@ -1,0 +1,144 @@
+"""Lists on standard input: a process that is fed, one picture after the other."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from glpn_cli.cli import app
+
+
+@pytest.fixture(autouse=True)
+def _beside_the_pictures(tiny_pictures: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny_pictures)
+    monkeypatch.setenv("GLPN_MODEL", str(tiny_model))
+
+
+def glpn(*arguments: object, **settings: Any) -> Result:
+    words = [*map(str, arguments), "--threads", "1", "--precision", "fp32"]
+    return CliRunner().invoke(app, words, catch_exceptions=False, **settings)
+
+
+def records(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.fixture
+def fed() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for names."""
+    command = [
+        sys.executable,
+        "-m",
+        "glpn_cli",
+        "predict",
+        "--files-from",
+        "-",
+        "-o",
+        "out",
+        "--json",
+        "--threads",
+        "1",
+    ]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as child:
+        yield child
+        if child.poll() is None:
+            child.kill()
+
+
+def test_each_picture_is_answered_before_the_next_is_named(fed: subprocess.Popen[bytes]) -> None:
+    assert fed.stdin is not None
+    assert fed.stdout is not None
+    for name in ("a.jpg", "sub/c.webp", "nothere.jpg", "b.png"):
+        fed.stdin.write(name.encode() + b"\n")
+        record = json.loads(fed.stdout.readline())
+        assert record["input"] == name
+        assert record["status"] == ("error" if name == "nothere.jpg" else "ok")
+    assert Path("out/sub/c_depth.png").exists()
+    fed.stdin.close()
+    assert json.loads(fed.stdout.readline())["total"] == 4
+    assert fed.wait(timeout=30) == 3
+
+
+def test_an_interrupt_while_it_waits_ends_it_cleanly(fed: subprocess.Popen[bytes]) -> None:
+    assert fed.stdin is not None
+    assert fed.stdout is not None
+    assert fed.stderr is not None
+    fed.stdin.write(b"a.jpg\n")
+    assert json.loads(fed.stdout.readline())["status"] == "ok"
+    fed.terminate()
+    assert fed.wait(timeout=30) == 143
+    talk = fed.stderr.read().decode()
+    assert "Fatal" not in talk
+    assert "stopped by SIGTERM: 1 written" in talk
+
+
+def test_a_collision_is_the_error_of_the_item_that_brings_it() -> None:
+    os.link("b.png", "a.png")
+    result = glpn(
+        "predict", "--files-from", "-", "-o", "out", "--json", "--workers", "1", input="a.jpg\na.png\nb.png\n"
+    )
+    assert result.exit_code == 3
+    found = {record["name"]: record for record in records(result)[:-1]}
+    assert found["a.png"]["error"]["code"] == "E_EXISTS"
+    assert "a.jpg" in found["a.png"]["error"]["message"]
+    assert found["b.png"]["status"] == "ok"
+
+
+def test_what_is_done_is_skipped_and_maps_are_refused() -> None:
+    assert glpn("predict", "a.jpg", "-o", ".").exit_code == 0
+    result = glpn("predict", "--files0-from", "-", "-o", ".", "--json", input="a.jpg\0a_depth.png\0")
+    assert result.exit_code == 3
+    statuses = {record["name"]: record["status"] for record in records(result)[:-1]}
+    assert statuses == {"a.jpg": "skipped", "a_depth.png": "error"}
+
+
+def test_a_dry_run_tells_each_item() -> None:
+    result = glpn("predict", "--files-from", "-", "-o", "out", "-n", input="a.jpg\nb.png\n")
+    assert result.stdout.splitlines() == ["out/a_depth.png", "out/b_depth.png"]
+    assert not Path("out").exists()
+
+
+def test_export_is_fed_with_pictures_and_maps_alike() -> None:
+    assert glpn("predict", "a.jpg", "-o", "depth").exit_code == 0
+    result = glpn("export", "--files-from", "-", "-o", "out", input="depth/a_depth.png\nb.png\n")
+    assert result.exit_code == 0
+    assert sorted(path.as_posix() for path in Path("out").rglob("*.png")) == [
+        "out/b_color.png",
+        "out/depth/a_color.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["predict", "-o", "x.png"], "needs a folder"),
+        (["predict", "-o", "-"], "needs a folder"),
+        (["export", "--range", "batch"], "--range batch"),
+        (["predict", "-o", "a.jpg/x"], "cannot write"),
+    ],
+)
+def test_what_cannot_be_done_one_by_one_is_refused_at_once(arguments: list[str], says: str) -> None:
+    result = glpn(*arguments, "--files-from", "-", input="a.jpg\n")
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+def test_an_empty_list_is_a_usage_error_unless_it_is_allowed() -> None:
+    assert glpn("predict", "--files-from", "-", "-o", "out", input="").exit_code == 2
+    assert glpn("predict", "--files-from", "-", "-o", "out", "--allow-empty", input="").exit_code == 0
+
+
+def test_bytes_that_are_no_list_end_the_run_with_a_usage_error() -> None:
+    result = glpn("predict", "--files-from", "-", "-o", "out", input=b"x" * 200_000)
+    assert result.exit_code == 2
+    assert "no list of file names" in result.stderr

@@ -1,10 +1,16 @@
 """Many inputs, one run: plan -> decode -> infer -> encode -> publish, in bounded queues, with one report.
 
-naming    what a result is called
-plan      which file becomes which, what is there already, and everything that can be refused before a model is loaded
-engine    threads that decode and write around the main thread, which computes
-outcome   what became of an input; counts, exit code
-records   the same as JSON lines (schema: records.schema.json)
+policies    what a run may do and what it forgives
+naming      what a result is called
+inputs      what was named, found and told apart; stored: depth maps among it
+tasks       an input, the files it becomes, and the rules that say which
+judging     what is there already
+plan        all of a run, and everything that can be refused before a model is loaded
+streaming   the same one by one, for lists that are still being written
+engine      threads that decode and write around the main thread, which computes
+running     a plan through the engine
+outcome     what became of an input; counts, exit code
+records     the same as JSON lines (records.schema.json)
 predicting, exporting
-          what the two commands put through the engine
+            what the two commands put through the engine
 """

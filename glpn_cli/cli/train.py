@@ -28,7 +28,7 @@ TRAINING = "Training"
 
 EXAMPLES = """
 glpn train -m nyu --data pairs.csv --epochs 5 -o mine
-glpn train --config b0 --data scenes:1 --recipe rooms --steps 12000 -o rooms
+glpn train --config mini --data scenes:1 --recipe rooms -o rooms
 """
 
 
@@ -66,7 +66,7 @@ def train(
     config: Annotated[
         str | None,
         options.option(
-            "--config", metavar="SHAPE", panel=options.MODEL, help="Start from nothing: b0, b4, or a config.json."
+            "--config", metavar="SHAPE", panel=options.MODEL, help="Start from nothing: b0, b4, mini, or a config.json."
         ),
     ] = None,
     max_depth: options.MaxDepth = None,

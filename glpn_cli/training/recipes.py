@@ -14,7 +14,7 @@ from glpn_cli.training.schedule import Course, Schedule
 PAPER_EPOCHS = 25
 PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
 ROOMS_STEPS = 10_000
-_ROOMS_SIZES = (((96, 128), 0.3, 0.5), ((128, 160), 0.25, 0.5), ((160, 224), 0.45, 0.6))
+_ROOMS_SIZES = (((96, 128), 0.3, 0.5), ((128, 160), 0.22, 0.5), ((160, 224), 0.28, 0.6), ((192, 256), 0.2, 0.7))
 """(h, w), share of the steps, weight of the gradient term."""
 _UPRIGHT = 0.15
 
@@ -79,7 +79,7 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
             Course.TRAPEZOID,
             peak=1.2e-3 if wishes.rate is None else wishes.rate,
             warm_up=min(300, steps // 10),
-            decay=0.4,
+            decay=0.3,
         ),
         scale_weight=0.25,
         weight_decay=0.02,

@@ -21,8 +21,13 @@ from glpn_cli.training.loop import Lens
 SHAPES: dict[str, dict[str, Any]] = {
     "b0": {},
     "b4": {"depths": [3, 8, 27, 3], "hidden_sizes": [64, 128, 320, 512]},
+    "mini": {"depths": [2, 2, 4, 2], "decoder_hidden_size": 32, "drop_path_rate": 0.0},
 }
-"""Shapes that `--config` knows by name: the documented default, and the published models."""
+"""Shapes that `--config` knows by name: the documented default, the published models, the bundled one.
+
+`mini` has its parameters where they cost little: two more blocks at a sixteenth of the picture's size are 3 % of its
+arithmetic, while a decoder of half the width halves the time of a step.
+"""
 
 _ENCODER = "encoder."
 _BARE_PREFIX = "glpn."  # what a bare encoder's file leaves away from its names

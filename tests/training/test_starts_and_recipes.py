@@ -68,7 +68,7 @@ def test_shapes_have_names_or_files() -> None:
         sum(p.numel() for p in start_from_shape("b0", max_depth=5, lens=NO_LENS, seed=0).network.parameters())
         == 3_664_839
     )
-    with pytest.raises(UsageError, match="'b9' is neither b0, b4 nor a file"):
+    with pytest.raises(UsageError, match="'b9' is neither b0, b4, mini nor a file"):
         start_from_shape("b9", max_depth=None, lens=NO_LENS, seed=0)
 
 
@@ -85,9 +85,9 @@ def test_the_papers_recipe_takes_its_steps_from_the_data() -> None:
 def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -> None:
     config = rooms_recipe(Wishes(steps=1001), length=None)
     assert config.steps == 1001
-    assert [phase.size for phase in config.phases] == [(96, 128), (128, 160), (160, 224)]
+    assert [phase.size for phase in config.phases] == [(96, 128), (128, 160), (160, 224), (192, 256)]
     assert config.scale_weight == 0.25
     assert rooms_recipe(Wishes(), length=None).steps == 10_000
-    assert rooms_recipe(Wishes(steps=1), length=5).phases[-1].size == (160, 224)
+    assert rooms_recipe(Wishes(steps=1), length=5).phases[-1].size == (192, 256)
     assert rooms_recipe(Wishes(steps=7, size=(64, 96)), length=5).phases[0].size == (64, 96)
     assert rooms_recipe(Wishes(epochs=2, batch_size=10), length=50).steps == 10

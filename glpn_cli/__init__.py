@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING
 from glpn_cli._version import __version__
 
 if TYPE_CHECKING:
+    from glpn_cli.models.dpt.config import DPTConfig as DPTConfig
     from glpn_cli.models.glpn.config import GLPNConfig as GLPNConfig
 
 _HOME_OF = {
+    "DPTConfig": "models.dpt.config",
+    "DPTFeatureExtractor": "models.dpt.processor",
+    "DPTForDepthEstimation": "models.dpt.documented",
+    "DPTForSemanticSegmentation": "models.dpt.documented",
+    "DPTImageProcessor": "models.dpt.processor",
+    "DPTModel": "models.dpt.documented",
     "DepthEstimator": "predictor",
     "DepthKind": "prediction",
     "DepthMap": "prediction",

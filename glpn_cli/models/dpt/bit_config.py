@@ -74,6 +74,8 @@ class BiTConfig:
         if isinstance(self.global_padding, str):
             self.global_padding = self.global_padding.upper()
         self.validate()
+        self.out_indices = list(self.outputs)
+        self.out_features = [self.stage_names[place] for place in self.out_indices]
 
     def validate(self) -> None:
         """Check every field against its type and bounds. Raises ModelError."""
@@ -163,10 +165,7 @@ class BiTConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The object of a `backbone_config` that transformers reads too."""
-        names = self.stage_names
-        outputs = {"out_features": [names[place] for place in self.outputs], "out_indices": list(self.outputs)}
-        written = {name: getattr(self, name) for name in _FILE_FIELDS}
-        return {"model_type": "bit"} | self.unknown | written | outputs
+        return {"model_type": "bit"} | self.unknown | {name: getattr(self, name) for name in _FILE_FIELDS}
 
 
 _FILE_FIELDS = tuple(f.name for f in fields(BiTConfig) if f.name != "unknown")

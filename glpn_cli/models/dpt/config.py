@@ -138,11 +138,12 @@ class DPTConfig:
             self.neck_ignore_stages = []
         if self.pooler_output_size is None:
             self.pooler_output_size = self.hidden_size
-        if self.id2label is not None:
-            self.id2label = _as_names(self.id2label)
-            self.num_labels = len(self.id2label)
-        elif self.num_labels is None:
-            self.num_labels = 2
+        names = None if self.id2label is None else _as_names(self.id2label)
+        if self.num_labels is None:
+            self.num_labels = 2 if names is None else len(names)
+        if (names is None or names == _numbered(len(names))) and is_whole(self.num_labels):
+            names = _numbered(min(self.num_labels, _MOST_LABELS))
+        self.id2label = names
 
     @property
     def predicts_labels(self) -> bool:
@@ -186,8 +187,7 @@ class DPTConfig:
     @property
     def label_names(self) -> tuple[str, ...]:
         """One name a label."""
-        assert self.num_labels is not None
-        return tuple((self.id2label or {}).get(index, f"LABEL_{index}") for index in range(self.num_labels))
+        return tuple((self.id2label or {}).values())
 
     def validate(self) -> None:
         """Check every field against its type and bounds. Raises ModelError."""
@@ -213,6 +213,8 @@ class DPTConfig:
         check_choice(self, "readout_type", READOUT_TYPES)
         check_whole(self, "semantic_loss_ignore_index", -(2**31), 2**31 - 1)
         check_whole(self, "num_labels", 1, _MOST_LABELS)
+        if len(self.label_names) != self.num_labels:
+            raise ModelError(f"num_labels = {self.num_labels}, and id2label names {len(self.label_names)} of them")
         self._validate_sizes()
         self._validate_levels()
         self._validate_backbone()
@@ -381,6 +383,11 @@ def _as_names(names: Any) -> dict[int, str]:
     if sorted(found) != list(range(len(found))) or not found or not all(isinstance(n, str) for n in found.values()):
         raise ModelError("id2label does not name every label from 0 up")
     return dict(sorted(found.items()))
+
+
+def _numbered(count: int) -> dict[int, str]:
+    """The names of labels that have none, as transformers gives them."""
+    return {index: f"LABEL_{index}" for index in range(count)}
 
 
 def _is_factor(factor: object) -> bool:

@@ -37,7 +37,13 @@ def network_size(config: DPTConfig, size: tuple[int, int], asked: InputSize) -> 
         return asked.exact
     if asked.longest_side is not None:
         return _rounded(size, asked.longest_side / max(size), steps)
-    return _rounded(size, sqrt(trained[0] * trained[1] / (size[0] * size[1])), steps)
+    area = trained[0] * trained[1]
+    height, width = _rounded(size, sqrt(area / (size[0] * size[1])), steps)
+    # So long and thin that the short side does not get shorter: the long one must, or the cost has no bound.
+    return (
+        min(height, max(area // width // steps[0], 1) * steps[0]) if width == steps[1] else height,
+        min(width, max(area // height // steps[1], 1) * steps[1]) if height == steps[0] else width,
+    )
 
 
 def _rounded(size: tuple[int, int], factor: float, steps: tuple[int, int]) -> tuple[int, int]:

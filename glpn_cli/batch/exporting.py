@@ -17,18 +17,19 @@ from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
 from glpn_cli.batch.plan import make_plan
-from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, odd_depth
+from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, calibrate_answer, odd_depth
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
 from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Target, Task
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
 from glpn_cli.depth_files import Look, Record, Writer, make_writer
+from glpn_cli.depth_files.calibration import Calibration
 from glpn_cli.errors import UsageError
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import PICTURE_EXTENSIONS, ImageSource, Picture, Refused
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.prediction import DepthKind, Result
+from glpn_cli.prediction import DepthKind, Provenance, Result
 
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
@@ -78,19 +79,31 @@ def export_rules(
     destination = choice.destination
     formats = choose_formats(choice.formats, destination, default="color", allowed=FORMATS)
     kind, limit_m = _common_depth(sources, recipe)
+    calibration = choice.calibration
+    if calibration is not None:
+        if recipe is not None:
+            calibration.check(recipe.kind, recipe.provenance)
+        kind, limit_m = DepthKind.METRIC, calibration.limit_of(limit_m)
     writers = [make_writer(name, kind=kind, limit_m=limit_m, look=look, cloud=choice.cloud) for name in formats]
 
     def expect(source: ExportSource, writer: Writer) -> Record | None:
-        if isinstance(source, DepthSource):
-            record = source.record
-            if record is None:
-                return writer.expect(source.name, kind=DepthKind.METRIC, provenance=None)
-            return writer.expect(source.name, kind=record.kind, provenance=record.provenance)
-        assert recipe is not None
-        return writer.expect(source.name, kind=recipe.kind, provenance=recipe.provenance)
+        kind, provenance = _made(source, recipe)
+        if calibration is not None:
+            kind, provenance = DepthKind.METRIC, calibration.apply_to(provenance)
+        return writer.expect(source.name, kind=kind, provenance=provenance)
 
     model = recipe.model.name if recipe is not None else "depth"
     return OutputRules(writers, destination, choice.name, model, choice.existing, expect)
+
+
+def _made(source: ExportSource, recipe: Recipe | None) -> tuple[DepthKind, Provenance | None]:
+    """What the depths of a source mean, and how they were made or will be."""
+    if not isinstance(source, DepthSource):
+        assert recipe is not None
+        return recipe.kind, recipe.provenance
+    if source.record is None:
+        return DepthKind.METRIC, None
+    return source.record.kind, source.record.provenance
 
 
 def _common_depth(sources: Sequence[ExportSource], recipe: Recipe | None) -> tuple[DepthKind, float | None]:
@@ -106,12 +119,16 @@ class ExportStages:
     """Maps onto colours; pictures through a network first.
 
     network: what answers for pictures; None where there are none
-    focal:   what is said about the cameras
+    focal:   what is said about the cameras of stored maps
+    calibration: what makes true metres of them
     """
 
-    def __init__(self, network: Network | None, focal: FocalChoice | None = None) -> None:
+    def __init__(
+        self, network: Network | None, focal: FocalChoice | None = None, calibration: Calibration | None = None
+    ) -> None:
         self._network = network
         self._focal = focal or FocalChoice()
+        self._calibration = calibration
         self._estimator: DepthEstimator | None = None
 
     def open(self) -> None:
@@ -125,7 +142,8 @@ class ExportStages:
             stored = task.source.read()
             provenance = stored.record.provenance if stored.record else None
             camera = self._focal.camera(stored.depth.size, known=stored.camera)
-            return Answer(stored.depth, provenance, odd_depth(stored.depth), camera)
+            answer = Answer(stored.depth, provenance, odd_depth(stored.depth), camera)
+            return calibrate_answer(answer, self._calibration)
         return task.source.read()
 
     def group(self, decoded: Picture | Answer) -> Hashable:
@@ -141,7 +159,8 @@ class ExportStages:
         if not pictures:
             return [each for each in batch if isinstance(each, Answer)]
         assert self._estimator is not None
-        return ask(self._estimator, pictures, self._focal)
+        assert self._network is not None
+        return ask(self._estimator, pictures, self._network)
 
     def finish(self, task: ExportTask, answer: Answer) -> Written:
         """Paint and write."""
@@ -199,7 +218,7 @@ def prepare_exports(
     """
     recipe = network.recipe if network is not None else None
     rules = export_rules(found.sources if found is not None else (), recipe, results, look)
-    stages = ExportStages(network, results.cloud.focal)
+    stages = ExportStages(network, results.cloud.focal, results.calibration)
     if found is not None:
         plan = make_plan(found.sources, rules)
         plan.add_found(found.refused, found.notes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,10 +16,12 @@ from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.depth_files import FORMATS, Cloud, Record, Writer, make_writer
+from glpn_cli.depth_files.calibration import Calibration
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Picture
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.prediction import DepthMap, Intrinsics, Provenance, Result
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
 
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
@@ -34,6 +36,7 @@ class OutputChoice:
     formats:     a comma-separated list; None is the output file's extension, or the command's default
     depth_scale: stored units per metre, for integers
     cloud:       how points in space are made
+    calibration: what makes true metres of the depths
     """
 
     output: str = "."
@@ -42,6 +45,7 @@ class OutputChoice:
     depth_scale: float | None = None
     existing: Existing = Existing.SKIP
     cloud: Cloud = field(default_factory=Cloud)
+    calibration: Calibration | None = None
 
     @property
     def destination(self) -> Destination:
@@ -52,16 +56,16 @@ class OutputChoice:
 def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageSource]:
     """What becomes of pictures. Raises UsageError for formats that make no sense or cannot hold the model's range."""
     destination = choice.destination
-    default = "png16" if recipe.kind.is_metric else "tiff"
+    kind, provenance = calibrate(recipe.kind, recipe.provenance, choice.calibration)
+    default = "png16" if kind.is_metric else "tiff"
     formats = choose_formats(choice.formats, destination, default=default, allowed=list(FORMATS))
-    kind, limit_m = recipe.kind, recipe.limit_m
     writers = [
-        make_writer(name, kind=kind, limit_m=limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
+        make_writer(name, kind=kind, limit_m=provenance.limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
         for name in formats
     ]
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
-        return writer.expect(source.name, kind=kind, provenance=recipe.provenance)
+        return writer.expect(source.name, kind=kind, provenance=provenance)
 
     return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect)
 
@@ -83,12 +87,14 @@ class Network:
     device:  auto, cpu, mps, cuda, cuda:N
     threads: of torch; None is all cores that this process may use
     focal:   what is said about the cameras of the pictures
+    calibration: what makes true metres of the answers
     """
 
     recipe: Recipe
     device: str = "auto"
     threads: int | None = None
     focal: FocalChoice = field(default_factory=FocalChoice)
+    calibration: Calibration | None = None
 
     def open(self) -> DepthEstimator:
         """Import torch and load the weights."""
@@ -141,7 +147,7 @@ class PredictStages:
     def infer(self, batch: Sequence[Picture]) -> list[Answer]:
         """Depth for pictures of one network size."""
         assert self._estimator is not None
-        return ask(self._estimator, batch, self._network.focal)
+        return ask(self._estimator, batch, self._network)
 
     def finish(self, task: Task[ImageSource], answer: Answer) -> Written:
         """Write the files."""
@@ -149,14 +155,37 @@ class PredictStages:
         return write_result(task, result)
 
 
-def ask(estimator: DepthEstimator, pictures: Sequence[Picture], focal: FocalChoice) -> list[Answer]:
-    """Depth for pictures of one network size, with their cameras and what is odd about each."""
+def ask(estimator: DepthEstimator, pictures: Sequence[Picture], network: Network) -> list[Answer]:
+    """Depth for pictures of one network size, calibrated, with their cameras and what is odd about each."""
     answers = []
     for picture, depth in zip(pictures, estimator.predict_pictures(pictures), strict=True):
-        camera = focal.camera(picture.full_size, exif_mm=picture.focal_35mm)
-        warnings = picture.warnings + odd_depth(depth) + odd_camera(camera, picture.full_size, estimator.recipe)
-        answers.append(Answer(depth, estimator.provenance(picture), warnings, camera))
+        camera = network.focal.camera(picture.full_size, exif_mm=picture.focal_35mm)
+        warnings = picture.warnings + odd_depth(depth)
+        if network.calibration is None:
+            warnings += odd_camera(camera, picture.full_size, estimator.recipe)
+        answer = Answer(depth, estimator.provenance(picture), warnings, camera)
+        answers.append(calibrate_answer(answer, network.calibration))
     return answers
+
+
+def calibrate(kind: DepthKind, provenance: Provenance, calibration: Calibration | None) -> tuple[DepthKind, Provenance]:
+    """What depths will mean, and how they are made. Raises UsageError for a calibration that is not for them."""
+    if calibration is None:
+        return kind, provenance
+    calibration.check(kind, provenance)
+    return DepthKind.METRIC, calibration.apply_to(provenance)
+
+
+def calibrate_answer(answer: Answer, calibration: Calibration | None) -> Answer:
+    """The same in true metres. Raises InputError for a calibration that is not for it."""
+    if calibration is None:
+        return answer
+    try:
+        calibration.check(answer.depth.kind, answer.provenance)
+    except UsageError as error:
+        raise InputError(error.message, hint=error.hint, code=ErrorCode.DATA) from error
+    made = calibration.apply_to(answer.provenance)
+    return replace(answer, depth=calibration.apply(answer.depth), provenance=made)
 
 
 def odd_depth(depth: DepthMap) -> tuple[str, ...]:

@@ -70,6 +70,7 @@ def export(
     name: options.Name = "{stem}_{map}",
     depth_scale: options.DepthScale = None,
     existing: options.ExistingOption = Existing.SKIP,
+    calibration: options.CalibrationFile = None,
     focal: options.Focal = "auto",
     axes: options.AxesOption = options.Axes.OPENCV,
     edge_cull: options.EdgeCull = False,
@@ -94,12 +95,14 @@ def export(
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.colormaps import parse_range
     from glpn_cli.depth_files import Cloud, Look
+    from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.images import ReadOptions
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
+    known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud)
+    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
@@ -118,6 +121,6 @@ def export(
             input_size=input_size,
             tta=tta,
         )
-    network = Network(recipe, device, threads, cloud.focal) if recipe else None
+    network = Network(recipe, device, threads, cloud.focal, known) if recipe else None
     run = prepare_exports(choice, found, results, look, network, pace)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

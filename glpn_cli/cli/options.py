@@ -232,6 +232,12 @@ DepthScale = Annotated[
         "or to read where a file does not say.",
     ),
 ]
+CalibrationFile = Annotated[
+    Path | None,
+    option(
+        "--calibration", metavar="FILE", panel=SPACE, help="Bring depths to the metres of glpn measure --calibrate."
+    ),
+]
 Focal = Annotated[
     str,
     option(

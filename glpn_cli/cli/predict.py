@@ -38,6 +38,7 @@ def predict(
     name: options.Name = "{stem}_{map}",
     depth_scale: options.DepthScale = None,
     existing: options.ExistingOption = Existing.SKIP,
+    calibration: options.CalibrationFile = None,
     focal: options.Focal = "auto",
     axes: options.AxesOption = options.Axes.OPENCV,
     edge_cull: options.EdgeCull = False,
@@ -60,11 +61,13 @@ def predict(
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.depth_files import Cloud
+    from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.images import ReadOptions
 
+    known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud)
+    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
@@ -81,6 +84,6 @@ def predict(
         input_size=input_size,
         tta=tta,
     )
-    network = Network(recipe, device, threads, cloud.focal)
+    network = Network(recipe, device, threads, cloud.focal, known)
     run = prepare_predictions(choice, found, results, network, pace)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from glpn_cli.depth_files.record import Record
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance
 from glpn_cli.publish import publish
@@ -134,11 +133,15 @@ class Calibration:
 
 
 def fit_calibration(
-    kind: DepthKind, points: Sequence[KnownDistance], *, record: Record | None = None, source: str | None = None
+    kind: DepthKind,
+    points: Sequence[KnownDistance],
+    *,
+    provenance: Provenance | None = None,
+    source: str | None = None,
 ) -> Calibration:
     """The calibration that some known distances ask for: one gives a scale, two a scale and a shift, more the best fit.
 
-    record: what the map says about itself
+    provenance: how the map was made
 
     Raises UsageError where they are too few for this kind of depth, or contradict it.
     """
@@ -157,15 +160,16 @@ def fit_calibration(
         scale, shift = float(slope), float(offset)
     if not scale > 0:
         raise UsageError("what is farther by the known distances is nearer in the map", hint="check pixels and metres")
-    made = record.provenance if record is not None else None
+    if provenance is not None and provenance.calibration is not None:
+        raise UsageError("this depth is calibrated already", hint="start from the map as the model made it")
     return Calibration(
         kind,
         scale,
         shift,
         tuple(points),
         source=source,
-        model=made.model if made else None,
-        weights_sha256=made.weights_sha256 if made else None,
+        model=provenance.model if provenance else None,
+        weights_sha256=provenance.weights_sha256 if provenance else None,
     )
 
 

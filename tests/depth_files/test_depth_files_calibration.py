@@ -74,8 +74,7 @@ def test_distances_that_contradict_the_map_are_refused(pairs: tuple[tuple[float,
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
-    record = read_record(make_writer("npz", kind=DepthKind.METRIC, limit_m=10).encode(make_result(make_depth())))
-    made = fit_calibration(DepthKind.METRIC, known((2, 2.35), (4, 5)), record=record, source="a.jpg")
+    made = fit_calibration(DepthKind.METRIC, known((2, 2.35), (4, 5)), provenance=PROVENANCE, source="a.jpg")
     path = tmp_path / "sub/calibration.json"
     write_calibration(path, made)
     assert read_calibration(path) == made
@@ -109,7 +108,7 @@ def test_nonsense_is_no_calibration_and_is_never_replaced(text: str, tmp_path: P
 
 
 def test_it_is_for_one_model_and_one_kind_and_for_once() -> None:
-    made = fit_calibration(DepthKind.METRIC, known((1, 2)), record=None)
+    made = fit_calibration(DepthKind.METRIC, known((1, 2)))
     own = replace(made, model="nyu", weights_sha256=PROVENANCE.weights_sha256)
     own.check(DepthKind.METRIC, PROVENANCE)
     made.check(DepthKind.METRIC, PROVENANCE)
@@ -119,6 +118,8 @@ def test_it_is_for_one_model_and_one_kind_and_for_once() -> None:
         own.check(DepthKind.DISPARITY, PROVENANCE)
     with pytest.raises(UsageError, match="calibrated already"):
         own.check(DepthKind.METRIC, own.apply_to(PROVENANCE))
+    with pytest.raises(UsageError, match="calibrated already"):
+        fit_calibration(DepthKind.METRIC, known((1, 2)), provenance=own.apply_to(PROVENANCE))
     with pytest.raises(InputError, match="for metric depth"):
         own.apply(make_depth(kind=DepthKind.SCALE))
 

@@ -1,0 +1,131 @@
+"""`glpn measure`: how far is that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from glpn_cli.batch.policies import InputKind
+from glpn_cli.cli import options
+from glpn_cli.cli.console import console
+from glpn_cli.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from glpn_cli.batch.exporting import ExportSource
+    from glpn_cli.batch.predicting import Answer, Network
+    from glpn_cli.depth_files.calibration import Calibration
+    from glpn_cli.geometry import FocalChoice
+
+EXAMPLES = """
+glpn measure photo.jpg 320,240 500,260 --focal 65deg
+glpn measure photo_depth.png --calibrate 320,240=2.35
+"""
+
+
+def measure(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A picture or a depth file; - for a picture on stdin.")],
+    pixels: Annotated[
+        list[str] | None, typer.Argument(metavar="X,Y", help="Pixels, from 0,0 at the top left of the upright picture.")
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        options.option(
+            "--box", metavar="X0,Y0,X1,Y1", panel=options.INPUTS, help="Median and spread in a box; repeats."
+        ),
+    ] = None,
+    calibrate: Annotated[
+        list[str] | None,
+        options.option(
+            "--calibrate",
+            metavar="X,Y=METRES",
+            panel=options.SPACE,
+            help="A distance that you know, along the camera's axis: one gives a scale, two a scale and a shift.",
+        ),
+    ] = None,
+    as_: options.As = InputKind.AUTO,
+    max_pixels: options.MaxPixels = 250_000_000,
+    allow_truncated: options.AllowTruncated = False,
+    orientation: options.OrientationOption = options.Orientation.EXIF,
+    frame: options.Frame = 0,
+    model: options.Model = None,
+    max_depth: options.MaxDepth = None,
+    offline: options.Offline = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
+    input_size: options.InputSize = "auto",
+    tta: options.TtaOption = options.Tta.NONE,
+    threads: options.Threads = None,
+    depth_scale: options.DepthScale = None,
+    calibration: options.CalibrationFile = None,
+    focal: options.Focal = "auto",
+    output: Annotated[
+        Path,
+        options.option("--output", "-o", metavar="FILE", panel=options.OUTPUTS, help="Where --calibrate saves."),
+    ] = Path("calibration.json"),
+    json: options.Json = False,
+) -> None:
+    """Measure metres at pixels, in boxes and between points.
+
+    Depth is along the camera's axis, not along the ray; with several pixels, the distance in space from each to the
+    next is told too. A picture whose map lies beside it is measured in that; other pictures go through the model.
+    """
+    from glpn_cli.batch.exporting import find_exports
+    from glpn_cli.batch.inputs import InputChoice
+    from glpn_cli.batch.measuring import Box, Pixel
+    from glpn_cli.batch.predicting import Network
+    from glpn_cli.cli.measurements import Measurements, calibrate_by
+    from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.depth_files.calibration import read_calibration
+    from glpn_cli.geometry import FocalChoice
+    from glpn_cli.images import ReadOptions
+
+    wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
+    if not (wanted or boxes or calibrate):
+        raise UsageError("nothing to measure", hint="name pixels, such as 320,240, or a --box, or --calibrate")
+    choice, known = FocalChoice(focal), read_calibration(calibration) if calibration is not None else None
+    reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
+    found = find_exports(InputChoice((file,), kind=as_, reading=reading), depth_scale=depth_scale)
+    assert found is not None
+    if found.refused:
+        console.error(found.refused[0].error)
+        raise typer.Exit(ExitCode.NOTHING_DONE)
+    if len(found.sources) != 1:
+        raise UsageError(f"measure looks at one file, and {file!r} is {len(found.sources)}")
+    network = None
+    if found.needs_network:
+        recipe = choose_recipe(
+            model,
+            max_depth=max_depth,
+            offline=offline,
+            device=device,
+            precision=precision,
+            input_size=input_size,
+            tta=tta,
+        )
+        network = Network(recipe, device, threads, choice, known)
+    answer = _answer(found.sources[0], network, choice, known)
+    if calibrate:
+        calibrate_by(calibrate, answer, source=found.sources[0].name, path=output, json=json)
+    if wanted or boxes:
+        measured = Measurements.take(answer, wanted, boxes, name=found.sources[0].given)
+        measured.show(json=json)
+        raise typer.Exit(measured.exit_code)
+
+
+def _answer(
+    source: ExportSource, network: Network | None, focal: FocalChoice, calibration: Calibration | None
+) -> Answer:
+    """The map of a source, and its camera; errors that name it are told."""
+    from glpn_cli.batch.exporting import ExportStages
+    from glpn_cli.batch.outcome import words_of
+    from glpn_cli.batch.tasks import Task
+
+    stages = ExportStages(network, focal, calibration)
+    decoded = stages.decode(Task(source, ()))
+    stages.open()
+    (answer,) = stages.infer([decoded])
+    for code in answer.warnings:
+        console.warn(f"{source.name}: {words_of(code)} [{code}]")
+    return answer

@@ -18,6 +18,7 @@ from typing import Any
 from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, find_cached, open_checkpoint, parse_hub_name
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models.families import family_of
+from glpn_cli.prediction import DepthKind
 
 DEFAULT_MODEL = "mini"
 BUNDLED = Path(__file__).parent / "bundled"
@@ -38,9 +39,10 @@ class ModelRow:
     """What is known about a model beyond its own config.
 
     repository, revision: where the hub has it and at which commit; None = bundled, newest
-    limit_m:              depth at the head's full scale, metres
+    kind:                 what its depth means; None where it labels pixels
+    limit_m:              depth at the head's full scale, metres; None where it predicts no metres
     published_limit_m:    what its published config says instead
-    scale_source:         a sentence: how we know the limit
+    scale_source:         a sentence: how we know the limit, or why there is none
     license, license_facts: in a word, and what else one should know before using it
     training_size:        (h, w) of the pictures that it was trained on
     training_focal_px:    focal length at that size of the camera that its metres belong to
@@ -51,25 +53,34 @@ class ModelRow:
     description: str
     repository: str | None
     revision: str | None
-    limit_m: float
-    published_limit_m: float
+    limit_m: float | None
+    published_limit_m: float | None
     scale_source: str
     license: str
     license_facts: str
     training_size: tuple[int, int]
     training_focal_px: float | None = None
     weights: tuple[KnownWeights, ...] = ()
+    kind: DepthKind | None = DepthKind.METRIC
 
     @property
     def unit(self) -> str:
         """Its unit and range, for people."""
-        return f"metres, to {self.limit_m:g} m"
+        if self.limit_m is not None:
+            return f"metres, to {self.limit_m:g} m"
+        return "labels" if self.kind is None else f"no unit ({self.kind.value})"
 
 
 _HUB_LICENSE = (
     "The card was written by those who converted the weights; the author's repository says non-commercial, and its "
     "encoder carries the NVIDIA Source Code License"
 )
+
+_DPT_LICENSE = (
+    "The authors' repository says MIT; the data sets that it was trained on have terms of their own, some of them "
+    "non-commercial"
+)
+_NO_SCALE = "It predicts no metres: inverse depth up to scale and shift, larger is nearer"
 
 REGISTRY: Mapping[str, ModelRow] = {
     row.name: row
@@ -112,6 +123,45 @@ REGISTRY: Mapping[str, ModelRow] = {
             license_facts=_HUB_LICENSE,
             training_size=(352, 1216),
             training_focal_px=721.5,
+        ),
+        ModelRow(
+            name="dpt-large",
+            description="DPT-Large trained on ten data sets together, any scene",
+            repository="Intel/dpt-large",
+            revision=None,
+            limit_m=None,
+            published_limit_m=None,
+            scale_source=_NO_SCALE,
+            license="apache-2.0 on its card",
+            license_facts=_DPT_LICENSE,
+            training_size=(384, 384),
+            kind=DepthKind.DISPARITY,
+        ),
+        ModelRow(
+            name="dpt-hybrid-midas",
+            description="DPT-Hybrid trained on ten data sets together, any scene; a third of the size",
+            repository="Intel/dpt-hybrid-midas",
+            revision=None,
+            limit_m=None,
+            published_limit_m=None,
+            scale_source=_NO_SCALE,
+            license="apache-2.0 on its card",
+            license_facts=_DPT_LICENSE,
+            training_size=(384, 384),
+            kind=DepthKind.DISPARITY,
+        ),
+        ModelRow(
+            name="dpt-large-ade",
+            description="DPT-Large trained on ADE20K, which labels pixels with 150 kinds of things",
+            repository="Intel/dpt-large-ade",
+            revision=None,
+            limit_m=None,
+            published_limit_m=None,
+            scale_source="It predicts labels, not depth",
+            license="apache-2.0 on its card",
+            license_facts=_DPT_LICENSE,
+            training_size=(480, 480),
+            kind=None,
         ),
     )
 }
@@ -191,11 +241,11 @@ def interpret(
     """What the numbers of an opened checkpoint mean: the user's word, else the registry's, else its config's."""
     family = family_of(checkpoint.config)
     own_limit = family.limit_m(family.read_config(checkpoint.config))
-    source = f"{own_limit or 0:g} m, by its config.json"
-    if row is not None and own_limit is not None:
+    source = "it predicts no metres" if own_limit is None else f"{own_limit:g} m, by its config.json"
+    if row is not None and (row.limit_m is None) == (own_limit is None):
         own_limit, source = row.limit_m, row.scale_source
     if max_depth is None or max_depth == own_limit:
-        return ResolvedModel(name, row, checkpoint, own_limit, source if own_limit else "it predicts no metres", False)
+        return ResolvedModel(name, row, checkpoint, own_limit, source, False)
     if own_limit is None:
         raise UsageError(f"--max-depth makes no sense for {name!r}, which predicts no metres")
     source = f"--max-depth {max_depth:g} instead of the model's {own_limit:g} m: every depth is rescaled"

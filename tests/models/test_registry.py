@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from lively_dpt import SMALL as SMALL_DPT
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import encode_copy, open_checkpoint, sha256_of
+from glpn_cli.checkpoint import encode_copy, open_checkpoint, sha256_of, write_checkpoint
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageError
 from glpn_cli.models import registry
+from glpn_cli.models.dpt.config import DPTConfig
+from glpn_cli.models.dpt.family import FAMILY
+from glpn_cli.models.pretrained import file_state
 from glpn_cli.models.registry import BUNDLED, REGISTRY, KnownWeights, resolve_model
 
 KITTI = "vinvino02/glpn-kitti"
@@ -206,13 +210,29 @@ def test_a_damaged_bundled_model_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_rows_say_what_a_user_must_know() -> None:
-    assert list(REGISTRY) == ["mini", "nyu", "kitti"]
+    assert list(REGISTRY) == ["mini", "nyu", "kitti", "dpt-large", "dpt-hybrid-midas", "dpt-large-ade"]
     for row in REGISTRY.values():
-        assert row.unit == f"metres, to {row.limit_m:g} m"
+        is_metric = row.kind is not None and row.kind.is_metric
+        assert is_metric == (row.limit_m is not None) == row.unit.startswith("metres, to ")
         assert row.license
         assert row.license_facts
         assert row.scale_source
     assert "non-commercial" in REGISTRY["kitti"].license_facts
+    assert REGISTRY["dpt-large"].unit == "no unit (disparity)"
+    assert REGISTRY["dpt-large-ade"].unit == "labels"
+
+
+def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> None:
+    config = DPTConfig(**SMALL_DPT, source="Intel/dpt-large")
+    state = file_state(FAMILY.build(config).state_dict(), FAMILY.weight_rows(config))
+    write_checkpoint(tmp_path / "dpt", config=config.to_dict(), state=state)
+    model = resolve_model(str(tmp_path / "dpt"))
+    assert model.row is REGISTRY["dpt-large"]
+    assert model.limit_m is None
+    assert "no metres" in model.limit_source
+    assert model.config["glpn_cli"]["training_size"] == [384, 384]
+    with pytest.raises(UsageError, match="predicts no metres"):
+        resolve_model(str(tmp_path / "dpt"), max_depth=10)
 
 
 @pytest.mark.skipif(not BUNDLED.exists(), reason="the bundled model is not trained yet")

@@ -17,6 +17,7 @@ from glpn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import Sample
+    from glpn_cli.models.recipe import Recipe
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.events import Event, Skipped
     from glpn_cli.training.ranks import Ranks
@@ -162,6 +163,7 @@ def train(
     """
     import torch
 
+    from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.data.sources import open_source
     from glpn_cli.devices import choose_device, choose_precision
     from glpn_cli.publish import probe_writable
@@ -185,11 +187,12 @@ def train(
         seed=seed,
         every=every,
     )
-    settings = _choose_recipe(recipe, wishes, data=data, length=source.length)
+    begun = None if model is None else choose_recipe(model, max_depth=max_depth, offline=offline)
+    settings = _choose_recipe(recipe, wishes, data=data, length=source.length, begun=begun)
     probe_writable(output)
     if threads is not None:
         torch.set_num_threads(threads)
-    start = _choose_start(model, config, max_depth=max_depth, offline=offline, seed=seed, recipe=recipe)
+    start = _choose_start(begun, config, max_depth=max_depth, seed=seed, recipe=recipe)
     ranks = join_ranks()
     try:
         held_out = _read_held_out(validation, data=data, count=val_count) if ranks.is_first else ()
@@ -223,24 +226,28 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
     return size.exact
 
 
-def _choose_recipe(name: RecipeName, wishes: Wishes, *, data: str, length: int | None) -> TrainingConfig:
-    from glpn_cli.training.recipes import KITTI_CROP, PAPER_CROP, paper_recipe, rooms_recipe
+def _choose_recipe(
+    name: RecipeName, wishes: Wishes, *, data: str, length: int | None, begun: Recipe | None
+) -> TrainingConfig:
+    from glpn_cli.training.recipes import KITTI_CROP, PAPER_CROP, paper_recipe, rooms_recipe, smaller_crop
 
     if name is RecipeName.ROOMS:
         return rooms_recipe(wishes, length=length)
-    return paper_recipe(wishes, length=length, crop=KITTI_CROP if data.startswith("kitti:") else PAPER_CROP)
+    crop = KITTI_CROP if data.startswith("kitti:") else PAPER_CROP
+    if begun is not None:
+        crop = smaller_crop(crop, begun.family.training_size(begun.config))
+    return paper_recipe(wishes, length=length, crop=crop)
 
 
 def _choose_start(
-    model: str | None, config: str | None, *, max_depth: float | None, offline: bool, seed: int, recipe: RecipeName
+    begun: Recipe | None, config: str | None, *, max_depth: float | None, seed: int, recipe: RecipeName
 ) -> Start:
-    from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.training.loop import Lens
     from glpn_cli.training.recipes import ROOMS_LENS
     from glpn_cli.training.starts import start_from_model, start_from_shape
 
-    if model is not None:
-        return start_from_model(choose_recipe(model, max_depth=max_depth, offline=offline), seed=seed)
+    if begun is not None:
+        return start_from_model(begun, seed=seed)
     assert config is not None
     lens = ROOMS_LENS if recipe is RecipeName.ROOMS else Lens(ROOMS_LENS.size, None)
     return start_from_shape(config, max_depth=max_depth, lens=lens, seed=seed)

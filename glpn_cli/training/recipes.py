@@ -93,6 +93,14 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
     )
 
 
+def smaller_crop(crop: tuple[int, int], trained_at: tuple[int, int]) -> tuple[int, int]:
+    """The crop for going on with a model: never larger than the pictures it knows, sides multiples of 32."""
+    if trained_at[0] * trained_at[1] >= crop[0] * crop[1]:
+        return crop
+    height, width = (max(32, side // 32 * 32) for side in trained_at)
+    return height, width
+
+
 def _count_steps(wishes: Wishes, length: int | None, batch: int, *, epochs: float) -> int:
     if wishes.steps is not None:
         return wishes.steps

@@ -14,7 +14,7 @@ from glpn_cli.models.pretrained import file_state, load_network
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.models.registry import resolve_model
 from glpn_cli.training.loop import Lens
-from glpn_cli.training.recipes import Wishes, paper_recipe, rooms_recipe
+from glpn_cli.training.recipes import Wishes, paper_recipe, rooms_recipe, smaller_crop
 from glpn_cli.training.schedule import Course
 from glpn_cli.training.starts import start_from_model, start_from_shape
 
@@ -91,3 +91,9 @@ def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -
     assert rooms_recipe(Wishes(steps=1), length=5).phases[-1].size == (192, 256)
     assert rooms_recipe(Wishes(steps=7, size=(64, 96)), length=5).phases[0].size == (64, 96)
     assert rooms_recipe(Wishes(epochs=2, batch_size=10), length=50).steps == 10
+
+
+def test_a_small_model_is_gone_on_with_at_the_size_it_knows() -> None:
+    assert smaller_crop((448, 576), (480, 640)) == (448, 576)
+    assert smaller_crop((448, 576), (192, 256)) == (192, 256)
+    assert smaller_crop((352, 704), (100, 20)) == (96, 32)

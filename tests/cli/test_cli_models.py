@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -94,7 +94,7 @@ def test_the_list_says_unit_licence_and_what_is_here(glpn: Glpn) -> None:
     assert "Not yet verified on the weights" in " ".join(result.stdout.split())
     assert "non-commercial" in result.stdout
     found = {record["model"]: record for record in records(glpn("models", "list", "--json"))}
-    assert list(found) == ["mini", "nyu", "kitti"]
+    assert list(found)[:3] == ["mini", "nyu", "kitti"]
     assert (found["kitti"]["limit_m"], found["nyu"]["limit_m"]) == (80.0, 10.0)
     assert found["nyu"]["folder"] is None
     assert found["kitti"]["folder"].endswith(COMMIT)

@@ -85,7 +85,8 @@ def evaluate(
             metavar="LIST",
             panel=SCORING,
             show_default="none,median",
-            help="What is fitted to the truth first: none, median, scale-shift, disparity.",
+            help="What is done first: none; focal (metres for the known camera); or fitted to the truth: median, "
+            "scale-shift, disparity.",
         ),
     ] = None,
     clip: Annotated[

@@ -1,6 +1,7 @@
 """What may be fitted to the truth before a map is measured: nothing, one factor, or scale and shift.
 
 A map whose kind leaves something open (up to one factor, up to scale and shift) is measured with exactly that fitted.
+`focal` fits nothing: it brings metres from the model's camera to the picture's, where both are known.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ class Alignment(StrEnum):
     """Names as on the command line."""
 
     NONE = "none"
+    FOCAL = "focal"
     MEDIAN = "median"
     SCALE_SHIFT = "scale-shift"
     DISPARITY = "disparity"
 
 
 FAIR = {
-    DepthKind.METRIC: (Alignment.NONE, Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
+    DepthKind.METRIC: tuple(Alignment),
     DepthKind.SCALE: (Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
     DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
@@ -53,7 +55,13 @@ DEFAULT = {
 
 
 def align(
-    predicted: Values, target: Values, *, how: Alignment, kind: DepthKind, range_m: tuple[float, float] | None
+    predicted: Values,
+    target: Values,
+    *,
+    how: Alignment,
+    kind: DepthKind,
+    range_m: tuple[float, float] | None,
+    lens_factor: float = 1.0,
 ) -> Values:
     """The prediction in metres, with what `how` allows fitted to the truth.
 
@@ -61,9 +69,10 @@ def align(
     range_m:           near and far, metres. A fitted line can leave the range of depths, even pass through zero, so
                        after scale-shift and disparity the result is clipped to it (to the true depths' own extent
                        where there is none).
+    lens_factor:       metres through the picture's camera for one through the model's.
     """
-    if how is Alignment.NONE:
-        return predicted
+    if how in (Alignment.NONE, Alignment.FOCAL):
+        return predicted * lens_factor if how is Alignment.FOCAL else predicted
     if how is Alignment.MEDIAN:
         return predicted * (np.median(target) / np.median(predicted))
     near, far = (float(target.min()), float(target.max())) if range_m is None else range_m

@@ -37,6 +37,9 @@ class Contestant(Protocol):
     def describe(self) -> str:
         """How its maps are made, for a heading."""
 
+    def lens_factor(self, sample: Sample) -> float | None:
+        """How many metres through the picture's camera are one through its own; None where either is not known."""
+
     def predict(self, sample: Sample) -> DepthMap:
         """Its map of the picture. Raises InputError where it has none; a good one never looks at `sample.depth`."""
 
@@ -67,6 +70,14 @@ class ModelContestant:
         return (
             f"{self._estimator.precision} on {self._estimator.device}, input size {self.recipe.input_size}{tta}{limit}"
         )
+
+    def lens_factor(self, sample: Sample) -> float | None:
+        """The ratio of the focal lengths, each measured by the root of its picture's area."""
+        own = self.recipe.family.training_focal_px(self.recipe.config)
+        if own is None or sample.focal_px is None:
+            return None
+        trained, seen = self.recipe.family.training_size(self.recipe.config), sample.size
+        return sample.focal_px / own * float(np.sqrt(trained[0] * trained[1] / (seen[0] * seen[1])))
 
     def predict(self, sample: Sample) -> DepthMap:
         """Run the network."""
@@ -111,6 +122,10 @@ class FolderContestant:
         return f"{count} maps from disk" + (
             "" if self.depth_scale is None else f", {self.depth_scale:g} units per metre"
         )
+
+    def lens_factor(self, sample: Sample) -> float | None:  # noqa: ARG002 - nobody knows through which camera
+        """Not known."""
+        return None
 
     def predict(self, sample: Sample) -> DepthMap:
         """Read the picture's map. Raises InputError where it is missing, ambiguous or unreadable."""
@@ -179,6 +194,10 @@ class RowFit:
     def describe(self) -> str:
         """The line."""
         return f"log depth = a + b row, from {self.top:.2f} m at the top to {self.bottom:.2f} m at the bottom"
+
+    def lens_factor(self, sample: Sample) -> float | None:  # noqa: ARG002 - nobody knows through which camera
+        """Not known."""
+        return None
 
     def predict(self, sample: Sample) -> DepthMap:
         """The same map for every picture of a size."""

@@ -148,17 +148,29 @@ def _measure(
     try:
         depth = _fit_frame(contestant.predict(sample), sample, protocol)
         has_depth = _overlap(counted, depth, sample)
+        lens_factor = _lens_factor(contestant, sample) if Alignment.FOCAL in alignments else 1.0
     except InputError as error:
         return PictureScores(sample.name, {}, error=error)
     predicted = depth.values[has_depth].astype(np.float64)
     target = sample.depth[has_depth].astype(np.float64)
     scores = {}
     for how in alignments:
-        fitted = align(predicted, target, how=how, kind=contestant.kind, range_m=protocol.range_m)
+        fitted = align(
+            predicted, target, how=how, kind=contestant.kind, range_m=protocol.range_m, lens_factor=lens_factor
+        )
         if protocol.clip and protocol.range_m is not None:
             fitted = fitted.clip(max(protocol.range_m[0], 1e-6), protocol.range_m[1])
         scores[how] = score(fitted, target)
     return PictureScores(sample.name, scores, int(has_depth.sum()), float(has_depth.sum() / counted.sum()))
+
+
+def _lens_factor(contestant: Contestant, sample: Sample) -> float:
+    factor = contestant.lens_factor(sample)
+    if factor is None:
+        raise InputError(
+            f"{sample.name}: the focal length of the picture or of {contestant.name} is not known", code=ErrorCode.DATA
+        )
+    return factor
 
 
 def _overlap(counted: NDArray[np.bool_], depth: DepthMap, sample: Sample) -> NDArray[np.bool_]:

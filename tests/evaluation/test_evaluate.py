@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write_tiny_model
 
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import Alignment, parse_alignments
-from glpn_cli.evaluation.contestants import FolderContestant, RowFit, fit_rows
+from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, RowFit, fit_rows
 from glpn_cli.evaluation.evaluate import Evaluation, choose_alignments, compare, evaluate, gather
 from glpn_cli.evaluation.metrics import score
 from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
+from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.registry import resolve_model
 from glpn_cli.prediction import DepthKind, DepthMap
 
 
@@ -54,6 +58,9 @@ class Oracle:
 
     def describe(self) -> str:
         return f"the truth times {self.factor:g}"
+
+    def lens_factor(self, sample: Sample) -> float | None:
+        return None if sample.focal_px is None else sample.focal_px / 100
 
     def predict(self, sample: Sample) -> DepthMap:
         if sample.name in self.missing:
@@ -228,3 +235,27 @@ def test_a_folder_without_maps_is_refused(tmp_path: Path) -> None:
         FolderContestant(tmp_path)
     with pytest.raises(UsageError, match="is no folder"):
         FolderContestant(tmp_path / "nothing")
+
+
+def test_metres_are_brought_to_the_pictures_camera_when_asked_and_only_where_it_is_known() -> None:
+    @dataclass(frozen=True)
+    class Filmed(Scenes):
+        def read(self, index: int) -> Sample:
+            return replace(super().read(index), focal_px=None if index == 2 else 125.0)
+
+    (evaluation,) = run(Oracle(0.8), source=Filmed(), align="none,focal")
+    assert evaluation.failures == {"E_DATA": 1}
+    assert evaluation.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(0.2, rel=1e-5)
+    assert evaluation.means(Alignment.FOCAL)["abs_rel"].mean == pytest.approx(0, abs=1e-5)
+
+
+def test_a_models_camera_is_told_by_its_config(tmp_path: Path) -> None:
+    folder = write_tiny_model(tmp_path / "tiny")
+    raw = json.loads((folder / "config.json").read_text())
+    sample = Sample(np.zeros((96, 128, 3), np.uint8), np.ones((96, 128), np.float32), focal_px=150.0)
+    factors = []
+    for own in ({}, {"training_focal_px": 200.0, "training_size": [192, 256]}):
+        (folder / "config.json").write_text(json.dumps({**raw, "glpn_cli": {**raw["glpn_cli"], **own}}))
+        contestant = ModelContestant(Recipe(resolve_model(str(folder))), device="cpu", threads=1)
+        factors.append(contestant.lens_factor(sample))
+    assert factors == [None, pytest.approx(150 / 100)]

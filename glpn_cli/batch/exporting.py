@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glpn_cli.batch.engine import Ended, Engine, Job
+from glpn_cli.batch.exhibiting import run_with_page
+from glpn_cli.batch.gallery import check_page
 from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
@@ -190,16 +193,20 @@ class ExportRun(PlannedRun[ExportSource, Picture | Answer, Answer]):
     stages: ExportStages
     sources: Sequence[ExportSource]
     look: Look
+    page: Path | None = None
 
     def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
         """Do it; `show` is told of every outcome as it comes."""
-        if self.look.range.needs_settling and self.plan.tasks:
+        settled = self.look
+        if self.look.range.needs_settling and (self.plan.tasks or self.page):
             settled, ended = _settle_range(self.sources, self.stages, self.look, self.pace)
             if ended != Ended():
                 return ended
             for index, task in enumerate(self.plan.tasks):
                 targets = tuple(_with_look(target, settled) for target in task.targets)
                 self.plan.tasks[index] = replace(task, targets=targets)
+        if self.page is not None:
+            return run_with_page(self.plan, self.sources, self.stages, settled, self.pace, self.page, show)
         return run_plan(self.plan, self.stages, self.pace, show)
 
 
@@ -210,11 +217,13 @@ def prepare_exports(
     look: Look,
     network: Network | None,
     pace: Pace,
+    page: Path | None = None,
 ) -> Run:
     """A run of exports, planned. Raises UsageError where it makes no sense.
 
     found:   the inputs; None where they come one by one on standard input
     network: what answers for pictures; None where there are none
+    page:    the HTML file that shows all of them
     """
     recipe = network.recipe if network is not None else None
     rules = export_rules(found.sources if found is not None else (), recipe, results, look)
@@ -222,7 +231,12 @@ def prepare_exports(
     if found is not None:
         plan = make_plan(found.sources, rules)
         plan.add_found(found.refused, found.notes)
-        return ExportRun(plan, stages, pace, found.sources, look)
+        if page is not None:
+            check_page(page, [source.path for source in found.sources if source.path is not None])
+            plan.notes.append(f"all of them on one page: {page}")
+        return ExportRun(plan, stages, pace, found.sources, look, page)
+    if page is not None:
+        raise UsageError("--html needs all inputs beforehand, and a list on standard input comes one by one")
     if look.range.needs_settling:
         raise UsageError(
             "--range batch needs all inputs beforehand, and a list on standard input comes one by one",

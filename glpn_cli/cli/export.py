@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from glpn_cli.batch.policies import Existing, InputKind
@@ -65,6 +66,12 @@ def export(
         float | None,
         options.option("--contours", metavar="METRES", panel=options.COLORS, help="Draw lines of equal depth."),
     ] = None,
+    html: Annotated[
+        Path | None,
+        options.option(
+            "--html", metavar="FILE", panel=options.OUTPUTS, help="Put all of them on one page that needs nothing else."
+        ),
+    ] = None,
     output: options.Output = ".",
     format_: options.Format = None,
     name: options.Name = "{stem}_{map}",
@@ -122,5 +129,5 @@ def export(
             tta=tta,
         )
     network = Network(recipe, device, threads, cloud.focal, known) if recipe else None
-    run = prepare_exports(choice, found, results, look, network, pace)
+    run = prepare_exports(choice, found, results, look, network, pace, html)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

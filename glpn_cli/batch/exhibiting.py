@@ -1,0 +1,113 @@
+"""What `export --html` adds to a run: every map also goes onto one page, those that were painted earlier too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.batch.engine import Ended, Engine, Job, Stages
+from glpn_cli.batch.gallery import Gallery, make_entry
+from glpn_cli.batch.gallery.entries import PICTURE_SIDE
+from glpn_cli.batch.outcome import Outcome, Status
+from glpn_cli.batch.plan import Plan
+from glpn_cli.batch.predicting import Answer
+from glpn_cli.batch.running import Pace, Written, run_plan
+from glpn_cli.batch.stored import DepthSource
+from glpn_cli.batch.tasks import Source, Task, place_of
+from glpn_cli.depth_files import Look
+from glpn_cli.errors import InputError
+from glpn_cli.images import ImageSource
+
+D = TypeVar("D")
+S = TypeVar("S", bound=Source)
+
+
+class _Exhibiting(Generic[S, D]):
+    """Stages whose answers also go onto a page."""
+
+    def __init__(
+        self, stages: Stages[Task[S], D, Answer, Written], gallery: Gallery, look: Look, positions: dict[int, int]
+    ) -> None:
+        self._stages = stages
+        self._gallery = gallery
+        self._look = look
+        self._positions = positions
+        self.open = stages.open
+
+    def decode(self, task: Task[S]) -> D:
+        return self._stages.decode(task)
+
+    def group(self, decoded: D) -> Hashable:
+        return self._stages.group(decoded)
+
+    def infer(self, batch: Sequence[D]) -> Sequence[Answer]:
+        return self._stages.infer(batch)
+
+    def finish(self, task: Task[S], answer: Answer) -> Written:
+        written = self._stages.finish(task, answer)
+        entry = make_entry(
+            task.source.name,
+            answer.depth,
+            _picture_of(task.source, answer.depth.size),
+            look=self._look,
+            provenance=answer.provenance,
+            warnings=written.warnings,
+        )
+        self._gallery.add(self._positions[id(task.source)], entry)
+        return written
+
+
+def run_with_page(
+    plan: Plan[S],
+    sources: Sequence[S],
+    stages: Stages[Task[S], D, Answer, Written],
+    look: Look,
+    pace: Pace,
+    page: Path,
+    show: Callable[[Outcome], None],
+) -> Ended:
+    """Do all that a plan holds, and put all `sources` onto a page, in their order.
+
+    Those that need no work are read, or predicted, once more for it. A run that was interrupted leaves a page of what
+    it did; one that was stopped because the disk or the device failed leaves none.
+    """
+    with Gallery(look) as gallery:
+        exhibiting = _Exhibiting(stages, gallery, look, {id(source): index for index, source in enumerate(sources)})
+        skipped: set[tuple[str, str, str]] = set()
+
+        def watch(outcome: Outcome) -> None:
+            if outcome.error is not None:
+                gallery.fail(outcome.place, outcome.error)
+            if outcome.status is Status.SKIPPED:
+                skipped.add((outcome.given, outcome.name, outcome.place))
+            show(outcome)
+
+        ended = run_plan(plan, exhibiting, pace, watch)
+        rest = [Task(source, ()) for source in sources if (source.given, source.name, place_of(source)) in skipped]
+        if rest and ended == Ended():
+
+            def report(job: Job[Task[S], D, Answer, Written]) -> bool:
+                if job.error is not None:
+                    gallery.fail(place_of(job.task.source), job.error)
+                return True
+
+            ended = Engine(exhibiting, report, workers=pace.threads, batch_size=pace.batch_size).run(rest)
+        if ended.stopped is None:
+            gallery.write(page, title=page.stem)
+    return ended
+
+
+def _picture_of(source: Source, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """The picture of a map of (H, W), no larger than the page needs it; None where it is not at hand."""
+    picture = source.picture if isinstance(source, DepthSource) else source
+    if not isinstance(picture, ImageSource):
+        return None
+    factor = min(1.0, PICTURE_SIDE / max(size))
+    try:
+        return picture.read(at_least=(max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))).rgb
+    except InputError:
+        return None

@@ -16,14 +16,14 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from glpn_cli.devices import choose_device, choose_precision
-from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
+from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
 from glpn_cli.images import Picture, read_rgb
 from glpn_cli.images.pixel_modes import flatten
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import load_network
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
-from glpn_cli.prediction import DepthMap, Provenance
+from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
 
 PictureLike = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 
@@ -91,9 +91,30 @@ class DepthEstimator:
         return self.predict_pictures([_as_picture(picture)])[0]
 
     def predict_pictures(self, pictures: Sequence[Picture]) -> list[DepthMap]:
-        """The same for pictures that are decoded already; those of one network size go through together."""
+        """The same for pictures that are decoded already; those of one network size go through together.
+
+        Raises ModelError for a model that answers labels.
+        """
+        _ = self.recipe.kind
+        return [_as_depth(answer, picture) for answer, picture in zip(self._answer(pictures), pictures, strict=True)]
+
+    def label(self, picture: PictureLike) -> LabelMap:
+        """What every pixel of a picture is, at the picture's own size, by a model that answers labels.
+
+        picture: as for `predict`. Raises ModelError for a model that answers depth.
+        """
+        return self.label_pictures([_as_picture(picture)])[0]
+
+    def label_pictures(self, pictures: Sequence[Picture]) -> list[LabelMap]:
+        """The same for pictures that are decoded already."""
+        if not self.recipe.predicts_labels:
+            raise ModelError(f"model {self.recipe.model.name!r} predicts depth, not labels")
+        return [answer for answer in self._answer(pictures) if isinstance(answer, LabelMap)]
+
+    def _answer(self, pictures: Sequence[Picture]) -> list[Prediction]:
+        """The network's answer for each picture, at its own size."""
         sizes = [self.network_size(picture) for picture in pictures]
-        answers: dict[int, DepthMap] = {}
+        answers: dict[int, Prediction] = {}
         for size in dict.fromkeys(sizes):
             group = [index for index, own in enumerate(sizes) if own == size]
             raw = self._infer([pictures[index] for index in group], size)
@@ -124,19 +145,23 @@ class DepthEstimator:
                 raw = (raw + self._network(pixels.flip(-1)).flip(-1)) / 2
             return raw
 
-    def _decode(self, raw: Tensor, picture: Picture) -> DepthMap:
+    def _decode(self, raw: Tensor, picture: Picture) -> Prediction:
         """The answer at the picture's own size; raises InputError where the network answered with nonsense."""
         try:
             with torch.inference_mode(), _own_errors():
-                depth = self.recipe.family.decode(self.recipe.config, raw, picture.full_size)
+                return self.recipe.family.decode(self.recipe.config, raw, picture.full_size)
         except ValueError as error:
             raise InputError(
-                f"the network's answer is no depth map: {error}",
+                f"the network's answer is no {'label' if self.recipe.predicts_labels else 'depth'} map: {error}",
                 hint="try --precision fp32; check the weights with glpn inspect",
                 code=ErrorCode.DATA,
             ) from error
-        assert isinstance(depth, DepthMap)
-        return depth if picture.valid is None else replace(depth, valid=_both(depth.valid, picture.valid))
+
+
+def _as_depth(answer: Prediction, picture: Picture) -> DepthMap:
+    """A depth map, with holes where the picture has them."""
+    assert isinstance(answer, DepthMap)
+    return answer if picture.valid is None else replace(answer, valid=_both(answer.valid, picture.valid))
 
 
 def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from glpn_cli.batch.engine import Ended, Engine, Job
 from glpn_cli.batch.exhibiting import run_with_page
 from glpn_cli.batch.gallery import check_page
 from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
+from glpn_cli.batch.labelling import prepare_labels
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
 from glpn_cli.batch.plan import make_plan
@@ -30,7 +31,7 @@ from glpn_cli.depth_files import Look, Record, Writer, make_writer
 from glpn_cli.depth_files.calibration import Calibration
 from glpn_cli.errors import UsageError
 from glpn_cli.geometry import FocalChoice
-from glpn_cli.images import PICTURE_EXTENSIONS, ImageSource, Picture, Refused
+from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Picture, Refused
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import DepthKind, Provenance, Result
 
@@ -106,7 +107,7 @@ def _made(source: ExportSource, recipe: Recipe | None) -> tuple[DepthKind, Prove
         return recipe.kind, recipe.provenance
     if source.record is None:
         return DepthKind.METRIC, None
-    return source.record.kind, source.record.provenance
+    return source.record.depth_kind, source.record.provenance
 
 
 def _common_depth(sources: Sequence[ExportSource], recipe: Recipe | None) -> tuple[DepthKind, float | None]:
@@ -114,7 +115,7 @@ def _common_depth(sources: Sequence[ExportSource], recipe: Recipe | None) -> tup
     if recipe is not None:
         return recipe.kind, recipe.limit_m
     records = [source.record for source in sources if isinstance(source, DepthSource) and source.record is not None]
-    kind = records[0].kind if records else DepthKind.METRIC
+    kind = records[0].depth_kind if records else DepthKind.METRIC
     return kind, next((record.limit_m for record in records if record.limit_m is not None), None)
 
 
@@ -226,6 +227,10 @@ def prepare_exports(
     page:    the HTML file that shows all of them
     """
     recipe = network.recipe if network is not None else None
+    if network is not None and network.recipe.predicts_labels:
+        if page is not None:
+            raise UsageError(f"--html makes no sense for {network.recipe.model.name!r}, which predicts labels")
+        return _prepare_labels(choice, found, results, look, network, pace)
     rules = export_rules(found.sources if found is not None else (), recipe, results, look)
     stages = ExportStages(network, results.cloud.focal, results.calibration)
     if found is not None:
@@ -247,6 +252,29 @@ def prepare_exports(
         return tell_apart([source], kind=choice.kind, depth_scale=results.depth_scale)[0]
 
     return StreamRun(read_stream(choice, extensions=_EXTENSIONS), interpret, rules, stages, pace, choice.allow_empty)
+
+
+def _prepare_labels(
+    choice: InputChoice,
+    found: ExportInputs | None,
+    results: OutputChoice,
+    look: Look,
+    network: Network,
+    pace: Pace,
+) -> Run:
+    """The same for a model that answers labels. Raises UsageError for depth maps, and for what only depth has."""
+    name = network.recipe.model.name
+    for asked, is_asked in (("--contours", look.contours_m is not None), ("--side-by-side", look.side_by_side)):
+        if is_asked:
+            raise UsageError(f"{asked} makes no sense for {name!r}, which predicts labels")
+    pictures: list[ImageSource] = []
+    for source in found.sources if found is not None else ():
+        picture = source.picture if isinstance(source, DepthSource) else source
+        if picture is None or picture.given != source.given:
+            raise UsageError(f"{source.given!r} is a depth map, and {name!r} labels pictures")
+        pictures.append(picture)
+    inputs = None if found is None else Found(tuple(pictures), tuple(found.refused), tuple(found.notes))
+    return prepare_labels(choice, inputs, results, network, pace, default="color")
 
 
 def _settle_range(sources: Sequence[ExportSource], stages: ExportStages, look: Look, pace: Pace) -> tuple[Look, Ended]:

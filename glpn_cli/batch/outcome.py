@@ -57,11 +57,12 @@ class Output:
 class Facts:
     """What is known of a prediction, short of its values.
 
+    kind:   what its depths mean; None for labels
     extent: (smallest, largest) valid depth
     size:   (H, W)
     """
 
-    kind: DepthKind
+    kind: DepthKind | None
     limit_m: float | None = None
     extent: tuple[float, float] | None = None
     size: tuple[int, int] | None = None

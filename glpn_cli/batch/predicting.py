@@ -115,6 +115,10 @@ def prepare_predictions(
 
     found: the inputs; None where they come one by one on standard input
     """
+    if network.recipe.predicts_labels:
+        from glpn_cli.batch.labelling import prepare_labels
+
+        return prepare_labels(choice, found, results, network, pace, default="labels")
     rules = prediction_rules(network.recipe, results)
     stages = PredictStages(network)
     if found is None:

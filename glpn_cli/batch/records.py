@@ -11,6 +11,7 @@ from typing import Any
 from glpn_cli._version import __version__
 from glpn_cli.batch.json_values import SCHEMA, error_fields, path_text, words_text
 from glpn_cli.batch.outcome import Facts, Outcome, Output, Status, Tally
+from glpn_cli.depth_files.record import LABELS
 
 
 def make_record(outcome: Outcome) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def _output_fields(output: Output) -> dict[str, Any]:
 
 
 def _fact_fields(facts: Facts) -> dict[str, Any]:
-    fields: dict[str, Any] = {"kind": facts.kind.value, "limit_m": facts.limit_m}
+    fields: dict[str, Any] = {"kind": facts.kind.value if facts.kind else LABELS, "limit_m": facts.limit_m}
     if facts.extent is not None and all(map(math.isfinite, facts.extent)):
         fields |= {"min": _rounded(facts.extent[0]), "max": _rounded(facts.extent[1])}
     if facts.size is not None:

@@ -14,7 +14,7 @@ from glpn_cli.batch.tasks import Source, Task, describe, settle
 from glpn_cli.depth_files import read_record
 from glpn_cli.devices import cores
 from glpn_cli.errors import UsageError
-from glpn_cli.prediction import DepthMap, Result
+from glpn_cli.prediction import LabelMap, Result
 from glpn_cli.publish import publish, publish_stdout, sweep
 
 S = TypeVar("S", bound=Source)
@@ -156,7 +156,8 @@ def _guesses(task: Task[S], result: Result) -> tuple[str, ...]:
 
 def _facts_of(result: Result) -> Facts:
     depth = result.prediction
-    assert isinstance(depth, DepthMap)
+    if isinstance(depth, LabelMap):
+        return Facts(None, size=depth.size, provenance=result.provenance)
     return Facts(depth.kind, depth.limit, depth.extent(), depth.size, result.provenance, result.intrinsics)
 
 

@@ -109,7 +109,7 @@ def settle(
 def describe(target: Target, record: Record | None = None) -> Output:
     """A file of a result as reports name it; `record` is what the file says about itself, where it does."""
     scale = record.depth_scale if record else getattr(target.writer, "depth_scale", None)
-    is_metres = target.writer.map == "depth" and (record is None or record.kind.is_metric)
+    is_metres = target.writer.map == "depth" and (record is None or (record.kind is not None and record.kind.is_metric))
     return Output(
         path=target.path if target.path is not None else "-",
         format=target.writer.format,

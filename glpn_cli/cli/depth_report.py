@@ -21,8 +21,8 @@ def make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
         "path": path_text(str(path)),
         "format": summary.format,
         "map": summary.map,
-        "kind": summary.kind.value,
-        "unit": summary.kind.unit,
+        "kind": summary.kind.value if summary.kind else "labels",
+        "unit": summary.kind.unit if summary.kind else None,
         "width": width,
         "height": height,
         "valid_share": summary.valid_share,
@@ -35,8 +35,10 @@ def make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
 
 def describe_depth(path: Path, summary: DepthSummary) -> str:
     """The same for people."""
-    unit = summary.kind.unit
-    what = f"{summary.map} as {summary.format}, " + ("metres along the optical axis" if unit else summary.kind.value)
+    meaning = "labels" if summary.kind is None else summary.kind.value
+    if summary.kind is not None and summary.kind.is_metric:
+        meaning = "metres along the optical axis"
+    what = f"{summary.map} as {summary.format}, {meaning}"
     own = summary.record.to_text() if summary.record else {}
     # What was said already is not said twice.
     said = {f"{PREFIX}{key}" for key in ("format", "map", "kind", "unit", "min", "max")}
@@ -56,7 +58,7 @@ def _range_in_words(summary: DepthSummary) -> str:
     if summary.extent is None:
         return "no valid pixel" if summary.size else "not recorded"
     near, far = summary.extent
-    return f"{near:.4g} to {far:.4g}" + (" m" if summary.kind.unit else "")
+    return f"{near:.4g} to {far:.4g}" + (" m" if summary.kind and summary.kind.unit else "")
 
 
 def _percentiles_in_words(summary: DepthSummary) -> str | None:

@@ -127,6 +127,7 @@ def export(
             precision=precision,
             input_size=input_size,
             tta=tta,
+            takes_labels=True,
         )
     network = Network(recipe, device, threads, cloud.focal, known) if recipe else None
     run = prepare_exports(choice, found, results, look, network, pace, html)

@@ -18,8 +18,11 @@ def choose_recipe(
     precision: str = "auto",
     input_size: str = "auto",
     tta: str = "none",
+    takes_labels: bool = False,
 ) -> Recipe:
     """Resolve the model and its settings without torch, saying what a user may not expect.
+
+    takes_labels: whether a model that answers labels instead of depth will do.
 
     Raises UsageError for settings that make no sense, ModelError for a model that is missing or damaged.
     """
@@ -31,5 +34,6 @@ def choose_recipe(
     if model.overridden:
         console.note(f"{model.name}: {model.limit_source}")
     recipe = Recipe(model, input_size=size, precision=precision, tta=tta)
-    _ = recipe.kind  # a model that answers labels, or whose config is nonsense, is refused now
+    if not (takes_labels and recipe.predicts_labels):
+        _ = recipe.kind  # a model that answers labels, or whose config is nonsense, is refused now
     return recipe

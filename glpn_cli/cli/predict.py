@@ -83,6 +83,7 @@ def predict(
         precision=precision,
         input_size=input_size,
         tta=tta,
+        takes_labels=True,
     )
     network = Network(recipe, device, threads, cloud.focal, known)
     run = prepare_predictions(choice, found, results, network, pace)

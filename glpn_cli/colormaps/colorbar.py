@@ -16,9 +16,9 @@ from glpn_cli.colormaps.tables import read_table
 from glpn_cli.colormaps.ticks import Scale, make_ticks
 from glpn_cli.prediction import DepthKind
 
-_BACKGROUND = (255, 255, 255)
-_INK = (32, 32, 36)
-_FRAME = (170, 170, 174)
+BACKGROUND = (255, 255, 255)
+INK = (32, 32, 36)
+FRAME = (170, 170, 174)
 _SMALLEST_TEXT = 12
 # Labels of one run should not change the panel's width, so it has room for this one unless one of them is wider.
 _USUAL_LABEL = "0.00 m"
@@ -46,8 +46,8 @@ def add_colorbar(
     end is near. The text grows with the picture; where it is too low for any text the bar stands alone.
     """
     height, width = rgb.shape[:2]
-    size = _text_size(height, width)
-    font = _read_font(size)
+    size = text_size(height, width)
+    font = read_font(size)
     pad = min(round(size * 0.9), height // 8)
     bar_length = height - 2 * pad
     line_height = 1.2 * size
@@ -58,18 +58,18 @@ def add_colorbar(
     bar_left, bar_width, tick = round(size * 0.7), max(4, round(size * 1.1)), max(2, round(size * 0.35))
     text_left = bar_left + bar_width + tick + max(2, round(size * 0.3))
     text_width = max(font.getlength(text) for text in (_USUAL_LABEL, *(label.text for label in labels)))
-    panel = Image.new("RGB", (math.ceil(text_left + text_width + size * 0.6), height), _BACKGROUND)
+    panel = Image.new("RGB", (math.ceil(text_left + text_width + size * 0.6), height), BACKGROUND)
     draw = ImageDraw.Draw(panel)
     stroke = max(1, round(size / 16))
     # A fine frame, without which the white end of a grey scale would run into the panel.
-    draw.rectangle((bar_left - 1, pad - 1, bar_left + bar_width, pad + bar_length), outline=_FRAME)
+    draw.rectangle((bar_left - 1, pad - 1, bar_left + bar_width, pad + bar_length), outline=FRAME)
     for label in labels:
         y = pad + (1 - label.place) * (bar_length - 1)
         top = round(y - (stroke - 1) / 2)
-        draw.rectangle((bar_left + bar_width, top, bar_left + bar_width + tick, top + stroke - 1), fill=_INK)
+        draw.rectangle((bar_left + bar_width, top, bar_left + bar_width + tick, top + stroke - 1), fill=INK)
         # "lm" centres on the font's ascent and descent; figures have no descent, so they are centred by their own box.
         _, upper, _, lower = font.getbbox("0", anchor="ls")
-        draw.text((text_left, y - (upper + lower) / 2), label.text, fill=_INK, font=font, anchor="ls")
+        draw.text((text_left, y - (upper + lower) / 2), label.text, fill=INK, font=font, anchor="ls")
     canvas = np.asarray(panel).copy()
     canvas[pad : pad + bar_length, bar_left : bar_left + bar_width] = _gradient(bar_length, colormap, invert)[:, None]
     return np.concatenate([rgb, canvas], axis=1)
@@ -90,13 +90,13 @@ def _gradient(length: int, colormap: str, invert: bool) -> NDArray[np.uint8]:
     return colors
 
 
-def _text_size(height: int, width: int) -> int:
+def text_size(height: int, width: int) -> int:
     """Pixels: a small share of the picture, so that it reads the same when the whole is scaled to a screen."""
     return max(_SMALLEST_TEXT, round(min(math.sqrt(height * width) / 28, height / 8)))
 
 
 @lru_cache(maxsize=8)
-def _read_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def read_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font, which its wheels carry; its bitmap one where Pillow was built without FreeType."""
     try:
         return ImageFont.load_default(size)

@@ -85,20 +85,20 @@ class Gray16(Gray):
 def depth_of_levels(levels: NDArray[np.uint8] | NDArray[np.uint16], record: Record) -> DepthMap:
     """The depths that grey levels stand for, as far as the range that they record reaches; 0 is a hole."""
     assert record.painted is not None
-    first, last = _levels_of(PaintRange(*record.painted), record.kind)
+    first, last = _levels_of(PaintRange(*record.painted), record.depth_kind)
     most = np.iinfo(levels.dtype).max
     share = (np.arange(most + 1) - 1) / (most - 1)
     if record.look is not None and record.look.invert:
         share = 1 - share
     inverse = first + share * (last - first)
     inverse[0] = first  # a hole; any number but 0
-    table = (inverse if record.kind in _LINEAR else 1 / inverse).astype(np.float32)
+    table = (inverse if record.depth_kind in _LINEAR else 1 / inverse).astype(np.float32)
     valid = levels > 0
     return DepthMap(
         table.take(levels),
-        kind=record.kind,
+        kind=record.depth_kind,
         valid=None if valid.all() else valid,
-        limit=record.limit_m if record.kind.is_metric else None,
+        limit=record.limit_m if record.depth_kind.is_metric else None,
     )
 
 

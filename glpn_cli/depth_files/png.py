@@ -28,8 +28,15 @@ MAX_PIXELS = 1 << 28
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, OverflowError, struct.error, zlib.error)
 
 
-def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], *, text: Mapping[str, str]) -> bytes:
+def encode_png(
+    pixels: NDArray[np.uint8] | NDArray[np.uint16],
+    *,
+    text: Mapping[str, str],
+    palette: NDArray[np.uint8] | None = None,
+) -> bytes:
     """A PNG file of `pixels`, uint8 or uint16 (H, W) or uint8 (H, W, 3), carrying `text` (ASCII) before the pixels.
+
+    palette: uint8 (N, 3), what the numbers of 8-bit pixels look like; they stay numbers
 
     The same arguments give the same bytes: there is no time stamp.
     """
@@ -37,12 +44,21 @@ def encode_png(pixels: NDArray[np.uint8] | NDArray[np.uint16], *, text: Mapping[
     for key, value in text.items():
         info.add_text(key, value)
     file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info)
+    image = Image.fromarray(pixels)
+    if palette is None:
+        image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info)
+    else:
+        image.putpalette(palette.tobytes())
+        image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info, bits=8)
     return file.getvalue()
 
 
-def decode_png(data: bytes) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], dict[str, str]]:
+def decode_png(
+    data: bytes, *, takes_palette: bool = False
+) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], dict[str, str]]:
     """The pixels, uint8 or uint16 (H, W) or uint8 (H, W, 3), and the text of a PNG file.
+
+    takes_palette: whether the numbers of palette pixels are what is wanted
 
     Raises InputError where the file is damaged, cut short, or holds another sort of pixels.
     """
@@ -53,7 +69,7 @@ def decode_png(data: bytes) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], dic
     try:
         # The plugin itself, not Image.open: its limit on pixels is a global that belongs to the program's caller.
         with PngImagePlugin.PngImageFile(BytesIO(data)) as image:
-            if image.mode not in ("L", "I;16", "RGB"):
+            if image.mode not in ("L", "I;16", "RGB") and not (takes_palette and image.mode == "P"):
                 raise InputError(
                     f"the PNG file holds {image.mode} pixels; a depth map holds grey ones", code=ErrorCode.UNSUPPORTED
                 )

@@ -112,7 +112,7 @@ def _decode(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> Store
         return _stored(*exr.decode_exr(data), "exr", depth_scale=depth_scale, kind=kind)
     if data.startswith(ply.SIGNATURE):
         values, record = ply.decode_ply(data)
-        return StoredDepth(depth_from_values(values, kind=record.kind, limit_m=record.limit_m), record, "ply")
+        return StoredDepth(depth_from_values(values, kind=record.depth_kind, limit_m=record.limit_m), record, "ply")
     raise InputError(
         "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM, EXR)",
         code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
@@ -139,11 +139,13 @@ def _stored(
     record = Record.from_text(text)
     if record is None:
         return StoredDepth(npy.depth_from_array(array, kind=kind, depth_scale=depth_scale), None, name)
-    depth = npy.depth_from_array(array, kind=record.kind, limit_m=record.limit_m, depth_scale=record.depth_scale)
+    depth = npy.depth_from_array(array, kind=record.depth_kind, limit_m=record.limit_m, depth_scale=record.depth_scale)
     return StoredDepth(depth, record, name)
 
 
 def _read_png(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> StoredDepth:
+    if (peeked := Record.from_text(png.peek_text(data[:_HEAD_BYTES]))) is not None:
+        _ = peeked.depth_kind  # labels are told before their pixels are
     pixels, text = png.decode_png(data)
     record = Record.from_text(text)
     if record is not None and record.map == "color":
@@ -163,7 +165,7 @@ def _read_png(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> Sto
         return StoredDepth(png16.dequantize(pixels, depth_scale=scale, limit_m=None), None, "png16")
     if record.map == "gray" and record.painted is not None:
         return StoredDepth(gray.depth_of_levels(pixels, record), record, record.format)
-    if record.depth_scale is None or not record.kind.is_metric:
+    if record.depth_scale is None or not record.depth_kind.is_metric:
         raise InputError("its record makes no sense: integer pixels without a scale in metres")
     depth = png16.dequantize(pixels, depth_scale=record.depth_scale, limit_m=record.limit_m)
     return StoredDepth(depth, record, record.format)

@@ -16,6 +16,7 @@ The table is what PNG text chunks, a TIFF's description or the fields of an npz 
     glpn:focal_source    exif                 option, exif, file or assumed
     glpn:range ...       everything in `Look`, for coloured and grey pictures
     glpn:axes ...        everything in `Cloud`, for points in space
+    glpn:names           ["wall", "floor"]    one a label, for labels, whose kind is `labels`
 
 Keys and values are printable ASCII, because some formats hold nothing else. Whatever is not, and `%` itself, is written
 as the percent-escaped bytes of its UTF-8 form, so a name that is no UTF-8 at all comes back with its own bytes.
@@ -32,12 +33,14 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from glpn_cli._version import __version__
 from glpn_cli.depth_files.cloud import Cloud
 from glpn_cli.depth_files.look import Look
-from glpn_cli.errors import InputError, UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 PROGRAM = "glpn-cli"
 SOFTWARE = f"{PROGRAM} {__version__}"
 PREFIX = "glpn:"
+LABELS = "labels"
+"""The kind of what is no depth."""
 
 # What must agree for an existing file to stand for the one that would be written now. What is only known after the
 # network ran (device, precision used, extent) is not asked, and neither is the name that the model went by.
@@ -89,7 +92,7 @@ class Record:
     """What one of our files says about itself.
 
     format, map:  what was written: "png16" and "depth", "color" and "color".
-    kind:         what the depths mean.
+    kind:         what the depths mean; None for labels.
     source:       the picture, by the name its results carry.
     limit_m:      the largest depth that the network can express, metres.
     depth_scale:  stored units per metre, for integer formats.
@@ -99,11 +102,12 @@ class Record:
     painted:      the (near, far) that the look came to, in the map's own unit.
     focal_px:     the camera's focal length in pixels of the picture, and where it comes from, as in `Intrinsics`.
     cloud:        how points in space were made of them.
+    names:        one a label, for labels.
     """
 
     format: str
     map: str
-    kind: DepthKind
+    kind: DepthKind | None
     source: str
     limit_m: float | None = None
     depth_scale: float | None = None
@@ -114,15 +118,23 @@ class Record:
     focal_px: float | None = None
     focal_source: str | None = None
     cloud: Cloud | None = None
+    names: tuple[str, ...] | None = None
     software: str = SOFTWARE
+
+    @property
+    def depth_kind(self) -> DepthKind:
+        """What the depths mean. Raises InputError for labels."""
+        if self.kind is None:
+            raise InputError("this is a map of labels, not of depth", code=ErrorCode.UNSUPPORTED)
+        return self.kind
 
     def to_text(self) -> dict[str, str]:
         """The flat table, `Software` first so that a peek at a file's head finds it."""
         fields: dict[str, str | float | None] = {
             "format": self.format,
             "map": self.map,
-            "kind": self.kind.value,
-            "unit": self.kind.unit,
+            "kind": self.kind.value if self.kind else LABELS,
+            "unit": self.kind.unit if self.kind else None,
             "depth_scale": self.depth_scale,
             "limit_m": self.limit_m,
             "min": self.extent[0] if self.extent else None,
@@ -135,6 +147,7 @@ class Record:
             "focal_px": self.focal_px,
             "focal_source": self.focal_source,
             **(self.cloud.to_fields() if self.cloud else {}),
+            "names": json.dumps(self.names) if self.names else None,  # last: it may be longer than a peek
         }
         text = {"Software": escape(self.software)}
         for key, value in fields.items():
@@ -155,7 +168,7 @@ class Record:
             return cls(
                 format=fields["format"],
                 map=fields["map"],
-                kind=DepthKind(fields["kind"]),
+                kind=None if fields["kind"] == LABELS else DepthKind(fields["kind"]),
                 source=fields.get("source", ""),
                 limit_m=_number(fields, "limit_m"),
                 depth_scale=_number(fields, "depth_scale"),
@@ -166,6 +179,7 @@ class Record:
                 focal_px=_number(fields, "focal_px"),
                 focal_source=fields.get("focal_source"),
                 cloud=Cloud.from_fields(fields) if "axes" in fields else None,
+                names=_names(fields["names"]) if "names" in fields else None,
                 software=unescape(text["Software"]),
             )
         except KeyError as error:
@@ -279,6 +293,17 @@ def _number(fields: Mapping[str, str], key: str) -> float | None:
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{key} is {fields[key]}")
     return value
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names of labels. Raises ValueError."""
+    try:
+        names = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("its names are nested") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its names are no list of texts")
+    return tuple(names)
 
 
 def _pair(fields: Mapping[str, str], first: str, second: str) -> tuple[float, float] | None:

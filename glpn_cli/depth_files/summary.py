@@ -18,7 +18,7 @@ _READABLE = ("depth", "gray")  # the maps whose pixels are still depths
 
 @dataclass(frozen=True)
 class DepthSummary:
-    """A depth file in numbers.
+    """A depth file in numbers, or what is left of one; a file of labels says only what it says about itself.
 
     record:      what it says about itself; None where it says nothing
     size:        (H, W); None for a picture made of depth, whose pixels are no depths any more
@@ -29,7 +29,7 @@ class DepthSummary:
 
     format: str
     map: str
-    kind: DepthKind
+    kind: DepthKind | None
     record: Record | None
     size: tuple[int, int] | None = None
     valid_share: float | None = None

@@ -160,7 +160,7 @@ class FolderContestant:
         if record is None:
             return kind
         self._by_source[record.source].append(path)
-        return record.kind
+        return record.depth_kind
 
 
 def _find_maps(folder: Path) -> list[Path]:

@@ -42,11 +42,16 @@ class Recipe:
         return self.model.limit_m
 
     @cached_property
+    def predicts_labels(self) -> bool:
+        """Whether it answers labels, not depth."""
+        return self.family.kind(self.config) is None
+
+    @cached_property
     def kind(self) -> DepthKind:
         """What the depths will mean. Raises ModelError for a model that answers labels."""
         kind = self.family.kind(self.config)
         if kind is None:
-            raise ModelError(f"model {self.model.name!r} does not predict depth")
+            raise ModelError(f"model {self.model.name!r} predicts labels, not depth")
         return kind
 
     @cached_property

@@ -46,7 +46,10 @@ def restore_labels(logits: Tensor, size: tuple[int, int]) -> NDArray[np.unsigned
     """Logits (labels, h, w) -> uint8, or uint16 for more than 256 labels, (H, W): the highest, the first among equals.
 
     A few labels at a time, so that a large picture does not need the memory of all of them at its own size.
+    Raises ValueError for scores that are not finite.
     """
+    if not torch.isfinite(logits).all():
+        raise ValueError("its scores are not finite")
     best = logits.new_full(size, -torch.inf)
     labels = torch.zeros(size, dtype=torch.int32, device=logits.device)
     for first in range(0, len(logits), _LABELS_AT_ONCE):

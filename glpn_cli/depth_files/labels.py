@@ -1,0 +1,104 @@
+"""Labels on disk: a palette PNG whose pixels are the labels, and a picture of them with a legend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
+from glpn_cli.depth_files.png import decode_png, encode_png
+from glpn_cli.depth_files.record import Record
+from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code_of, reason_of
+from glpn_cli.prediction import DepthKind, LabelMap, Provenance, Result
+
+_PALETTE_LABELS = 256
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label a pixel: 8-bit palette PNG, or 16-bit grey where there are more than 256; names in its record."""
+
+    format: ClassVar[str] = "labels"
+    extension: ClassVar[str] = ".png"
+    map: ClassVar[str] = "labels"
+    carries_record: ClassVar[bool] = True
+
+    def check(self, kind: DepthKind | None, limit_m: float | None) -> None:  # noqa: ARG002
+        """Refuse depth (UsageError)."""
+        if kind is not None:
+            raise UsageError(
+                f"{self.format} holds labels, and this model gives {kind.value} depth",
+                hint="use -f png16, tiff, npz or npy",
+                code=ErrorCode.RANGE,
+            )
+
+    def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record | None:
+        """What a file written now for `source` would say."""
+        return Record(self.format, self.map, kind, source, provenance=provenance)
+
+    def encode(self, result: Result) -> bytes:
+        """The PNG file."""
+        prediction = labels_of(result)
+        text = Record(
+            self.format, self.map, None, result.source.name, provenance=result.provenance, names=prediction.names
+        ).to_text()
+        if len(prediction.names) > _PALETTE_LABELS:
+            return encode_png(prediction.labels.astype(np.uint16), text=text)
+        return encode_png(prediction.labels.astype(np.uint8), text=text, palette=label_palette(len(prediction.names)))
+
+
+@dataclass(frozen=True)
+class LabelColor(Labels):
+    """The labels painted in the same colours, with a legend."""
+
+    format: ClassVar[str] = "color"
+    map: ClassVar[str] = "color"
+
+    def encode(self, result: Result) -> bytes:
+        """The PNG file."""
+        prediction = labels_of(result)
+        record = Record(self.format, self.map, None, result.source.name, provenance=result.provenance)
+        return encode_png(add_legend(paint_labels(prediction), prediction), text=record.to_text())
+
+
+LABEL_FORMATS = {"labels": Labels, "color": LabelColor}
+"""What a model that answers labels can write."""
+
+
+def make_label_writer(format: str) -> Labels:  # noqa: A002 - the word of the command line
+    """The writer of a format. Raises UsageError for those that hold depth."""
+    if format not in LABEL_FORMATS:
+        raise UsageError(
+            f"{format} holds depth, and this model gives labels",
+            hint=f"use -f {' or '.join(LABEL_FORMATS)}",
+            code=ErrorCode.RANGE,
+        )
+    return LABEL_FORMATS[format]()
+
+
+def labels_of(result: Result) -> LabelMap:
+    """The result's labels. Raises OutputError where it is depth."""
+    if isinstance(result.prediction, LabelMap):
+        return result.prediction
+    raise OutputError("depths are not labels: this format cannot hold them", code=ErrorCode.UNSUPPORTED)
+
+
+def read_labels(source: str | Path | bytes) -> LabelMap:
+    """Read the labels of a file of ours, with their names.
+
+    Raises InputError for whatever is not one.
+    """
+    try:
+        data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
+    labels, text = decode_png(data, takes_palette=True)
+    record = Record.from_text(text)
+    if record is None or record.map != "labels" or not record.names or labels.ndim != 2:
+        raise InputError("this is no file of labels that glpn wrote", code=ErrorCode.UNSUPPORTED)
+    if labels.size and labels.max() >= len(record.names):
+        raise InputError(f"it holds label {labels.max()}, and names only {len(record.names)}")
+    return LabelMap(labels, record.names)

@@ -1,0 +1,205 @@
+"""The second family as users meet it: inverse depth and labels through every command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from lively_dpt import LABELS, SMALL, lively_estimator, lively_segmenter
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from glpn_cli import DepthEstimator
+from glpn_cli.cli import app
+from glpn_cli.depth_files import read_depth, read_record
+from glpn_cli.depth_files.labels import read_labels
+from glpn_cli.errors import ModelError
+from glpn_cli.prediction import DepthKind
+
+SCHEMA = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
+Glpn = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def depth_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "dpt"
+    lively_estimator(**SMALL).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def label_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "ade"
+    lively_segmenter(**SMALL).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    random = np.random.default_rng(1)
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(random.integers(0, 256, (9, 12, 3), dtype=np.uint8)).resize((130, 101)).save(path)
+    return path
+
+
+@pytest.fixture
+def glpn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Glpn:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+    return run
+
+
+def record_of(result: Result) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(result.stdout.splitlines()[0])
+    jsonschema.validate(record, SCHEMA)
+    return record
+
+
+def test_inverse_depth_is_written_with_its_kind(glpn: Glpn, depth_model: Path, photo: Path) -> None:
+    result = glpn("predict", photo, "-m", depth_model, "-o", "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    record = record_of(result)
+    assert record["kind"] == "disparity"
+    assert "limit_m" not in record
+    stored = read_depth("out/photo_depth.tiff")
+    assert stored.depth.kind is DepthKind.DISPARITY
+    assert stored.depth.size == (101, 130)
+    assert glpn("inspect", "out/photo_depth.tiff").stdout.count("disparity") == 1
+
+
+def test_what_needs_metres_refuses_inverse_depth_with_the_way_out(glpn: Glpn, depth_model: Path, photo: Path) -> None:
+    for arguments in (("-f", "png16"), ("-f", "ply"), ("--max-depth", "10")):
+        result = glpn("predict", photo, "-m", depth_model, "-o", "out", *arguments)
+        assert result.exit_code == 2, arguments
+        assert "metres" in result.stderr
+    assert not Path("out").exists()
+
+
+def test_inverse_depth_is_painted_near_warm_like_all_others(glpn: Glpn, depth_model: Path, photo: Path) -> None:
+    assert glpn("predict", photo, "-m", depth_model, "-f", "npy,gray", "-o", "maps").exit_code == 0
+    depth, gray = np.load("maps/photo_depth.npy"), np.asarray(Image.open("maps/photo_gray.png"))
+    nearest, farthest = depth > np.quantile(depth, 0.9), depth < np.quantile(depth, 0.1)
+    assert gray[nearest].mean() > gray[farthest].mean() + 100
+    result = glpn("export", photo, "-m", depth_model, "--colormap", "gray", "--colorbar", "-o", "painted")
+    assert result.exit_code == 0, result.stderr
+    painted = np.asarray(Image.open("painted/photo_color.png"))[:, :130, 0]
+    assert painted[nearest].mean() > painted[farthest].mean() + 100
+
+
+def test_inverse_depth_is_measured_after_alignment_in_disparity(
+    glpn: Glpn, depth_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    """Ground truth that is exactly 1 / (a disparity + b) is met exactly."""
+    found = DepthEstimator.from_pretrained(depth_model, precision="fp32").predict(photo)
+    metres = 1 / (0.02 * found.values + 0.1)
+    Image.fromarray(np.rint(metres * 1000).astype(np.uint16)).save(tmp_path / "truth.png")
+    (tmp_path / "pairs.csv").write_text("rgb_path,depth_path,depth_scale\nphoto.jpg,truth.png,1000\n")
+    result = glpn("evaluate", "-m", depth_model, "--data", tmp_path / "pairs.csv", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "disparity" in result.stdout
+    scores = [json.loads(line) for line in result.stdout.splitlines()]
+    abs_rel = [value for score in scores for value in _values_of(score, "abs_rel")]
+    assert min(abs_rel) < 2e-3
+
+
+def _values_of(value: Any, key: str) -> list[float]:
+    """Every number that stands under a key, however deep, as itself or as its mean."""
+    found: list[float] = []
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == key:
+                numbers = inner.values() if isinstance(inner, dict) else [inner]
+                found += [number for number in numbers if isinstance(number, float)][:1]
+            found += _values_of(inner, key)
+    elif isinstance(value, list):
+        found += [number for inner in value for number in _values_of(inner, key)]
+    return found
+
+
+def test_labels_are_written_with_their_names(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    result = glpn("predict", photo, "-m", label_model, "-o", "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    record = record_of(result)
+    assert record["kind"] == "labels"
+    assert record["outputs"] == [{"path": "out/photo_labels.png", "format": "labels", "map": "labels"}]
+    found = read_labels("out/photo_labels.png")
+    assert found.size == (101, 130)
+    assert found.names == tuple(LABELS.values())
+    expected = DepthEstimator.from_pretrained(label_model).label(photo)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    again = glpn("predict", photo, "-m", label_model, "-o", "out", "--json")
+    assert record_of(again)["status"] == "skipped"
+    other = glpn("predict", photo, "-m", label_model, "-o", "out", "--input-size", "original")
+    assert other.exit_code == 1
+    assert "was made otherwise" in other.stderr
+    assert "labels" in glpn("inspect", "out/photo_labels.png").stdout
+
+
+def test_labels_are_painted_with_a_legend(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    result = glpn("export", photo, "-m", label_model, "-o", "out")
+    assert result.exit_code == 0, result.stderr
+    record = read_record("out/photo_color.png")
+    assert record is not None
+    assert record.kind is None
+    with Image.open("out/photo_color.png") as image:
+        assert image.height == 101
+        assert image.width > 130
+
+
+def test_labels_go_through_standard_streams_and_lists(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    (photo.parent / "list.txt").write_text("photo.jpg\n")
+    result = glpn("predict", "--files-from", "list.txt", "-m", label_model, "-o", "out")
+    assert result.exit_code == 0, result.stderr
+    assert Path("out/photo_labels.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (("predict", "photo.jpg", "-f", "png16"), "png16 holds depth"),
+        (("predict", "photo.jpg", "-f", "bmp"), "no format 'bmp'"),
+        (("predict", "photo.jpg", "--max-depth", "10"), "no metres"),
+        (("export", "photo.jpg", "--contours", "1"), "--contours"),
+        (("export", "photo.jpg", "--side-by-side"), "--side-by-side"),
+        (("export", "photo.jpg", "--html", "page.html"), "--html"),
+        (("measure", "photo.jpg", "1,1"), "labels, not depth"),
+    ],
+)
+def test_what_labels_do_not_have_is_refused(
+    glpn: Glpn, label_model: Path, photo: Path, arguments: tuple[str, ...], word: str
+) -> None:
+    result = glpn(*arguments, "-m", label_model)
+    assert result.exit_code != 0
+    assert word in " ".join(result.stderr.split())
+
+
+def test_depth_maps_are_not_labelled(glpn: Glpn, label_model: Path, depth_model: Path, photo: Path) -> None:
+    assert glpn("predict", photo, "-m", depth_model).exit_code == 0
+    photo.rename("other.jpg")
+    result = glpn("export", "photo_depth.tiff", "other.jpg", "-m", label_model, "-o", "out")
+    assert result.exit_code == 2
+    assert "depth map" in result.stderr
+
+
+def test_an_estimator_says_which_of_the_two_it_is(depth_model: Path, label_model: Path, photo: Path) -> None:
+    with pytest.raises(ModelError, match="depth, not labels"):
+        DepthEstimator.from_pretrained(depth_model).label(photo)
+    with pytest.raises(ModelError, match="labels, not depth"):
+        DepthEstimator.from_pretrained(label_model).predict(photo)
+
+
+@pytest.mark.parametrize("kind", ["depth", "labels"])
+def test_a_model_is_inspected(glpn: Glpn, depth_model: Path, label_model: Path, kind: str) -> None:
+    result = glpn("inspect", depth_model if kind == "depth" else label_model)
+    assert result.exit_code == 0
+    assert {"depth": "no unit (disparity)", "labels": "labels"}[kind] in result.stdout
+    assert "header      ok" in result.stdout

@@ -66,6 +66,15 @@ def export(
         float | None,
         options.option("--contours", metavar="METRES", panel=options.COLORS, help="Draw lines of equal depth."),
     ] = None,
+    raw: Annotated[
+        str | None,
+        options.option(
+            "--raw",
+            metavar="WxH",
+            panel=options.INPUTS,
+            help="Bare rgb24 video frames on stdin to bare frames on stdout (-o -): gray16, gray, png16 or color.",
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         options.option(
@@ -94,6 +103,7 @@ def export(
     are equal steps of colour.
     """
     from glpn_cli.batch.exporting import find_exports, prepare_exports
+    from glpn_cli.batch.frames import prepare_frames
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.naming import NameTemplate
     from glpn_cli.batch.predicting import Network, OutputChoice
@@ -103,6 +113,7 @@ def export(
     from glpn_cli.colormaps import parse_range
     from glpn_cli.depth_files import Cloud, Look
     from glpn_cli.depth_files.calibration import read_calibration
+    from glpn_cli.errors import UsageError
     from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.images import ReadOptions
 
@@ -116,7 +127,7 @@ def export(
     choice = InputChoice(
         inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
     )
-    found = find_exports(choice, depth_scale=depth_scale)
+    found = find_exports(choice, depth_scale=depth_scale) if raw is None else None
     recipe = None
     if found is None or found.needs_network:
         recipe = choose_recipe(
@@ -130,5 +141,10 @@ def export(
             takes_labels=True,
         )
     network = Network(recipe, device, threads, cloud.focal, known) if recipe else None
+    if raw is not None:
+        assert network is not None
+        if html is not None:
+            raise UsageError("--raw frames do not go onto a page")
+        show_run(prepare_frames(raw, choice, results, look, network), dry_run=dry_run, report=report)
     run = prepare_exports(choice, found, results, look, network, pace, html)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.evaluation.alignment import Alignment
     from glpn_cli.evaluation.contestants import Contestant
-    from glpn_cli.evaluation.evaluate import Evaluation, PictureScores
+    from glpn_cli.evaluation.evaluate import PictureScores
     from glpn_cli.evaluation.protocols import Protocol
 
 SCORING = "Scoring"
@@ -113,23 +113,25 @@ def evaluate(
 ) -> None:
     """Score a model, or maps in a folder, against measured depth.
 
-    Every mean is over pictures and comes with its bootstrap 95 % interval; what could not be measured is counted.
+    Every mean is over pictures and comes with its bootstrap 95 % interval; what could not be measured is counted. A
+    model that answers labels is scored on a CSV of rgb_path,label_path, by pixel accuracy and mean IoU.
     """
     from glpn_cli.batch.policies import Allowance
     from glpn_cli.cli.evaluation_report import show_evaluations
+    from glpn_cli.cli.label_evaluation import evaluate_labels, refuse_for_labels
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.data.sources import open_source
     from glpn_cli.evaluation.alignment import parse_alignments
     from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
     from glpn_cli.evaluation.evaluate import choose_alignments, gather
     from glpn_cli.evaluation.protocols import choose_protocol
+    from glpn_cli.evaluation.segmentation import is_label_data
     from glpn_cli.publish import probe_writable
 
     rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
     align_by = parse_alignments(align)
     allowance = Allowance.parse(allow_failed)
-    source = open_source(data, split="test")
-    contestants: list[Contestant] = [FolderContestant(folder, depth_scale=depth_scale) for folder in predictions or ()]
+    source = None if is_label_data(data) else open_source(data, split="test")
     recipes = [
         choose_recipe(
             name,
@@ -139,9 +141,18 @@ def evaluate(
             precision=precision,
             input_size=input_size,
             tta=tta,
+            takes_labels=source is None,
         )
         for name in models or _default_models(predictions)
     ]
+    if source is None:
+        asked = {"--crop": crop, "--gt-range": gt_range, "--align": align, "--predictions": predictions}
+        refuse_for_labels(asked | {"--clip": clip, "--baseline": baseline, "--output": output})
+        count, failed = evaluate_labels(
+            recipes, data, device=device, threads=threads, json=json, report=report, fail_fast=fail_fast
+        )
+        raise typer.Exit(_exit_code(count, failed, allowance))
+    contestants: list[Contestant] = [FolderContestant(folder, depth_scale=depth_scale) for folder in predictions or ()]
     for path in filter(None, (output, report)):
         probe_writable(path.parent)
     contestants[:0] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
@@ -152,7 +163,11 @@ def evaluate(
     rows = _run(source, contestants, rules, align_by, fail_fast=fail_fast)
     evaluations = gather(contestants, rows, protocol=rules, align_by=align_by)
     show_evaluations(evaluations, json=json, report=report, output=output)
-    raise typer.Exit(_exit_code(evaluations, allowance))
+    total = max(len(evaluation.pictures) for evaluation in evaluations)
+    failed = max(len(evaluation.pictures) - len(evaluation.measured) for evaluation in evaluations)
+    if not any(evaluation.measured for evaluation in evaluations):
+        failed = total
+    raise typer.Exit(_exit_code(total, failed, allowance))
 
 
 def _default_models(predictions: list[Path] | None) -> list[str | None]:
@@ -190,11 +205,9 @@ def _run(
     return rows
 
 
-def _exit_code(evaluations: Sequence[Evaluation], allowance: Allowance) -> int:
+def _exit_code(total: int, failed: int, allowance: Allowance) -> int:
     from glpn_cli.errors import ExitCode
 
-    if not any(evaluation.measured for evaluation in evaluations):
+    if failed == total:
         return ExitCode.NOTHING_DONE
-    failed = max(len(evaluation.pictures) - len(evaluation.measured) for evaluation in evaluations)
-    total = max(len(evaluation.pictures) for evaluation in evaluations)
     return ExitCode.OK if not failed or allowance.covers(failed, total) else ExitCode.SOME_FAILED

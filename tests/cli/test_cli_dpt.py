@@ -203,3 +203,43 @@ def test_a_model_is_inspected(glpn: Glpn, depth_model: Path, label_model: Path, 
     assert result.exit_code == 0
     assert {"depth": "no unit (disparity)", "labels": "labels"}[kind] in result.stdout
     assert "header      ok" in result.stdout
+
+
+def test_labels_are_scored_by_pixel_accuracy_and_mean_iou(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    """Against its own answer a model is perfect; against half of it, half."""
+    found = DepthEstimator.from_pretrained(label_model, precision="fp32").label(photo).labels
+    Image.fromarray(found + 1).save("truth.png")
+    half = found.copy()
+    half[:, 65:] = (half[:, 65:] + 1) % len(LABELS)
+    Image.fromarray(half + 1).save("half.png")
+    lines = ["rgb_path,label_path,first_label", "photo.jpg,truth.png,1", "photo.jpg,half.png,1", "photo.jpg,no.png,1"]
+    Path("pairs.csv").write_text("\n".join(lines) + "\n")
+    result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", "--json", "--report", "report.jsonl")
+    assert result.exit_code == 3
+    assert "no.png" in result.stderr
+    record = json.loads(result.stdout)
+    assert record == json.loads(Path("report.jsonl").read_text())
+    assert (record["pictures"], record["of"], record["pixels"]) == (2, 3, 2 * 101 * 130)
+    assert record["pixel_accuracy"] == pytest.approx(3 / 4)
+    assert 0 < record["mean_iou"] < 3 / 4
+    assert set(record["iou"]) == set(LABELS.values())
+    table = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", "--allow-failed", "1")
+    assert table.exit_code == 0
+    assert "mean IoU" in table.stdout
+    assert "2 of 3 pictures" in table.stdout
+
+
+def test_scoring_labels_refuses_what_only_depth_has(
+    glpn: Glpn, label_model: Path, depth_model: Path, photo: Path
+) -> None:
+    Path("pairs.csv").write_text("rgb_path,label_path\nphoto.jpg,truth.png\n")
+    for arguments, word in (
+        (("--align", "median"), "--align"),
+        (("--clip",), "--clip"),
+        (("-m", depth_model), "scored apart"),
+    ):
+        result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", *arguments)
+        assert result.exit_code == 2
+        assert word in result.stderr
+    result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv")
+    assert result.exit_code == 1

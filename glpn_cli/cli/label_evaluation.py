@@ -1,0 +1,117 @@
+"""`glpn evaluate` for a model that answers labels."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glpn_cli.batch.json_values import SCHEMA, words_text
+from glpn_cli.cli.columns import make_table
+from glpn_cli.cli.console import console, shown
+from glpn_cli.errors import InputError, UsageError
+from glpn_cli.evaluation.segmentation import LabelScores, read_label_pairs, sum_scores
+from glpn_cli.publish import probe_writable, publish
+
+if TYPE_CHECKING:
+    from glpn_cli.models.recipe import Recipe
+
+_MOST_SHOWN = 20
+
+
+def evaluate_labels(
+    recipes: Sequence[Recipe],
+    data: str,
+    *,
+    device: str,
+    threads: int | None,
+    json: bool,
+    report: Path | None,
+    fail_fast: bool,
+) -> tuple[int, int]:
+    """Score models that answer labels on a CSV of pictures with labels, and print it: (pictures, those that failed).
+
+    Raises UsageError where models answer different things, and for data that are no such CSV.
+    """
+    from glpn_cli.predictor import DepthEstimator
+
+    if not all(recipe.predicts_labels for recipe in recipes):
+        raise UsageError("models that predict labels and models that predict depth are scored apart")
+    pairs = read_label_pairs(Path(data).expanduser())
+    if report is not None:
+        probe_writable(report.parent)
+    failed: set[int] = set()
+    records = []
+    for recipe in recipes:
+        estimator = DepthEstimator(recipe, device=device, threads=threads)
+        names = recipe.config.label_names
+        scores: list[LabelScores] = []
+        for index, pair in enumerate(pairs):
+            try:
+                picture, truth = pair.read(len(names))
+                scores.append(LabelScores.of(estimator.label_pictures([picture])[0], truth))
+            except InputError as error:
+                failed.add(index)
+                console.error(error, about=pair.name)
+                if fail_fast:
+                    break
+        total = sum_scores(scores, labels=len(names))
+        records.append(_record(recipe, total, names, of=len(pairs), precision=estimator.precision))
+    if report is not None:
+        publish(report, "".join(json_module.dumps(record, ensure_ascii=False) + "\n" for record in records).encode())
+    for record in records:
+        if json:
+            console.json(record)
+        else:
+            console.text(_page(record))
+    return len(pairs), len(failed)
+
+
+def refuse_for_labels(asked: Mapping[str, object]) -> None:
+    """Raise UsageError for options that only depth has."""
+    for option, value in asked.items():
+        if value:
+            raise UsageError(f"{option} makes no sense for a model that predicts labels")
+
+
+def _record(recipe: Recipe, scores: LabelScores, names: tuple[str, ...], *, of: int, precision: str) -> dict[str, Any]:
+    iou = {name: _number(value) for name, value in zip(names, scores.iou, strict=True)}
+    return {
+        "schema": SCHEMA,
+        "type": "label_evaluation",
+        "model": words_text(recipe.model.name),
+        "weights_sha256": recipe.weights_sha256,
+        "precision": precision,
+        "input_size": str(recipe.input_size),
+        "pictures": scores.pictures,
+        "of": of,
+        "pixels": int(scores.true.sum()),
+        "pixel_accuracy": _number(scores.pixel_accuracy),
+        "mean_iou": _number(scores.mean_iou),
+        "iou": iou,
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def _page(record: dict[str, Any]) -> str:
+    """The same for people: the two scores, then the labels from the best to the worst."""
+    known = sorted(((iou, name) for name, iou in record["iou"].items() if iou is not None), reverse=True)
+    rows = [("pixel accuracy", _words(record["pixel_accuracy"])), ("mean IoU", _words(record["mean_iou"]))]
+    rows += [(f"IoU of {shown(name)}", _words(iou)) for iou, name in known[:_MOST_SHOWN]]
+    if len(known) > _MOST_SHOWN:
+        rows.append((f"and {len(known) - _MOST_SHOWN} more labels", "see --json"))
+    heading = (
+        f"{shown(str(record['model']))}, {record['precision']}, size {record['input_size']}: "
+        f"{record['pictures']} of {record['of']} pictures, {record['pixels']:,} pixels with a label"
+    )
+    return f"{heading}\n{make_table(('score', 'value'), rows)}"
+
+
+def _words(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"

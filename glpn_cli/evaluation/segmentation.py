@@ -1,0 +1,188 @@
+"""How well pixels are labelled: pixel accuracy and mean IoU, over whole data sets, as the field counts them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glpn_cli.depth_files import read_record
+from glpn_cli.depth_files.labels import read_labels
+from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
+from glpn_cli.images import Picture, read_rgb
+from glpn_cli.prediction import LabelMap
+
+CSV_COLUMNS = ("rgb_path", "label_path")
+NO_LABEL = 255
+"""What stored numbers of one byte mean by none."""
+
+
+_NUMBER_MODES = ("L", "P", "1", "I;16")
+
+
+@dataclass(frozen=True)
+class LabelPair:
+    """A picture and its labels.
+
+    first_label: the stored number that means label 0; smaller ones mean none, as does 255 (ADE20K's is 1).
+    name:        what messages call it.
+    """
+
+    rgb_path: Path
+    label_path: Path
+    first_label: int = 0
+    name: str = ""
+
+    def read(self, count: int) -> tuple[Picture, NDArray[np.int64]]:
+        """The upright picture, and one of `count` labels for every pixel, int64 (H, W), -1 where there is none.
+
+        Raises InputError for a half that is missing or unreadable, and for halves of different size.
+        """
+        picture = read_rgb(self.rgb_path)
+        stored = self._stored()
+        if stored.shape != picture.full_size:
+            height, width = picture.full_size
+            raise InputError(
+                f"{self.name}: the picture is {width}x{height}, its labels {stored.shape[1]}x{stored.shape[0]}",
+                hint="Both halves of a pair must have the same size.",
+                code=ErrorCode.DATA,
+            )
+        labels = stored.astype(np.int64) - self.first_label
+        return picture, np.where((labels >= 0) & (labels < count) & (stored != NO_LABEL), labels, -1)
+
+    def _stored(self) -> NDArray[Any]:
+        """The numbers of a grey or palette PNG, or of a file of ours."""
+        try:
+            if read_record(self.label_path) is not None:
+                return read_labels(self.label_path).labels
+            return _read_numbers(self.label_path)
+        except InputError as error:
+            raise InputError(f"{self.label_path}: {error.message}", hint=error.hint, code=error.code) from error
+
+
+def _read_numbers(path: Path) -> NDArray[Any]:
+    """The numbers of a grey or palette PNG. Raises InputError."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            mode, numbers = image.mode, np.asarray(image)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"it cannot be read as a PNG file: {error}") from error
+    if mode not in _NUMBER_MODES:
+        raise InputError(f"it holds {mode} pixels; labels are grey or palette ones", code=ErrorCode.UNSUPPORTED)
+    return numbers
+
+
+def is_label_data(spec: str) -> bool:
+    """Whether `--data` names a CSV file whose first line has a column for labels."""
+    try:
+        with Path(spec).expanduser().open(newline="", encoding="utf-8-sig") as file:
+            return "label_path" in next(csv.reader(file), [])
+    except (OSError, ValueError, csv.Error):
+        return False
+
+
+def read_label_pairs(path: Path) -> tuple[LabelPair, ...]:
+    """Pairs of a CSV file: `rgb_path,label_path[,first_label]`, paths relative to it. Other columns are ignored.
+
+    Raises UsageError where it is no such file, naming the line.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            if missing := [column for column in CSV_COLUMNS if column not in (rows.fieldnames or ())]:
+                raise UsageError(
+                    f"{path} has no column {', '.join(missing)}",
+                    hint=f"For labels the first line must name {','.join(CSV_COLUMNS)}, and may name first_label.",
+                    code=ErrorCode.DATA,
+                )
+            pairs = tuple(_pairs_of_rows(path, rows))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is no CSV file: {error}", code=ErrorCode.DATA) from error
+    if not pairs:
+        raise UsageError(f"{path} lists no pairs", code=ErrorCode.DATA)
+    return pairs
+
+
+def _pairs_of_rows(path: Path, rows: csv.DictReader[str]) -> Iterator[LabelPair]:
+    for row in rows:
+        where, first = f"{path} line {rows.line_num}", row.get("first_label") or "0"
+        if not row["rgb_path"] or not row["label_path"]:
+            raise UsageError(f"{where}: a path is empty", code=ErrorCode.DATA)
+        if not (first.isascii() and first.isdigit()):
+            raise UsageError(f"{where}: first_label {first!r} is no whole number", code=ErrorCode.DATA)
+        yield LabelPair(
+            path.parent / row["rgb_path"], path.parent / row["label_path"], int(first), Path(row["rgb_path"]).as_posix()
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LabelScores:
+    """Counts over any number of pictures, from which the scores follow; they add up.
+
+    correct:   pixels of each label that were given it, int64 (labels,)
+    true:      pixels of each label
+    predicted: pixels that were given each label, among those that have one
+    pictures:  how many were counted
+    """
+
+    correct: NDArray[np.int64]
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    pictures: int = 0
+
+    @classmethod
+    def of(cls, predicted: LabelMap, truth: NDArray[np.int64]) -> LabelScores:
+        """Those of one picture; truth is (H, W), -1 where there is no label."""
+        count, known = len(predicted.names), truth >= 0
+        given, true = predicted.labels[known].astype(np.int64), truth[known]
+        return cls(
+            np.bincount(true[true == given], minlength=count),
+            np.bincount(true, minlength=count),
+            np.bincount(given, minlength=count),
+            1,
+        )
+
+    def __add__(self, other: LabelScores) -> LabelScores:
+        return LabelScores(
+            self.correct + other.correct,
+            self.true + other.true,
+            self.predicted + other.predicted,
+            self.pictures + other.pictures,
+        )
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the pixels with a label that were given it; nan where there is none."""
+        total = int(self.true.sum())
+        return float(self.correct.sum()) / total if total else float("nan")
+
+    @property
+    def iou(self) -> NDArray[np.float64]:
+        """Intersection over union of each label, (labels,); nan where a label is neither there nor given."""
+        union = self.true + self.predicted - self.correct
+        shares = np.full(union.shape, np.nan)
+        np.divide(self.correct, union, out=shares, where=union > 0)
+        return shares
+
+    @property
+    def mean_iou(self) -> float:
+        """The mean over the labels that are there or were given, as the field's tools count it."""
+        known = self.iou[~np.isnan(self.iou)]
+        return float(known.mean()) if known.size else float("nan")
+
+
+def sum_scores(scores: Sequence[LabelScores], *, labels: int) -> LabelScores:
+    """All together; zeros where there are none."""
+    nothing = np.zeros(labels, np.int64)
+    total = LabelScores(nothing, nothing, nothing)
+    for each in scores:
+        total = total + each
+    return total

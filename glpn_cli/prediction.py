@@ -131,6 +131,7 @@ class Provenance:
     precision_asked: what was asked: auto, fp32, bf16, fp16
     precision:       what was used
     device:          cpu, cuda:0, mps
+    upsample:        how the answer was brought to the picture's size: bicubic, nearest, guided
     calibration:     what was made of the answer by known distances: "metric scale 1.08 shift 0"
     """
 
@@ -144,6 +145,7 @@ class Provenance:
     precision: str = "fp32"
     device: str = "cpu"
     tta: str = "none"
+    upsample: str = "bicubic"
     calibration: str | None = None
 
 

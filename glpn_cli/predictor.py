@@ -23,6 +23,7 @@ from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import load_network
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+from glpn_cli.models.upsampling import Upsampling, parse_upsampling, upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
 
 PictureLike = str | PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -64,6 +65,7 @@ class DepthEstimator:
         max_depth: float | None = None,
         input_size: str = "auto",
         tta: str = "none",
+        upsample: str = "bicubic",
         offline: bool = False,
         threads: int | None = None,
     ) -> Self:
@@ -73,12 +75,14 @@ class DepthEstimator:
         max_depth:  depth at the network's full scale, metres, instead of the model's own
         input_size: what the network sees: auto, original, the longest side, or WIDTHxHEIGHT
         tta:        none, or flip
+        upsample:   bicubic as published, nearest, or guided by the picture: clean silhouettes
 
         Raises ModelError where the model is missing, damaged or not what it says, UsageError for settings that make
         no sense.
         """
+        way = parse_upsampling(upsample)
         model = resolve_model(str(name), max_depth=max_depth, offline=offline)
-        recipe = Recipe(model, input_size=InputSize.parse(input_size), precision=precision, tta=tta)
+        recipe = Recipe(model, input_size=InputSize.parse(input_size), precision=precision, tta=tta, upsample=way)
         return cls(recipe, device=device, threads=threads)
 
     def predict(self, picture: PictureLike) -> DepthMap:
@@ -149,7 +153,15 @@ class DepthEstimator:
         """The answer at the picture's own size; raises InputError where the network answered with nonsense."""
         try:
             with torch.inference_mode(), _own_errors():
-                return self.recipe.family.decode(self.recipe.config, raw, picture.full_size)
+                answer = self.recipe.family.decode(self.recipe.config, raw, picture.full_size)
+                if self.recipe.upsample is Upsampling.BICUBIC or not isinstance(answer, DepthMap):
+                    return answer
+                height, width = raw.shape[-2:]
+                small = self.recipe.family.decode(self.recipe.config, raw, (height, width))
+                assert isinstance(small, DepthMap)
+                if self.recipe.upsample is Upsampling.NEAREST:
+                    return upsample_nearest(small, picture.full_size)
+                return upsample_guided(small, answer, picture.rgb)
         except ValueError as error:
             raise InputError(
                 f"the network's answer is no {'label' if self.recipe.predicts_labels else 'depth'} map: {error}",

@@ -33,6 +33,7 @@ def export(
     precision: options.PrecisionOption = options.Precision.AUTO,
     input_size: options.InputSize = "auto",
     tta: options.TtaOption = options.Tta.NONE,
+    upsample: options.UpsampleOption = options.Upsample.BICUBIC,
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = None,
     threads: options.Threads = None,
@@ -138,6 +139,7 @@ def export(
             precision=precision,
             input_size=input_size,
             tta=tta,
+            upsample=upsample.value,
             takes_labels=True,
         )
     network = Network(recipe, device, threads, cloud.focal, known) if recipe else None

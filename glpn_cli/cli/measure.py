@@ -56,6 +56,7 @@ def measure(
     precision: options.PrecisionOption = options.Precision.AUTO,
     input_size: options.InputSize = "auto",
     tta: options.TtaOption = options.Tta.NONE,
+    upsample: options.UpsampleOption = options.Upsample.BICUBIC,
     threads: options.Threads = None,
     depth_scale: options.DepthScale = None,
     calibration: options.CalibrationFile = None,
@@ -103,6 +104,7 @@ def measure(
             precision=precision,
             input_size=input_size,
             tta=tta,
+            upsample=upsample.value,
         )
         network = Network(recipe, device, threads, choice, known)
     answer = _answer(found.sources[0], network, choice, known)

@@ -7,6 +7,7 @@ from glpn_cli.devices import check_device_name
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+from glpn_cli.models.upsampling import Upsampling
 
 
 def choose_recipe(
@@ -18,6 +19,7 @@ def choose_recipe(
     precision: str = "auto",
     input_size: str = "auto",
     tta: str = "none",
+    upsample: str = "bicubic",
     takes_labels: bool = False,
 ) -> Recipe:
     """Resolve the model and its settings without torch, saying what a user may not expect.
@@ -33,7 +35,7 @@ def choose_recipe(
         console.note(f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); choose another with -m")
     if model.overridden:
         console.note(f"{model.name}: {model.limit_source}")
-    recipe = Recipe(model, input_size=size, precision=precision, tta=tta)
+    recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=Upsampling(upsample))
     if not (takes_labels and recipe.predicts_labels):
         _ = recipe.kind  # a model that answers labels, or whose config is nonsense, is refused now
     return recipe

@@ -42,6 +42,14 @@ class Axes(StrEnum):
     BLENDER = "blender"
 
 
+class Upsample(StrEnum):
+    """How depth is brought to the picture's own size."""
+
+    BICUBIC = "bicubic"
+    NEAREST = "nearest"
+    GUIDED = "guided"
+
+
 class Tta(StrEnum):
     """Test-time augmentation."""
 
@@ -176,6 +184,15 @@ InputSize = Annotated[
 ]
 TtaOption = Annotated[
     Tta, option("--tta", metavar="KIND", panel=MODEL, help="flip: average with the answer for the mirrored picture.")
+]
+UpsampleOption = Annotated[
+    Upsample,
+    option(
+        "--upsample",
+        metavar="KIND",
+        panel=MODEL,
+        help="To the picture's size: bicubic, nearest, or guided by the picture, for clean silhouettes.",
+    ),
 ]
 BatchSize = Annotated[
     str, option("--batch-size", metavar="N", panel=MODEL, help="Pictures at once; auto is 1 on a CPU.")

@@ -30,6 +30,7 @@ def predict(
     precision: options.PrecisionOption = options.Precision.AUTO,
     input_size: options.InputSize = "auto",
     tta: options.TtaOption = options.Tta.NONE,
+    upsample: options.UpsampleOption = options.Upsample.BICUBIC,
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = None,
     threads: options.Threads = None,
@@ -83,6 +84,7 @@ def predict(
         precision=precision,
         input_size=input_size,
         tta=tta,
+        upsample=upsample.value,
         takes_labels=True,
     )
     network = Network(recipe, device, threads, cloud.focal, known)

@@ -54,6 +54,7 @@ RECIPE = (
     "input_size",
     "precision_asked",
     "tta",
+    "upsample",
     "calibration",
     "depth_scale",
     "range",
@@ -325,6 +326,7 @@ def _provenance_fields(provenance: Provenance | None) -> dict[str, str | float |
         "precision": provenance.precision,
         "device": provenance.device,
         "tta": provenance.tta,
+        "upsample": None if provenance.upsample == "bicubic" else provenance.upsample,  # the published way is not named
         "calibration": provenance.calibration,
     }
 
@@ -347,5 +349,6 @@ def _read_provenance(fields: Mapping[str, str]) -> Provenance | None:
         precision=fields.get("precision", "fp32"),
         device=fields.get("device", "cpu"),
         tta=fields.get("tta", "none"),
+        upsample=fields.get("upsample", "bicubic"),
         calibration=fields.get("calibration"),
     )

@@ -10,6 +10,7 @@ from glpn_cli.errors import ModelError
 from glpn_cli.geometry import focal_to_35mm
 from glpn_cli.models.families import InputSize, ModelFamily, family_of
 from glpn_cli.models.registry import ResolvedModel
+from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.prediction import DepthKind, Provenance
 
 
@@ -19,12 +20,14 @@ class Recipe:
 
     precision: as it was asked for: auto, fp32, bf16, fp16
     tta:       none, or flip: the average with the answer for the mirrored picture
+    upsample:  how depth is brought to the picture's own size
     """
 
     model: ResolvedModel
     input_size: InputSize = field(default_factory=InputSize)
     precision: str = "auto"
     tta: str = "none"
+    upsample: Upsampling = Upsampling.BICUBIC
 
     @cached_property
     def family(self) -> ModelFamily:
@@ -76,6 +79,7 @@ class Recipe:
             input_size=str(self.input_size),
             precision_asked=self.precision,
             tta=self.tta,
+            upsample=self.upsample.value,
         )
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
+from glpn_cli.cli.completion import complete_colormap
 
 EXAMPLES = """
 glpn export photo.jpg --colorbar --side-by-side
@@ -42,6 +43,7 @@ def export(
         options.option(
             "--colormap",
             metavar="NAME",
+            autocompletion=complete_colormap,
             panel=options.COLORS,
             help="spectral, turbo, inferno, magma, viridis, plasma, cividis, gray; near is warm or bright.",
         ),

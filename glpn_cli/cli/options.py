@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from glpn_cli.batch.policies import Existing, InputKind
+from glpn_cli.cli.completion import complete_format, complete_model
 from glpn_cli.errors import UsageError
 
 INPUTS, MODEL, OUTPUTS, COLORS, SPACE, BATCH = "Inputs", "Model", "Outputs", "Colours", "Space", "Whole runs"
@@ -143,6 +144,7 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="NAME",
+        autocompletion=complete_model,
         panel=MODEL,
         envvar="GLPN_MODEL",
         show_default="mini",
@@ -224,6 +226,7 @@ Format = Annotated[
         "--format",
         "-f",
         metavar="LIST",
+        autocompletion=complete_format,
         panel=OUTPUTS,
         help="What to write, with commas: png16 (predict's default), npy, npz, tiff, pfm, exr, color (export's), "
         "gray, gray16, ply (coloured points).",

@@ -38,15 +38,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 PUBLISHED_HEADS = (1, 2, 5, 8)
 PUBLISHED_STRIDES = (4, 2, 2, 2)
-PREPROCESSOR = {
-    "do_rescale": True,
-    "do_resize": True,
-    "image_processor_type": "GLPNImageProcessor",
-    "resample": 2,
-    "size_divisor": 32,
-}
-"""The published processor, for sources that come without one."""
-
 _LEFTOVERS = ("encoder.head.",)
 """Names in the author's files that no depth network needs: the classifier that the encoder was pretrained with."""
 
@@ -156,7 +147,8 @@ def plan_conversion(
     sources, dropped = match_tensors(family.weight_rows(config), shapes, layout, repr(str(weights)))
     if dropped:
         notes = [*notes, f"left out, because no depth network needs it: {', '.join(dropped)}"]
-    preprocessor = known.preprocessor if known is not None and known.preprocessor is not None else PREPROCESSOR
+    preprocessor = known.preprocessor if known is not None and known.preprocessor else None
+    preprocessor = preprocessor or family.preprocessor(config)
     written = _config_object(config, raw, known)
     return Conversion(weights, layout, written, preprocessor, sources, dropped, tuple(notes))
 
@@ -284,7 +276,7 @@ def _layout_of(shapes: Shapes, weights: Path) -> Layout:
     """Whose names these are."""
     if any(re.match(r"encoder\.(patch_embed\d|block\d)", name) for name in shapes):
         return Layout.AUTHOR
-    if any(name.startswith("glpn.encoder.") for name in shapes):
+    if any(name.startswith(("glpn.encoder.", "dpt.encoder.")) for name in shapes):
         return Layout.TRANSFORMERS
     names = ", ".join(list(shapes)[:4])
     raise ModelError(
@@ -311,7 +303,7 @@ def _piece(tensor: Tensor, part: int, parts: int) -> Tensor:
 def _config_object(config: Any, raw: Mapping[str, Any], known: Checkpoint | None) -> dict[str, Any]:
     """The config.json to write: the family's own form, with where the weights come from."""
     written: dict[str, Any] = config.to_dict()
-    written["architectures"] = raw.get("architectures", ["GLPNForDepthEstimation"])
+    written["architectures"] = raw.get("architectures") or [f"{written['model_type'].upper()}ForDepthEstimation"]
     if known is not None and known.source is not None:
         origin = {"source": known.source} | ({"revision": known.revision} if known.revision else {})
         written[OWN_KEY] = {**written.get(OWN_KEY, {}), **origin}

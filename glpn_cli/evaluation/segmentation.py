@@ -14,7 +14,7 @@ from PIL import Image
 
 from glpn_cli.depth_files import read_record
 from glpn_cli.depth_files.labels import read_labels
-from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, InputError, UsageError, reason_of
 from glpn_cli.images import Picture, read_rgb
 from glpn_cli.prediction import LabelMap
 

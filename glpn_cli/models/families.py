@@ -152,6 +152,9 @@ class ModelFamily(Protocol):
     def cast(self, network: nn.Module, precision: str) -> nn.Module:
         """The network ready to predict in fp32, bf16 or fp16; what must stay fp32 does."""
 
+    def preprocessor(self, config: Any) -> dict[str, Any]:
+        """The published processor as a preprocessor_config.json says it, for weights that come without one."""
+
     def loss(self, config: Any) -> Callable[[Tensor, Tensor], Tensor]:
         """(predicted, target) -> the published training loss."""
 

@@ -11,11 +11,13 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import torch
 from lively_dpt import LABELS, SMALL, lively_estimator, lively_segmenter
 from PIL import Image
+from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
-from glpn_cli import DepthEstimator
+from glpn_cli import DepthEstimator, DPTImageProcessor
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.depth_files.labels import read_labels
@@ -243,3 +245,22 @@ def test_scoring_labels_refuses_what_only_depth_has(
         assert word in result.stderr
     result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv")
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("kind", ["depth", "labels"])
+def test_a_pickle_of_transformers_becomes_a_folder(
+    glpn: Glpn, depth_model: Path, label_model: Path, photo: Path, kind: str
+) -> None:
+    """As the published checkpoints are: without what the coarsest step never uses."""
+    model = depth_model if kind == "depth" else label_model
+    tensors = load_file(model / "model.safetensors")
+    Path("old").mkdir()
+    torch.save(
+        {name: t for name, t in tensors.items() if "layers.0.residual_layer1" not in name}, "old/pytorch_model.bin"
+    )
+    Path("old/config.json").write_text((model / "config.json").read_text())
+    result = glpn("convert", "old", "-o", "new")
+    assert result.exit_code == 0, result.stderr
+    assert DPTImageProcessor.from_pretrained("new").size == {"height": 64, "width": 64}
+    assert glpn("predict", photo, "-m", "new", "-o", "out").exit_code == 0
+    assert glpn("inspect", "new").exit_code == 0

@@ -94,6 +94,22 @@ class DPTFamily:
 
         return cast(network, precision)
 
+    def preprocessor(self, config: DPTConfig) -> dict[str, Any]:
+        """The published processor, at the training size."""
+        height, width = self.training_size(config)
+        return {
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "ensure_multiple_of": 1,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_processor_type": "DPTImageProcessor",
+            "image_std": [0.5, 0.5, 0.5],
+            "keep_aspect_ratio": False,
+            "resample": 3,
+            "size": {"height": height, "width": width},
+        }
+
     def loss(self, config: DPTConfig) -> Callable[[Tensor, Tensor], Tensor]:
         """The paper's scale- and shift-invariant loss, or cross-entropy for labels."""
         from glpn_cli.models.dpt.loss import scale_and_shift_invariant_loss, segmentation_loss

@@ -9,6 +9,7 @@ from glpn_cli.models.dpt.backbone import StandardizedConv2d
 from glpn_cli.models.dpt.fusion import ResidualConvUnit
 from glpn_cli.models.dpt.heads import DepthHead, LabelHead
 from glpn_cli.models.dpt.network import DPT
+from glpn_cli.models.folding import fold
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -36,16 +37,3 @@ def cast(network: nn.Module, precision: str) -> nn.Module:
     assert isinstance(network.head, DepthHead | LabelHead)
     network.head.output.float()
     return network
-
-
-def fold(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
-    """Move a batch norm's scale and shift into the convolution before it; what is left does nothing."""
-    if not isinstance(norm, nn.BatchNorm2d):
-        return norm
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    shift = norm.bias - norm.running_mean * scale
-    conv.weight.copy_(conv.weight * scale[:, None, None, None])
-    conv.bias = nn.Parameter(shift if conv.bias is None else conv.bias * scale + shift)
-    return nn.Identity()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from glpn_cli.errors import ModelError
+from glpn_cli.models.fields import check_function, check_real, check_whole, is_whole
 
 EPS_MODES = ("transformers", "author")
 ACTIVATIONS = ("gelu", "relu", "selu", "gelu_new")
@@ -110,8 +111,8 @@ class GLPNConfig:
 
     def validate(self) -> None:
         """Check every field against its type and bounds. Raises ModelError."""
-        _check_whole(self, "num_channels", 1, _MOST_CHANNELS)
-        _check_whole(self, "num_encoder_blocks", 1, _MOST_BLOCKS)
+        check_whole(self, "num_channels", 1, _MOST_CHANNELS)
+        check_whole(self, "num_encoder_blocks", 1, _MOST_BLOCKS)
         for name, (least, most) in _PER_STAGE.items():
             _check_stages(self, name, least, most)
         for stage, (width, heads) in enumerate(zip(self.hidden_sizes, self.num_attention_heads, strict=True)):
@@ -120,16 +121,13 @@ class GLPNConfig:
                     f"hidden_sizes[{stage}] = {width} is no multiple of num_attention_heads[{stage}] = {heads}"
                 )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"):
-            _check_real(self, name, 0, 1, highest_too=False)
-        _check_real(self, "initializer_range", 0, 100)
-        _check_real(self, "layer_norm_eps", 0, 1, lowest_too=False)
-        _check_real(self, "max_depth", 0, 1e6, lowest_too=False)
-        _check_whole(self, "decoder_hidden_size", 2, _MOST_CHANNELS)
-        _check_whole(self, "head_in_index", -self.num_encoder_blocks, self.num_encoder_blocks - 1)
-        if isinstance(self.hidden_act, str) and self.hidden_act not in ACTIVATIONS:
-            raise ModelError(f"hidden_act = {self.hidden_act!r} is none of {', '.join(ACTIVATIONS)}")
-        if not (isinstance(self.hidden_act, str) or callable(self.hidden_act)):
-            raise ModelError(f"hidden_act = {self.hidden_act!r} is neither a name nor a function")
+            check_real(self, name, 0, 1, highest_too=False)
+        check_real(self, "initializer_range", 0, 100)
+        check_real(self, "layer_norm_eps", 0, 1, lowest_too=False)
+        check_real(self, "max_depth", 0, 1e6, lowest_too=False)
+        check_whole(self, "decoder_hidden_size", 2, _MOST_CHANNELS)
+        check_whole(self, "head_in_index", -self.num_encoder_blocks, self.num_encoder_blocks - 1)
+        check_function(self, "hidden_act", ACTIVATIONS)
         if self.layer_norm_eps_mode not in EPS_MODES:
             raise ModelError(f"layer_norm_eps_mode = {self.layer_norm_eps_mode!r} is none of {', '.join(EPS_MODES)}")
         self._validate_own()
@@ -137,11 +135,11 @@ class GLPNConfig:
     def _validate_own(self) -> None:
         size = self.training_size
         if not (
-            isinstance(size, tuple) and len(size) == 2 and all(_is_whole(side) and 1 <= side <= 65_536 for side in size)
+            isinstance(size, tuple) and len(size) == 2 and all(is_whole(side) and 1 <= side <= 65_536 for side in size)
         ):
             raise ModelError(f"training_size = {size!r} is no (height, width)")
         if self.training_focal_px is not None:
-            _check_real(self, "training_focal_px", 0, 1e6, lowest_too=False)
+            check_real(self, "training_focal_px", 0, 1e6, lowest_too=False)
         if self.source is not None and not isinstance(self.source, str):
             raise ModelError(f"source = {self.source!r} is no text")
 
@@ -212,32 +210,10 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _check_whole(config: GLPNConfig, name: str, least: int, most: int) -> None:
-    value = getattr(config, name)
-    if not (_is_whole(value) and least <= value <= most):
-        raise ModelError(f"{name} = {value!r} is no whole number from {least} to {most}")
-
-
-def _check_real(
-    config: GLPNConfig, name: str, least: float, most: float, *, lowest_too: bool = True, highest_too: bool = True
-) -> None:
-    value = getattr(config, name)
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    fits = (
-        fits and (least <= value if lowest_too else least < value) and (value <= most if highest_too else value < most)
-    )
-    if not fits:
-        raise ModelError(f"{name} = {value!r} is no number between {least:g} and {most:g}")
-
-
 def _check_stages(config: GLPNConfig, name: str, least: int, most: int) -> None:
     values = getattr(config, name)
     if not isinstance(values, list) or len(values) != config.num_encoder_blocks:
         raise ModelError(f"{name} = {values!r} must list one number for each of the {config.num_encoder_blocks} stages")
     for stage, value in enumerate(values):
-        if not (_is_whole(value) and least <= value <= most):
+        if not (is_whole(value) and least <= value <= most):
             raise ModelError(f"{name}[{stage}] = {value!r} is no whole number from {least} to {most}")

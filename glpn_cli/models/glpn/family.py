@@ -91,6 +91,16 @@ class GLPNFamily:
 
         return cast(network, precision)
 
+    def preprocessor(self, config: GLPNConfig) -> dict[str, Any]:  # noqa: ARG002
+        """The published processor."""
+        return {
+            "do_rescale": True,
+            "do_resize": True,
+            "image_processor_type": "GLPNImageProcessor",
+            "resample": 2,
+            "size_divisor": 32,
+        }
+
     def loss(self, config: GLPNConfig) -> Callable[[Tensor, Tensor], Tensor]:  # noqa: ARG002
         """The paper's scale-invariant log loss."""
         from glpn_cli.models.glpn.loss import silog_loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from glpn_cli.models.folding import fold
 from glpn_cli.models.glpn.decoder import SelectiveFeatureFusion
 from glpn_cli.models.glpn.network import GLPN
 
@@ -27,16 +28,3 @@ def cast(network: nn.Module, precision: str) -> nn.Module:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in the stubs
     network.head.output.float()
     return network
-
-
-def fold(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
-    """Move a batch norm's scale and shift into the convolution before it; what is left does nothing."""
-    if not isinstance(norm, nn.BatchNorm2d):
-        return norm
-    assert conv.bias is not None
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    conv.weight.copy_(conv.weight * scale[:, None, None, None])
-    conv.bias.copy_((conv.bias - norm.running_mean) * scale + norm.bias)
-    return nn.Identity()

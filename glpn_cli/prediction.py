@@ -162,10 +162,14 @@ class PictureSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """One answered picture: the prediction, whose it is, and how it was made."""
+    """One answered picture: the prediction, whose it is, and how it was made.
+
+    uncertainty: how far several answers lie apart, float32 (H, W), in the map's own unit; None where not asked for
+    """
 
     prediction: Prediction
     source: PictureSource
     provenance: Provenance | None = None
     intrinsics: Intrinsics | None = None
     warnings: tuple[str, ...] = field(default=())
+    uncertainty: NDArray[np.float32] | None = None

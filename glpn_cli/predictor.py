@@ -28,6 +28,7 @@ from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
 
 PictureLike = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 
+_SPREAD_SIZES = (0.75, 1.0, 1.25)
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 _LOST_DEVICE = ("CUDA error", "CUDA driver", "device-side assert")
 
@@ -125,6 +126,28 @@ class DepthEstimator:
             for index, each in zip(group, raw, strict=True):
                 answers[index] = self._decode(each, pictures[index])
         return [answers[index] for index in range(len(pictures))]
+
+    def spread(self, picture: Picture) -> NDArray[np.float32]:
+        """How far the network's answers lie apart: float32 (H, W), standard deviation in the map's own unit.
+
+        The answers are for the picture and its mirror image, each at three quarters, all, and five quarters of the
+        size that the network sees. Where they disagree, none of them is to be trusted.
+        """
+        family, config = self.recipe.family, self.recipe.config
+        own = self.network_size(picture)
+        answers = []
+        for share in _SPREAD_SIZES:
+            asked = InputSize("longest", longest_side=round(share * max(own)))
+            size = own if share == 1 else family.network_size(config, picture.full_size, asked)
+            with torch.inference_mode(), _own_errors():
+                pixels = family.prepare(config, picture.rgb, size).to(self.device)
+                raws = (self._network(pixels)[0], self._network(pixels.flip(-1)).flip(-1)[0])
+            for raw in raws:
+                answer = self._decode(raw, picture)
+                assert isinstance(answer, DepthMap)
+                answers.append(answer.values)
+        spread: NDArray[np.float32] = np.std(np.stack(answers), axis=0)
+        return spread
 
     def network_size(self, picture: Picture) -> tuple[int, int]:
         """(h, w) that the network sees of a picture. Raises UsageError for a size it cannot take."""

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
 from glpn_cli.batch.naming import Destination, NameTemplate, choose_formats
 from glpn_cli.batch.outcome import FLAT, FOCAL
@@ -15,7 +18,7 @@ from glpn_cli.batch.policies import Existing
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
-from glpn_cli.depth_files import FORMATS, Cloud, Record, Writer, make_writer
+from glpn_cli.depth_files import FORMATS, Cloud, Record, Uncertainty, Writer, make_writer
 from glpn_cli.depth_files.calibration import Calibration
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
@@ -37,6 +40,7 @@ class OutputChoice:
     depth_scale: stored units per metre, for integers
     cloud:       how points in space are made
     calibration: what makes true metres of the depths
+    uncertainty: also write how sure the network is
     """
 
     output: str = "."
@@ -46,6 +50,7 @@ class OutputChoice:
     existing: Existing = Existing.SKIP
     cloud: Cloud = field(default_factory=Cloud)
     calibration: Calibration | None = None
+    uncertainty: bool = False
 
     @property
     def destination(self) -> Destination:
@@ -64,6 +69,11 @@ def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageS
         for name in formats
     ]
 
+    if choice.uncertainty:
+        if choice.calibration is not None:
+            raise UsageError("--uncertainty tells of the network's own answers, and --calibration changes them")
+        writers.append(Uncertainty())
+
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         return writer.expect(source.name, kind=kind, provenance=provenance)
 
@@ -78,6 +88,7 @@ class Answer:
     provenance: Provenance | None
     warnings: tuple[str, ...]
     intrinsics: Intrinsics | None = None
+    uncertainty: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,7 @@ class Network:
     threads: of torch; None is all cores that this process may use
     focal:   what is said about the cameras of the pictures
     calibration: what makes true metres of the answers
+    uncertainty: ask how sure it is, too
     """
 
     recipe: Recipe
@@ -95,6 +107,7 @@ class Network:
     threads: int | None = None
     focal: FocalChoice = field(default_factory=FocalChoice)
     calibration: Calibration | None = None
+    uncertainty: bool = False
 
     def open(self) -> DepthEstimator:
         """Import torch and load the weights."""
@@ -116,6 +129,8 @@ def prepare_predictions(
     found: the inputs; None where they come one by one on standard input
     """
     if network.recipe.predicts_labels:
+        if network.uncertainty:
+            raise UsageError(f"--uncertainty is about depth, and {network.recipe.model.name!r} predicts labels")
         from glpn_cli.batch.labelling import prepare_labels
 
         return prepare_labels(choice, found, results, network, pace, default="labels")
@@ -155,7 +170,9 @@ class PredictStages:
 
     def finish(self, task: Task[ImageSource], answer: Answer) -> Written:
         """Write the files."""
-        result = Result(answer.depth, task.source, answer.provenance, answer.intrinsics, answer.warnings)
+        result = Result(
+            answer.depth, task.source, answer.provenance, answer.intrinsics, answer.warnings, answer.uncertainty
+        )
         return write_result(task, result)
 
 
@@ -167,7 +184,8 @@ def ask(estimator: DepthEstimator, pictures: Sequence[Picture], network: Network
         warnings = picture.warnings + odd_depth(depth)
         if network.calibration is None:
             warnings += odd_camera(camera, picture.full_size, estimator.recipe)
-        answer = Answer(depth, estimator.provenance(picture), warnings, camera)
+        spread = estimator.spread(picture) if network.uncertainty else None
+        answer = Answer(depth, estimator.provenance(picture), warnings, camera, spread)
         answers.append(calibrate_answer(answer, network.calibration))
     return answers
 

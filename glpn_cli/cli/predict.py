@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
 
@@ -31,6 +33,14 @@ def predict(
     input_size: options.InputSize = "auto",
     tta: options.TtaOption = options.Tta.NONE,
     upsample: options.UpsampleOption = options.Upsample.BICUBIC,
+    uncertainty: Annotated[
+        bool,
+        options.option(
+            "--uncertainty",
+            panel=options.MODEL,
+            help="Also write how far six answers, mirrored and at three sizes, lie apart: {stem}_uncertainty.tiff.",
+        ),
+    ] = False,
     batch_size: options.BatchSize = "auto",
     workers: options.Workers = None,
     threads: options.Threads = None,
@@ -68,7 +78,7 @@ def predict(
 
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known)
+    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known, uncertainty)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
@@ -87,6 +97,6 @@ def predict(
         upsample=upsample.value,
         takes_labels=True,
     )
-    network = Network(recipe, device, threads, cloud.focal, known)
+    network = Network(recipe, device, threads, cloud.focal, known, uncertainty)
     run = prepare_predictions(choice, found, results, network, pace)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)

@@ -10,6 +10,7 @@ from glpn_cli.depth_files.formats import EXTENSIONS, FORMATS, make_writer
 from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.reading import is_depth_file, is_own_output, read_depth, read_record
 from glpn_cli.depth_files.record import Difference, Record
+from glpn_cli.depth_files.uncertainty import Uncertainty
 from glpn_cli.depth_files.writer import StoredDepth, Writer
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Look",
     "Record",
     "StoredDepth",
+    "Uncertainty",
     "Writer",
     "is_depth_file",
     "is_own_output",

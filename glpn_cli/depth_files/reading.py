@@ -139,6 +139,12 @@ def _stored(
     record = Record.from_text(text)
     if record is None:
         return StoredDepth(npy.depth_from_array(array, kind=kind, depth_scale=depth_scale), None, name)
+    if record.map == "uncertainty":
+        raise InputError(
+            "this tells how sure a network was, not how far things are",
+            hint="give the depth map that was written beside it",
+            code=ErrorCode.UNSUPPORTED,
+        )
     depth = npy.depth_from_array(array, kind=record.depth_kind, limit_m=record.limit_m, depth_scale=record.depth_scale)
     return StoredDepth(depth, record, name)
 

@@ -17,7 +17,7 @@ from glpn_cli.batch.engine import Ended, Engine, Job
 from glpn_cli.batch.exhibiting import run_with_page
 from glpn_cli.batch.gallery import check_page
 from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
-from glpn_cli.batch.labelling import prepare_labels
+from glpn_cli.batch.labelling import find_stored_labels, prepare_labels, prepare_stored_labels
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
 from glpn_cli.batch.plan import make_plan
@@ -47,16 +47,20 @@ ExportTask = Task[ExportSource]
 
 @dataclass(frozen=True)
 class ExportInputs:
-    """What an export works on."""
+    """What an export works on.
+
+    holds_labels: whether all of it are files of labels
+    """
 
     sources: Sequence[ExportSource]
     refused: Sequence[Refused]
     notes: Sequence[str]
+    holds_labels: bool = False
 
     @property
     def needs_network(self) -> bool:
         """Whether there is a picture whose map is not there yet."""
-        return any(isinstance(source, ImageSource) for source in self.sources)
+        return not self.holds_labels and any(isinstance(source, ImageSource) for source in self.sources)
 
 
 def find_exports(choice: InputChoice, *, depth_scale: float | None = None) -> ExportInputs | None:
@@ -67,6 +71,8 @@ def find_exports(choice: InputChoice, *, depth_scale: float | None = None) -> Ex
     if is_stream(choice):
         return None
     found = find_inputs(choice, extensions=_EXTENSIONS, leave_out=is_no_depth)
+    if (labels := find_stored_labels(found.sources)) is not None:
+        return ExportInputs(labels, found.refused, found.notes, holds_labels=True)
     return ExportInputs(
         tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale), found.refused, found.notes
     )
@@ -227,10 +233,8 @@ def prepare_exports(
     page:    the HTML file that shows all of them
     """
     recipe = network.recipe if network is not None else None
-    if network is not None and network.recipe.predicts_labels:
-        if page is not None:
-            raise UsageError(f"--html makes no sense for {network.recipe.model.name!r}, which predicts labels")
-        return _prepare_labels(choice, found, results, look, network, pace)
+    if (found is not None and found.holds_labels) or (recipe is not None and recipe.predicts_labels):
+        return _prepare_labels(choice, found, results, look, network, pace, page)
     rules = export_rules(found.sources if found is not None else (), recipe, results, look)
     stages = ExportStages(network, results.cloud.focal, results.calibration)
     if found is not None:
@@ -259,14 +263,20 @@ def _prepare_labels(
     found: ExportInputs | None,
     results: OutputChoice,
     look: Look,
-    network: Network,
+    network: Network | None,
     pace: Pace,
+    page: Path | None,
 ) -> Run:
-    """The same for a model that answers labels. Raises UsageError for depth maps, and for what only depth has."""
+    """The same for labels, stored or to be predicted. Raises UsageError for depth maps, and for what only depth has."""
+    options = (("--contours", look.contours_m), ("--side-by-side", look.side_by_side or None), ("--html", page))
+    for option, asked in options:
+        if asked is not None:
+            raise UsageError(f"{option} makes no sense for labels")
+    if network is None:
+        assert found is not None
+        sources = tuple(source for source in found.sources if isinstance(source, ImageSource))
+        return prepare_stored_labels(Found(sources, tuple(found.refused), tuple(found.notes)), results, pace)
     name = network.recipe.model.name
-    for asked, is_asked in (("--contours", look.contours_m is not None), ("--side-by-side", look.side_by_side)):
-        if is_asked:
-            raise UsageError(f"{asked} makes no sense for {name!r}, which predicts labels")
     pictures: list[ImageSource] = []
     for source in found.sources if found is not None else ():
         picture = source.picture if isinstance(source, DepthSource) else source

@@ -157,7 +157,19 @@ def test_labels_are_painted_with_a_legend(glpn: Glpn, label_model: Path, photo: 
         assert image.width > 130
 
 
-def test_labels_go_through_standard_streams_and_lists(glpn: Glpn, label_model: Path, photo: Path) -> None:
+def test_stored_labels_are_painted_without_a_model(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    assert glpn("predict", photo, "-m", label_model, "-o", "out").exit_code == 0
+    assert glpn("export", photo, "-m", label_model, "-o", "straight").exit_code == 0
+    result = glpn("export", "out/photo_labels.png", "-o", "painted", "-m", "there is no such model")
+    assert result.exit_code == 0, result.stderr
+    assert Path("painted/photo_color.png").read_bytes() == Path("straight/photo_color.png").read_bytes()
+    assert glpn("export", "out/photo_labels.png", "-o", "painted").exit_code == 0
+    mixed = glpn("export", "out/photo_labels.png", photo, "-o", "mixed", "-m", label_model)
+    assert mixed.exit_code == 2
+    assert "among inputs" in mixed.stderr
+
+
+def test_labels_go_through_lists(glpn: Glpn, label_model: Path, photo: Path) -> None:
     (photo.parent / "list.txt").write_text("photo.jpg\n")
     result = glpn("predict", "--files-from", "list.txt", "-m", label_model, "-o", "out")
     assert result.exit_code == 0, result.stderr

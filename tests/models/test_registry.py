@@ -235,7 +235,6 @@ def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> No
         resolve_model(str(tmp_path / "dpt"), max_depth=10)
 
 
-@pytest.mark.skipif(not BUNDLED.exists(), reason="the bundled model is not trained yet")
 def test_the_bundled_model_is_the_one_that_the_registry_knows() -> None:
     weights = BUNDLED / "model.safetensors"
     found = KnownWeights(sha256_of(weights), weights.stat().st_size)

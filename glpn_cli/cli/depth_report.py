@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,14 @@ def describe_depth(path: Path, summary: DepthSummary) -> str:
         ("range", _range_in_words(summary)),
         ("percentiles", _percentiles_in_words(summary)),
         ("record", None if own else "none: the file does not say how it was made"),
-        *((key.removeprefix(PREFIX).replace("_", " "), text) for key, text in own.items() if key not in said),
+        *((key.removeprefix(PREFIX).replace("_", " "), _shorten(text)) for key, text in own.items() if key not in said),
     ]
     return make_facts(facts, title=str(path))
+
+
+def _shorten(text: str) -> str:
+    """Numbers with the digits that people read; everything else as it is."""
+    return f"{float(text):.6g}" if re.fullmatch(r"\d+\.\d{5,}", text) else text
 
 
 def _range_in_words(summary: DepthSummary) -> str:

@@ -67,3 +67,15 @@ class DropPath(nn.Module):
     def extra_repr(self) -> str:
         """Shown in `print(network)`."""
         return f"rate={self.rate:.3f}"
+
+
+def initialise(module: nn.Module, deviation: float) -> None:
+    """Fresh weights as published: normal with `deviation` for linear layers and convolutions, biases 0, norms 1.
+
+    Layers on the meta device wait for weights from a file; "filling" them would import torch's compiler, for a second.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and not layer.weight.is_meta:
+            nn.init.normal_(layer.weight, std=deviation)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

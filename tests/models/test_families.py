@@ -198,3 +198,11 @@ def test_an_unknown_family_is_named_with_those_there_are() -> None:
     assert "dpt, glpn" in str(caught.value.hint)
     with pytest.raises(ModelError, match="model_type"):
         family_of({})
+
+
+def test_loading_a_network_does_not_import_torchs_compiler() -> None:
+    code = (
+        "import sys; from glpn_cli import DepthEstimator; DepthEstimator.from_pretrained('mini');"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from glpn_cli.models import layers
 from glpn_cli.models.dpt.backbone import StandardizedConv2d
 from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.encoder import Encoded, VisionTransformer
@@ -69,11 +70,8 @@ def make_head(config: DPTConfig) -> nn.Module:
 
 
 def initialise(module: nn.Module, deviation: float) -> None:
-    """Fresh weights: normal with `deviation`, biases 0, norms 1; the backbone's filters by their fan-out."""
+    """Fresh weights: as published, and the hybrid backbone's standardised filters by their fan-out."""
+    layers.initialise(module, deviation)
     for layer in module.modules():
-        if isinstance(layer, StandardizedConv2d):
+        if isinstance(layer, StandardizedConv2d) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(layer.weight, std=deviation)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

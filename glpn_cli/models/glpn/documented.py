@@ -9,7 +9,8 @@ from torch import Tensor
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.encoder import MixTransformer
 from glpn_cli.models.glpn.loss import silog_loss
-from glpn_cli.models.glpn.network import GLPN, check_sides, initialise
+from glpn_cli.models.glpn.network import GLPN, check_sides
+from glpn_cli.models.layers import initialise
 from glpn_cli.models.outputs import DepthEstimatorOutput, EncoderOutput
 from glpn_cli.models.pretrained import Pretrained
 

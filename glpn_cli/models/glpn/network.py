@@ -10,6 +10,7 @@ from glpn_cli.errors import ModelError
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.decoder import Decoder, upsample
 from glpn_cli.models.glpn.encoder import MixTransformer
+from glpn_cli.models.layers import initialise
 
 _HALO = 2
 _BAND_BYTES = 4 * 2**20
@@ -113,12 +114,3 @@ def check_sides(pixels: Tensor, stride: int) -> None:
             f"pixels of {width}x{height} (width x height) do not fit: both sides must be multiples of {stride}",
             hint="The image processor brings pictures to such a size.",
         )
-
-
-def initialise(module: nn.Module, deviation: float) -> None:
-    """Fresh weights as published: normal with `deviation` for linear layers and convolutions, biases 0, norms 1."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            nn.init.normal_(layer.weight, std=deviation)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

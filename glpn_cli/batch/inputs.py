@@ -100,7 +100,10 @@ def find_pictures(choice: InputChoice) -> Found | None:
 
 def _is_map(source: ImageSource) -> bool:
     """Whether a file is one of our outputs, or depth in another format."""
-    return source.path is not None and (is_own_output(source.path) or is_depth_file(source.path))
+    # Only a file can be looked at twice: what is read from a pipe is gone.
+    return (
+        source.path is not None and source.path.is_file() and (is_own_output(source.path) or is_depth_file(source.path))
+    )
 
 
 def check_is_picture(source: ImageSource, *, kind: InputKind) -> ImageSource:

@@ -93,7 +93,8 @@ class Judge(Generic[S]):
         try:
             status = os.stat(path)  # noqa: PTH116 - plain strings, 100,000 of them
         except FileNotFoundError:
-            return target
+            # Another run on the same folder may be quicker: to overwrite means that too.
+            return replace(target, replaces=self._rules.existing is Existing.OVERWRITE)
         except NotADirectoryError as error:
             raise UsageError(f"cannot write {path!r}: a parent of it is a file", code=ErrorCode.IO) from error
         except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,30 @@ def test_temporaries_of_dead_processes_are_swept_at_the_start(untouched_pictures
         path.write_bytes(b"x")
     assert glpn(untouched_pictures / "a.jpg", "-o", "out").exit_code == 0
     assert (dead.exists(), other.exists()) == (False, True)
+
+
+def test_two_runs_that_overwrite_one_folder_do_each_other_no_harm(
+    tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ImageSource.read
+
+    def overtaken(self: ImageSource) -> Picture:
+        Path("out").mkdir(exist_ok=True)
+        Path("out/a_depth.png").write_bytes(b"the other run's")
+        return original(self)
+
+    monkeypatch.setattr(ImageSource, "read", overtaken)
+    assert glpn(tiny_pictures / "a.jpg", "-o", "out", "--existing", "overwrite").exit_code == 0
+    assert read_depth(Path("out/a_depth.png")).depth.size == (48, 64)
+
+
+def test_a_picture_named_by_its_pipe_is_read_once_and_whole(tiny_pictures: Path) -> None:
+    os.mkfifo("pipe.jpg")
+    data = (tiny_pictures / "a.jpg").read_bytes()
+    writer = threading.Thread(target=Path("pipe.jpg").write_bytes, args=[data], daemon=True)
+    writer.start()
+    result = glpn("pipe.jpg", "-o", "out")
+    assert result.exit_code == 0, result.stderr
+    writer.join(5)
+    assert not writer.is_alive()
+    assert read_depth(Path("out/pipe_depth.png")).depth.size == (48, 64)

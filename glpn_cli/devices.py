@@ -92,6 +92,13 @@ def cpu_flags() -> frozenset[str]:
     return frozenset(match.group(1).split()) if match else frozenset()
 
 
+def set_threads(threads: int | None) -> None:
+    """Let torch compute with so many threads in this process; None is all cores that it may use."""
+    import torch
+
+    torch.set_num_threads(threads or cores())
+
+
 def cores() -> int:
     """How many cores this process may use: affinity and the cgroup's quota, at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

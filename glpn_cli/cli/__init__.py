@@ -27,7 +27,19 @@ from glpn_cli.cli.console import console
 from glpn_cli.cli.screens import TidyCommand, TidyGroup
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
 
-COMMANDS = ("predict", "export", "measure", "inspect", "models", "convert", "evaluate", "train", "scenes", "doctor")
+COMMANDS = (
+    "predict",
+    "export",
+    "measure",
+    "inspect",
+    "models",
+    "convert",
+    "evaluate",
+    "train",
+    "scenes",
+    "bench",
+    "doctor",
+)
 """Commands in the order of the help screen: each is `glpn_cli/cli/NAME.py`."""
 
 _TYPER_USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])

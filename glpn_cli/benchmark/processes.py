@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from glpn_cli.errors import GlpnError
 
@@ -21,24 +22,35 @@ class Finished:
     peak_bytes: int | None
 
 
+_LAUNCHER = """
+import os, sys, time
+started = time.perf_counter()
+child = os.posix_spawn(sys.executable, [sys.executable, *sys.argv[2:]], os.environ)
+_, status, usage = os.wait4(child, 0)
+with open(sys.argv[1], "w") as told:
+    told.write(f"{time.perf_counter() - started} {usage.ru_maxrss}")
+sys.exit(os.waitstatus_to_exitcode(status) % 256)
+"""
+"""Starts the process from a small one: Linux counts a process's peak from what its parent held when it was started."""
+
+
 def run_python(*arguments: str) -> Finished:
     """Run this Python with `arguments` and wait for its end. Raises GlpnError where it fails."""
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder, "told")
+        launcher = ["-S", "-c", _LAUNCHER, str(told)] if hasattr(os, "wait4") else []
         started = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=said)  # noqa: S603
-        if hasattr(os, "wait4"):
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        else:
-            process.wait()
-            peak = None
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, *launcher, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        )
         seconds = time.perf_counter() - started
-        if process.returncode:
-            said.seek(0)
-            words = said.read().decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
-            raise GlpnError(f"a measured process ended with {process.returncode}: {words[-1]}")
-    return Finished(seconds, peak)
+        if done.returncode:
+            words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["it says nothing"]
+            raise GlpnError(f"a measured process ended with {done.returncode}: {words[-1]}")
+        if not launcher:
+            return Finished(seconds, None)
+        taken, peak = told.read_text("ascii").split()
+    return Finished(float(taken), int(peak) * (1 if sys.platform == "darwin" else 1024))
 
 
 def import_seconds(module: str) -> float:

@@ -49,6 +49,13 @@ def test_a_process_tells_its_time_and_the_memory_it_took() -> None:
     assert small.peak_bytes <= large.peak_bytes
 
 
+def test_what_the_benchmark_itself_holds_does_not_count_as_the_memory_of_what_it_measures() -> None:
+    held = np.ones(40_000_000)
+    peak = run_python("-S", "-c", "pass").peak_bytes
+    assert peak is not None
+    assert peak < 100e6 < held.nbytes
+
+
 def test_a_process_that_fails_says_its_last_words() -> None:
     with pytest.raises(GlpnError, match="ended with 3: not today"):
         run_python("-S", "-c", "import sys; print('not today', file=sys.stderr); sys.exit(3)")

@@ -19,7 +19,7 @@ COMMAND_LINES = [
     for line in block.splitlines()
     if line.startswith("$ glpn ")
 ]
-NEEDS_MORE = re.compile(r"nyu|kitti|download|ckpt|scenes -o|train ")
+NEEDS_MORE = re.compile(r"nyu|kitti|download|ckpt|scenes -o|train |bench")
 """Lines that need a network, or minutes."""
 
 

@@ -60,3 +60,14 @@ def test_an_icon_and_a_phone_photograph_just_work(size: tuple[int, int]) -> None
     assert depth.values.dtype == np.float32
     low, high = depth.extent() or (0.0, 0.0)
     assert 0 < low < high <= 10
+
+
+@pytest.mark.parametrize("command", [["predict", str(SAMPLES / "desk.jpg")], ["inspect"]], ids=["predict", "inspect"])
+def test_an_empty_name_is_no_way_to_ask_for_it(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, [*command, "-m", ""])
+    assert result.exit_code == 2
+    assert "empty" in result.stderr
+    assert not list(tmp_path.iterdir())

@@ -77,7 +77,9 @@ def _inspect_model(name: str | None, max_depth: float | None, input_size: str, *
     from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
 
     size = InputSize.parse(input_size)
-    model = resolve_model(name or DEFAULT_MODEL, max_depth=max_depth, offline=offline, announce=console.note)
+    model = resolve_model(
+        DEFAULT_MODEL if name is None else name, max_depth=max_depth, offline=offline, announce=console.note
+    )
     report = inspect_model(model, input_size=size)
     if json:
         console.json(make_model_record(report))

@@ -30,7 +30,9 @@ def choose_recipe(
     """
     check_device_name(device)
     size = InputSize.parse(input_size)
-    model = resolve_model(name or DEFAULT_MODEL, max_depth=max_depth, offline=offline, announce=console.note)
+    model = resolve_model(
+        DEFAULT_MODEL if name is None else name, max_depth=max_depth, offline=offline, announce=console.note
+    )
     if name is None and model.row is not None:
         console.note(f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); choose another with -m")
     if model.overridden:

@@ -23,7 +23,7 @@ from glpn_cli.batch.outcome import Outcome
 from glpn_cli.batch.plan import make_plan
 from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, calibrate_answer, odd_depth
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
-from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart
+from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart, without_orphans
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Target, Task
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
@@ -63,8 +63,12 @@ class ExportInputs:
         return not self.holds_labels and any(isinstance(source, ImageSource) for source in self.sources)
 
 
-def find_exports(choice: InputChoice, *, depth_scale: float | None = None) -> ExportInputs | None:
+def find_exports(
+    choice: InputChoice, *, depth_scale: float | None = None, side_by_side: bool = False
+) -> ExportInputs | None:
     """Find pictures and stored maps; None where they come one by one on standard input.
+
+    side_by_side: leave out, with a note, maps in the folders of pictures that are of no picture there
 
     Raises UsageError where there is nothing to do.
     """
@@ -73,9 +77,15 @@ def find_exports(choice: InputChoice, *, depth_scale: float | None = None) -> Ex
     found = find_inputs(choice, extensions=_EXTENSIONS, leave_out=is_no_depth)
     if (labels := find_stored_labels(found.sources)) is not None:
         return ExportInputs(labels, found.refused, found.notes, holds_labels=True)
-    return ExportInputs(
-        tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale), found.refused, found.notes
-    )
+    sources, notes = tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale), found.notes
+    if side_by_side:
+        named = None if choice.lists or choice.lists0 else frozenset(choice.named)
+        fitting = without_orphans(sources, named=named)
+        if count := len(sources) - len(fitting):
+            maps = "1 depth map is" if count == 1 else f"{count} depth maps are"
+            notes = (*notes, f"{maps} left out of --side-by-side, for want of the picture beside")
+            sources = fitting
+    return ExportInputs(sources, found.refused, notes)
 
 
 def export_rules(
@@ -154,7 +164,8 @@ class ExportStages:
             camera = self._focal.camera(stored.depth.size, known=stored.camera)
             answer = Answer(stored.depth, provenance, odd_depth(stored.depth), camera)
             return calibrate_answer(answer, self._calibration)
-        return task.source.read()
+        assert self._network is not None
+        return self._network.read(task.source)
 
     def group(self, decoded: Picture | Answer) -> Hashable:
         """Pictures of one network size go together; stored maps need no company."""
@@ -249,7 +260,7 @@ def prepare_exports(
     if look.range.needs_settling:
         raise UsageError(
             "--range batch needs all inputs beforehand, and a list on standard input comes one by one",
-            hint="use --range NEAR:FAR, or --files-from a file",
+            hint="Use --range NEAR:FAR, or --files-from a file.",
         )
 
     def interpret(source: ImageSource) -> ExportSource:

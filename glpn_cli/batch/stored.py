@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -42,7 +42,10 @@ class DepthSource:
     def read_colors(self) -> NDArray[np.uint8]:
         """The picture. Raises InputError where it is not at hand."""
         if self.picture is None:
-            raise InputError("the picture that it was made of is not beside it", hint="leave --side-by-side away")
+            raise InputError(
+                "the picture that it was made of is not beside it",
+                hint="Name the folder of the pictures too: glpn export PICTURES MAPS --side-by-side",
+            )
         return self.picture.read_colors()
 
 
@@ -54,10 +57,10 @@ def is_no_depth(path: Path) -> bool:
 def tell_apart(
     sources: Iterable[ImageSource], *, kind: InputKind = InputKind.AUTO, depth_scale: float | None = None
 ) -> list[ImageSource | DepthSource]:
-    """Which inputs are depth maps, and which pictures have theirs beside them.
+    """Which inputs are depth maps, and which pictures have theirs beside them or among the inputs.
 
-    A picture with its map beside it is painted from that; the map itself, if it is an input too, is then no second one.
-    Of the same map in several formats one is taken.
+    A picture with its map is painted from that; the map itself, if it is an input too, is then no second one. Of the
+    same map in several formats one is taken.
     """
     sources = list(sources)
     if kind is InputKind.PICTURE:
@@ -77,7 +80,47 @@ def tell_apart(
             found.append(source)
     doubled = {id(each) for each in maps if each.path.absolute() in taken}
     doubled |= {id(each) for each in _other_forms(each for each in maps if id(each) not in doubled)}
-    return [each for each in found if id(each) not in doubled]
+    return _join([each for each in found if id(each) not in doubled])
+
+
+def _join(sources: Sequence[ImageSource | DepthSource]) -> list[ImageSource | DepthSource]:
+    """The same, with each map that came without its picture joined to it, where it is an input of the same name."""
+    alone = {
+        each.name: each
+        for each in reversed(sources)
+        if isinstance(each, DepthSource) and each.picture is None and _is_of(each.record, PurePosixPath(each.name))
+    }
+    joined: list[ImageSource | DepthSource] = []
+    gone: set[int] = set()
+    for each in sources:
+        if isinstance(each, ImageSource) and (stored := alone.pop(each.name, None)) is not None:
+            gone.add(id(stored))
+            joined.append(replace(stored, picture=each))
+        else:
+            joined.append(each)
+    return [each for each in joined if id(each) not in gone]
+
+
+def _is_of(record: Record | None, picture: PurePosixPath) -> bool:
+    """Whether a map says that it is of this picture."""
+    return record is not None and PurePosixPath(record.source).name == picture.name
+
+
+def without_orphans(
+    sources: Sequence[ImageSource | DepthSource], *, named: frozenset[str] | None
+) -> list[ImageSource | DepthSource]:
+    """The sources that can stand beside their picture, as far as nobody asked for the others.
+
+    A folder of pictures may hold maps of another origin too, such as measured ones in a folder of their own. Those are
+    left out; maps that were named, or that came without any picture, stay, and are told when their turn comes.
+
+    named: what was asked for by name; None: everything was
+    """
+    if named is None or not any(isinstance(each, ImageSource) for each in sources):
+        return list(sources)
+    return [
+        each for each in sources if isinstance(each, ImageSource) or each.picture is not None or each.given in named
+    ]
 
 
 def _other_forms(maps: Iterable[DepthSource]) -> Iterator[DepthSource]:
@@ -123,7 +166,7 @@ def _with_map_beside(picture: ImageSource, folders: _Folders, depth_scale: float
         if not folders.has(path) or not is_depth_file(path):
             continue
         record = _record_of(path)
-        if record is None or PurePosixPath(record.source).name == picture.path.name:
+        if record is None or _is_of(record, PurePosixPath(picture.path.name)):
             return DepthSource(path, picture.name, picture.given, record, picture, depth_scale)
     return None
 

@@ -130,7 +130,7 @@ def export(
     choice = InputChoice(
         inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
     )
-    found = find_exports(choice, depth_scale=depth_scale) if raw is None else None
+    found = find_exports(choice, depth_scale=depth_scale, side_by_side=side_by_side) if raw is None else None
     recipe = None
     if found is None or found.needs_network:
         recipe = choose_recipe(

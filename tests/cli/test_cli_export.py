@@ -173,6 +173,32 @@ def test_side_by_side_without_its_picture_is_that_inputs_error(depth: Path, tiny
     assert result.stderr.count("is not beside it") == 3
 
 
+def test_maps_find_their_pictures_in_another_folder_of_the_same_run(depth: Path, tiny_pictures: Path) -> None:
+    result = glpn("export", tiny_pictures, depth, "-o", "out", "--side-by-side", "-m", "no/such/model")
+    assert result.exit_code == 0, result.stderr
+    assert written("out") == ["a_color.png", "b_color.png", "sub/c_color.png", "sub/d_color.png"]
+    left = pixels("out/b_color.png")[:, :97]
+    assert np.array_equal(left, pixels(tiny_pictures / "b.png"))
+    # Without anything beside them they are one and the same as well, and none is painted twice.
+    summary = json.loads(glpn("export", depth, tiny_pictures, "-o", "plain", "--json").stdout.splitlines()[-1])
+    assert (summary["ok"], summary["total"]) == (4, 4)
+
+
+def test_measured_maps_in_a_folder_of_pictures_are_left_out_of_side_by_side(
+    depth: Path, tiny_pictures: Path, maps: Path
+) -> None:
+    shutil.copytree(maps, tiny_pictures / "truth")
+    result = glpn("export", tiny_pictures, "-o", "out", "--side-by-side")
+    assert result.exit_code == 0
+    assert written("out") == ["a_color.png", "b_color.png", "sub/c_color.png", "sub/d_color.png"]
+    assert result.stderr.count("4 depth maps are left out of --side-by-side") == 1
+    # Painted for themselves they need no picture; named, they are told.
+    assert len(written("plain") if glpn("export", tiny_pictures, "-o", "plain").exit_code == 0 else []) == 8
+    named = glpn("export", tiny_pictures / "a.jpg", tiny_pictures / "truth/b_depth.png", "-o", "x", "--side-by-side")
+    assert named.exit_code == 3
+    assert "Name the folder of the pictures too" in named.stderr
+
+
 def test_damaged_maps_are_named_and_the_others_painted(depth: Path) -> None:
     whole = (depth / "a_depth.png").read_bytes()
     (depth / "a_depth.png").write_bytes(whole[:-40])

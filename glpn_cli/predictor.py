@@ -93,7 +93,7 @@ class DepthEstimator:
 
         Raises InputError where the picture cannot be read, or does not fit into memory.
         """
-        return self.predict_pictures([_as_picture(picture)])[0]
+        return self.predict_pictures([self._as_picture(picture)])[0]
 
     def predict_pictures(self, pictures: Sequence[Picture]) -> list[DepthMap]:
         """The same for pictures that are decoded already; those of one network size go through together.
@@ -108,13 +108,23 @@ class DepthEstimator:
 
         picture: as for `predict`. Raises ModelError for a model that answers depth.
         """
-        return self.label_pictures([_as_picture(picture)])[0]
+        return self.label_pictures([self._as_picture(picture)])[0]
 
     def label_pictures(self, pictures: Sequence[Picture]) -> list[LabelMap]:
         """The same for pictures that are decoded already."""
         if not self.recipe.predicts_labels:
             raise ModelError(f"model {self.recipe.model.name!r} predicts depth, not labels")
         return [answer for answer in self._answer(pictures) if isinstance(answer, LabelMap)]
+
+    def _as_picture(self, given: PictureLike) -> Picture:
+        if isinstance(given, str | PathLike):
+            return read_rgb(Path(given), at_least=self.recipe.enough_pixels)
+        if isinstance(given, Image.Image):
+            flat = flatten(ImageOps.exif_transpose(given))
+            return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, warnings=flat.warnings)
+        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
+            raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
+        return Picture(given, given.shape[:2])
 
     def _answer(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """The network's answer for each picture, at its own size."""
@@ -188,7 +198,7 @@ class DepthEstimator:
         except ValueError as error:
             raise InputError(
                 f"the network's answer is no {'label' if self.recipe.predicts_labels else 'depth'} map: {error}",
-                hint="try --precision fp32; check the weights with glpn inspect",
+                hint="Try --precision fp32, and check the weights with glpn inspect.",
                 code=ErrorCode.DATA,
             ) from error
 
@@ -203,17 +213,6 @@ def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_]) -> NDArray[np
     return other if one is None else one & other
 
 
-def _as_picture(given: PictureLike) -> Picture:
-    if isinstance(given, str | PathLike):
-        return read_rgb(Path(given))
-    if isinstance(given, Image.Image):
-        flat = flatten(ImageOps.exif_transpose(given))
-        return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, warnings=flat.warnings)
-    if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
-        raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
-    return Picture(given, given.shape[:2])
-
-
 @contextmanager
 def _own_errors() -> Iterator[None]:
     """Memory that is not there is one picture's error; a device that is gone stops everything."""
@@ -224,7 +223,7 @@ def _own_errors() -> Iterator[None]:
         if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in said for words in _NO_MEMORY):
             raise InputError(
                 "there is not enough memory to run the network on it",
-                hint="try a smaller --input-size, such as auto or 640",
+                hint="Try a smaller --input-size, such as auto or 640.",
                 code=ErrorCode.OUT_OF_MEMORY,
             ) from error
         if any(words in said for words in _LOST_DEVICE):

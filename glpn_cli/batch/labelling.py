@@ -64,7 +64,7 @@ class LabelStages:
 
     def decode(self, task: Task[ImageSource]) -> Picture:
         """Read the picture."""
-        return task.source.read()
+        return self._network.read(task.source)
 
     def group(self, decoded: Picture) -> Hashable:
         """Pictures of one network size go together."""
@@ -118,7 +118,7 @@ def find_stored_labels(sources: Sequence[ImageSource]) -> list[ImageSource] | No
         return None
     if not all(stored):
         odd = sources[stored.index(True)]
-        raise UsageError(f"{odd.given!r} is a map of labels, among inputs that are none", hint="export them apart")
+        raise UsageError(f"{odd.given!r} is a map of labels, among inputs that are none", hint="Export them apart.")
     return [_named_after_picture(source, record) for source, record in zip(sources, records, strict=True) if record]
 
 

@@ -116,6 +116,12 @@ class Network:
 
         return DepthEstimator(self.recipe, device=self.device, threads=self.threads or cores())
 
+    def read(self, source: ImageSource) -> Picture:
+        """The picture, with as many pixels as the network needs. Raises as `network_size` does, too."""
+        picture = source.read(at_least=self.recipe.enough_pixels)
+        self.network_size(picture)  # a size that cannot be is this picture's error, here in its own thread
+        return picture
+
     def network_size(self, picture: Picture) -> tuple[int, int]:
         """(h, w) that the network will see of a picture."""
         return self.recipe.network_size(picture.full_size)
@@ -157,7 +163,7 @@ class PredictStages:
 
     def decode(self, task: Task[ImageSource]) -> Picture:
         """Read the picture."""
-        return task.source.read()
+        return self._network.read(task.source)
 
     def group(self, decoded: Picture) -> Hashable:
         """Pictures of one network size go together."""

@@ -13,7 +13,7 @@ from PIL.ImageFile import ImageFile
 
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.content import CAMERA_RAW, HEAD_BYTES, JPEG, JPEG2000, TIFF, Foreign, PictureFormat, recognise
-from glpn_cli.images.picture import TINY, Picture, PictureWarning, ReadOptions
+from glpn_cli.images.picture import TINY, AtLeast, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.pillow_switches import granted, quiet
 from glpn_cli.images.pixel_modes import flatten
 from glpn_cli.images.refusals import explained, refuse_foreign
@@ -42,13 +42,13 @@ _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 
 
 def decode(
-    stream: BinaryIO, options: ReadOptions, *, label: str, name: str, at_least: tuple[int, int] | None = None
+    stream: BinaryIO, options: ReadOptions, *, label: str, name: str, at_least: AtLeast | None = None
 ) -> Picture:
     """Read one picture from a seekable stream, which may be closed afterwards.
 
     label:    what error messages call it.
     name:     its file name, for the one format without a signature.
-    at_least: (h, w): fewer pixels will do, though no fewer than these; only JPEG makes use of it.
+    at_least: how few pixels will do; only JPEG makes use of it.
 
     Raises InputError with the code that says why not.
     """
@@ -59,7 +59,7 @@ def decode(
         _select_frame(image, options, label)
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             warnings.append(PictureWarning.ANIMATED)
-        shrunk_from = _shrink(image, at_least, options) if at_least and kind is JPEG else None
+        shrunk_from = _shrink(image, at_least, options) if at_least is not None and kind is JPEG else None
 
         # Asked before decoding, since Pillow turns this one format itself and forgets how.
         turned_by_pillow = _orientation(image) if kind is TIFF and options.orientation == "ignore" else 1
@@ -102,7 +102,7 @@ def _open(stream: BinaryIO, kind: PictureFormat, label: str) -> ImageFile:
     except ImportError as error:
         raise InputError(
             f"{label} is a {kind.name} picture, which needs more than is installed",
-            hint=f"pip install 'glpn-cli[{kind.extra}]'" if kind.extra else "reinstall Pillow",
+            hint=f"Run: pip install 'glpn-cli[{kind.extra}]'" if kind.extra else "Reinstall Pillow.",
             code=ErrorCode.UNSUPPORTED,
         ) from error
     if kind.name not in Image.OPEN:
@@ -125,7 +125,7 @@ def _select_frame(image: ImageFile, options: ReadOptions, label: str) -> None:
     if options.frame >= count:
         has = f"{count} frames" if count > 1 else "one frame"
         message = f"{label} has no frame {options.frame}: it has {has}, counted from 0"
-        raise InputError(message, hint="choose another with --frame", code=ErrorCode.USAGE)
+        raise InputError(message, hint="Choose another with --frame.", code=ErrorCode.USAGE)
     for frame in range(1, options.frame + 1):
         image.seek(frame)
         _check_pixels(image, options, label)  # each may be larger than the one before, and is decoded for the next
@@ -136,19 +136,21 @@ def _check_pixels(image: Image.Image, options: ReadOptions, label: str) -> None:
     if width * height > options.max_pixels:
         raise InputError(
             f"{label} has {width * height:,} pixels ({width}x{height}), more than the {options.max_pixels:,} allowed",
-            hint=f"allow it with --max-pixels {width * height}",
+            hint=f"Allow it with --max-pixels {width * height}.",
             code=ErrorCode.TOO_LARGE,
         )
 
 
-def _shrink(image: ImageFile, at_least: tuple[int, int], options: ReadOptions) -> tuple[int, int] | None:
+def _shrink(image: ImageFile, at_least: AtLeast, options: ReadOptions) -> tuple[int, int] | None:
     """Have JPEG's decoder leave out pixels that nobody will miss; returns the upright full (H, W) if it does."""
     width, height = image.size
     turned = options.orientation == "exif" and _orientation(image) in _TURNED
-    image.draft(None, at_least if turned else at_least[::-1])
-    if image.size == (width, height):
+    full_size = (width, height) if turned else (height, width)
+    enough = at_least(full_size) if callable(at_least) else at_least
+    if enough is None:
         return None
-    return (width, height) if turned else (height, width)
+    image.draft(None, enough if turned else enough[::-1])
+    return None if image.size == (width, height) else full_size
 
 
 def _load(image: ImageFile, stream: BinaryIO, kind: PictureFormat, options: ReadOptions) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+Size = tuple[int, int]
+AtLeast = Size | Callable[[Size], Size | None]
+"""How few pixels of a picture will do: (h, w) of the upright picture, or what tells it from the picture's own (H, W),
+None for all of them. The picture may come with fewer than it has, though no fewer than these."""
 
 # What shows through transparent pixels: mid grey, because black reads as a surface close by.
 BACKGROUND = (128, 128, 128)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.content import HEAD_BYTES, TIFF, Foreign, recognise
 from glpn_cli.images.decode import decode
-from glpn_cli.images.picture import Picture, ReadOptions
+from glpn_cli.images.picture import AtLeast, Picture, ReadOptions
 from glpn_cli.images.refusals import refuse_foreign, refuse_unreadable
 
 _DEFAULTS = ReadOptions()
@@ -53,7 +53,7 @@ class ImageSource:
         """What messages call it, safe for a terminal."""
         return "standard input" if self.path is None else _label(self.path)
 
-    def read(self, *, at_least: tuple[int, int] | None = None) -> Picture:
+    def read(self, *, at_least: AtLeast | None = None) -> Picture:
         """The picture; see `read_rgb`."""
         return read_rgb(self, at_least=at_least)
 
@@ -63,13 +63,13 @@ class ImageSource:
 
 
 def read_rgb(
-    source: Path | bytes | ImageSource, options: ReadOptions | None = None, *, at_least: tuple[int, int] | None = None
+    source: Path | bytes | ImageSource, options: ReadOptions | None = None, *, at_least: AtLeast | None = None
 ) -> Picture:
     """Read any picture: upright, 8-bit sRGB.
 
     options:  default to those of an ImageSource, or to `ReadOptions()`.
-    at_least: (h, w) of the upright picture: fewer pixels will do, though no fewer than these. JPEG then decodes to a
-              half, a quarter or an eighth of each side, several times faster; other formats come at full size.
+    at_least: how few pixels will do, see `AtLeast`; None is all. JPEG then decodes to a half, a quarter or an eighth of
+              each side, in less time and far less memory; other formats come at full size.
 
     Raises InputError: E_NOT_FOUND, E_PERMISSION, E_IO, E_DECODE, E_UNSUPPORTED, E_TOO_LARGE, E_OOM, or E_USAGE for a
     frame that the picture does not have.

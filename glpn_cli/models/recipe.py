@@ -13,6 +13,11 @@ from glpn_cli.models.registry import ResolvedModel
 from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.prediction import DepthKind, Provenance
 
+ENOUGH = 2
+"""Pixels a side that are decoded for one that the network sees, where the decoder can leave some out. Depths of
+photographs then differ by 0.1 to 0.2 % on average from those of a full decode, with 1 by 0.3 to 0.7 %; 2 holds the
+larger sizes of `--uncertainty` too."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -81,6 +86,17 @@ class Recipe:
             tta=self.tta,
             upsample=self.upsample.value,
         )
+
+    def enough_pixels(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        """(h, w) to which a picture of (H, W) may be decoded; None where every pixel counts.
+
+        Every pixel counts where the published processor is asked for (`original`), and where the picture guides the
+        answer to its own size. Raises as `network_size` does.
+        """
+        if self.input_size.policy == "original" or self.upsample is Upsampling.GUIDED:
+            return None
+        height, width = self.network_size(size)
+        return ENOUGH * height, ENOUGH * width
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""

@@ -83,7 +83,7 @@ def find_exports(
         fitting = without_orphans(sources, named=named)
         if count := len(sources) - len(fitting):
             maps = "1 depth map is" if count == 1 else f"{count} depth maps are"
-            notes = (*notes, f"{maps} left out of --side-by-side, for want of the picture beside")
+            notes = (*notes, f"{maps} left out of --side-by-side: the picture is not beside")
             sources = fitting
     return ExportInputs(sources, found.refused, notes)
 

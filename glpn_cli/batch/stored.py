@@ -112,15 +112,21 @@ def without_orphans(
     """The sources that can stand beside their picture, as far as nobody asked for the others.
 
     A folder of pictures may hold maps of another origin too, such as measured ones in a folder of their own. Those are
-    left out; maps that were named, or that came without any picture, stay, and are told when their turn comes.
+    left out, since their pictures are there already; maps that were named, or whose picture is not, stay, and are told
+    when their turn comes.
 
     named: what was asked for by name; None: everything was
     """
-    if named is None or not any(isinstance(each, ImageSource) for each in sources):
+    pictures = {PurePosixPath(each.name).name for each in sources if isinstance(each, ImageSource) or each.picture}
+    if named is None or not pictures:
         return list(sources)
-    return [
-        each for each in sources if isinstance(each, ImageSource) or each.picture is not None or each.given in named
-    ]
+
+    def stays(source: ImageSource | DepthSource) -> bool:
+        if isinstance(source, ImageSource) or source.picture is not None or source.given in named:
+            return True
+        return source.record is not None and PurePosixPath(source.record.source).name not in pictures
+
+    return [each for each in sources if stays(each)]
 
 
 def _other_forms(maps: Iterable[DepthSource]) -> Iterator[DepthSource]:

@@ -192,6 +192,8 @@ def test_measured_maps_in_a_folder_of_pictures_are_left_out_of_side_by_side(
     assert result.exit_code == 0
     assert written("out") == ["a_color.png", "b_color.png", "sub/c_color.png", "sub/d_color.png"]
     assert result.stderr.count("4 depth maps are left out of --side-by-side") == 1
+    joined = glpn("export", tiny_pictures, depth, "-o", "joined", "--side-by-side", "-m", "no/such/model")
+    assert joined.exit_code == 0, joined.stderr
     # Painted for themselves they need no picture; named, they are told.
     assert len(written("plain") if glpn("export", tiny_pictures, "-o", "plain").exit_code == 0 else []) == 8
     named = glpn("export", tiny_pictures / "a.jpg", tiny_pictures / "truth/b_depth.png", "-o", "x", "--side-by-side")

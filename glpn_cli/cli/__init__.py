@@ -139,7 +139,7 @@ def _known(error: BaseException) -> GlpnError:
         return error
     if isinstance(error, MemoryError):
         known = StoppedError(
-            "out of memory", hint="try a smaller --input-size, or fewer --workers", code=ErrorCode.OUT_OF_MEMORY
+            "out of memory", hint="Try a smaller --input-size, or fewer --workers.", code=ErrorCode.OUT_OF_MEMORY
         )
     elif isinstance(error, OSError):
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
@@ -147,7 +147,7 @@ def _known(error: BaseException) -> GlpnError:
         known = kind(f"{where}{reason_of(error)}", code=code_of(error))
     else:
         said = f"{type(error).__name__}: {error}".rstrip(": ")
-        known = GlpnError(f"this is a bug in glpn: {said}", hint="run it again with --debug, and report what it says")
+        known = GlpnError(f"this is a bug in glpn: {said}", hint="Run it again with --debug, and report what it says.")
     known.__cause__ = error
     return known
 
@@ -160,7 +160,7 @@ def _tell_usage(error: Any) -> int:
         console.page(ctx.get_help())
         return ExitCode.USAGE
     message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
-    known = UsageError(message[:1].lower() + message[1:], hint=f"{path} --help")
+    known = UsageError(message[:1].lower() + message[1:], hint=f"Run: {path} --help")
     known.__cause__ = error
     console.error(known)
     return known.exit_code
@@ -209,7 +209,7 @@ app = typer.Typer(
     no_args_is_help=True,
     epilog="""
     glpn predict photo.jpg            # metres for every pixel: photo_depth.png
-    glpn export holiday/ --colorbar   # a folder in colours, with their metres
+    glpn export holiday/ --colorbar   # a folder in colours, with a scale in metres
     """,
 )
 

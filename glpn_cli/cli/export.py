@@ -78,12 +78,6 @@ def export(
             help="Bare rgb24 video frames on stdin to bare frames on stdout (-o -): gray16, gray, png16 or color.",
         ),
     ] = None,
-    html: Annotated[
-        Path | None,
-        options.option(
-            "--html", metavar="FILE", panel=options.OUTPUTS, help="Put all of them on one page that needs nothing else."
-        ),
-    ] = None,
     output: options.Output = ".",
     format_: options.Format = None,
     name: options.Name = "{stem}_{map}",
@@ -93,6 +87,12 @@ def export(
     focal: options.Focal = "auto",
     axes: options.AxesOption = options.Axes.OPENCV,
     edge_cull: options.EdgeCull = False,
+    html: Annotated[
+        Path | None,
+        options.option(
+            "--html", metavar="FILE", panel=options.OUTPUTS, help="Put all of them on one page that needs nothing else."
+        ),
+    ] = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
     report: options.Report = None,

@@ -99,8 +99,9 @@ def talk_options() -> list[Any]:
 def render_page(command: Any, ctx: Any) -> str:
     """The help of a command as text: usage, what it does, options in chapters, subcommands, examples."""
     width = max(50, min(80, shutil.get_terminal_size((80, 24)).columns))
-    usage = f"Usage: {ctx.command_path} {' '.join(command.collect_usage_pieces(ctx))}"
-    blocks = [textwrap.fill(usage, width, subsequent_indent=" " * 7, break_on_hyphens=False)]
+    usage = " ".join(["Usage:", ctx.command_path, *_usage_pieces(command, ctx)])
+    wrapped = textwrap.fill(usage, width, subsequent_indent=" " * 7, break_on_hyphens=False)
+    blocks = [wrapped.replace(_KEPT_TOGETHER, " ")]
     paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
     blocks += [textwrap.fill(paragraph, width, break_on_hyphens=False) for paragraph in paragraphs]
     if isinstance(command, TyperGroup):
@@ -122,6 +123,13 @@ def render_page(command: Any, ctx: Any) -> str:
     if command.epilog:
         blocks.append("Examples:\n" + textwrap.indent(inspect.cleandoc(command.epilog), "  "))
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _usage_pieces(command: Any, ctx: Any) -> list[str]:
+    """What follows a command's name: arguments, in brackets where they may be left away, and options that may not."""
+    options, *arguments = (piece.replace("{", "").replace("}", "") for piece in command.collect_usage_pieces(ctx))
+    needed = [_names(param).strip() for param in command.get_params(ctx) if param.required and param.opts[0][0] == "-"]
+    return [options, *(names.split(", ")[-1].replace(" ", _KEPT_TOGETHER) for names in needed), *arguments]
 
 
 def _first_line(group: Any, ctx: Any, name: str) -> str:

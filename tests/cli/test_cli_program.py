@@ -80,6 +80,20 @@ def test_every_help_has_a_first_line_that_is_a_sentence_and_two_examples(name: s
     assert len([line for line in examples if line.strip().startswith("glpn ")]) >= 2
 
 
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["measure"], "glpn measure [OPTIONS] FILE [X,Y]..."),
+        (["convert"], "glpn convert [OPTIONS] --output DIR SOURCE"),
+        (["train"], "glpn train [OPTIONS] --data DATA --output DIR"),
+        (["models", "download"], "glpn models download [OPTIONS] NAME"),
+    ],
+)
+def test_usage_names_what_must_be_there_plainly_and_brackets_the_rest(arguments: list[str], usage: str) -> None:
+    first, _, _ = CliRunner().invoke(app, [*arguments, "-h"], prog_name="glpn").stdout.partition("\n\n")
+    assert first == f"Usage: {usage}"
+
+
 def test_help_imports_neither_torch_nor_numpy() -> None:
     code = (
         "import sys; sys.argv = ['glpn', '--help']\n"

@@ -209,7 +209,7 @@ app = typer.Typer(
     no_args_is_help=True,
     epilog="""
     glpn predict photo.jpg            # metres for every pixel: photo_depth.png
-    glpn export holiday/ --colorbar   # a folder in colours, with a scale in metres
+    glpn export holiday/ --colorbar   # a folder in colours, with a metre scale
     """,
 )
 

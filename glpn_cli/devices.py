@@ -27,7 +27,7 @@ def check_device_name(asked: str) -> None:
     """
     if not _DEVICE.fullmatch(asked):
         raise UsageError(
-            f"there is no device {asked!r}", hint="devices are auto, cpu, mps, cuda, cuda:N", code=ErrorCode.DEVICE
+            f"there is no device {asked!r}", hint="The devices are auto, cpu, mps, cuda, cuda:N.", code=ErrorCode.DEVICE
         )
 
 
@@ -56,7 +56,7 @@ def choose_device(asked: str = "auto") -> str:
     wanted = "cuda:0" if asked == "cuda" else asked
     if wanted not in found:
         raise UsageError(
-            f"device {asked!r} is not available here", hint=f"there is {', '.join(found)}", code=ErrorCode.DEVICE
+            f"device {asked!r} is not available here", hint=f"There is {', '.join(found)}.", code=ErrorCode.DEVICE
         )
     return wanted
 
@@ -68,11 +68,11 @@ def choose_precision(asked: str, device: str) -> str:
     UsageError for fp16 on a CPU, which would only emulate it.
     """
     if asked not in _PRECISIONS:
-        raise UsageError(f"there is no precision {asked!r}", hint=f"precisions are {', '.join(_PRECISIONS)}")
+        raise UsageError(f"there is no precision {asked!r}", hint=f"The precisions are {', '.join(_PRECISIONS)}.")
     if asked == "auto":
         return "bf16" if multiplies_bf16(device) else "fp32"
     if asked == "fp16" and device == "cpu":
-        raise UsageError("a CPU only emulates fp16", hint="use --precision bf16 or fp32")
+        raise UsageError("a CPU only emulates fp16", hint="Use --precision bf16 or fp32.")
     return asked
 
 

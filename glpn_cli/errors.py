@@ -52,12 +52,44 @@ class ErrorCode(StrEnum):
     DATA = "E_DATA"
     INTERNAL = "E_INTERNAL"
 
+    @property
+    def meaning(self) -> str:
+        """What it says of an input, an output or a run, in a few words."""
+        return _EXPLAINED[self][0]
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, where nothing more exact is known."""
+        return _EXPLAINED[self][1]
+
+
+_EXPLAINED = {
+    ErrorCode.USAGE: ("the request makes no sense", "See what there is with --help."),
+    ErrorCode.NOT_FOUND: ("there is no such file, folder or model", "Check the name, and the folder you are in."),
+    ErrorCode.PERMISSION: ("the operating system forbids it", "Check whose it is, and its modes."),
+    ErrorCode.IO: ("reading or writing failed", "Check the disk or the connection, and run the same command again."),
+    ErrorCode.NO_SPACE: ("the disk or the quota is full", "Make room, and run the same command again."),
+    ErrorCode.EXISTS: ("something else is where the result should go", "Choose what happens then with --existing."),
+    ErrorCode.DECODE: ("the file is empty, cut short or damaged", "Fetch or save the file again."),
+    ErrorCode.UNSUPPORTED: ("the file is nothing that can be read here", "Convert it to PNG, JPEG or TIFF first."),
+    ErrorCode.TOO_LARGE: ("it is larger than is allowed", "Make it smaller, or allow more with --max-pixels."),
+    ErrorCode.TIMEOUT: ("reading it took too long", "Allow more with --timeout, or save the file again."),
+    ErrorCode.CRASH: ("the decoder of the file crashed", "Save the file again with another program."),
+    ErrorCode.RANGE: ("the numbers do not fit into the format", "Choose another --depth-scale or --format."),
+    ErrorCode.MODEL: ("the model is missing, damaged or unknown", "Look at it with glpn inspect MODEL."),
+    ErrorCode.CHECKSUM: ("a model's file is not what it should be", "Download the model again."),
+    ErrorCode.DEVICE: ("the device cannot be used, or was lost", "Look at the devices with glpn doctor."),
+    ErrorCode.OUT_OF_MEMORY: ("there is not enough memory for it", "Try a smaller --input-size, or fewer --workers."),
+    ErrorCode.DATA: ("data do not fit together", "Check that they belong together."),
+    ErrorCode.INTERNAL: ("this is a bug in glpn", "Run it again with --debug, and report what it says."),
+}
+
 
 class GlpnError(Exception):
     """Root of the tree.
 
     message: what was wrong, with the value, in one sentence.
-    hint:    what to do about it, usually a command; shown on a line of its own.
+    hint:    what to do about it, in whole sentences or as `Run: COMMAND`; by default what its code advises.
     """
 
     exit_code: ClassVar[ExitCode] = ExitCode.NOTHING_DONE
@@ -66,8 +98,8 @@ class GlpnError(Exception):
     def __init__(self, message: str, *, hint: str | None = None, code: ErrorCode | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
         self.code = code or self.default_code
+        self.hint = hint or self.code.hint
 
 
 class UsageError(GlpnError, ValueError):

@@ -72,7 +72,7 @@ class FocalChoice:
         if found is None:
             raise UsageError(
                 f"--focal {self.text!r} is no focal length",
-                hint="for example 518px (pixels of the picture), 28mm (35 mm equivalent) or 65deg (horizontal)",
+                hint="Write for example 518px (pixels of the picture), 28mm (35 mm equivalent) or 65deg (horizontal).",
             )
         value = float(found[1])
         most = {"px": 1e6, "mm": 10_000.0, "deg": 179.0}[found[2]]

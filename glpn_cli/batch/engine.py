@@ -293,7 +293,7 @@ def as_error(error: Exception) -> GlpnError:
         return error
     if isinstance(error, MemoryError):
         known = InputError(
-            "there is not enough memory for it", hint="try a smaller --input-size", code=ErrorCode.OUT_OF_MEMORY
+            "there is not enough memory for it", hint="Try a smaller --input-size.", code=ErrorCode.OUT_OF_MEMORY
         )
     elif isinstance(error, OSError):
         known = InputError(reason_of(error), code=code_of(error))
@@ -301,7 +301,7 @@ def as_error(error: Exception) -> GlpnError:
         said = f"{type(error).__name__}: {error}".rstrip(": ")
         known = InputError(
             f"this is a bug in glpn: {said}",
-            hint="run it again with --debug, and report what it says",
+            hint="Run it again with --debug, and report what it says.",
             code=ErrorCode.INTERNAL,
         )
     known.__cause__ = error

@@ -89,7 +89,7 @@ class FrameRun:
             count += 1
             show(self._outcome(frame, answer, time.perf_counter() - started))
         if not count and not self.allow_empty:
-            raise UsageError("not one frame came", hint="--allow-empty makes this no error")
+            raise UsageError("not one frame came", hint="Add --allow-empty to make this no error.")
         return Ended()
 
     def rehearse(self, show: Callable[[Outcome], None]) -> Ended:
@@ -115,7 +115,7 @@ def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: 
     if list(choice.named) not in ([], ["-"]) or choice.lists or choice.lists0:
         raise UsageError("--raw reads frames from standard input, and no other inputs")
     if not results.destination.is_stdout:
-        raise UsageError("--raw writes frames to standard output", hint="add -o -")
+        raise UsageError("--raw writes frames to standard output", hint="Write to standard output with -o - .")
     for name, is_asked in (("--colorbar", look.colorbar), ("--side-by-side", look.side_by_side)):
         if is_asked:
             raise UsageError(f"{name} would change the size of the frames")
@@ -127,7 +127,7 @@ def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: 
     if not isinstance(writer, Png16) and look.range.ends is None and look.range.rule is not RangeRule.MODEL:
         raise UsageError(
             f"--range {look.range.text} changes from frame to frame, and raw frames cannot say how",
-            hint="fix it: --range 0.5:8, or --range model",
+            hint="Fix it with --range 0.5:8, or --range model.",
         )
     if sys.stdin is None:
         raise UsageError("standard input is closed")
@@ -138,7 +138,7 @@ def parse_frame_size(text: str) -> tuple[int, int]:
     """(H, W) of `640x480`. Raises UsageError."""
     found = _SIZE.fullmatch(text.strip())
     if found is None or not 0 < int(found[1]) * int(found[2]) <= _MOST_PIXELS:
-        raise UsageError(f"--raw {text!r} is no size of frames", hint="WIDTHxHEIGHT, such as --raw 640x480")
+        raise UsageError(f"--raw {text!r} is no size of frames", hint="Write WIDTHxHEIGHT, such as --raw 640x480.")
     return int(found[2]), int(found[1])
 
 
@@ -150,7 +150,7 @@ def read_frames(stream: BinaryIO, size: tuple[int, int]) -> Iterator[NDArray[np.
         if len(data) < height * width * 3:
             raise InputError(
                 f"the stream ends within a frame: {len(data)} of {height * width * 3} bytes",
-                hint=f"is --raw {width}x{height} the size of the frames, and -pix_fmt rgb24 their form?",
+                hint=f"Is --raw {width}x{height} the size of the frames, and -pix_fmt rgb24 their form?",
             )
         count += 1
         yield np.frombuffer(data, np.uint8).reshape(height, width, 3)

@@ -49,7 +49,7 @@ def find_inputs(
     Raises UsageError where nothing was named or found, or all that was named is missing.
     """
     if not (choice.named or choice.lists or choice.lists0):
-        raise UsageError("no inputs", hint="name pictures or folders of them, or - for standard input")
+        raise UsageError("no inputs", hint="Name pictures or folders of them, or - for standard input.")
     shard = parse_shard(choice.shard) if choice.shard is not None else None
     found = find_images(
         choice.named,
@@ -77,7 +77,7 @@ def find_pictures(choice: InputChoice) -> Found | None:
     Raises UsageError as `find_inputs` does, and where there are only depth maps.
     """
     if choice.kind is InputKind.DEPTH:
-        raise UsageError("predict makes depth out of pictures", hint="glpn export --as depth paints depth maps")
+        raise UsageError("predict makes depth out of pictures", hint="Paint depth maps with: glpn export --as depth")
     if is_stream(choice):
         return None
     found = find_inputs(choice)
@@ -90,7 +90,7 @@ def find_pictures(choice: InputChoice) -> Found | None:
     if len(maps) == len(found.sources) and not found.refused:
         raise UsageError(
             f"{maps[0].given!r} is a depth map already" + (f", and so are {len(maps) - 1} more" if maps[1:] else ""),
-            hint="glpn export paints it; --as picture takes it for a picture",
+            hint="Paint it with glpn export, or take it for a picture with --as picture.",
         )
     left_out = {id(source) for source in maps}
     note = f"{len(maps)} depth maps among the inputs are left out (--as picture takes them for pictures)"
@@ -111,7 +111,7 @@ def check_is_picture(source: ImageSource, *, kind: InputKind) -> ImageSource:
     if kind is InputKind.AUTO and _is_map(source):
         raise InputError(
             f"{str(source.path)!r} is a depth map already",
-            hint="glpn export paints it; --as picture takes it for a picture",
+            hint="Paint it with glpn export, or take it for a picture with --as picture.",
             code=ErrorCode.UNSUPPORTED,
         )
     return source
@@ -133,5 +133,5 @@ def _refuse_nothing(choice: InputChoice, found: Found) -> None:
     places = " ".join(repr(name) for name in (*choice.named, *choice.lists, *choice.lists0)[:3])
     raise UsageError(
         f"there are no pictures in {places}",
-        hint="--allow-empty makes this no error; a file named itself is tried whatever its extension",
+        hint="A file named itself is tried whatever its extension; --allow-empty makes this no error.",
     )

@@ -13,8 +13,7 @@ SCHEMA = 1
 
 def error_fields(error: GlpnError) -> dict[str, str]:
     """An error as JSON records carry it."""
-    fields = {"code": error.code.value, "message": words_text(error.message)}
-    return fields | ({"hint": words_text(error.hint)} if error.hint else {})
+    return {"code": error.code.value, "message": words_text(error.message), "hint": words_text(error.hint)}
 
 
 def path_text(path: str) -> str | dict[str, str]:

@@ -100,17 +100,19 @@ class Judge(Generic[S]):
         except OSError as error:
             raise OutputError(f"cannot look at {path!r}: {reason_of(error)}", code=code_of(error)) from error
         if stat.S_ISDIR(status.st_mode):
-            raise UsageError(f"cannot write {path!r}: it is a folder", hint="choose another name with --name or -o")
+            raise UsageError(f"cannot write {path!r}: it is a folder", hint="Choose another name with --name or -o.")
         if status in self._inputs:
-            raise UsageError(f"output {path!r} is one of the inputs", hint="choose another folder with -o")
+            raise UsageError(f"output {path!r} is one of the inputs", hint="Choose another folder with -o.")
         if not stat.S_ISREG(status.st_mode) or self._rules.existing is Existing.OVERWRITE:  # /dev/null, a pipe
             return replace(target, replaces=True)
         if self._rules.existing is Existing.ERROR:
-            raise _in_the_way(path, "is there already", "--existing skip, update or overwrite")
+            raise _in_the_way(path, "is there already", "Use --existing skip, update or overwrite.")
         if target.writer.carries_record:
             return self._judge_record(source, target, path, _is_older(status, source))
         if _is_older(status, source):
-            raise _in_the_way(path, "is older than its input, and does not say who wrote it", "--existing overwrite")
+            raise _in_the_way(
+                path, "is older than its input, and does not say who wrote it", "Replace it with --existing overwrite."
+            )
         self.unsure.add(target.writer.format)
         return _Kept(describe(target), None)
 
@@ -119,9 +121,15 @@ class Judge(Generic[S]):
         try:
             found = read_record(Path(path))
         except InputError as error:
-            raise _in_the_way(path, f"cannot be trusted: {error.message}", "--existing overwrite") from error
+            raise _in_the_way(
+                path, f"cannot be trusted: {error.message}", "Replace it with --existing overwrite."
+            ) from error
         if found is None:
-            raise _in_the_way(path, "was not written by glpn", "--existing overwrite, or another folder with -o")
+            raise _in_the_way(
+                path,
+                "was not written by glpn",
+                "Replace it with --existing overwrite, or choose another folder with -o.",
+            )
         wanted = self._rules.expect(source, target.writer)
         differences = found.differences(wanted) if wanted is not None else ()
         if not differences and not is_older:
@@ -129,7 +137,7 @@ class Judge(Generic[S]):
         if self._rules.existing is Existing.UPDATE:
             return replace(target, replaces=True)
         why = f"was made otherwise: {differences[0]}" if differences else "is older than its input"
-        raise _in_the_way(path, why, "--existing update makes it again")
+        raise _in_the_way(path, why, "Make it again with --existing update.")
 
 
 def _is_older(status: os.stat_result, source: Source) -> bool:

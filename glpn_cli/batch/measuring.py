@@ -28,7 +28,7 @@ class Pixel:
     def parse(cls, text: str) -> Pixel:
         """Read `320,240`. Raises UsageError."""
         if (found := _PIXEL.fullmatch(text)) is None:
-            raise UsageError(f"{text!r} is no pixel", hint="pixels are x,y from the top left, counted from 0: 320,240")
+            raise UsageError(f"{text!r} is no pixel", hint="Write x,y from the top left, counted from 0: 320,240.")
         return cls(int(found[1]), int(found[2]))
 
     def depth_in(self, depth: DepthMap) -> float | None:
@@ -37,7 +37,7 @@ class Pixel:
         if self.x >= width or self.y >= height:
             raise UsageError(
                 f"pixel {self.x},{self.y} is outside of the picture, which is {width}x{height}",
-                hint=f"x goes from 0 to {width - 1}, y from 0 to {height - 1}",
+                hint=f"Let x go from 0 to {width - 1}, y from 0 to {height - 1}.",
             )
         if depth.valid is not None and not depth.valid[self.y, self.x]:
             return None
@@ -57,10 +57,10 @@ class Box:
     def parse(cls, text: str) -> Box:
         """Read `100,50,300,200`. Raises UsageError."""
         if (found := _BOX.fullmatch(text)) is None:
-            raise UsageError(f"--box {text!r} is no box", hint="boxes are x0,y0,x1,y1: --box 100,50,300,200")
+            raise UsageError(f"--box {text!r} is no box", hint="Write x0,y0,x1,y1: --box 100,50,300,200.")
         box = cls(*map(int, found.groups()))
         if box.x1 <= box.x0 or box.y1 <= box.y0:
-            raise UsageError(f"--box {text!r} has nothing in it", hint="x1 and y1 are the right and the lower end")
+            raise UsageError(f"--box {text!r} has nothing in it", hint="Give the right and the lower end as x1 and y1.")
         return box
 
 
@@ -115,7 +115,8 @@ def look_up_known(texts: Sequence[str], depth: DepthMap) -> list[KnownDistance]:
         found = _KNOWN.fullmatch(text)
         if found is None or not float(found[3]) > 0:
             raise UsageError(
-                f"--calibrate {text!r} is no known distance", hint="a pixel and its metres: --calibrate 320,240=2.35"
+                f"--calibrate {text!r} is no known distance",
+                hint="Write a pixel and its metres: --calibrate 320,240=2.35.",
             )
         pixel = Pixel(int(found[1]), int(found[2]))
         value = pixel.depth_in(depth)

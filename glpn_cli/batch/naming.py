@@ -43,13 +43,13 @@ class Destination:
             if extension in written:
                 raise UsageError(
                     f"--output {text!r} is a folder, but looks like a file",
-                    hint=f"write {text + '/'!r} if the folder is meant",
+                    hint=f"Write {text + '/'!r} if the folder is meant.",
                 )
             return cls(path)
         if extension not in written:
             raise UsageError(
                 f"--output {text!r}: no format here is written as {extension}",
-                hint=f"files end in {', '.join(sorted(written))}; any other name is a folder",
+                hint=f"Files end in {', '.join(sorted(written))}; any other name is a folder.",
             )
         return cls(path, is_file=True)
 
@@ -84,7 +84,7 @@ def choose_formats(asked: str | None, destination: Destination, *, default: str,
 
 
 def _list_formats(allowed: Sequence[str]) -> str:
-    return f"formats are {', '.join(allowed)}"
+    return f"The formats are {', '.join(allowed)}."
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class NameTemplate:
         if unknown or "{" in _FIELD.sub("", self.text) or "}" in _FIELD.sub("", self.text):
             wrong = f"{{{unknown[0]}}} is unknown" if unknown else "braces do not match"
             raise UsageError(
-                f"--name {self.text!r}: {wrong}", hint=f"fields are {', '.join(f'{{{name}}}' for name in _FIELDS)}"
+                f"--name {self.text!r}: {wrong}", hint=f"The fields are {', '.join(f'{{{name}}}' for name in _FIELDS)}."
             )
         parts = PurePosixPath(self.text).parts
         if not parts or self.text.startswith("/") or self.text.endswith("/") or ".." in parts or "\0" in self.text:

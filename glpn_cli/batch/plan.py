@@ -84,7 +84,7 @@ def make_plan(sources: Sequence[S], rules: OutputRules[S]) -> Plan[S]:
 def _check_single(sources: Sequence[S], rules: OutputRules[S]) -> None:
     destination, writers = rules.destination, rules.writers
     where = "standard output" if destination.path is None else f"{str(destination.path)!r}"
-    hint = "name a folder with -o"
+    hint = "Name a folder with -o."
     if len(sources) > 1:
         raise UsageError(f"{len(sources)} inputs cannot all be written to {where}", hint=hint)
     if len(writers) > 1:
@@ -111,7 +111,7 @@ def _check_collisions(sources: Sequence[S], wanted: Sequence[Sequence[Target]]) 
         more = f", and {count - len(pairs)} more" if count > len(pairs) else ""
         raise UsageError(
             f"several results would be the same file: {'; '.join(pairs)}{more}",
-            hint="tell them apart with --name, such as '{name}_{map}', or keep their folders with --root",
+            hint="Tell them apart with --name, such as '{name}_{map}', or keep their folders with --root.",
         )
 
 

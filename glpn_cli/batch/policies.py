@@ -42,7 +42,9 @@ class Allowance:
             return cls(count=int(text))
         if re.fullmatch(r"\d{1,3}(\.\d+)?%", text) and float(text[:-1]) <= 100:
             return cls(percent=float(text[:-1]))
-        raise UsageError(f"--allow-failed {text!r} is neither a number nor a percentage", hint="for example 5, or 2%")
+        raise UsageError(
+            f"--allow-failed {text!r} is neither a number nor a percentage", hint="Write for example 5, or 2%."
+        )
 
     def covers(self, failed: int, total: int) -> bool:
         """Whether that many failures are allowed."""

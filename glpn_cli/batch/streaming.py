@@ -74,7 +74,7 @@ class StreamPlanner(Generic[S]):
     def __init__(self, rules: OutputRules[S]) -> None:
         destination = rules.destination
         if destination.path is None or destination.is_file:
-            raise UsageError("a list on standard input needs a folder for its results", hint="name one with -o DIR")
+            raise UsageError("a list on standard input needs a folder for its results", hint="Name one with -o DIR.")
         self._rules = rules
         self._seen: list[S] = []
         self._taken: dict[str, str] = {}
@@ -187,4 +187,4 @@ class StreamRun(Generic[S, D, A]):
             is_empty = False
             yield task
         if is_empty and not self.allow_empty:
-            raise UsageError("the list on standard input is empty", hint="--allow-empty makes this no error")
+            raise UsageError("the list on standard input is empty", hint="Add --allow-empty to make this no error.")

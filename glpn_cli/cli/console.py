@@ -60,6 +60,7 @@ class Console:
         self.verbose = False
         self.debug = False
         self.writes_bytes = False  # stdout carries a file: a reader who leaves early misses something
+        self._advised: set[str] = set()  # hints that were given: advice for a thousand files is given once
         self._line = ""  # the progress line that stands on the terminal now
 
     # Results, on stdout
@@ -125,7 +126,7 @@ class Console:
             self._say(text, label="warning", style=_YELLOW, hint=hint)
 
     def error(self, error: GlpnError, *, about: str | None = None) -> None:
-        """Say in one line what went wrong, and in a second one what to do."""
+        """Say in one line what went wrong, and in a second one what to do, unless that was just said."""
         if self.debug:
             self.traceback(error)
         message = error.message if about is None or about in error.message else f"{about}: {error.message}"
@@ -165,7 +166,10 @@ class Console:
             return
         paint, plain = (style, _PLAIN) if style and self.colors else ("", "")
         line = f"{paint}{label}:{plain} {shown(text)}" if label else f"{paint}{shown(text)}{plain}"
-        lines = [line, *([f"  hint: {shown(hint)}"] if hint else [])]
+        lines = [line]
+        if hint and hint not in self._advised:
+            self._advised.add(hint)
+            lines.append(f"  hint: {shown(hint)}")
         self._clear_line()
         try:
             sys.stderr.write("\n".join(lines) + "\n")

@@ -77,7 +77,12 @@ def check_versions() -> Finding:
             missing.append(name)
     words = f"{', '.join(found)}; {platform.platform()}"
     if missing:
-        return Finding("versions", Health.BROKEN, f"{words}; missing: {', '.join(missing)}", "reinstall glpn-cli")
+        return Finding(
+            "versions",
+            Health.BROKEN,
+            f"{words}; missing: {', '.join(missing)}",
+            "Run: pip install --force-reinstall glpn-cli",
+        )
     return Finding("versions", Health.GOOD, words)
 
 
@@ -93,7 +98,7 @@ def check_codecs() -> Finding:
     absent = [name for name, here in core.items() if not here]
     if absent:
         health = Health.BROKEN if {"JPEG", "PNG"} & set(absent) else Health.LIMITED
-        return Finding("codecs", health, f"{readable}; not {', '.join(absent)}", "reinstall pillow from its wheels")
+        return Finding("codecs", health, f"{readable}; not {', '.join(absent)}", "Reinstall Pillow from its wheels.")
     optional = [f"{name} (extra {_EXTRAS[name][1]})" for name, here in extra.items() if not here]
     return Finding("codecs", Health.GOOD, readable + (f"; not {', '.join(optional)}" if optional else ""))
 
@@ -139,7 +144,7 @@ def check_cache() -> Finding:
     try:
         probe_writable(folder)
     except GlpnError as error:
-        hint = "set HF_HOME to a folder that can be written"
+        hint = "Set HF_HOME to a folder that can be written."
         return Finding("cache", Health.LIMITED, f"{error.message}: models cannot be downloaded{offline}", hint)
     return Finding("cache", Health.GOOD, f"{folder}{offline}")
 

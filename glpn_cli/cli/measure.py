@@ -84,7 +84,7 @@ def measure(
 
     wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
     if not (wanted or boxes or calibrate):
-        raise UsageError("nothing to measure", hint="name pixels, such as 320,240, or a --box, or --calibrate")
+        raise UsageError("nothing to measure", hint="Name pixels, such as 320,240, or a --box, or --calibrate.")
     choice, known = FocalChoice(focal), read_calibration(calibration) if calibration is not None else None
     reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
     found = find_exports(InputChoice((file,), kind=as_, reading=reading), depth_scale=depth_scale)

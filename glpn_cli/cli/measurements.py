@@ -63,7 +63,7 @@ class Measurements:
             console.warn(
                 f"{self.name}: its camera is not known: a field of view of {self.fov:.0f} degrees is ASSUMED, and "
                 "distances in space are right only if that is so [W_FOV]",
-                hint="say it with --focal, such as --focal 65deg",
+                hint="Say it with --focal, such as --focal 65deg.",
             )
         if json:
             console.json(self._record())

@@ -118,10 +118,10 @@ def check_stdout(destination: Destination, *, json: bool) -> None:
     if not destination.is_stdout:
         return
     if json:
-        raise UsageError("--json and --output - both want standard output", hint="use --report FILE for the records")
+        raise UsageError("--json and --output - both want standard output", hint="Use --report FILE for the records.")
     if sys.stdout is None or is_terminal(sys.stdout):
         what = "closed" if sys.stdout is None else "a terminal, and a depth map is no text"
-        raise UsageError(f"standard output is {what}", hint="add > FILE, or name one with -o")
+        raise UsageError(f"standard output is {what}", hint="Add > FILE, or name one with -o.")
     console.writes_bytes = True
 
 

@@ -173,7 +173,7 @@ def train(
     from glpn_cli.training.run import Run, run_training
 
     if (model is None) == (config is None):
-        raise UsageError("training starts from exactly one of --model and --config", hint="glpn train --help")
+        raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
     source = open_source(data, split="train")
     chosen_device = own_device(choose_device(device))
     wishes = Wishes(
@@ -222,7 +222,7 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
         return None
     size = InputSize.parse(text)
     if size.exact is None:
-        raise UsageError(f"--input-size {text!r} is no WIDTHxHEIGHT", hint="for example 576x448")
+        raise UsageError(f"--input-size {text!r} is no WIDTHxHEIGHT", hint="Write WIDTHxHEIGHT, for example 576x448.")
     return size.exact
 
 

@@ -81,7 +81,7 @@ class RangePolicy:
         if self.rule is RangeRule.MODEL and (not kind.is_metric or limit_m is None):
             raise UsageError(
                 "--range model needs a model with a limit in metres",
-                hint="use --range image, or --range NEAR:FAR",
+                hint="Use --range image, or --range NEAR:FAR.",
                 code=ErrorCode.RANGE,
             )
 
@@ -159,7 +159,7 @@ class DepthHistogram:
         if self.kind is not other.kind:
             raise UsageError(
                 f"maps of {self.kind.value} and of {other.kind.value} depth cannot share a range",
-                hint="paint them in two runs, or use --range image",
+                hint="Paint them in two runs, or use --range image.",
             )
         return DepthHistogram(self.shares + other.shares, self.kind)
 
@@ -212,4 +212,6 @@ def _read_number(part: str, text: str) -> float:
 
 
 def _bad_range(text: str, why: str) -> UsageError:
-    return UsageError(f"--range '{text}': {why}", hint="for example --range 0.5:8, --range p5:p95, --range model")
+    return UsageError(
+        f"--range '{text}': {why}", hint="Write for example --range 0.5:8, --range p5:p95 or --range model."
+    )

@@ -46,7 +46,7 @@ def read_layout(layout: Layout, folder: Path, *, split: str) -> PairList:
         looked = ", ".join(name.format(split=split) for name in layout.lists)
         raise UsageError(
             f"{folder} has no {split} pictures of {layout.name}: no list ({looked}) and no files in its layout",
-            hint="Name the folder that holds them, or list them in a CSV: rgb_path,depth_path,depth_scale",
+            hint="Name the folder that holds them, or list them in a CSV: rgb_path,depth_path,depth_scale.",
             code=ErrorCode.NOT_FOUND,
         )
     return PairList(f"{layout.name}:{folder}", tuple(pairs))

@@ -91,7 +91,7 @@ class Pair:
         if not _LEAST_MEDIAN_M < median < _MOST_MEDIAN_M:
             raise InputError(
                 f"{self.name}: half of its depths lie beyond {median:.3g} m with depth_scale {self.depth_scale:g}",
-                hint="depth_scale is stored units per metre: 1000 for millimetres, 256 for KITTI, 1 for metres.",
+                hint="The depth_scale is stored units per metre: 1000 for millimetres, 256 for KITTI, 1 for metres.",
                 code=ErrorCode.RANGE,
             )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance
@@ -77,6 +78,15 @@ class Calibration:
             return DepthMap(values, limit=self.limit_of(depth.limit))
         return DepthMap(np.where(valid, values, np.float32(0)), valid=valid, limit=self.limit_of(depth.limit))
 
+    def apply_to_spread(self, spread: NDArray[np.float32], metres: DepthMap) -> NDArray[np.float32]:
+        """How far answers lie apart, float32 (H, W), in true metres: a shift moves all of them alike.
+
+        metres: the map in true metres; for disparity a small step s of it is depth^2 * scale * s, to first order
+        """
+        if self.kind is not DepthKind.DISPARITY:
+            return spread * np.float32(self.scale)
+        return metres.values**2 * np.float32(self.scale) * spread
+
     def limit_of(self, limit_m: float | None) -> float | None:
         """The largest depth that comes out, where the largest that goes in is known."""
         return None if limit_m is None else float(self._metres(np.float64(limit_m)))
@@ -88,7 +98,7 @@ class Calibration:
 
     def check(self, kind: DepthKind, provenance: Provenance | None) -> None:
         """Refuse depth of another kind, model, or that is calibrated already (UsageError)."""
-        hint = "make one for it: glpn measure FILE --calibrate x,y=METRES"
+        hint = "Run: glpn measure FILE --calibrate x,y=METRES"
         if provenance is not None and provenance.calibration is not None:
             raise UsageError(f"this depth is calibrated already ({provenance.calibration})")
         if kind is not self.kind:
@@ -151,17 +161,17 @@ def fit_calibration(
         wanted = 1 / wanted
     if len(points) == 1:
         if kind in (DepthKind.AFFINE, DepthKind.DISPARITY):
-            raise UsageError(f"{kind.value} depth needs two known distances or more", hint="give --calibrate twice")
+            raise UsageError(f"{kind.value} depth needs two known distances or more", hint="Give --calibrate twice.")
         scale, shift = float(wanted[0] / found[0]), 0.0
     elif np.ptp(found) <= 1e-6 * np.abs(found).max():
-        raise UsageError("the map has the same depth at all the known distances", hint="choose pixels farther apart")
+        raise UsageError("the map has the same depth at all the known distances", hint="Choose pixels farther apart.")
     else:
         slope, offset = np.polyfit(found, wanted, 1)
         scale, shift = float(slope), float(offset)
     if not scale > 0:
-        raise UsageError("what is farther by the known distances is nearer in the map", hint="check pixels and metres")
+        raise UsageError("what is farther by the known distances is nearer in the map", hint="Check pixels and metres.")
     if provenance is not None and provenance.calibration is not None:
-        raise UsageError("this depth is calibrated already", hint="start from the map as the model made it")
+        raise UsageError("this depth is calibrated already", hint="Start from the map as the model made it.")
     return Calibration(
         kind,
         scale,
@@ -188,7 +198,7 @@ def read_calibration(path: Path) -> Calibration:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{str(path)!r} is no calibration: {error}",
-            hint="glpn measure FILE --calibrate x,y=METRES writes one",
+            hint="Run: glpn measure FILE --calibrate x,y=METRES",
             code=ErrorCode.DATA,
         ) from error
 
@@ -200,6 +210,6 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
             read_calibration(path)
         except UsageError as error:
             raise UsageError(
-                f"{str(path)!r} is in the way, and is no calibration", hint="name another file with -o"
+                f"{str(path)!r} is in the way, and is no calibration", hint="Name another file with -o."
             ) from error
     publish(path, json.dumps(calibration.to_json(), indent=2).encode() + b"\n")

@@ -122,7 +122,7 @@ def _choose_channel(header: ExrHeader) -> str:
         return (ends or names)[0]
     raise InputError(
         f"the EXR file has no channel Z (found: {', '.join(names[:8])})",
-        hint="export depth as one channel, Z",
+        hint="Export depth as one channel, Z.",
         code=ErrorCode.UNSUPPORTED,
     )
 
@@ -186,7 +186,7 @@ def _read_by_library(data: bytes, name: str) -> NDArray[np.float32]:
     except ImportError as error:
         raise InputError(
             "reading this EXR file needs more than is installed",
-            hint="pip install 'glpn-cli[exr]'",
+            hint="Run: pip install 'glpn-cli[exr]'",
             code=ErrorCode.UNSUPPORTED,
         ) from error
     try:

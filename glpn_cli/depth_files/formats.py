@@ -68,6 +68,6 @@ def make_writer(
         case _ if format in FORMATS:
             writer = FORMATS[format]()
         case _:
-            raise UsageError(f"there is no format '{format}'", hint=f"choose from {', '.join(FORMATS)}")
+            raise UsageError(f"there is no format '{format}'", hint=f"Choose from {', '.join(FORMATS)}.")
     writer.check(kind, limit_m)
     return writer

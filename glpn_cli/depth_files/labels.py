@@ -31,7 +31,7 @@ class Labels:
         if kind is not None:
             raise UsageError(
                 f"{self.format} holds labels, and this model gives {kind.value} depth",
-                hint="use -f png16, tiff, npz or npy",
+                hint="Use -f png16, tiff, npz or npy.",
                 code=ErrorCode.RANGE,
             )
 
@@ -73,7 +73,7 @@ def make_label_writer(format: str) -> Labels:  # noqa: A002 - the word of the co
     if format not in LABEL_FORMATS:
         raise UsageError(
             f"{format} holds depth, and this model gives labels",
-            hint=f"use -f {' or '.join(LABEL_FORMATS)}",
+            hint=f"Use -f {' or '.join(LABEL_FORMATS)}.",
             code=ErrorCode.RANGE,
         )
     return LABEL_FORMATS[format]()

@@ -34,9 +34,11 @@ class Look:
 
     def __post_init__(self) -> None:
         if self.colormap not in COLORMAPS:
-            raise UsageError(f"there is no colormap '{self.colormap}'", hint=f"choose from {', '.join(COLORMAPS)}")
+            raise UsageError(f"there is no colormap '{self.colormap}'", hint=f"Choose from {', '.join(COLORMAPS)}.")
         if self.contours_m is not None and not 0 < self.contours_m < math.inf:
-            raise UsageError(f"contours every {self.contours_m:g} m make no sense", hint="for example --contours 0.5")
+            raise UsageError(
+                f"contours every {self.contours_m:g} m make no sense", hint="Write --contours 0.5, for example."
+            )
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse at planning what maps of this kind cannot be painted with (UsageError)."""

@@ -111,7 +111,7 @@ def need_scale(depth_scale: float | None, stored_as: str) -> float:
     if depth_scale is None:
         raise InputError(
             f"the file holds {stored_as} numbers and does not say how many of them are a metre",
-            hint="say it: --depth-scale 1000 for millimetres, 256 for KITTI, 5000 for TUM",
+            hint="Say it with --depth-scale: 1000 for millimetres, 256 for KITTI, 5000 for TUM.",
             code=ErrorCode.UNSUPPORTED,
         )
     return depth_scale

@@ -73,7 +73,7 @@ def decode_npz(data: bytes) -> tuple[NDArray[Any], dict[str, str]]:
         found = ", ".join(name.removesuffix(".npy") for name in arrays[:8]) or "nothing"
         raise InputError(
             f"the npz file has no array named 'depth' (found: {found})",
-            hint="save one array alone, or name it: numpy.savez(path, depth=array)",
+            hint="Save one array alone, or name it: numpy.savez(path, depth=array).",
             code=ErrorCode.UNSUPPORTED,
         )
     name = _DEPTH_MEMBER if _DEPTH_MEMBER in arrays else arrays[0]

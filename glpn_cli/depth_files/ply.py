@@ -108,7 +108,7 @@ def peek_text(head: bytes) -> dict[str, str]:
     return text
 
 
-_WAY_OUT = "glpn measure --calibrate makes metres of two known distances; then --calibration FILE"
+_WAY_OUT = "Make metres of it by two known distances, glpn measure --calibrate, and then --calibration FILE."
 
 
 def _no_metres(kind: DepthKind) -> str:

@@ -48,14 +48,14 @@ class Png16:
         if not kind.is_metric:
             raise UsageError(
                 f"png16 holds metres, and this model gives {kind.value} depth, which has no unit",
-                hint="use -f tiff, npz or npy, which hold any numbers, or -f gray16",
+                hint="Use -f tiff, npz or npy, which hold any numbers, or -f gray16.",
                 code=ErrorCode.RANGE,
             )
         if limit_m is not None and round(limit_m * self.depth_scale) > MAX_STORED:
             raise UsageError(
                 f"{limit_m:g} m x {number_text(self.depth_scale)} units per metre does not fit 16 bits "
                 f"(the most is {self._reach_m:g} m)",
-                hint=f"use --depth-scale {_fitting_scale(limit_m):g} or less, or -f tiff",
+                hint=f"Use --depth-scale {_fitting_scale(limit_m):g} or less, or -f tiff.",
                 code=ErrorCode.RANGE,
             )
 
@@ -75,7 +75,7 @@ class Png16:
         if extent is not None and round(extent[1] * self.depth_scale) > MAX_STORED:
             raise OutputError(
                 f"a depth of {extent[1]:g} m x {number_text(self.depth_scale)} does not fit 16 bits",
-                hint=f"use --depth-scale {_fitting_scale(extent[1]):g} or less, or -f tiff",
+                hint=f"Use --depth-scale {_fitting_scale(extent[1]):g} or less, or -f tiff.",
                 code=ErrorCode.RANGE,
             )
         stored = np.empty(depth.values.shape, np.uint16)
@@ -99,7 +99,7 @@ def check_scale(depth_scale: float) -> None:
     if not 0 < depth_scale < math.inf:
         raise UsageError(
             f"--depth-scale {depth_scale:g} makes no sense: it is the stored units per metre",
-            hint="for example 1000 (millimetres), 256 (KITTI), 5000 (TUM)",
+            hint="Write for example 1000 (millimetres), 256 (KITTI) or 5000 (TUM).",
         )
 
 

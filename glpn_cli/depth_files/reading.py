@@ -142,7 +142,7 @@ def _stored(
     if record.map == "uncertainty":
         raise InputError(
             "this tells how sure a network was, not how far things are",
-            hint="give the depth map that was written beside it",
+            hint="Give the depth map that was written beside it.",
             code=ErrorCode.UNSUPPORTED,
         )
     depth = npy.depth_from_array(array, kind=record.depth_kind, limit_m=record.limit_m, depth_scale=record.depth_scale)
@@ -157,7 +157,7 @@ def _read_png(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> Sto
     if record is not None and record.map == "color":
         raise InputError(
             "this is a coloured picture of a depth map, not the map itself",
-            hint="give the depth map that was written beside it, or write one with -f png16",
+            hint="Give the depth map that was written beside it, or write one with -f png16.",
             code=ErrorCode.UNSUPPORTED,
         )
     if pixels.ndim != 2:

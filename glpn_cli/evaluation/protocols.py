@@ -124,4 +124,6 @@ def _parse_range(text: str) -> tuple[float, float]:
     try:
         return float(near), float(far)
     except ValueError:
-        raise UsageError(f"--gt-range {text!r} is no range NEAR:FAR in metres", hint="for example 0.1:10") from None
+        raise UsageError(
+            f"--gt-range {text!r} is no range NEAR:FAR in metres", hint="Write NEAR:FAR, for example 0.1:10."
+        ) from None

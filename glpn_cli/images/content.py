@@ -82,11 +82,11 @@ _PICTURES: tuple[tuple[re.Pattern[bytes], PictureFormat], ...] = tuple(
 )
 
 EMPTY = Foreign("empty (0 bytes)")
-CAMERA_RAW = Foreign("a camera raw file", "develop it to JPEG or TIFF first")
-_FRAMES = "take frames out of it first: ffmpeg -i VIDEO frame-%06d.png"
-_RENDER = "render it to PNG first"
-_DEPTH = "it is a depth file, not a picture"
-_UNPACK = "unpack it first"
+CAMERA_RAW = Foreign("a camera raw file", "Develop it to JPEG or TIFF first.")
+_FRAMES = "Take frames out of it first. Run: ffmpeg -i VIDEO frame-%06d.png"
+_RENDER = "Render it to PNG first."
+_DEPTH = "It is a depth file, not a picture: paint it with glpn export."
+_UNPACK = "Unpack it first."
 
 _FOREIGN: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
     (re.compile(pattern, re.DOTALL | re.IGNORECASE), Foreign(words, hint))
@@ -94,11 +94,11 @@ _FOREIGN: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
         (
             rb"version https://git-lfs",
             "a git-LFS pointer, which stands for a picture that was not downloaded",
-            "fetch it: git lfs pull",
+            "Run: git lfs pull",
         ),
-        (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", "a web page", "download the picture itself"),
+        (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", "a web page", "Download the picture itself."),
         (rb"(\xef\xbb\xbf)?\s*(<\?xml.*?)?(<!--.*?-->\s*)*(<!doctype svg.*?)?<svg", "an SVG drawing", _RENDER),
-        (rb"%PDF", "a PDF document", "render its pages to PNG first"),
+        (rb"%PDF", "a PDF document", "Render its pages to PNG first."),
         (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript file", _RENDER),
         (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile", _RENDER),
         (
@@ -107,11 +107,11 @@ _FOREIGN: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
             _FRAMES,
         ),
         (rb"\x93NUMPY", "a NumPy array", _DEPTH),
-        (rb"SIMPLE  =", "a FITS file", "convert it to TIFF first"),
-        (rb"\x89HDF\r\n", "an HDF5 file", "convert it to TIFF first"),
+        (rb"SIMPLE  =", "a FITS file", "Convert it to TIFF first."),
+        (rb"\x89HDF\r\n", "an HDF5 file", "Convert it to TIFF first."),
         (rb"GRIB|BUFR", "a weather data file", None),
-        (rb"gimp xcf", "a GIMP drawing", "export it to PNG first"),
-        (rb"P7\s", "a PAM picture", "convert it to PNG first"),
+        (rb"gimp xcf", "a GIMP drawing", "Export it to PNG first."),
+        (rb"P7\s", "a PAM picture", "Convert it to PNG first."),
         (rb"\0\x05\x16\x07", "a macOS resource file, which only goes with the picture of the same name", None),
         (rb"PK\x03\x04|PK\x05\x06", "a zip archive", _UNPACK),
         (rb"\x1f\x8b|BZh|\xfd7zXZ|\x28\xb5\x2f\xfd|7z\xbc\xaf|Rar!|.{257}ustar", "an archive", _UNPACK),

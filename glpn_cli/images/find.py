@@ -109,7 +109,7 @@ def find_images(
     """
     search = Search(recursive, root, extensions, leave_out, Shard(*shard) if shard else None, shard_key, read_options)
     if [*inputs, *(entry.path for entry in lists)].count("-") > 1:
-        raise UsageError("standard input can only be read once", hint="give '-' once, as a picture or as a list")
+        raise UsageError("standard input can only be read once", hint="Give '-' once, as a picture or as a list.")
     collected = _Collected()
     for given in inputs:
         if given == "-":
@@ -215,7 +215,7 @@ def _match(given: str, search: Search) -> Iterator[_Item]:
         if entry.error or pattern.spells_extension or _ends_like_a_picture(entry.name, search)
     ]
     if all(isinstance(entry.error, FileNotFoundError | NotADirectoryError) for entry in found):
-        raise UsageError(f"{given!r} matches no picture", hint="a folder without wildcards means all pictures in it")
+        raise UsageError(f"{given!r} matches no picture", hint="A folder without wildcards means all pictures in it.")
     yield from _take(iter(found), prefix, search)
 
 
@@ -243,7 +243,7 @@ def _is_mine(name: str, search: Search) -> bool:
 def _refuse_missing(given: str, error: OSError | ValueError) -> InputError:
     """The error for an argument that is no file."""
     if re.match(r"[a-z]+://", given):
-        return InputError(f"{given!r} is an address, not a file", hint="download it first", code=ErrorCode.NOT_FOUND)
+        return InputError(f"{given!r} is an address, not a file", hint="Download it first.", code=ErrorCode.NOT_FOUND)
     if isinstance(error, ValueError) or not given:
         return InputError(f"{given!r} is no file name", code=ErrorCode.NOT_FOUND)
     if isinstance(error, FileNotFoundError) and os.path.islink(given):

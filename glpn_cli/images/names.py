@@ -34,7 +34,7 @@ def name_below(root: str | Path, path: str) -> str:
             return inner[len(top.rstrip(os.sep)) + 1 :].replace(os.sep, "/")
     raise UsageError(
         f"{path!r} lies outside the root {os.path.abspath(root)!r}, so its results have no name",
-        hint="name a folder above all inputs with --root DIR",
+        hint="Name a folder above all inputs with --root DIR.",
     )
 
 

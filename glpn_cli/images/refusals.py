@@ -61,7 +61,7 @@ def _refusal(error: Exception, kind: PictureFormat, label: str, options: ReadOpt
     if isinstance(error, OSError) and error.errno:
         return InputError(f"{label} cannot be read: {reason_of(error)}", code=code_of(error))
     if isinstance(error, MemoryError):
-        hint = "refuse such pictures with --max-pixels"
+        hint = "Refuse such pictures with --max-pixels."
         return InputError(f"{label} does not fit into memory", hint=hint, code=ErrorCode.OUT_OF_MEMORY)
     if isinstance(error, Image.DecompressionBombError):
         return InputError(
@@ -75,10 +75,10 @@ def _refusal(error: Exception, kind: PictureFormat, label: str, options: ReadOpt
     if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(reason):
         return InputError(
             f"{label} is a {kind.name} picture of a kind that cannot be read: {reason}",
-            hint="convert it to PNG first",
+            hint="Convert it to PNG first.",
             code=ErrorCode.UNSUPPORTED,
         )
     if isinstance(error, EOFError | IndexError | struct.error) or _CUT_SHORT.search(reason):
-        way_out = None if options.allow_truncated else "take what is there with --allow-truncated"
+        way_out = None if options.allow_truncated else "Take what is there with --allow-truncated."
         return InputError(f"{label} is cut short: {reason}", hint=way_out)
     return InputError(f"{label} is a damaged or incomplete {kind.name} picture: {reason}")

@@ -20,7 +20,7 @@ class Shard:
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
             raise UsageError(
-                f"there is no shard {self.number} of {self.count}", hint="write --shard 1/4 for the first of four"
+                f"there is no shard {self.number} of {self.count}", hint="Write --shard 1/4 for the first of four."
             )
 
     def holds(self, stem: str) -> bool:
@@ -38,5 +38,5 @@ def parse_shard(text: str) -> Shard:
     """Read `I/N`; raises UsageError."""
     match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
     if match is None:
-        raise UsageError(f"{text!r} is no shard", hint="write --shard 1/4 for the first of four")
+        raise UsageError(f"{text!r} is no shard", hint="Write --shard 1/4 for the first of four.")
     return Shard(int(match[1]), int(match[2]))

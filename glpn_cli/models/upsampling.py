@@ -43,7 +43,7 @@ def parse_upsampling(text: str) -> Upsampling:
     try:
         return Upsampling(text)
     except ValueError as error:
-        raise UsageError(f"there is no upsampling {text!r}", hint=f"choose from {', '.join(Upsampling)}") from error
+        raise UsageError(f"there is no upsampling {text!r}", hint=f"Choose from {', '.join(Upsampling)}.") from error
 
 
 def upsample_nearest(answer: DepthMap, size: tuple[int, int]) -> DepthMap:

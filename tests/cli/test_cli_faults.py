@@ -110,10 +110,10 @@ def test_a_picture_that_vanishes_between_planning_and_reading_is_not_found(
 ) -> None:
     original = ImageSource.read
 
-    def vanish(self: ImageSource) -> Picture:
+    def vanish(self: ImageSource, **settings: Any) -> Picture:
         if self.name == "a.jpg" and self.path is not None:
             self.path.unlink()
-        return original(self)
+        return original(self, **settings)
 
     monkeypatch.setattr(ImageSource, "read", vanish)
     result = glpn(tiny_pictures, "-o", "out")
@@ -125,10 +125,10 @@ def test_a_picture_that_vanishes_between_planning_and_reading_is_not_found(
 def test_a_file_that_comes_meanwhile_is_not_replaced(tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = ImageSource.read
 
-    def overtaken(self: ImageSource) -> Picture:
+    def overtaken(self: ImageSource, **settings: Any) -> Picture:
         Path("out").mkdir(exist_ok=True)
         Path("out/a_depth.png").write_bytes(b"somebody else's")
-        return original(self)
+        return original(self, **settings)
 
     monkeypatch.setattr(ImageSource, "read", overtaken)
     result = glpn(tiny_pictures / "a.jpg", "-o", "out")
@@ -142,10 +142,10 @@ def test_a_bug_in_one_picture_is_told_and_the_others_are_done(
 ) -> None:
     original = ImageSource.read
 
-    def stumble(self: ImageSource) -> Picture:
+    def stumble(self: ImageSource, **settings: Any) -> Picture:
         if self.name == "b.png":
             raise ZeroDivisionError("oops")
-        return original(self)
+        return original(self, **settings)
 
     monkeypatch.setattr(ImageSource, "read", stumble)
     result = glpn(untouched_pictures, "-o", "out")
@@ -172,10 +172,10 @@ def test_two_runs_that_overwrite_one_folder_do_each_other_no_harm(
 ) -> None:
     original = ImageSource.read
 
-    def overtaken(self: ImageSource) -> Picture:
+    def overtaken(self: ImageSource, **settings: Any) -> Picture:
         Path("out").mkdir(exist_ok=True)
         Path("out/a_depth.png").write_bytes(b"the other run's")
-        return original(self)
+        return original(self, **settings)
 
     monkeypatch.setattr(ImageSource, "read", overtaken)
     assert glpn(tiny_pictures / "a.jpg", "-o", "out", "--existing", "overwrite").exit_code == 0

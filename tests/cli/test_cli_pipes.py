@@ -115,9 +115,9 @@ def test_a_partial_last_frame_is_an_error_after_the_whole_ones(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("-o", "-"), "fix it: --range 0.5:8"),
+        (("-o", "-"), "Fix it with --range 0.5:8"),
         (("-o", "-", "--range", "batch"), "changes from frame to frame"),
-        (("-o", "out", "--range", "1:2"), "add -o -"),
+        (("-o", "out", "--range", "1:2"), "with -o -"),
         (("-o", "-", "--range", "1:2", "--colorbar"), "--colorbar would change the size"),
         (("-o", "-", "--range", "1:2", "-f", "ply"), "no format 'ply'"),
         (("-o", "-", "--range", "1:2", "-f", "gray,color"), "cannot both"),

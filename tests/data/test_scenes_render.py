@@ -113,4 +113,4 @@ except Exception as error:
     print(type(error).__name__, error.hint)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split(maxsplit=1) == ["UsageError", "pip install 'glpn-cli[train]'\n"]
+    assert done.stdout.split(maxsplit=1) == ["UsageError", "Run: pip install 'glpn-cli[train]'\n"]

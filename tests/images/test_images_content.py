@@ -70,7 +70,7 @@ def test_what_is_no_picture_is_called_by_its_name(words: str) -> None:
 
 @pytest.mark.parametrize(
     ("words", "way_out"),
-    [("git-LFS pointer", "git lfs pull"), ("video", "ffmpeg"), ("SVG drawing", "PNG"), ("camera raw", "develop")],
+    [("git-LFS pointer", "git lfs pull"), ("video", "ffmpeg"), ("SVG drawing", "PNG"), ("camera raw", "Develop")],
 )
 def test_there_is_a_way_out(words: str, way_out: str) -> None:
     found = recognise(FOREIGN[words])

@@ -153,7 +153,7 @@ def test_too_many_pixels_are_refused_from_the_header() -> None:
     error = refusal(png(20_000, 20_000, 8, 2))
     assert error.code is ErrorCode.TOO_LARGE
     assert "400,000,000 pixels (20000x20000)" in error.message
-    assert error.hint == "allow it with --max-pixels 400000000"
+    assert error.hint == "Allow it with --max-pixels 400000000."
 
 
 def test_the_pixel_limit_is_inclusive() -> None:
@@ -492,7 +492,7 @@ def test_a_format_behind_an_extra_names_it(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     error = refusal(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     assert error.code is ErrorCode.UNSUPPORTED
-    assert error.hint == "pip install 'glpn-cli[heif]'"
+    assert error.hint == "Run: pip install 'glpn-cli[heif]'"
 
 
 # Behaving well among others

@@ -76,4 +76,4 @@ def test_nearest_makes_no_depth_up() -> None:
 def test_another_word_is_refused_with_the_list() -> None:
     with pytest.raises(UsageError, match="no upsampling 'lanczos'") as caught:
         parse_upsampling("lanczos")
-    assert caught.value.hint == "choose from bicubic, nearest, guided"
+    assert caught.value.hint == "Choose from bicubic, nearest, guided."

@@ -39,7 +39,7 @@ def check_page(path: Path, inputs: Sequence[Path] = ()) -> None:
     if _MARK not in head:
         raise UsageError(
             f"--html {str(path)!r} is there already, and was not written by glpn",
-            hint="choose another name",
+            hint="Choose another name.",
             code=ErrorCode.EXISTS,
         )
 

@@ -22,7 +22,7 @@ try:
     import numba
 except ImportError as error:
     raise UsageError(
-        "rendering rooms needs numba, which is not installed", hint="pip install 'glpn-cli[train]'"
+        "rendering rooms needs numba, which is not installed", hint="Run: pip install 'glpn-cli[train]'"
     ) from error
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])

@@ -195,7 +195,7 @@ def _render_all(plan: ScenePlan, workers: int) -> Iterator[int]:
         except BrokenProcessPool as error:
             raise StoppedError(
                 "a rendering process died, perhaps for want of memory",
-                hint="run the same command again to go on, perhaps with fewer --workers",
+                hint="Run the same command again to go on, perhaps with fewer --workers.",
                 code=ErrorCode.CRASH,
             ) from error
         except BaseException:

@@ -12,10 +12,11 @@ from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.content import CAMERA_RAW, HEAD_BYTES, JPEG, JPEG2000, TIFF, Foreign, PictureFormat, recognise
+from glpn_cli.images.content import CAMERA_RAW, HEAD_BYTES, JPEG, JPEG2000, PNG, TIFF, Foreign, PictureFormat, recognise
 from glpn_cli.images.picture import TINY, AtLeast, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.pillow_switches import granted, quiet
 from glpn_cli.images.pixel_modes import flatten
+from glpn_cli.images.png_chunks import check_pixel_chunks
 from glpn_cli.images.refusals import explained, refuse_foreign
 
 # Where more frames than one mean that something is left out: not so in icons, layered drawings, and photographs with
@@ -167,6 +168,8 @@ def _load(image: ImageFile, stream: BinaryIO, kind: PictureFormat, options: Read
             image.load()
         if kind is JPEG2000 and not _has_end_of_codestream(stream):
             raise EOFError("its data has no end")  # noqa: TRY301 (told like what the decoders notice themselves)
+        if kind is PNG:
+            check_pixel_chunks(stream)
     except (OSError, SyntaxError, EOFError, ValueError) as error:
         if not options.allow_truncated or not _has_pixels(image) or getattr(error, "errno", None):
             raise

@@ -101,7 +101,36 @@ class LabelMap:
         return height, width
 
 
-Prediction = DepthMap | LabelMap
+@dataclass(frozen=True, eq=False)
+class SpreadMap:
+    """How far several answers about one picture lie apart: their standard deviation at every pixel.
+
+    values: float32 (H, W), in the unit of the answers. Finite and >= 0 where valid.
+    kind:   what the answers mean.
+    valid:  bool (H, W); None = everywhere.
+    """
+
+    values: NDArray[np.float32]
+    kind: DepthKind = DepthKind.METRIC
+    valid: NDArray[np.bool_] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.values.shape
+        return height, width
+
+    def known(self) -> NDArray[np.float32]:
+        """The valid values, float32 (N,)."""
+        return self.values.ravel() if self.valid is None else self.values[self.valid]
+
+    def extent(self) -> tuple[float, float] | None:
+        """(smallest, largest) valid value, or None where nothing is valid."""
+        known = self.known()
+        return (float(known.min()), float(known.max())) if known.size else None
+
+
+Prediction = DepthMap | LabelMap | SpreadMap
 
 
 @dataclass(frozen=True)
@@ -133,6 +162,7 @@ class Provenance:
     device:          cpu, cuda:0, mps
     upsample:        how the answer was brought to the picture's size: bicubic, nearest, guided
     calibration:     what was made of the answer by known distances: "metric scale 1.08 shift 0"
+    view:            which picture of its file was asked: "frame 3", "as stored"; None for the usual one
     """
 
     model: str
@@ -147,6 +177,7 @@ class Provenance:
     tta: str = "none"
     upsample: str = "bicubic"
     calibration: str | None = None
+    view: str | None = None
 
 
 class PictureSource(Protocol):

@@ -13,17 +13,19 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glpn_cli.batch.doubting import prepare_uncertainty
 from glpn_cli.batch.engine import Ended, Engine, Job
 from glpn_cli.batch.exhibiting import run_with_page
+from glpn_cli.batch.export_inputs import EXTENSIONS, Content, ExportInputs, ExportSource
 from glpn_cli.batch.gallery import check_page
-from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
-from glpn_cli.batch.labelling import find_stored_labels, prepare_labels, prepare_stored_labels
+from glpn_cli.batch.inputs import InputChoice
+from glpn_cli.batch.labelling import prepare_labels, prepare_stored_labels
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
 from glpn_cli.batch.plan import make_plan
 from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, calibrate_answer, odd_depth
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
-from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart, without_orphans
+from glpn_cli.batch.stored import DepthSource, tell_apart
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Target, Task
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
@@ -31,61 +33,16 @@ from glpn_cli.depth_files import Look, Record, Writer, make_writer
 from glpn_cli.depth_files.calibration import Calibration
 from glpn_cli.errors import UsageError
 from glpn_cli.geometry import FocalChoice
-from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Picture, Refused
+from glpn_cli.images import Found, ImageSource, Picture
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import DepthKind, Provenance, Result
 
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
-_EXTENSIONS = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS)
 FORMATS = ("color", "gray", "gray16", "ply")
 
-ExportSource = ImageSource | DepthSource
 ExportTask = Task[ExportSource]
-
-
-@dataclass(frozen=True)
-class ExportInputs:
-    """What an export works on.
-
-    holds_labels: whether all of it are files of labels
-    """
-
-    sources: Sequence[ExportSource]
-    refused: Sequence[Refused]
-    notes: Sequence[str]
-    holds_labels: bool = False
-
-    @property
-    def needs_network(self) -> bool:
-        """Whether there is a picture whose map is not there yet."""
-        return not self.holds_labels and any(isinstance(source, ImageSource) for source in self.sources)
-
-
-def find_exports(
-    choice: InputChoice, *, depth_scale: float | None = None, side_by_side: bool = False
-) -> ExportInputs | None:
-    """Find pictures and stored maps; None where they come one by one on standard input.
-
-    side_by_side: leave out, with a note, maps in the folders of pictures that are of no picture there
-
-    Raises UsageError where there is nothing to do.
-    """
-    if is_stream(choice):
-        return None
-    found = find_inputs(choice, extensions=_EXTENSIONS, leave_out=is_no_depth)
-    if (labels := find_stored_labels(found.sources)) is not None:
-        return ExportInputs(labels, found.refused, found.notes, holds_labels=True)
-    sources, notes = tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale), found.notes
-    if side_by_side:
-        named = None if choice.lists or choice.lists0 else frozenset(choice.named)
-        fitting = without_orphans(sources, named=named)
-        if count := len(sources) - len(fitting):
-            maps = "1 depth map is" if count == 1 else f"{count} depth maps are"
-            notes = (*notes, f"{maps} left out of --side-by-side: the picture is not beside")
-            sources = fitting
-    return ExportInputs(sources, found.refused, notes)
 
 
 def export_rules(
@@ -244,7 +201,9 @@ def prepare_exports(
     page:    the HTML file that shows all of them
     """
     recipe = network.recipe if network is not None else None
-    if (found is not None and found.holds_labels) or (recipe is not None and recipe.predicts_labels):
+    if found is not None and found.content is Content.UNCERTAINTY:
+        return prepare_uncertainty(found.found, results, look, pace, has_page=page is not None)
+    if (found is not None and found.content is Content.LABELS) or (recipe is not None and recipe.predicts_labels):
         return _prepare_labels(choice, found, results, look, network, pace, page)
     rules = export_rules(found.sources if found is not None else (), recipe, results, look)
     stages = ExportStages(network, results.cloud.focal, results.calibration)
@@ -266,7 +225,7 @@ def prepare_exports(
     def interpret(source: ImageSource) -> ExportSource:
         return tell_apart([source], kind=choice.kind, depth_scale=results.depth_scale)[0]
 
-    return StreamRun(read_stream(choice, extensions=_EXTENSIONS), interpret, rules, stages, pace, choice.allow_empty)
+    return StreamRun(read_stream(choice, extensions=EXTENSIONS), interpret, rules, stages, pace, choice.allow_empty)
 
 
 def _prepare_labels(
@@ -285,8 +244,7 @@ def _prepare_labels(
             raise UsageError(f"{option} makes no sense for labels")
     if network is None:
         assert found is not None
-        sources = tuple(source for source in found.sources if isinstance(source, ImageSource))
-        return prepare_stored_labels(Found(sources, tuple(found.refused), tuple(found.notes)), results, pace)
+        return prepare_stored_labels(found.found, results, pace)
     name = network.recipe.model.name
     pictures: list[ImageSource] = []
     for source in found.sources if found is not None else ():

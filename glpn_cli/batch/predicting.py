@@ -70,8 +70,6 @@ def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageS
     ]
 
     if choice.uncertainty:
-        if choice.calibration is not None:
-            raise UsageError("--uncertainty tells of the network's own answers, and --calibration changes them")
         writers.append(Uncertainty())
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
@@ -212,8 +210,10 @@ def calibrate_answer(answer: Answer, calibration: Calibration | None) -> Answer:
         calibration.check(answer.depth.kind, answer.provenance)
     except UsageError as error:
         raise InputError(error.message, hint=error.hint, code=ErrorCode.DATA) from error
-    made = calibration.apply_to(answer.provenance)
-    return replace(answer, depth=calibration.apply(answer.depth), provenance=made)
+    depth, spread = calibration.apply(answer.depth), answer.uncertainty
+    if spread is not None:
+        spread = calibration.apply_to_spread(spread, depth)
+    return replace(answer, depth=depth, provenance=calibration.apply_to(answer.provenance), uncertainty=spread)
 
 
 def odd_depth(depth: DepthMap) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from glpn_cli.batch.tasks import Source, Task, describe, settle
 from glpn_cli.depth_files import read_record
 from glpn_cli.devices import cores
 from glpn_cli.errors import UsageError
-from glpn_cli.prediction import LabelMap, Result
+from glpn_cli.prediction import DepthMap, LabelMap, Result
 from glpn_cli.publish import publish, publish_stdout, sweep
 
 S = TypeVar("S", bound=Source)
@@ -158,7 +158,8 @@ def _facts_of(result: Result) -> Facts:
     depth = result.prediction
     if isinstance(depth, LabelMap):
         return Facts(None, size=depth.size, provenance=result.provenance)
-    return Facts(depth.kind, depth.limit, depth.extent(), depth.size, result.provenance, result.intrinsics)
+    limit_m = depth.limit if isinstance(depth, DepthMap) else None
+    return Facts(depth.kind, limit_m, depth.extent(), depth.size, result.provenance, result.intrinsics)
 
 
 def outcome_of(job: Job[Task[S], D, A, Written]) -> Outcome:

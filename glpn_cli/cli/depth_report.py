@@ -10,6 +10,7 @@ from glpn_cli.batch.json_values import SCHEMA, path_text
 from glpn_cli.cli.columns import make_facts
 from glpn_cli.depth_files.record import PREFIX
 from glpn_cli.depth_files.summary import DepthSummary
+from glpn_cli.depth_files.uncertainty import UNCERTAINTY
 
 
 def make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
@@ -39,6 +40,8 @@ def describe_depth(path: Path, summary: DepthSummary) -> str:
     meaning = "labels" if summary.kind is None else summary.kind.value
     if summary.kind is not None and summary.kind.is_metric:
         meaning = "metres along the optical axis"
+        if summary.map == UNCERTAINTY:
+            meaning = "metres by which answers lie apart (standard deviation)"
     what = f"{summary.map} as {summary.format}, {meaning}"
     own = summary.record.to_text() if summary.record else {}
     # What was said already is not said twice.

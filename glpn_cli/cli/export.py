@@ -105,7 +105,8 @@ def export(
     A picture whose map lies beside it is painted from that; other pictures go through the model. Equal ratios of depth
     are equal steps of colour.
     """
-    from glpn_cli.batch.exporting import find_exports, prepare_exports
+    from glpn_cli.batch.export_inputs import find_exports
+    from glpn_cli.batch.exporting import prepare_exports
     from glpn_cli.batch.frames import prepare_frames
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.naming import NameTemplate
@@ -142,6 +143,7 @@ def export(
             input_size=input_size,
             tta=tta,
             upsample=upsample.value,
+            view=reading.view,
             takes_labels=True,
         )
     network = Network(recipe, device, threads, cloud.focal, known) if recipe else None

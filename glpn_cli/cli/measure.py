@@ -13,7 +13,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from glpn_cli.batch.exporting import ExportSource
+    from glpn_cli.batch.export_inputs import ExportSource
     from glpn_cli.batch.predicting import Answer, Network
     from glpn_cli.depth_files.calibration import Calibration
     from glpn_cli.geometry import FocalChoice
@@ -72,7 +72,7 @@ def measure(
     Depth is along the camera's axis, not along the ray; with several pixels, the distance in space from each to the
     next is told too. A picture whose map lies beside it is measured in that; other pictures go through the model.
     """
-    from glpn_cli.batch.exporting import find_exports
+    from glpn_cli.batch.export_inputs import Content, find_exports
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.measuring import Box, Pixel
     from glpn_cli.batch.predicting import Network
@@ -94,6 +94,10 @@ def measure(
         raise typer.Exit(ExitCode.NOTHING_DONE)
     if len(found.sources) != 1:
         raise UsageError(f"measure looks at one file, and {file!r} is {len(found.sources)}")
+    if found.content is not Content.DEPTH:
+        raise UsageError(
+            f"{file!r} is a map of {found.content.value}, not of depth", hint="Name the depth map beside it."
+        )
     network = None
     if found.needs_network:
         recipe = choose_recipe(
@@ -105,6 +109,7 @@ def measure(
             input_size=input_size,
             tta=tta,
             upsample=upsample.value,
+            view=reading.view,
         )
         network = Network(recipe, device, threads, choice, known)
     answer = _answer(found.sources[0], network, choice, known)

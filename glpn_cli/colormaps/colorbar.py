@@ -39,11 +39,14 @@ def add_colorbar(
     colormap: str = "spectral",
     invert: bool = False,
     kind: DepthKind = DepthKind.METRIC,
+    unit: str | None = None,
 ) -> NDArray[np.uint8]:
     """A painted map, uint8 (H, W, 3), with its scale at the right, uint8 (H, wider, 3).
 
     Near is below and far above. Metric depth gets round numbers of metres; other kinds, which have no unit, say which
     end is near. The text grows with the picture; where it is too low for any text the bar stands alone.
+
+    unit: of the numbers, where they are no depths of this kind; may be empty
     """
     height, width = rgb.shape[:2]
     size = text_size(height, width)
@@ -53,7 +56,9 @@ def add_colorbar(
     line_height = 1.2 * size
     # Too low for two lines is too low for any: the one number that fits would hardly be a round one.
     margin = max(0.0, line_height / 2 - pad) / bar_length
-    labels = _make_labels(range, kind, 1.5 * line_height / bar_length, margin) if height >= 2 * line_height else []
+    unit = kind.unit if unit is None else unit
+    least_gap = 1.5 * line_height / bar_length
+    labels = _make_labels(range, kind, unit, least_gap, margin) if height >= 2 * line_height else []
 
     bar_left, bar_width, tick = round(size * 0.7), max(4, round(size * 1.1)), max(2, round(size * 0.35))
     text_left = bar_left + bar_width + tick + max(2, round(size * 0.3))
@@ -75,12 +80,12 @@ def add_colorbar(
     return np.concatenate([rgb, canvas], axis=1)
 
 
-def _make_labels(ends: PaintRange, kind: DepthKind, least_gap: float, margin: float) -> list[_Label]:
-    if not kind.is_metric:
+def _make_labels(ends: PaintRange, kind: DepthKind, unit: str | None, least_gap: float, margin: float) -> list[_Label]:
+    if unit is None:
         return [_Label("near", margin), _Label("far", 1 - margin)]
     scale = Scale(ends.near, ends.far, is_log=is_log_scale(kind))
     ticks = make_ticks(scale, least_gap=least_gap, margin=margin)
-    return [_Label(f"{tick.label} {kind.unit}", tick.place) for tick in ticks]
+    return [_Label(f"{tick.label} {unit}".rstrip(), tick.place) for tick in ticks]
 
 
 def _gradient(length: int, colormap: str, invert: bool) -> NDArray[np.uint8]:

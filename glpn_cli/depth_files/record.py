@@ -12,6 +12,7 @@ The table is what PNG text chunks, a TIFF's description or the fields of an npz 
     glpn:min glpn:max    0.52 9.8             smallest and largest valid depth
     glpn:model ...       everything in `Provenance`
     glpn:source          a/x.jpg              the picture, by the name its results carry
+    glpn:view            frame 3              which picture of that file, where it is not the usual one
     glpn:focal_px        518.86               focal length of the camera in pixels of the picture, where it was asked
     glpn:focal_source    exif                 option, exif, file or assumed
     glpn:range ...       everything in `Look`, for coloured and grey pictures
@@ -46,6 +47,7 @@ LABELS = "labels"
 # network ran (device, precision used, extent) is not asked, and neither is the name that the model went by.
 RECIPE = (
     "source",
+    "view",
     "format",
     "map",
     "kind",
@@ -97,7 +99,7 @@ class Record:
     source:       the picture, by the name its results carry.
     limit_m:      the largest depth that the network can express, metres.
     depth_scale:  stored units per metre, for integer formats.
-    extent:       (smallest, largest) valid depth, six significant digits.
+    extent:       (smallest, largest) valid depth, six significant digits; for uncertainty its own.
     provenance:   how the depths were made, where that is known.
     look:         how they were painted, for pictures made of them.
     painted:      the (near, far) that the look came to, in the map's own unit.
@@ -173,7 +175,7 @@ class Record:
                 source=fields.get("source", ""),
                 limit_m=_number(fields, "limit_m"),
                 depth_scale=_number(fields, "depth_scale"),
-                extent=_pair(fields, "min", "max"),
+                extent=_pair(fields, "min", "max", may_be_zero=True),
                 provenance=_read_provenance(fields),
                 look=Look.from_fields(fields) if "range" in fields else None,
                 painted=_pair(fields, "near", "far"),
@@ -287,11 +289,11 @@ def _bytes_of(character: str) -> bytes:
         return character.encode("utf-8", "surrogatepass")
 
 
-def _number(fields: Mapping[str, str], key: str) -> float | None:
+def _number(fields: Mapping[str, str], key: str, *, may_be_zero: bool = False) -> float | None:
     if key not in fields:
         return None
     value = float(fields[key])
-    if not (math.isfinite(value) and value > 0):
+    if not (math.isfinite(value) and (value > 0 or (may_be_zero and value == 0))):
         raise ValueError(f"{key} is {fields[key]}")
     return value
 
@@ -307,8 +309,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _pair(fields: Mapping[str, str], first: str, second: str) -> tuple[float, float] | None:
-    one, other = _number(fields, first), _number(fields, second)
+def _pair(
+    fields: Mapping[str, str], first: str, second: str, *, may_be_zero: bool = False
+) -> tuple[float, float] | None:
+    one, other = (_number(fields, key, may_be_zero=may_be_zero) for key in (first, second))
     return None if one is None or other is None else (one, other)
 
 
@@ -328,6 +332,7 @@ def _provenance_fields(provenance: Provenance | None) -> dict[str, str | float |
         "tta": provenance.tta,
         "upsample": None if provenance.upsample == "bicubic" else provenance.upsample,  # the published way is not named
         "calibration": provenance.calibration,
+        "view": provenance.view,
     }
 
 
@@ -351,4 +356,5 @@ def _read_provenance(fields: Mapping[str, str]) -> Provenance | None:
         tta=fields.get("tta", "none"),
         upsample=fields.get("upsample", "bicubic"),
         calibration=fields.get("calibration"),
+        view=fields.get("view"),
     )

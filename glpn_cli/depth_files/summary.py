@@ -9,7 +9,8 @@ import numpy as np
 
 from glpn_cli.depth_files.reading import read_depth, read_record
 from glpn_cli.depth_files.record import Record
-from glpn_cli.prediction import DepthKind
+from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty
+from glpn_cli.prediction import DepthKind, DepthMap, SpreadMap
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
@@ -45,18 +46,26 @@ def summarise_depth(path: Path, *, depth_scale: float | None = None) -> DepthSum
     Raises InputError where the file is neither.
     """
     record = read_record(path)
+    if record is not None and record.map == UNCERTAINTY:
+        spread, record = read_uncertainty(path)
+        return _summarise(spread, record.format, record.map, record)
     if record is not None and record.map not in _READABLE:
         return DepthSummary(record.format, record.map, record.kind, record, extent=record.extent)
     stored = read_depth(path, depth_scale=depth_scale)
-    known = stored.depth.known()
-    values = np.percentile(known, PERCENTILES) if known.size else ()
+    return _summarise(stored.depth, stored.format, "depth", stored.record)
+
+
+def _summarise(values: DepthMap | SpreadMap, name: str, held: str, record: Record | None) -> DepthSummary:
+    """The numbers of what was read."""
+    known = values.known()
+    percentiles = np.percentile(known, PERCENTILES) if known.size else ()
     return DepthSummary(
-        format=stored.format,
-        map="depth",
-        kind=stored.depth.kind,
-        record=stored.record,
-        size=stored.depth.size,
-        valid_share=known.size / max(1, stored.depth.values.size),
-        extent=stored.depth.extent(),
-        percentiles=tuple((percent, float(value)) for percent, value in zip(PERCENTILES, values, strict=False)),
+        format=name,
+        map=held,
+        kind=values.kind,
+        record=record,
+        size=values.size,
+        valid_share=known.size / max(1, values.values.size),
+        extent=values.extent(),
+        percentiles=tuple((percent, float(value)) for percent, value in zip(PERCENTILES, percentiles, strict=False)),
     )

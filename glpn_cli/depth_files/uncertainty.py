@@ -1,17 +1,25 @@
-"""How sure a network is: the spread of its answers, float32 TIFF in the map's own unit, beside the map."""
+"""How sure a network is: the spread of its answers, float32 TIFF in the map's own unit, and a picture of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from glpn_cli.depth_files.record import Record, make_record
-from glpn_cli.depth_files.tiff import encode_tiff
-from glpn_cli.depth_files.writer import depth_of, expect_depth
-from glpn_cli.errors import ErrorCode, OutputError
-from glpn_cli.prediction import DepthKind, Provenance, Result
+from glpn_cli.colormaps import add_colorbar, paint, resolve_range
+from glpn_cli.depth_files.look import Look
+from glpn_cli.depth_files.png import encode_png
+from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
+from glpn_cli.depth_files.tiff import SIGNATURES, decode_tiff, encode_tiff
+from glpn_cli.depth_files.writer import depth_of, expect_depth, expect_painted
+from glpn_cli.errors import ErrorCode, InputError, OutputError, code_of, reason_of
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, SpreadMap
+
+UNCERTAINTY = "uncertainty"
+"""The map of these files."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +28,7 @@ class Uncertainty:
 
     format: ClassVar[str] = "tiff"
     extension: ClassVar[str] = ".tiff"
-    map: ClassVar[str] = "uncertainty"
+    map: ClassVar[str] = UNCERTAINTY
     carries_record: ClassVar[bool] = True
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
@@ -35,7 +43,83 @@ class Uncertainty:
         depth = depth_of(result)
         if result.uncertainty is None:
             raise OutputError("nobody asked how sure the network is", code=ErrorCode.INTERNAL)
-        values = result.uncertainty.astype("<f4", copy=False)
-        if depth.valid is not None:
-            values = np.where(depth.valid, values, np.float32(np.nan))
-        return encode_tiff(values, text=make_record(result, depth, format=self.format, map=self.map).to_text())
+        spread = SpreadMap(result.uncertainty.astype("<f4", copy=False), depth.kind, depth.valid)
+        values = spread.values if spread.valid is None else np.where(spread.valid, spread.values, np.float32(np.nan))
+        record = make_record(result, depth, format=self.format, map=self.map)
+        return encode_tiff(values, text=replace(record, extent=_extent_for_people(spread)).to_text())
+
+
+@dataclass(frozen=True)
+class UncertaintyColor:
+    """The same painted: warm (or bright) where the answers lie far apart, on a linear scale with a bar in metres."""
+
+    look: Look = field(default_factory=Look)
+
+    format: ClassVar[str] = "color"
+    extension: ClassVar[str] = ".png"
+    map: ClassVar[str] = "color"
+    carries_record: ClassVar[bool] = True
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
+        """Refuse a range that there is not (UsageError)."""
+        self.look.range.check(_PAINTED_AS, None)
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """What a file written now for `source` would say."""
+        return expect_painted(self, source, kind=kind, provenance=provenance, look=self.look)
+
+    def encode(self, result: Result) -> bytes:
+        """The PNG file. Raises OutputError for what is no uncertainty."""
+        spread = result.prediction
+        if not isinstance(spread, SpreadMap):
+            raise OutputError("this is no map of uncertainty", code=ErrorCode.UNSUPPORTED)
+        shown = DepthMap(_above_zero(spread.values), kind=_PAINTED_AS, valid=spread.valid)
+        look, ends = self.look, resolve_range(self.look.range, shown)
+        # What is small is sure, and cold: the other way round than depth.
+        canvas = paint(shown, range=ends, colormap=look.colormap, invert=not look.invert)
+        if look.colorbar:
+            unit = spread.kind.unit or ""
+            canvas = add_colorbar(
+                canvas, range=ends, colormap=look.colormap, invert=not look.invert, kind=_PAINTED_AS, unit=unit
+            )
+        record = Record(
+            format=self.format,
+            map=self.map,
+            kind=spread.kind,
+            source=result.source.name,
+            limit_m=limit_of(result.provenance, spread.kind),
+            extent=_extent_for_people(spread),
+            provenance=result.provenance,
+            look=look,
+            painted=(ends.near, ends.far),
+        )
+        return encode_png(canvas, text=record.to_text())
+
+
+def read_uncertainty(path: Path) -> tuple[SpreadMap, Record]:
+    """Read a map of uncertainty that we wrote. Raises InputError for whatever is not one."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
+    values, text = decode_tiff(data) if data.startswith(SIGNATURES) else (np.empty(0), {})
+    record = Record.from_text(text)
+    if record is None or record.map != UNCERTAINTY or values.ndim != 2:
+        raise InputError("this is no map of uncertainty that glpn wrote", code=ErrorCode.UNSUPPORTED)
+    valid = np.isfinite(values) & (values >= 0)
+    known = np.where(valid, values, 0).astype(np.float32)
+    return SpreadMap(known, record.depth_kind, None if valid.all() else valid), record
+
+
+# Spreads go linearly, and their colours ask nothing else of their kind.
+_PAINTED_AS = DepthKind.AFFINE
+
+
+def _above_zero(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Answers that agree exactly are as good as a millionth apart, and colours need numbers > 0."""
+    return np.maximum(values, np.float32(1e-6))
+
+
+def _extent_for_people(spread: SpreadMap) -> tuple[float, float] | None:
+    extent = spread.extent()
+    return None if extent is None else (round_for_people(extent[0]), round_for_people(extent[1]))

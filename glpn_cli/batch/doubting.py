@@ -1,0 +1,107 @@
+"""What `export` makes of maps of uncertainty: pictures of them, with their own bar in metres."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from glpn_cli.batch.naming import choose_formats
+from glpn_cli.batch.plan import make_plan
+from glpn_cli.batch.predicting import OutputChoice
+from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
+from glpn_cli.batch.tasks import OutputRules, Task
+from glpn_cli.depth_files import Look, Record, Writer, read_record
+from glpn_cli.depth_files.uncertainty import UNCERTAINTY, Uncertainty, UncertaintyColor, read_uncertainty
+from glpn_cli.errors import InputError, UsageError
+from glpn_cli.images import Found, ImageSource
+from glpn_cli.prediction import DepthKind, Provenance, Result, SpreadMap
+
+
+def is_uncertainty(source: ImageSource) -> bool:
+    """Whether a source is a map of uncertainty that we wrote."""
+    if source.path is None or source.path.suffix.lower() != Uncertainty.extension:
+        return False
+    record = _record_of(source)
+    return record is not None and record.map == UNCERTAINTY
+
+
+def _record_of(source: ImageSource) -> Record | None:
+    """What a file of ours says about itself; what cannot be read is told when its turn comes."""
+    assert source.path is not None
+    try:
+        return read_record(source.path)
+    except InputError:
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Doubted:
+    """A map of uncertainty, and how it was made."""
+
+    spread: SpreadMap
+    provenance: Provenance | None
+
+
+class UncertaintyStages:
+    """Maps of uncertainty, to be painted without a network."""
+
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def decode(self, task: Task[ImageSource]) -> Doubted:
+        """Read the map."""
+        assert task.source.path is not None
+        spread, record = read_uncertainty(task.source.path)
+        return Doubted(spread, record.provenance)
+
+    def group(self, decoded: Doubted) -> Hashable:  # noqa: ARG002
+        """They need no company."""
+        return None
+
+    def infer(self, batch: Sequence[Doubted]) -> list[Doubted]:
+        """They are answers already."""
+        return list(batch)
+
+    def finish(self, task: Task[ImageSource], answer: Doubted) -> Written:
+        """Paint and write."""
+        return write_result(task, Result(answer.spread, task.source, answer.provenance))
+
+
+def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: Pace, *, has_page: bool) -> Run:
+    """A run that paints maps of uncertainty, planned. Raises UsageError where it makes no sense."""
+    asked = (
+        ("--contours", look.contours_m is not None),
+        ("--side-by-side", look.side_by_side),
+        ("--html", has_page),
+        ("--calibration", results.calibration is not None),
+        ("--range batch", look.range.needs_settling),
+    )
+    for option, is_asked in asked:
+        if is_asked:
+            raise UsageError(
+                f"{option} makes no sense for maps of uncertainty",
+                hint="--colorbar, --colormap, --invert and --range NEAR:FAR do.",
+            )
+    formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
+
+    def expect(source: ImageSource, writer: Writer) -> Record | None:
+        record = _record_of(source)
+        if record is None:
+            return None
+        return writer.expect(source.name, kind=record.depth_kind, provenance=record.provenance)
+
+    writers: list[Writer] = [UncertaintyColor(look) for _ in formats]
+    for writer in writers:
+        writer.check(DepthKind.METRIC, None)
+    rules = OutputRules(writers, results.destination, results.name, UNCERTAINTY, results.existing, expect)
+    plan = make_plan([_named_after_picture(source) for source in found.sources], rules)
+    plan.add_found(found.refused, found.notes)
+    return PlannedRun(plan, UncertaintyStages(), pace)
+
+
+def _named_after_picture(source: ImageSource) -> ImageSource:
+    """`a/x_uncertainty.jpg` for `a/x_uncertainty.tiff` of `x.jpg`, so that a depth map's picture has another name."""
+    record = _record_of(source)
+    suffix = PurePosixPath(record.source).suffix if record else ""
+    return replace(source, name=str(PurePosixPath(source.name).with_suffix(suffix))) if suffix else source

@@ -156,7 +156,10 @@ class Tally:
         if self.ended.stopped is not None:
             return ExitCode.STOPPED
         if self.failed and not self.allowance.covers(self.failed, self.total):
-            return ExitCode.SOME_FAILED if self.done else ExitCode.NOTHING_DONE
+            if self.done:
+                return ExitCode.SOME_FAILED
+            # A frame that no input has: the request made no sense, as is known only now.
+            return ExitCode.USAGE if set(self.codes) == {ErrorCode.USAGE} else ExitCode.NOTHING_DONE
         return ExitCode.OK
 
 

@@ -20,10 +20,12 @@ def choose_recipe(
     input_size: str = "auto",
     tta: str = "none",
     upsample: str = "bicubic",
+    view: str | None = None,
     takes_labels: bool = False,
 ) -> Recipe:
     """Resolve the model and its settings without torch, saying what a user may not expect.
 
+    view:         which picture of each file, where that is not the usual one
     takes_labels: whether a model that answers labels instead of depth will do.
 
     Raises UsageError for settings that make no sense, ModelError for a model that is missing or damaged.
@@ -37,7 +39,7 @@ def choose_recipe(
         console.note(f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); choose another with -m")
     if model.overridden:
         console.note(f"{model.name}: {model.limit_source}")
-    recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=Upsampling(upsample))
+    recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=Upsampling(upsample), view=view)
     if not (takes_labels and recipe.predicts_labels):
         _ = recipe.kind  # a model that answers labels, or whose config is nonsense, is refused now
     return recipe

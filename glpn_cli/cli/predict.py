@@ -95,6 +95,7 @@ def predict(
         input_size=input_size,
         tta=tta,
         upsample=upsample.value,
+        view=reading.view,
         takes_labels=True,
     )
     network = Network(recipe, device, threads, cloud.focal, known, uncertainty)

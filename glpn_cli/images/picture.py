@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from glpn_cli.isolation import Workers
 
 Size = tuple[int, int]
 AtLeast = Size | Callable[[Size], Size | None]
@@ -57,6 +60,7 @@ class ReadOptions:
     orientation:     "exif" turns the picture upright as its metadata says, "ignore" takes it as stored.
     frame:           which frame or page, from 0.
     allow_truncated: take what is there of a file that is cut short, with a warning; otherwise it is an error.
+    workers:         the processes to decode in; None is this one.
 
     Raises ValueError for anything else.
     """
@@ -65,6 +69,7 @@ class ReadOptions:
     orientation: Literal["exif", "ignore"] = "exif"
     frame: int = 0
     allow_truncated: bool = False
+    workers: Workers | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.max_pixels < 1:
@@ -73,6 +78,12 @@ class ReadOptions:
             raise ValueError(f"orientation must be 'exif' or 'ignore', not {self.orientation!r}")
         if self.frame < 0:
             raise ValueError(f"frame must be 0 or more, not {self.frame}")
+
+    @property
+    def view(self) -> str | None:
+        """Which picture of a file that is, in words; None for the usual one, the first frame, upright."""
+        frame = [f"frame {self.frame}"] if self.frame else []
+        return ", ".join(frame + (["as stored"] if self.orientation == "ignore" else [])) or None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -26,6 +26,7 @@ class Recipe:
     precision: as it was asked for: auto, fp32, bf16, fp16
     tta:       none, or flip: the average with the answer for the mirrored picture
     upsample:  how depth is brought to the picture's own size
+    view:      which picture of each file, where that is not the usual one; see `ReadOptions.view`
     """
 
     model: ResolvedModel
@@ -33,6 +34,7 @@ class Recipe:
     precision: str = "auto"
     tta: str = "none"
     upsample: Upsampling = Upsampling.BICUBIC
+    view: str | None = None
 
     @cached_property
     def family(self) -> ModelFamily:
@@ -85,6 +87,7 @@ class Recipe:
             precision_asked=self.precision,
             tta=self.tta,
             upsample=self.upsample.value,
+            view=self.view,
         )
 
     def enough_pixels(self, size: tuple[int, int]) -> tuple[int, int] | None:

@@ -9,14 +9,13 @@ import io
 import os
 import pickle
 import resource
-import stat
 import struct
 import sys
 import tarfile
 import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import make_rgb
-from journeys import Journey, depth_of, encode, glpn, good_png, predict, predict_files, written
+from journeys import Journey, depth_of, depth_path, encode, good_png, predict, predict_files, written
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+
+from glpn_cli.depth_files import read_depth
 
 
 @pytest.fixture(autouse=True)
@@ -318,3 +319,385 @@ def test_case_16_numbers_without_a_range_are_stretched_and_that_is_said() -> Non
         journey.made(name, "W_RANGE")
     alone = predict("in/float.pfm")
     assert (alone.exit_code, alone.records) == (2, {})  # a depth file already, unless somebody says otherwise
+
+
+def test_case_17_16_bit_colours_come_to_the_depth_of_their_8_bit_twins() -> None:
+    deep = RGB.astype(">u2") * 257
+    rows = b"".join(b"\0" + row.tobytes() for row in deep)
+    files = {
+        "8.png": picture("PNG"),
+        "16.png": png(56, 40, 16, 2, rows),
+        "16.tif": color_tiff(deep),
+    }
+    journey = predict_files(files)
+    same(journey, "16.png", "8.png")
+    same(journey, "16.tif", "8.png")
+
+
+def color_tiff(values: np.ndarray) -> bytes:
+    """A 16-bit RGB TIFF by hand, big-endian."""
+    height, width, _ = values.shape
+    data = values.astype(">u2").tobytes()
+    bits_at = 8 + len(data)
+    tags = [(256, 3, 1, width << 16), (257, 3, 1, height << 16), (258, 3, 3, bits_at), (259, 3, 1, 1 << 16)]
+    tags += [(262, 3, 1, 2 << 16), (273, 4, 1, 8), (277, 3, 1, 3 << 16), (278, 3, 1, height << 16)]
+    tags += [(279, 4, 1, len(data))]
+    directory = struct.pack(">H", len(tags)) + b"".join(struct.pack(">HHII", *tag) for tag in tags) + bytes(4)
+    return b"MM" + struct.pack(">HI", 42, bits_at + 6) + data + struct.pack(">HHH", 16, 16, 16) + directory
+
+
+def test_case_18_inks_come_out_in_their_colours() -> None:
+    cmyk = Image.fromarray(RGB).convert("CMYK")
+    adobe = encode(cmyk, "JPEG", quality=100, subsampling=0)
+    assert b"Adobe" in adobe, "which means inverted, as every CMYK picture of Adobe's is"
+    plain = encode(Image.fromarray(RGB), "JPEG", quality=100, subsampling=0)
+    ycck = bytearray(adobe)
+    journey = predict_files(
+        {"rgb.jpg": plain, "cmyk.jpg": adobe, "cmyk.tif": encode(cmyk, "TIFF"), "ycck.jpg": as_ycck(bytes(ycck))}
+    )
+    # The tiny network moves by tenths of a metre where colours are inverted.
+    same(journey, "cmyk.tif", "rgb.jpg", within=0.05)
+    same(journey, "cmyk.jpg", "rgb.jpg", within=0.05)
+    journey.made("ycck.jpg")
+
+
+def as_ycck(cmyk: bytes) -> bytes:
+    """The same JPEG, which says that its inks are brightness and colour differences."""
+    place = cmyk.index(b"Adobe") + 11
+    return cmyk[:place] + b"\x02" + cmyk[place + 1 :]
+
+
+def test_case_19_rare_modes_are_done_or_refused_by_name() -> None:
+    image = Image.fromarray(RGB)
+    grey = image.convert("L")
+    files = {
+        "rgb.png": picture("PNG"),
+        "lab.tif": encode(as_lab(image), "TIFF"),
+        "ycbcr.tif": encode(image.convert("YCbCr"), "TIFF"),
+        "bits.png": encode(grey.convert("1"), "PNG"),
+        "bits.tif": encode(grey.convert("1"), "TIFF"),
+        "alpha.png": encode(grey.convert("LA"), "PNG"),
+        "palette.png": encode(image.quantize(16), "PNG"),
+        "premultiplied.tif": premultiplied_tiff(),
+    }
+    journey = predict_files(files)
+    same(journey, "lab.tif", "rgb.png", within=0.1)
+    same(journey, "ycbcr.tif", "rgb.png", within=0.05)
+    for name in ("bits.png", "bits.tif", "alpha.png", "palette.png"):
+        journey.made(name)
+    assert journey.codes["premultiplied.tif"] in ("ok", "E_UNSUPPORTED")
+
+
+def as_lab(image: Image.Image) -> Image.Image:
+    to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
+    converted = ImageCms.applyTransform(image, to_lab)
+    assert converted is not None
+    return converted
+
+
+def premultiplied_tiff() -> bytes:
+    """An RGBA TIFF whose colours are multiplied by their alpha already, Pillow's mode RGBa."""
+    data = bytearray(encode(Image.fromarray(RGB).convert("RGBA"), "TIFF"))
+    start = struct.unpack_from("<I", data, 4)[0]
+    for index in range(struct.unpack_from("<H", data, start)[0]):
+        place = start + 2 + 12 * index
+        if struct.unpack_from("<H", data, place)[0] == 338:  # ExtraSamples
+            struct.pack_into("<H", data, place + 8, 1)
+    return bytes(data)
+
+
+def test_case_20_what_hides_under_transparency_never_shows() -> None:
+    alpha = np.full((40, 56, 1), 255, np.uint8)
+    alpha[:, :20] = 0
+    hidden = RGB.copy()
+    hidden[:, :20] = [255, 0, 0]
+    clear = np.concatenate([RGB, alpha], axis=-1)
+    red = np.concatenate([hidden, alpha], axis=-1)
+    flat = RGB.copy()
+    flat[:, :20] = 128
+    palette = Image.fromarray(RGB).quantize(16)
+    transparent = encode(palette, "PNG", transparency=bytes([0, 255] * 8))
+    files = {
+        "flat.png": encode(flat, "PNG"),
+        "clear.png": encode(clear, "PNG"),
+        "red.png": encode(red, "PNG"),
+        "red.webp": encode(red, "WEBP", lossless=True, exact=True),
+        "palette.png": transparent,
+        "grey.png": encode(Image.fromarray(red).convert("LA"), "PNG"),
+    }
+    journey = predict_files(files)
+    flat_depth = journey.made("flat.png")
+    for name in ("clear.png", "red.png", "red.webp"):
+        depth = read_depth(depth_path(name)).depth
+        assert depth.valid is not None
+        assert not depth.valid[:, :20].any()
+        assert depth.valid[:, 20:].all()
+        np.testing.assert_array_equal(depth.values[:, 20:], flat_depth[:, 20:])
+    for name in ("palette.png", "grey.png"):
+        assert journey.codes[name] == "ok"
+
+
+# Frames and pages
+
+
+def frames(kind: str) -> bytes:
+    images = [Image.fromarray(RGB), Image.fromarray(RGB[:, ::-1])]
+    if kind == "GIF":
+        images = [image.quantize(64) for image in images]
+    options: dict[str, Any] = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(kind, {})
+    return encode(images[0], kind, save_all=True, append_images=images[1:], **options)
+
+
+ANIMATED = {"x.gif": "GIF", "x.webp": "WEBP", "x.png": "PNG", "x.avif": "AVIF"}
+
+
+def test_case_21_the_first_frame_counts_and_a_frame_that_is_not_there_is_a_usage_error() -> None:
+    journey = predict_files({name: frames(kind) for name, kind in ANIMATED.items()} | {"still.png": picture("PNG")})
+    for name in ANIMATED:
+        journey.made(name, "W_ANIMATED")
+    same(journey, "x.png", "still.png", "W_ANIMATED")
+    assert "--frame N chooses" in journey.stderr
+    # The result of another frame does not stand for the one that is asked for.
+    assert predict("in/x.gif", "--frame", "1").codes == {"x.gif": "E_EXISTS"}
+    assert predict("in/x.gif", "--frame", "1", "--existing", "update").exit_code == 0
+    assert predict("in/x.gif", "--frame", "1").codes == {"x.gif": "skipped"}
+    # Where no input has the frame, the request makes no sense; among others, that is one input's own error.
+    alone = predict("in/x.gif", "--frame", "9", "--existing", "update")
+    assert (alone.exit_code, alone.codes) == (2, {"x.gif": "E_USAGE"})
+    assert "has no frame 9: it has 2 frames, counted from 0 [E_USAGE]" in alone.stderr
+    both = predict("in/x.gif", "in/x.webp", "--frame", "9", "--existing", "overwrite")
+    assert (both.exit_code, both.codes) == (2, {"x.gif": "E_USAGE", "x.webp": "E_USAGE"})
+    Path("in/longer.webp").write_bytes(
+        encode(
+            Image.fromarray(RGB),
+            "WEBP",
+            save_all=True,
+            append_images=[Image.fromarray(RGB + np.uint8(n)) for n in range(1, 12)],
+        )
+    )
+    some = predict("in/x.gif", "in/longer.webp", "--frame", "9", "--existing", "overwrite")
+    assert (some.exit_code, some.codes) == (3, {"x.gif": "E_USAGE", "longer.webp": "ok"})
+
+
+def test_case_22_an_animation_with_broken_frames_is_its_first_frame_or_an_error() -> None:
+    whole = frames("PNG")
+    chunks = list(png_chunks(whole))
+    second = [index for index, (name, _) in enumerate(chunks) if name == b"fcTL"][1]
+    without = [chunk for index, chunk in enumerate(chunks) if index != second]
+    first_gone = [chunk for index, chunk in enumerate(chunks) if index != second - 2]
+    short = [(name, data[:10] if index == second else data) for index, (name, data) in enumerate(chunks)]
+    files = {
+        "still.png": picture("PNG"),
+        "no_fctl.png": from_chunks(without),
+        "first_fctl_gone.png": from_chunks(first_gone),
+        "short_fctl.png": from_chunks(short),
+        "no_frames.png": from_chunks([(name, bytes(8) if name == b"acTL" else data) for name, data in chunks]),
+    }
+    journey = predict_files(files)
+    for name in files.keys() - {"still.png"}:
+        if journey.codes[name] == "ok":
+            np.testing.assert_array_equal(depth_of(name), depth_of("still.png"))
+        else:
+            journey.refused(name, "E_DECODE")
+    second_frames = predict(
+        *(f"in/{name}" for name in files if name != "still.png"), "--frame", "1", "--existing", "overwrite"
+    )
+    assert set(second_frames.codes.values()) <= {"E_DECODE", "E_USAGE", "ok"}
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    place = 8
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 4], "big")
+        yield data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
+        place += length + 12
+
+
+def from_chunks(chunks: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, data) for name, data in chunks)
+
+
+def test_case_23_the_first_page_counts_and_circles_of_pages_end() -> None:
+    circle = bytearray(picture("TIFF"))
+    start = struct.unpack_from("<I", circle, 4)[0]
+    count = struct.unpack_from("<H", circle, start)[0]
+    struct.pack_into("<I", circle, start + 2 + 12 * count, start)  # the next page is this one
+    ultra = picture("JPEG") + picture("JPEG")  # a gain map follows the picture
+    files = {
+        "still.png": picture("PNG"),
+        "pages.tif": frames("TIFF"),
+        "circle.tif": bytes(circle),
+        "still.jpg": picture("JPEG"),
+        "stereo.mpo": frames("MPO"),
+        "ultra.jpg": ultra,
+    }
+    journey = predict_files(files)
+    same(journey, "pages.tif", "still.png", "W_ANIMATED")
+    same(journey, "circle.tif", "still.png")
+    same(journey, "stereo.mpo", "still.jpg")
+    same(journey, "ultra.jpg", "still.jpg")
+    started = time.perf_counter()
+    last = predict("in/circle.tif", "in/pages.tif", "--frame", "1", "--existing", "overwrite")
+    assert time.perf_counter() - started < 2
+    assert last.codes == {"circle.tif": "E_USAGE", "pages.tif": "ok"}
+
+
+# Metadata
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+LOSSLESS: dict[str, dict[str, Any]] = {
+    "webp": {"lossless": True},
+    "tiff": {},
+    "png": {},
+    "avif": {"quality": 100},
+    "jpeg": {"quality": 100, "subsampling": 0},
+}
+
+
+def test_case_24_turned_pictures_come_out_upright_with_the_depth_of_their_twins() -> None:
+    files = {}
+    for kind, options in LOSSLESS.items():
+        for orientation in range(1, 9):
+            stored = Image.fromarray(RGB)
+            stored = stored.transpose(TURNS[orientation]) if orientation in TURNS else stored
+            exif = Image.Exif()
+            exif[ExifTags.Base.Orientation] = orientation
+            files[f"{orientation}.{kind}"] = encode(stored, kind.upper(), exif=exif, **options)
+            if kind == "png":
+                text = PngImagePlugin.PngInfo()
+                tag = f"<tiff:Orientation>{orientation}</tiff:Orientation>"
+                text.add_itxt("XML:com.adobe.xmp", f'<x:xmpmeta xmlns:x="adobe:ns:meta/">{tag}</x:xmpmeta>')
+                files[f"{orientation}.xmp.png"] = encode(stored, "PNG", pnginfo=text)
+    journey = predict_files(files)
+    for name in files:
+        kind = name.rpartition(".")[2]
+        within = {"jpeg": 0.1, "avif": 0.1}.get(kind, 0.0)
+        assert journey.made(name).shape == (40, 56), name
+        same(journey, name, f"1.{kind}", within=within)
+
+
+def test_case_25_an_orientation_that_means_nothing_and_broken_metadata_are_ignored() -> None:
+    files = {"plain.jpg": picture("JPEG")}
+    for orientation in (0, 9, 65535):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        files[f"{orientation}.jpg"] = picture("JPEG").replace(
+            b"\xff\xdb", exif_segment(exif.tobytes()) + b"\xff\xdb", 1
+        )
+    for number, junk in enumerate([b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"\xff" * 40, b"MM\0*\0\0\0\x08\xff\xff"]):
+        files[f"junk{number}.jpg"] = picture("JPEG").replace(
+            b"\xff\xdb", exif_segment(b"Exif\0\0" + junk) + b"\xff\xdb", 1
+        )
+    journey = predict_files(files)
+    for name in files:
+        same(journey, name, "plain.jpg")
+
+
+def exif_segment(data: bytes) -> bytes:
+    data = data if data.startswith(b"Exif") else b"Exif\0\0" + data
+    return b"\xff\xe1" + struct.pack(">H", len(data) + 2) + data
+
+
+def test_case_26_other_colour_spaces_are_brought_to_srgb_and_broken_profiles_are_told() -> None:
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    lab = ImageCms.createProfile("LAB")
+    wide = swapped_profile(srgb)
+    del lab
+    files = {
+        "plain.png": picture("PNG"),
+        "srgb.png": picture("PNG", icc_profile=srgb),
+        "broken.png": picture("PNG", icc_profile=srgb[:100]),
+        "broken.jpg": picture("JPEG", icc_profile=b"\0" * 200),
+        "wide.png": picture("PNG", icc_profile=wide),
+    }
+    journey = predict_files(files)
+    same(journey, "srgb.png", "plain.png")
+    same(journey, "broken.png", "plain.png", "W_ICC")
+    journey.made("broken.jpg", "W_ICC")
+    assert not np.array_equal(journey.made("wide.png"), depth_of("plain.png"))
+
+
+def swapped_profile(profile: bytes) -> bytes:
+    """The profile of a space whose red is sRGB's blue: no colour but grey is what it was."""
+    count = struct.unpack_from(">I", profile, 128)[0]
+    table = bytearray(profile)
+    places = {}
+    for index in range(count):
+        name, offset, length = struct.unpack_from(">4sII", profile, 132 + 12 * index)
+        places[bytes(name)] = (132 + 12 * index, offset, length)
+    (red, *_), (blue, *_) = places[b"rXYZ"], places[b"bXYZ"]
+    table[red + 4 : red + 12], table[blue + 4 : blue + 12] = profile[blue + 4 : blue + 12], profile[red + 4 : red + 12]
+    return bytes(table)
+
+
+# Other formats
+
+FOREIGN = {
+    "x.heic": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100), "heif"),
+    "x.jxl": (b"\xff\x0a" + bytes(100), "jxl"),
+    "x.cr2": (b"II*\0\x10\0\0\0CR\2\0" + bytes(100), "raw"),
+    "x.pdf": (b"%PDF-1.7\n" + bytes(100), "PDF"),
+    "x.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+    "x.svg": (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+    "x.mp4": (b"\0\0\0\x18ftypisom\0\0\0\0isommp41" + bytes(100), "video"),
+}
+
+
+def test_case_27_foreign_formats_are_named_and_start_no_other_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("gs", "gswin32c", "convert", "inkscape"):
+        (tools / tool).write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+        (tools / tool).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    for module in ("pillow_heif", "pillow_jxl"):
+        monkeypatch.setitem(sys.modules, module, None)  # as where the extras are not installed
+    journey = predict_files({name.replace("x.", "x_") + ".jpg": data for name, (data, _) in FOREIGN.items()})
+    for name, (_, words) in FOREIGN.items():
+        named = name.replace("x.", "x_") + ".jpg"
+        journey.refused(named, "E_UNSUPPORTED")
+        told = journey.records[named]["error"]
+        assert words.lower() in (told["message"] + told["hint"]).lower()
+    for extra in ("heif", "jxl"):
+        assert f"pip install 'glpn-cli[{extra}]'" in journey.stderr
+    assert not (tmp_path / "started").exists()
+
+
+class Trap:
+    """A pickle that leaves a trace if anybody opens it."""
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return os.system, (f"touch {Path('sprung').absolute()}",)
+
+
+def test_case_28_archives_pickles_and_files_of_two_minds_are_no_pictures() -> None:
+    zipped, tarred = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("picture.png", good_png())
+    with tarfile.open(fileobj=tarred, mode="w") as tape:
+        entry = tarfile.TarInfo("picture.png")
+        entry.size = len(good_png())
+        tape.addfile(entry, io.BytesIO(good_png()))
+    files = {
+        "zip.png": zipped.getvalue(),
+        "tar.png": tarred.getvalue(),
+        "pickle.png": pickle.dumps(Trap()),
+        "zip_behind.png": picture("PNG") + zipped.getvalue(),
+        "pickle_behind.jpg": b"GIF89" + pickle.dumps(Trap()),
+        "still.png": picture("PNG"),
+    }
+    journey = predict_files(files)
+    for name in ("zip.png", "tar.png", "pickle.png", "pickle_behind.jpg"):
+        journey.refused(name, "E_UNSUPPORTED")
+    same(journey, "zip_behind.png", "still.png")  # a picture, whatever follows it
+    assert not Path("sprung").exists()

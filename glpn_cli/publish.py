@@ -17,8 +17,8 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO
@@ -66,15 +66,30 @@ def publish(path: Path, data: Data, *, replace: bool = True) -> None:
     E_PERMISSION) when the disk cannot take any. What a `data` function raises passes through, unless it is an OSError:
     that counts as a failed write.
     """
-    try:
+    with _refusing(path):
         target = _follow(path)
         if _is_stream(target):
             _write_into(target, data)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         _write_beside(target, data, replace=replace)
-    except OSError as error:
-        raise _refusal(path, error) from error
+
+
+def publish_together(files: Mapping[Path, Data]) -> None:
+    """Put files that belong together, in their order: all of them are on the disk before the first gets its name.
+
+    So a disk that is full leaves all of what was there before. Raises as `publish` does.
+    """
+    with ExitStack() as staged:
+        ready = []
+        for path, data in files.items():
+            with _refusing(path):
+                target = _follow(path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                ready.append((path, target, staged.enter_context(_staged(target, data))))
+        for path, target, temporary in ready:
+            with _refusing(path):
+                _rename(temporary, target)
 
 
 def publish_stdout(data: bytes) -> None:
@@ -84,7 +99,7 @@ def publish_stdout(data: bytes) -> None:
     """
     stream = getattr(sys.stdout, "buffer", None)
     if stream is None:
-        raise OutputError("standard output is closed", hint="name a file with -o FILE", code=ErrorCode.IO)
+        raise OutputError("standard output is closed", hint="Name a file with -o FILE.", code=ErrorCode.IO)
     try:
         sys.stdout.flush()
         stream.write(data)
@@ -134,19 +149,21 @@ def probe_writable(folder: Path) -> None:
         if not existing.is_dir():
             what = "it is a file" if existing == folder else f"{str(existing)!r} is a file"
             raise UsageError(
-                f"output folder {str(folder)!r} is no folder: {what}", hint="choose another with -o", code=ErrorCode.IO
+                f"output folder {str(folder)!r} is no folder: {what}", hint="Choose another with -o.", code=ErrorCode.IO
             )
         probe = existing / _new_temporary_name()
-        with probe.open("xb"):
-            pass
-        probe.unlink()
+        try:
+            with probe.open("xb"):
+                pass
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         # A read-only disk is a folder badly chosen; a full or failing one is not.
         if error.errno in _DISK_TROUBLE - {errno.EROFS}:
             raise _refusal(folder, error) from error
         raise UsageError(
             f"cannot write to output folder {str(folder)!r}: {reason_of(error)}",
-            hint="choose another with -o",
+            hint="Choose another with -o.",
             code=code_of(error),
         ) from error
 
@@ -174,6 +191,16 @@ def _write_into(path: Path, data: Data) -> None:
 
 
 def _write_beside(target: Path, data: Data, *, replace: bool) -> None:
+    with _staged(target, data) as temporary:
+        if replace:
+            _rename(temporary, target)
+        else:
+            _rename_without_replacing(temporary, target)
+
+
+@contextmanager
+def _staged(target: Path, data: Data) -> Iterator[Path]:
+    """A temporary beside `target` that holds all of `data`; it is gone afterwards, renamed or not."""
     name = _new_temporary_name()
     temporary = target.parent / name
     _in_flight.add(name)
@@ -183,10 +210,7 @@ def _write_beside(target: Path, data: Data, *, replace: bool) -> None:
             _write(stream, data)
             stream.flush()
             _sync(stream)
-        if replace:
-            _rename(temporary, target)
-        else:
-            _rename_without_replacing(temporary, target)
+        yield temporary
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
@@ -248,21 +272,30 @@ def _rename_without_replacing(temporary: Path, target: Path) -> None:
         raise
 
 
+@contextmanager
+def _refusing(path: Path) -> Iterator[None]:
+    """What the system says within becomes an error of ours that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _refusal(path, error) from error
+
+
 def _refusal(path: Path, error: OSError) -> OutputError | StoppedError:
     """What to raise when writing `path` failed with `error`."""
     code = code_of(error)
     if isinstance(error, FileExistsError):
         return OutputError(
-            f"{str(path)!r} already exists", hint="--existing decides what happens then", code=ErrorCode.EXISTS
+            f"{str(path)!r} already exists", hint="Choose what happens then with --existing.", code=ErrorCode.EXISTS
         )
     message = f"cannot write {str(path)!r}: {reason_of(error)}"
     if error.errno in _DISK_TROUBLE:
         hint = (
-            "make room and run the same command again" if code is ErrorCode.NO_SPACE else "run the same command again"
+            "Make room and run the same command again." if code is ErrorCode.NO_SPACE else "Run the same command again."
         )
         return StoppedError(message, hint=hint, code=code)
     if error.errno == errno.ENAMETOOLONG:
-        return OutputError(message, hint="choose shorter names with --name", code=ErrorCode.IO)
+        return OutputError(message, hint="Choose shorter names with --name.", code=ErrorCode.IO)
     return OutputError(message, code=code)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from glpn_cli import publish as publish_room
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, OutputError, StoppedError, UsageError
-from glpn_cli.publish import is_temporary, probe_writable, publish, publish_stdout, sweep
+from glpn_cli.publish import is_temporary, probe_writable, publish, publish_stdout, publish_together, sweep
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -332,6 +332,24 @@ def test_a_killed_writer_leaves_the_old_file_and_a_temporary_that_the_next_run_s
     assert [is_temporary(name) for name in names(tmp_path)] == [True, False]
     assert sweep(tmp_path) == 1
     assert names(tmp_path) == ["x.bin"]
+
+
+# Together
+
+
+def test_files_that_belong_together_stay_as_they_are_unless_all_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+
+    def fail(stream: BinaryIO) -> None:
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StoppedError, match="'.*b': no space"):
+        publish_together({tmp_path / "a": b"new", tmp_path / "b": fail})
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"old"
+    publish_together({tmp_path / "a": b"new", tmp_path / "b": b"too"})
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"new", b"too"]
 
 
 # Sweeping

@@ -22,7 +22,7 @@ from glpn_cli.checkpoint.folder import (
 from glpn_cli.checkpoint.tensors import encode_safetensors
 from glpn_cli.checkpoint.weights_file import SAFETENSORS, sha256_of
 from glpn_cli.errors import ModelError, code_of, reason_of
-from glpn_cli.publish import publish
+from glpn_cli.publish import publish_together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,15 +40,17 @@ class EncodedFolder:
     files: Mapping[str, Callable[[], Iterable[bytes]]]
 
     def write(self, folder: Path) -> None:
-        """Publish every file. Raises OutputError and StoppedError as `publish` does."""
-        for name, pieces in self.files.items():
-            publish(folder / name, pieces())
+        """Publish all files together. Raises OutputError and StoppedError as `publish` does."""
+        publish_together({folder / name: pieces() for name, pieces in self.files.items()})
 
-    def is_in(self, folder: Path) -> bool:
-        """Whether `folder` has every file with just these bytes. Raises ModelError where one cannot be read."""
-        if not all((folder / name).is_file() for name in self.files):
-            return False
-        return all(sha256_of(folder / name) == _sha256_of_pieces(pieces()) for name, pieces in self.files.items())
+    def differing(self, folder: Path) -> list[str]:
+        """The files that are in `folder` with other bytes. Raises ModelError where one cannot be read."""
+        there = [name for name in self.files if (folder / name).exists()]
+        return [
+            name
+            for name in there
+            if not (folder / name).is_file() or sha256_of(folder / name) != _sha256_of_pieces(self.files[name]())
+        ]
 
 
 def encode_checkpoint(

@@ -14,12 +14,13 @@ def place_folder(encoded: EncodedFolder, folder: Path, *, existing: Existing, dr
 
     Raises UsageError where something else is in the way, and what `publish` raises.
     """
-    in_the_way = [name for name in encoded.files if (folder / name).exists()]
-    if in_the_way and existing is not Existing.OVERWRITE:
-        is_same = existing is not Existing.ERROR and encoded.is_in(folder)
-        if is_same:
+    there = [name for name in encoded.files if (folder / name).exists()]
+    if there and existing is not Existing.OVERWRITE:
+        in_the_way = there if existing is Existing.ERROR else encoded.differing(folder)
+        if not in_the_way and len(there) == len(encoded.files):
             return "skipped"
-        if existing is not Existing.UPDATE:
+        # What is the same, but not whole, was left by a run that was stopped: it is gone on with.
+        if in_the_way and existing is not Existing.UPDATE:
             raise UsageError(
                 f"folder {str(folder)!r} holds {'something else' if existing is Existing.SKIP else 'a model'} already: "
                 + ", ".join(in_the_way),

@@ -58,11 +58,26 @@ class RunFolder:
         sweep(self.path)
         return state
 
-    def cut_history(self, step: int) -> None:
-        """Forget what was told after `step`: a run that goes on from there tells it again."""
+    def is_saved_whole(self) -> bool:
+        """Whether all that belongs to the state was written after it: the card is the last of it."""
+        try:
+            return (self.path / CARD_FILE).stat().st_mtime_ns >= (self.path / STATE_FILE).stat().st_mtime_ns
+        except FileNotFoundError:
+            return False
+
+    def cut_history(self, step: int, *, validated: bool = True) -> None:
+        """Forget what was told after `step`: a run that goes on from there tells it again.
+
+        validated: False forgets the validation at `step` too.
+        """
         path = self.path / HISTORY_FILE
         if path.is_file():
-            kept = [line for line in path.read_text("utf-8").splitlines() if _step_of(line) <= step]
+            lines = path.read_text("utf-8").splitlines()
+            kept = [
+                line
+                for line in lines
+                if _step_of(line) < step or (_step_of(line) == step and (validated or '"validation"' not in line))
+            ]
             publish(path, "".join(f"{line}\n" for line in kept).encode())
 
     def add_history(self, lines: Sequence[Mapping[str, Any]]) -> None:

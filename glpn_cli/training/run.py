@@ -103,11 +103,12 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
     )
     if state is not None:
         trainer.resume(state)
+    is_whole = state is None or run.folder.is_saved_whole()
     if run.ranks.is_first:
-        run.folder.cut_history(trainer.step)
+        run.folder.cut_history(trainer.step, validated=is_whole)
     with _stopping_by_signal(trainer) as heard:
         try:
-            for event in _steps(run, trainer):
+            for event in _steps(run, trainer, is_saved=is_whole):
                 tell(event)
                 if run.ranks.is_first:
                     run.folder.add_history([event.to_line()])
@@ -116,8 +117,10 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
     return RunEnd(trainer.step, trainer.skipped, trainer.dropped, heard[0] if heard else None)
 
 
-def _steps(run: Run, trainer: Trainer) -> Iterator[Event]:
-    """Take the steps, and tell, save and validate when it is time."""
+def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
+    """Take the steps, and tell, save and validate when it is time; first what a stopped run did not come to."""
+    if not is_saved and run.ranks.is_first:
+        yield from _write_model(run, trainer)
     window, since = Window(), time.perf_counter()
     telling = max(1, run.config.every // 10)
     for report in trainer.run():
@@ -147,17 +150,22 @@ def _save_and_validate(run: Run, trainer: Trainer) -> Iterator[Event]:
     if run.ranks.is_first:
         run.folder.path.mkdir(parents=True, exist_ok=True)
         trainer.state().save(run.folder.path)
-        size = run.config.phase_at(trainer.step - 1).size
-        with trainer.average.lent_to(trainer.network) if trainer.average is not None else nullcontext():
-            write_checkpoint(
-                run.folder.path,
-                config=run.start.written_config(size),
-                state=file_state(trainer.network.state_dict(), run.start.family.weight_rows(run.start.config)),
-                preprocessor=GLPNImageProcessor().to_dict(),
-            )
-            yield from _validate(run, trainer, size)
-        publish(run.folder.path / CARD_FILE, _card(run).encode())
+        yield from _write_model(run, trainer)
     run.ranks.wait()
+
+
+def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
+    """The weights as they are now, how good they are, and last the card: with it, a save is whole."""
+    size = run.config.phase_at(trainer.step - 1).size
+    with trainer.average.lent_to(trainer.network) if trainer.average is not None else nullcontext():
+        write_checkpoint(
+            run.folder.path,
+            config=run.start.written_config(size),
+            state=file_state(trainer.network.state_dict(), run.start.family.weight_rows(run.start.config)),
+            preprocessor=GLPNImageProcessor().to_dict(),
+        )
+        yield from _validate(run, trainer, size)
+    publish(run.folder.path / CARD_FILE, _card(run).encode())
 
 
 def _validate(run: Run, trainer: Trainer, size: tuple[int, int]) -> Iterator[Event]:

@@ -56,14 +56,19 @@ def randomise(model: nn.Module, *, seed: int = 0) -> None:
 
 
 @torch.no_grad()
-def lively_model(*, seed: int = 0, size: tuple[int, int] = (96, 128), **fields: object) -> TheirModel:
-    """A transformers GLPN in eval mode whose depth of a picture spans at least a fifth of max_depth."""
+def lively_model(
+    *, seed: int = 0, size: tuple[int, int] = (96, 128), span: float = 3.0, **fields: object
+) -> TheirModel:
+    """A transformers GLPN in eval mode whose depth of a picture spans at least a fifth of max_depth.
+
+    span: between the 1st and the 99th percentile, before the sigmoid; 3 is half of max_depth, 0.9 a fifth.
+    """
     model = TheirModel(TheirConfig(**fields)).eval()
     randomise(model, seed=seed)
     output = model.head.head[2]
     score = torch.logit(model(picture(size)).predicted_depth / model.config.max_depth, eps=1e-6)
     low, high = score.flatten()[:: max(1, score.numel() // 100_000)].quantile(torch.tensor([0.01, 0.99]))
-    gain = 3.0 / (high - low)
+    gain = span / (high - low)
     output.weight.mul_(gain)
     output.bias.copy_((output.bias - (low + high) / 2) * gain)
     assert spread(model(picture(size)).predicted_depth) > 0.2 * model.config.max_depth

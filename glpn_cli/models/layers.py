@@ -47,6 +47,27 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
 
+class LayerNorm(nn.LayerNorm):
+    """A layer norm that can stay fp32 between layers of eight or sixteen bits; see `keep_fp32`."""
+
+    answer: torch.dtype | None = None
+
+    def keep_fp32(self, *, answer: torch.dtype) -> None:
+        """Compute in fp32 whatever comes in, and hand on `answer`, the type of the layers that read it.
+
+        Its scales multiply every channel's mean, so rounding them shifts what all later layers see; and the tokens that
+        it reads, to which every block only adds, may then stay fp32 too, at no cost in time.
+        """
+        self.float()
+        self.answer = answer
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        if self.answer is None:
+            return super().forward(tokens)
+        return super().forward(tokens.float()).to(self.answer)
+
+
 class DropPath(nn.Module):
     """Stochastic depth (Huang et al. 2016, arXiv 1603.09382): whole residual branches are left out, per sample.
 

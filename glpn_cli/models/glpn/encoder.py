@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.layers import Activation, DropPath, attend, find_activation
+from glpn_cli.models.layers import Activation, DropPath, LayerNorm, attend, find_activation
 
 
 def to_grid(tokens: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ class OverlapPatchEmbedding(nn.Module):
     def __init__(self, in_channels: int, *, width: int, patch_size: int, stride: int, eps: float) -> None:
         super().__init__()
         self.projection = nn.Conv2d(in_channels, width, patch_size, stride, padding=patch_size // 2)
-        self.norm = nn.LayerNorm(width, eps=eps)
+        self.norm = LayerNorm(width, eps=eps)
 
     def forward(self, grid: Tensor) -> Tensor:
         """(B, C_in, H, W) -> tokens (B, h, w, C)."""
@@ -55,7 +55,7 @@ class EfficientSelfAttention(nn.Module):
         self.value = nn.Linear(width, width)
         if reduction > 1:
             self.reduction: nn.Module = nn.Conv2d(width, width, reduction, reduction)
-            self.reduction_norm: nn.Module = nn.LayerNorm(width, eps=eps)
+            self.reduction_norm: nn.Module = LayerNorm(width, eps=eps)
         else:
             self.reduction, self.reduction_norm = nn.Identity(), nn.Identity()
         self.output = nn.Linear(width, width)
@@ -116,7 +116,7 @@ class Block(nn.Module):
     def __init__(self, config: GLPNConfig, *, stage: int, drop_path: float) -> None:
         super().__init__()
         width = config.hidden_sizes[stage]
-        self.norm1 = nn.LayerNorm(width, eps=config.block_eps)
+        self.norm1 = LayerNorm(width, eps=config.block_eps)
         self.attention = EfficientSelfAttention(
             width,
             heads=config.num_attention_heads[stage],
@@ -125,7 +125,7 @@ class Block(nn.Module):
             eps=config.patch_eps,
         )
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
-        self.norm2 = nn.LayerNorm(width, eps=config.block_eps)
+        self.norm2 = LayerNorm(width, eps=config.block_eps)
         self.ffn = MixFFN(
             width,
             hidden=width * config.mlp_ratios[stage],
@@ -163,7 +163,7 @@ class Stage(nn.Module):
             eps=config.patch_eps,
         )
         self.blocks = nn.ModuleList(Block(config, stage=stage, drop_path=rate) for rate in drop_paths)
-        self.norm = nn.LayerNorm(width, eps=config.block_eps)
+        self.norm = LayerNorm(width, eps=config.block_eps)
 
     def forward(self, grid: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C, h, w), channels-last in memory."""

@@ -148,7 +148,8 @@ class StoredLabelStages:
         """Read the labels."""
         assert task.source.path is not None
         record = read_record(task.source.path)
-        return Labelled(read_labels(task.source.path), record.provenance if record else None, ())
+        labels = task.source.options.run(read_labels, task.source.path, about=task.source.label)
+        return Labelled(labels, record.provenance if record else None, ())
 
     def group(self, decoded: Labelled) -> Hashable:  # noqa: ARG002
         """They need no company."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from glpn_cli.batch.policies import InputKind
 from glpn_cli.depth_files import Record, StoredDepth, is_depth_file, is_own_output, read_depth, read_record
 from glpn_cli.errors import InputError
-from glpn_cli.images import ImageSource
+from glpn_cli.images import ImageSource, ReadOptions
 
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
 _SUFFIX = "_depth"
@@ -26,6 +26,7 @@ class DepthSource:
     name:        what the picture is called: `a/x.jpg` for `a/x_depth.png`
     record:      what the file says about itself
     depth_scale: stored units per metre, for integers in files that do not say
+    options:     where it is read
     """
 
     path: Path
@@ -34,10 +35,13 @@ class DepthSource:
     record: Record | None = None
     picture: ImageSource | None = None
     depth_scale: float | None = None
+    options: ReadOptions = ReadOptions()  # noqa: RUF009 - frozen
 
     def read(self) -> StoredDepth:
         """The map. Raises InputError."""
-        return read_depth(self.path, depth_scale=self.depth_scale)
+        return self.options.run(
+            read_depth, Path(os.path.realpath(self.path)), about=repr(str(self.path)), depth_scale=self.depth_scale
+        )
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The picture. Raises InputError where it is not at hand."""
@@ -160,7 +164,7 @@ def _stored(source: ImageSource, depth_scale: float | None) -> DepthSource:
         beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
         if beside != source.path and beside.is_file():
             picture = replace(source, path=beside, name=name)
-    return DepthSource(source.path, name, source.given, record, picture, depth_scale)
+    return DepthSource(source.path, name, source.given, record, picture, depth_scale, source.options)
 
 
 def _with_map_beside(picture: ImageSource, folders: _Folders, depth_scale: float | None) -> DepthSource | None:
@@ -173,7 +177,7 @@ def _with_map_beside(picture: ImageSource, folders: _Folders, depth_scale: float
             continue
         record = _record_of(path)
         if record is None or _is_of(record, PurePosixPath(picture.path.name)):
-            return DepthSource(path, picture.name, picture.given, record, picture, depth_scale)
+            return DepthSource(path, picture.name, picture.given, record, picture, depth_scale, picture.options)
     return None
 
 

@@ -27,6 +27,8 @@ def export(
     allow_truncated: options.AllowTruncated = False,
     orientation: options.OrientationOption = options.Orientation.EXIF,
     frame: options.Frame = 0,
+    isolate: options.Isolate = False,
+    timeout: options.Timeout = None,
     model: options.Model = None,
     max_depth: options.MaxDepth = None,
     offline: options.Offline = False,
@@ -114,12 +116,12 @@ def export(
     from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
+    from glpn_cli.cli.reading import choose_reading
     from glpn_cli.colormaps import parse_range
     from glpn_cli.depth_files import Cloud, Look
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.errors import UsageError
     from glpn_cli.geometry import Axes, FocalChoice
-    from glpn_cli.images import ReadOptions
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
     known = read_calibration(calibration) if calibration is not None else None
@@ -127,7 +129,15 @@ def export(
     results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
-    reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
+    reading = choose_reading(
+        max_pixels=max_pixels,
+        allow_truncated=allow_truncated,
+        orientation=orientation,
+        frame=frame,
+        isolate=isolate,
+        timeout=timeout,
+        processes=pace.threads,
+    )
     choice = InputChoice(
         inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
     )
@@ -153,4 +163,4 @@ def export(
             raise UsageError("--raw frames do not go onto a page")
         show_run(prepare_frames(raw, choice, results, look, network), dry_run=dry_run, report=report)
     run = prepare_exports(choice, found, results, look, network, pace, html)
-    show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)
+    show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report, workers=reading.workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,8 @@ def measure(
     allow_truncated: options.AllowTruncated = False,
     orientation: options.OrientationOption = options.Orientation.EXIF,
     frame: options.Frame = 0,
+    isolate: options.Isolate = False,
+    timeout: options.Timeout = None,
     model: options.Model = None,
     max_depth: options.MaxDepth = None,
     offline: options.Offline = False,
@@ -78,15 +81,22 @@ def measure(
     from glpn_cli.batch.predicting import Network
     from glpn_cli.cli.measurements import Measurements, calibrate_by
     from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.cli.reading import choose_reading
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import FocalChoice
-    from glpn_cli.images import ReadOptions
 
     wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
     if not (wanted or boxes or calibrate):
         raise UsageError("nothing to measure", hint="Name pixels, such as 320,240, or a --box, or --calibrate.")
     choice, known = FocalChoice(focal), read_calibration(calibration) if calibration is not None else None
-    reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
+    reading = choose_reading(
+        max_pixels=max_pixels,
+        allow_truncated=allow_truncated,
+        orientation=orientation,
+        frame=frame,
+        isolate=isolate,
+        timeout=timeout,
+    )
     found = find_exports(InputChoice((file,), kind=as_, reading=reading), depth_scale=depth_scale)
     assert found is not None
     if found.refused:
@@ -112,7 +122,8 @@ def measure(
             view=reading.view,
         )
         network = Network(recipe, device, threads, choice, known)
-    answer = _answer(found.sources[0], network, choice, known)
+    with reading.workers or nullcontext():
+        answer = _answer(found.sources[0], network, choice, known)
     if calibrate:
         calibrate_by(calibrate, answer, source=found.sources[0].name, path=output, json=json)
     if wanted or boxes:

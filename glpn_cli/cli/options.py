@@ -126,6 +126,25 @@ Frame = Annotated[
     int, option("--frame", metavar="N", min=0, panel=INPUTS, help="Which picture of an animation or a stack, from 0.")
 ]
 
+Isolate = Annotated[
+    bool,
+    option(
+        "--isolate",
+        panel=INPUTS,
+        help="Decode in processes of their own, so that a file that crashes its decoder is one failed input.",
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    option(
+        "--timeout",
+        metavar="SECONDS",
+        panel=INPUTS,
+        show_default="60 with --isolate",
+        help="Give up a file that takes longer to decode; implies --isolate.",
+    ),
+]
+
 Data = Annotated[
     str,
     option(

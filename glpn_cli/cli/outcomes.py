@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import IO, NoReturn, Self
+from typing import IO, TYPE_CHECKING, NoReturn, Self
 
 import typer
 
@@ -20,6 +20,9 @@ from glpn_cli.batch.running import Run
 from glpn_cli.cli.console import console, is_terminal
 from glpn_cli.cli.progress import Progress
 from glpn_cli.errors import UsageError, code_of, reason_of
+
+if TYPE_CHECKING:
+    from glpn_cli.isolation import Workers
 
 
 class RunView:
@@ -126,13 +129,22 @@ def check_stdout(destination: Destination, *, json: bool) -> None:
 
 
 def show_run(
-    run: Run, *, allow_failed: str | None = None, dry_run: bool = False, json: bool = False, report: Path | None = None
+    run: Run,
+    *,
+    allow_failed: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+    report: Path | None = None,
+    workers: Workers | None = None,
 ) -> NoReturn:
-    """Carry a run out, or only tell it, and exit with what it came to."""
+    """Carry a run out, or only tell it, and exit with what it came to.
+
+    workers: the processes that it decodes in, which end with it
+    """
     tally = Tally(run.total, Allowance.parse(allow_failed))
     for note in run.notes:
         console.note(note)
-    with open_report(report) as file, RunView(tally, json=json, report=file) as view:
+    with workers or nullcontext(), open_report(report) as file, RunView(tally, json=json, report=file) as view:
         tally.ended = (run.rehearse if dry_run else run.carry_out)(view.show)
         view.sum_up()
     raise typer.Exit(int(tally.exit_code))

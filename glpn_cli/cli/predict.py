@@ -25,6 +25,8 @@ def predict(
     allow_truncated: options.AllowTruncated = False,
     orientation: options.OrientationOption = options.Orientation.EXIF,
     frame: options.Frame = 0,
+    isolate: options.Isolate = False,
+    timeout: options.Timeout = None,
     model: options.Model = None,
     max_depth: options.MaxDepth = None,
     offline: options.Offline = False,
@@ -71,17 +73,25 @@ def predict(
     from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
+    from glpn_cli.cli.reading import choose_reading
     from glpn_cli.depth_files import Cloud
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
-    from glpn_cli.images import ReadOptions
 
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
     results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known, uncertainty)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
-    reading = ReadOptions(max_pixels, orientation.value, frame, allow_truncated)
+    reading = choose_reading(
+        max_pixels=max_pixels,
+        allow_truncated=allow_truncated,
+        orientation=orientation,
+        frame=frame,
+        isolate=isolate,
+        timeout=timeout,
+        processes=pace.threads,
+    )
     choice = InputChoice(
         inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
     )
@@ -100,4 +110,4 @@ def predict(
     )
     network = Network(recipe, device, threads, cloud.focal, known, uncertainty)
     run = prepare_predictions(choice, found, results, network, pace)
-    show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report)
+    show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report, workers=reading.workers)

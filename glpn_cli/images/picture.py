@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from glpn_cli.isolation import Workers
+
+R = TypeVar("R")
 
 Size = tuple[int, int]
 AtLeast = Size | Callable[[Size], Size | None]
@@ -78,6 +80,15 @@ class ReadOptions:
             raise ValueError(f"orientation must be 'exif' or 'ignore', not {self.orientation!r}")
         if self.frame < 0:
             raise ValueError(f"frame must be 0 or more, not {self.frame}")
+
+    def run(self, function: Callable[..., R], *arguments: Any, about: str, **named: Any) -> R:
+        """What a function returns that reads a file: called here, or in one of the workers (see `Workers.run`).
+
+        about: what messages call the file
+        """
+        if self.workers is None:
+            return function(*arguments, **named)
+        return self.workers.run(function, *arguments, about=about, **named)
 
     @property
     def view(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -71,8 +71,8 @@ def read_rgb(
     at_least: how few pixels will do, see `AtLeast`; None is all. JPEG then decodes to a half, a quarter or an eighth of
               each side, in less time and far less memory; other formats come at full size.
 
-    Raises InputError: E_NOT_FOUND, E_PERMISSION, E_IO, E_DECODE, E_UNSUPPORTED, E_TOO_LARGE, E_OOM, or E_USAGE for a
-    frame that the picture does not have.
+    Raises InputError: E_NOT_FOUND, E_PERMISSION, E_IO, E_DECODE, E_UNSUPPORTED, E_TOO_LARGE, E_OOM, E_USAGE for a frame
+    that the picture does not have; from workers E_CRASH and E_TIMEOUT, too.
     """
     if isinstance(source, ImageSource):
         options = options or source.options
@@ -87,12 +87,32 @@ def read_rgb(
     else:
         label, name = _label(source), source.name
     options = options or _DEFAULTS
+    if options.workers is not None:
+        source = _for_workers(source, label, name)
+    settled = replace(options, workers=None)
+    return options.run(_read, source, settled, about=label, label=label, name=name, at_least=at_least)
 
+
+def _read(source: Path | bytes, options: ReadOptions, *, label: str, name: str, at_least: AtLeast | None) -> Picture:
     if isinstance(source, bytes):
         return decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
     try:
         with source.open("rb") as file:
             return decode(_steady(file, label, name), options, label=label, name=name, at_least=at_least)
+    except OSError as error:
+        raise refuse_unreadable(label, error) from error
+
+
+def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:
+    """What other processes can read: files by their own names; what is only open here (a pipe, /dev/stdin) as bytes."""
+    if isinstance(source, bytes):
+        return source
+    real = os.path.realpath(source)
+    if os.path.isfile(real):  # noqa: PTH113 - never raises
+        return Path(real)
+    try:
+        with source.open("rb") as file:
+            return _steady(file, label, name).read()
     except OSError as error:
         raise refuse_unreadable(label, error) from error
 

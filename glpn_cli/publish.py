@@ -46,6 +46,11 @@ _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 # What fsync answers where there is nothing to flush to.
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
+IS_PATIENT = os.name == "nt"
+"""Whether a file that somebody has open cannot be replaced, so that waiting for them may help."""
+
+_TRIES, _PAUSE_S = 5, 0.2
+
 # Linux gives this number to the process namespace that the machine starts with (include/linux/proc_ns.h).
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
@@ -238,13 +243,13 @@ def _sync(stream: BinaryIO) -> None:
 
 def _rename(temporary: Path, target: Path) -> None:
     """os.replace, patient where a virus scanner or viewer holds the old file open (Windows)."""
-    for attempt in range(5):
+    for attempt in range(_TRIES):
         try:
             temporary.replace(target)
         except PermissionError:
-            if os.name != "nt" or attempt == 4:
+            if not IS_PATIENT or attempt == _TRIES - 1:
                 raise
-            time.sleep(0.2)
+            time.sleep(_PAUSE_S)
         else:
             return
 

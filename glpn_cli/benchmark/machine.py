@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import torch
+import time
 
-from glpn_cli.benchmark.timings import time_in_turns
+import torch
+from torch import Tensor
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-_SIDE = {"cpu": 2048, "mps": 4096, "cuda": 8192}
+_SIDES = {"cpu": (1024, 1536, 2048, 3072), "mps": (2048, 4096), "cuda": (4096, 8192)}
+_LEAST_SECONDS = 0.1
+_TRIALS = 3
 
 
 def wait_for(device: str) -> None:
@@ -18,15 +21,47 @@ def wait_for(device: str) -> None:
         torch.mps.synchronize()
 
 
-@torch.inference_mode()
-def matrix_rate(device: str, precision: str, *, rounds: int = 7, side: int | None = None) -> float:
-    """Operations a second of a square matrix product on `device`, two for each multiplication with its addition."""
-    side = side or _SIDE[device.split(":", maxsplit=1)[0]]
-    left, right = (torch.randn(side, side, device=device).to(_DTYPES[precision]) for _ in range(2))
-    out = torch.empty_like(left)
+class MatrixProduct:
+    """The machine's own matrix product, as work that can be timed in turns with a network's.
 
-    def multiply() -> None:
-        torch.mm(left, right, out=out)
-        wait_for(device)
+    Of several sizes the one that is quickest here: which that is depends on caches. Called, it multiplies for about a
+    tenth of a second with the threads that torch has then; `flops` says how many operations that is, two for each
+    multiplication with its addition.
+    """
 
-    return 2 * side**3 / time_in_turns({"product": multiply}, rounds=rounds)["product"].median
+    def __init__(self, device: str, precision: str) -> None:
+        self._device = device
+        self._dtype = _DTYPES[precision]
+        sides = _SIDES[device.split(":", maxsplit=1)[0]]
+        seconds = {side: self._try(side) for side in sides}
+        self.side = min(sides, key=lambda side: seconds[side] / side**3)
+        self._repeats = max(1, round(_LEAST_SECONDS / seconds[self.side]))
+        self._left, self._right = self._operands(self.side)
+        self._out = torch.empty_like(self._left)
+        self.flops = 2 * self.side**3 * self._repeats
+
+    def __call__(self) -> None:
+        """Multiply."""
+        self._multiply(self._left, self._right, self._out, self._repeats)
+
+    def _try(self, side: int) -> float:
+        """Seconds of one product, the best of a few."""
+        left, right = self._operands(side)
+        out = torch.empty_like(left)
+        self._multiply(left, right, out, 1)
+        taken = []
+        for _ in range(_TRIALS):
+            started = time.perf_counter()
+            self._multiply(left, right, out, 1)
+            taken.append(time.perf_counter() - started)
+        return min(taken)
+
+    def _operands(self, side: int) -> tuple[Tensor, Tensor]:
+        left, right = (torch.randn(side, side, device=self._device).to(self._dtype) for _ in range(2))
+        return left, right
+
+    @torch.inference_mode()
+    def _multiply(self, left: Tensor, right: Tensor, out: Tensor, repeats: int) -> None:
+        for _ in range(repeats):
+            torch.mm(left, right, out=out)
+        wait_for(self._device)

@@ -11,15 +11,43 @@ import torch
 from PIL import Image
 from torch import nn
 
+from glpn_cli.benchmark.lively_dpt import make_dpt_lively
 from glpn_cli.checkpoint import write_checkpoint
+from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.errors import UsageError
 from glpn_cli.models.families import family_of
 
-CONFIGS: Mapping[str, Mapping[str, Any]] = {
-    "b0": {"depths": [2, 2, 2, 2], "hidden_sizes": [32, 64, 160, 256]},
-    "b4": {"depths": [3, 8, 27, 3], "hidden_sizes": [64, 128, 320, 512]},
+_GLPN = {"model_type": "glpn", "architectures": ["GLPNForDepthEstimation"], "max_depth": 10}
+_DPT = {"model_type": "dpt", "architectures": ["DPTForDepthEstimation"], "readout_type": "project", "image_size": 384}
+_LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "backbone_out_indices": [5, 11, 17, 23],
+    "neck_hidden_sizes": [256, 512, 1024, 1024],
 }
-"""Sizes of SegFormer's encoder (arXiv 2105.15203, table 6): the smallest, and that of both published GLPNs."""
+_HYBRID = {
+    "is_hybrid": True,
+    "backbone_out_indices": [0, 1, 8, 11],
+    "neck_hidden_sizes": [256, 512, 768, 768],
+    "reassemble_factors": [1, 1, 1, 0.5],
+}
+_ADE = {
+    "architectures": ["DPTForSemanticSegmentation"],
+    "image_size": 480,
+    "use_batch_norm_in_fusion_residual": True,
+    "id2label": {str(index): f"label {index}" for index in range(150)},
+}
+CONFIGS: Mapping[str, Mapping[str, Any]] = {
+    "b0": {**_GLPN, "depths": [2, 2, 2, 2], "hidden_sizes": [32, 64, 160, 256]},
+    "b4": {**_GLPN, "depths": [3, 8, 27, 3], "hidden_sizes": [64, 128, 320, 512]},
+    "dpt-large": {**_DPT, **_LARGE},
+    "dpt-hybrid": {**_DPT, **_HYBRID},
+    "dpt-large-ade": {**_DPT, **_LARGE, **_ADE},
+}
+"""GLPNs with SegFormer's smallest encoder and that of both published ones (arXiv 2105.15203, table 6), and the DPTs of
+arXiv 2103.13413: large, hybrid, and large with the 150 labels of ADE20K."""
 
 
 def make_pictures(folder: Path, count: int, *, size: tuple[int, int] = (480, 640)) -> list[Path]:
@@ -38,24 +66,28 @@ def make_pictures(folder: Path, count: int, *, size: tuple[int, int] = (480, 640
     return paths
 
 
-def make_random_model(folder: Path, name: str, *, seed: int = 0) -> Path:
-    """Write a GLPN of a published size with random weights, whose depths fill their range.
+def read_config(name: str) -> Mapping[str, Any]:
+    """The raw config of a published size, or of a file. Raises UsageError for a name that is neither."""
+    if name in CONFIGS:
+        return CONFIGS[name]
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(
+            f"there is no config {name!r}", hint=f"The configs are {', '.join(CONFIGS)}, or a config.json of your own."
+        )
+    return read_json_object(path)
+
+
+def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0) -> Path:
+    """Write a model of a raw config with random weights, whose answers fill their range.
 
     Fresh weights answer with one depth everywhere, and any two programs agree on that; these are spread in every
-    tensor, so that agreement means something. Raises UsageError for a size that is not known.
+    tensor, so that agreement means something.
     """
-    if name not in CONFIGS:
-        raise UsageError(f"there is no config {name!r}", hint=f"configs are {', '.join(CONFIGS)}")
-    return write_random_model(folder, CONFIGS[name], seed=seed)
-
-
-def write_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0) -> Path:
-    """The same for any config of a GLPN."""
-    raw = {"model_type": "glpn", "architectures": ["GLPNForDepthEstimation"], "max_depth": 10, **fields}
-    family = family_of(raw)
-    config = family.read_config(raw)
+    family = family_of(fields)
+    config = family.read_config(fields)
     network = family.build(config).eval()
-    _make_lively(network, torch.Generator().manual_seed(seed))
+    _LIVELY[family.name](network, torch.Generator().manual_seed(seed))
     state = network.state_dict()
     named = {
         row.transformers: state[row.name] if row.name in state else torch.zeros(row.shape, dtype=torch.long)
@@ -84,7 +116,10 @@ def _make_lively(network: nn.Module, random: torch.Generator) -> None:
     limit_m = float(network.head.max_depth_m)  # type: ignore[union-attr,arg-type]
     score = torch.logit(network(pixels) / limit_m, eps=1e-6).flatten()
     low, high = score.quantile(torch.tensor([0.01, 0.99])).tolist()
-    gain = 3.0 / max(high - low, 1e-6)
+    gain = 0.9 / max(high - low, 1e-6)  # a fifth of the range
     assert output.bias is not None
     output.weight.mul_(gain)
     output.bias.copy_((output.bias - (low + high) / 2) * gain)
+
+
+_LIVELY = {"glpn": _make_lively, "dpt": make_dpt_lively}

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
+from glpn_cli.cli.model_choice import choose_recipe
 from glpn_cli.errors import ExitCode, UsageError
-
-if TYPE_CHECKING:
-    from glpn_cli.models.recipe import Recipe
 
 EXAMPLES = """
 glpn bench                                  # mini on pictures made for it
-glpn bench photos/ -m nyu --precision fp32 --against transformers
+glpn bench --config b4 --pictures 64 --against transformers
 """
 
 
@@ -27,6 +26,12 @@ class Peer(StrEnum):
     """Who else can do the same work."""
 
     TRANSFORMERS = "transformers"
+    TRANSFORMERS_BF16 = "transformers-bf16"
+
+    @property
+    def precision(self) -> str:
+        """In what the other computes: fp32, as it does where nobody says otherwise, or bf16."""
+        return "bf16" if self is Peer.TRANSFORMERS_BF16 else "fp32"
 
 
 def bench(
@@ -38,7 +43,11 @@ def bench(
     config: Annotated[
         list[str] | None,
         options.option(
-            "--config", metavar="NAME", panel=options.MODEL, help="Random weights of a size, b0 or b4; may be repeated."
+            "--config",
+            metavar="NAME",
+            panel=options.MODEL,
+            help="Random weights of a size: b0, b4, dpt-large, dpt-hybrid, dpt-large-ade, or a config.json; may be "
+            "repeated.",
         ),
     ] = None,
     max_depth: options.MaxDepth = None,
@@ -59,7 +68,10 @@ def bench(
     against: Annotated[
         Peer | None,
         options.option(
-            "--against", metavar="WHO", panel=options.BATCH, help="Measure transformers beside it, in turns."
+            "--against",
+            metavar="WHO",
+            panel=options.BATCH,
+            help="Measure transformers (in fp32) or transformers-bf16 beside it, in turns.",
         ),
     ] = None,
     json: options.Json = False,
@@ -71,20 +83,17 @@ def bench(
     """
     from glpn_cli.batch.inputs import InputChoice, find_pictures
     from glpn_cli.batch.running import parse_batch_size
-    from glpn_cli.benchmark.machine import matrix_rate
     from glpn_cli.benchmark.peer import check_peer_is_here
     from glpn_cli.benchmark.report import Bench
     from glpn_cli.benchmark.subjects import make_pictures
     from glpn_cli.cli.bench_report import describe_speed, make_speed_record
-    from glpn_cli.devices import choose_device, choose_precision, set_threads
+    from glpn_cli.devices import choose_device, set_threads
 
     if against is not None:
         check_peer_is_here()
     batch = parse_batch_size(batch_size)
     set_threads(threads)
     place = choose_device(device)
-    used = dict.fromkeys(("fp32", choose_precision("auto", place), choose_precision(precision, place)))
-    rates = {kind: matrix_rate(place, kind) for kind in used}
     passed = ["--input-size", input_size, "--device", place, "--precision", precision, "--batch-size", batch_size]
     passed += [] if workers is None else ["--workers", str(workers)]
     passed += [] if threads is None else ["--threads", str(threads)]
@@ -98,10 +107,19 @@ def bench(
                 raise UsageError("bench needs pictures that are files")
         else:
             paths = [str(path) for path in make_pictures(Path(made, "pictures"), pictures)]
-        asked = Bench(paths, place, batch, passed, rounds, rates, against is not None)
-        for recipe in _recipes(models, config, Path(made), max_depth, offline, place, precision, input_size):
-            speed = asked.measure(recipe)
-            agrees &= speed.agreement is None or speed.agreement.agrees
+        asked = Bench(paths, place, batch, passed, rounds, threads, against.precision if against else None)
+        for name, title in _models(models, config, Path(made)):
+            recipe = choose_recipe(
+                name,
+                max_depth=max_depth,
+                offline=offline,
+                device=place,
+                precision=precision,
+                input_size=input_size,
+                takes_labels=True,
+            )
+            speed = asked.measure(recipe, title=title or recipe.model.name)
+            agrees &= speed.peer is None or speed.peer.agreement.agrees
             if json:
                 console.json(make_speed_record(speed))
             else:
@@ -110,22 +128,16 @@ def bench(
         raise typer.Exit(ExitCode.NOTHING_DONE)
 
 
-def _recipes(
-    models: list[str] | None,
-    configs: list[str] | None,
-    made: Path,
-    max_depth: float | None,
-    offline: bool,
-    device: str,
-    precision: str,
-    input_size: str,
-) -> Iterator[Recipe]:
-    """Every model that was asked for, and those that have to be made."""
-    from glpn_cli.benchmark.subjects import make_random_model
-    from glpn_cli.cli.model_choice import choose_recipe
+def _models(models: list[str] | None, configs: list[str] | None, made: Path) -> Iterator[tuple[str | None, str | None]]:
+    """The name and the title of every model that was asked for, and of those that have to be made, one at a time."""
+    from glpn_cli.benchmark.subjects import make_random_model, read_config
 
-    made_here = [str(make_random_model(made / name, name)) for name in configs or ()]
-    for name in [*(models or ()), *made_here] or [None]:
-        yield choose_recipe(
-            name, max_depth=max_depth, offline=offline, device=device, precision=precision, input_size=input_size
-        )
+    fields = {name: read_config(name) for name in configs or ()}
+    if not models and not fields:
+        yield None, None
+    for name in models or ():
+        yield name, None
+    for index, (config, raw) in enumerate(fields.items()):
+        folder = make_random_model(made / str(index), raw)
+        yield str(folder), f"{config} (random weights)"
+        shutil.rmtree(folder)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from glpn_cli.batch.json_values import SCHEMA
-from glpn_cli.benchmark.report import ModelSpeed, Whole
+from glpn_cli.benchmark.agreement import Agreement, DepthAgreement, LabelAgreement
+from glpn_cli.benchmark.report import ModelSpeed, PeerSpeed, Whole
 from glpn_cli.benchmark.timings import Timing
 from glpn_cli.cli.columns import make_facts, make_table
 
@@ -15,16 +16,15 @@ def describe_speed(speed: ModelSpeed) -> str:
     height, width = speed.network_size
     title = f"{speed.model}: {speed.precision} on {speed.device}, the network sees {width}x{height}"
     rows = [_row(name, timing, "") for name, timing in speed.stages.items()]
-    if speed.peer_network is not None:
-        rows.append(
-            _row("transformers' network", speed.peer_network, _ratio(speed.peer_network, speed.stages["network"]))
-        )
-    theirs = {whole.pictures: whole for whole in speed.peer_whole}
+    theirs = {}
+    if (peer := speed.peer) is not None:
+        rows.append(_row("transformers' network", peer.network, _ratio(peer.network, speed.stages["network"])))
+        theirs = {whole.pictures: whole for whole in peer.whole}
     for whole in speed.whole:
-        rows.append(_row(f"whole process, {_pictures(whole)}", whole.timing, _memory(whole)))
-        if (peer := theirs.get(whole.pictures)) is not None:
-            words = ", ".join(filter(None, (_ratio(peer.timing, whole.timing), _memory(peer))))
-            rows.append(_row(f"transformers', {_pictures(peer)}", peer.timing, words))
+        rows.append(_row(f"whole process, {_pictures(whole)}", whole.timing, _join(_pace(whole), _memory(whole))))
+        if (other := theirs.get(whole.pictures)) is not None:
+            words = _join(_ratio(other.timing, whole.timing), _pace(other), _memory(other))
+            rows.append(_row(f"transformers', {_pictures(other)}", other.timing, words))
     table = make_table(("stage", "median", "from", "to", ""), rows)
     return f"{make_facts([], title=title)}\n{table}\n{make_facts(_facts(speed))}\n"
 
@@ -44,38 +44,81 @@ def make_speed_record(speed: ModelSpeed) -> dict[str, Any]:
         "stages": {name: _times(timing) for name, timing in speed.stages.items()},
         "gflop": speed.flops / 1e9,
         "gflop_s": speed.rate / 1e9,
-        "machine_gflop_s": {name: rate / 1e9 for name, rate in speed.machine.items()},
+        "machine_gflop_s": speed.machine_rate / 1e9,
         "share": speed.share,
+        "share_low": min(speed.shares),
+        "share_high": max(speed.shares),
         "whole": [_whole(whole) for whole in speed.whole],
     }
-    if speed.peer_network is not None and speed.agreement is not None:
-        pairs = zip(speed.peer_whole, speed.whole, strict=True)
-        record["transformers"] = {
-            "network": _times(speed.peer_network),
-            "network_ratio": speed.peer_network.median / speed.stages["network"].median,
-            "whole": [{**_whole(theirs), "ratio": theirs.timing.median / ours.timing.median} for theirs, ours in pairs],
-            "agrees": speed.agreement.agrees,
-            "largest_difference": speed.agreement.largest,
-            "mean_relative_difference": speed.agreement.mean_relative,
-        }
+    if speed.peer is not None:
+        record["transformers"] = _peer(speed.peer, speed)
     return record
 
 
+def _peer(peer: PeerSpeed, speed: ModelSpeed) -> dict[str, Any]:
+    height, width = peer.network_size
+    pairs = zip(peer.whole, speed.whole, strict=True)
+    return {
+        "precision": peer.precision,
+        "network_width": width,
+        "network_height": height,
+        "network": _times(peer.network),
+        "network_ratio": peer.network.median / speed.stages["network"].median,
+        "whole": [{**_whole(theirs), "ratio": theirs.timing.median / ours.timing.median} for theirs, ours in pairs],
+        "agrees": peer.agreement.agrees,
+        **_figures(peer.agreement),
+    }
+
+
+def _figures(agreement: Agreement) -> dict[str, Any]:
+    if isinstance(agreement, LabelAgreement):
+        return {"labels": agreement.labels, "labels_apart": agreement.apart, "rounding": agreement.rounding}
+    if isinstance(agreement, DepthAgreement):
+        return {
+            "largest_difference": agreement.largest,
+            "mean_relative_difference": agreement.mean_relative,
+            "millimetres": agreement.levels,
+            "millimetres_of": agreement.levels_of,
+            "rounding": agreement.rounding,
+        }
+    return {
+        "largest_difference": agreement.largest,
+        "mean_difference": agreement.mean,
+        "rounding": agreement.rounding,
+    }
+
+
 def _facts(speed: ModelSpeed) -> list[tuple[str, str | None]]:
-    rates = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {name}" for name, rate in speed.machine.items())
-    share = "" if speed.share is None else f", {speed.share:.0%} of the machine's matrix product"
-    agreement = speed.agreement
-    agreed = None
-    if agreement is not None:
-        agreed = (
-            f"{'agree' if agreement.agrees else 'DIFFER'}: at most {agreement.largest:.1e} of the limit, "
-            f"{agreement.mean_relative:.2%} on average"
-        )
+    peer = speed.peer
+    shares = f"{speed.share:.0%} of the machine's matrix product ({min(speed.shares):.0%} to {max(speed.shares):.0%})"
+    size = None
+    if peer is not None and peer.network_size != speed.network_size:
+        height, width = peer.network_size
+        size = f"in whole processes transformers' network sees {width}x{height}: --input-size original is the same work"
     return [
-        ("network", f"{speed.flops / 1e9:.1f} GFLOP at {speed.rate / 1e9:.0f} GFLOP/s{share}"),
-        ("machine", rates),
-        ("numbers", agreed),
+        ("network", f"{speed.flops / 1e9:.1f} GFLOP at {speed.rate / 1e9:.0f} GFLOP/s: {shares}"),
+        (
+            "machine",
+            f"{speed.machine_rate / 1e9:.0f} GFLOP/s in {speed.precision}, multiplied in turns with the network",
+        ),
+        ("transformers", None if peer is None else f"computes in {peer.precision}"),
+        ("sizes", size),
+        ("numbers", None if peer is None else _agreed(peer.agreement, speed.precision)),
     ]
+
+
+def _agreed(agreement: Agreement, precision: str) -> str:
+    verdict = "agree" if agreement.agrees else "DIFFER"
+    rounding = "" if agreement.rounding is None else f" (transformers in {precision}: {agreement.rounding:.2%})"
+    if isinstance(agreement, LabelAgreement):
+        return f"{verdict}: another one of {agreement.labels} labels at {agreement.apart:.2%} of pixels{rounding}"
+    if isinstance(agreement, DepthAgreement):
+        return (
+            f"{verdict}: at most {agreement.largest:.1e} of the limit, {agreement.mean_relative:.2%} on "
+            f"average{rounding}; {agreement.levels:,} different millimetres for {agreement.levels_of:,} "
+            f"({agreement.level_share:.0%})"
+        )
+    return f"{verdict}: at most {agreement.largest:.1e} of the range, {agreement.mean:.2%} on average{rounding}"
 
 
 def _row(name: str, timing: Timing, words: str) -> list[str]:
@@ -90,6 +133,14 @@ def _pictures(whole: Whole) -> str:
     return f"{whole.pictures} picture{'s' * (whole.pictures != 1)}"
 
 
+def _pace(whole: Whole) -> str:
+    return "" if whole.pictures == 1 else f"{whole.pictures_per_second:.2f} pictures/s"
+
+
+def _join(*words: str) -> str:
+    return ", ".join(filter(None, words))
+
+
 def _memory(whole: Whole) -> str:
     return "" if whole.peak_bytes is None else f"{whole.peak_bytes / 2**20:.0f} MiB"
 
@@ -99,4 +150,9 @@ def _times(timing: Timing) -> dict[str, Any]:
 
 
 def _whole(whole: Whole) -> dict[str, Any]:
-    return {"pictures": whole.pictures, "peak_bytes": whole.peak_bytes, **_times(whole.timing)}
+    return {
+        "pictures": whole.pictures,
+        "pictures_s": whole.pictures_per_second,
+        "peak_bytes": whole.peak_bytes,
+        **_times(whole.timing),
+    }

@@ -11,10 +11,13 @@ import torch
 from PIL import Image
 from tiny_checkpoints import TINY
 
-from glpn_cli.benchmark.machine import matrix_rate
+from glpn_cli.benchmark import machine
+from glpn_cli.benchmark.agreement import compare_depths, compare_inverse, compare_labels
+from glpn_cli.benchmark.machine import MatrixProduct
+from glpn_cli.benchmark.peer import Setting
 from glpn_cli.benchmark.processes import import_seconds, run_python
-from glpn_cli.benchmark.stages import Subject, compare
-from glpn_cli.benchmark.subjects import make_pictures, make_random_model, write_random_model
+from glpn_cli.benchmark.stages import Subject
+from glpn_cli.benchmark.subjects import make_pictures, make_random_model, read_config
 from glpn_cli.benchmark.timings import Timing, time_in_turns
 from glpn_cli.errors import GlpnError, UsageError
 from glpn_cli.models.recipe import Recipe
@@ -65,9 +68,24 @@ def test_importing_takes_time() -> None:
     assert 0 < import_seconds("json.tool") < 5
 
 
-def test_the_matrix_rate_is_what_multiplying_takes() -> None:
-    rate = matrix_rate("cpu", "fp32", rounds=3, side=256)
-    assert 1e8 < rate < 1e14
+def test_the_matrix_product_does_the_operations_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, and of the sizes that it may choose from the quickest for each operation."""
+    monkeypatch.setattr(machine, "_SIDES", {"cpu": (8, 192)})
+    done: list[int] = []
+    multiply = torch.mm
+
+    def count(left: torch.Tensor, right: torch.Tensor, *, out: torch.Tensor) -> torch.Tensor:
+        done.append(2 * left.shape[0] * left.shape[1] * right.shape[1])
+        return multiply(left, right, out=out)
+
+    monkeypatch.setattr(torch, "mm", count)
+    product = MatrixProduct("cpu", "fp32")
+    assert product.side == 192
+    done.clear()
+    started = time.perf_counter()
+    product()
+    assert sum(done) == product.flops
+    assert 1e8 < product.flops / (time.perf_counter() - started) < 1e14
 
 
 def test_pictures_differ_from_each_other_and_never_from_run_to_run(tmp_path: Path) -> None:
@@ -79,7 +97,7 @@ def test_pictures_differ_from_each_other_and_never_from_run_to_run(tmp_path: Pat
 
 
 def test_random_models_answer_with_depths_that_fill_their_range(tmp_path: Path) -> None:
-    folder = write_random_model(tmp_path / "model", {key: TINY[key] for key in ("depths", "hidden_sizes")})
+    folder = make_random_model(tmp_path / "model", TINY)
     (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
     subject = Subject(Recipe(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
     depth = subject.infer(subject.prepare())
@@ -87,9 +105,31 @@ def test_random_models_answer_with_depths_that_fill_their_range(tmp_path: Path) 
     assert high - low > 2.0
 
 
-def test_a_config_that_nobody_published_is_refused_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["dpt-large", "dpt-hybrid", "dpt-large-ade"])
+def test_random_dpts_answer_with_inverse_depth_of_ten_units_or_with_many_labels(name: str, tmp_path: Path) -> None:
+    """Of the published shape, but narrow."""
+    narrow = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "fusion_hidden_size": 16}
+    fields = {**read_config(name), **narrow, "image_size": 64, "num_hidden_layers": 12}
+    fields |= {"backbone_out_indices": [0, 1, 8, 11]}
+    if name == "dpt-hybrid":
+        fields |= {"backbone_config": {"hidden_sizes": [16, 32, 64], "embedding_size": 8, "num_groups": 4}}
+        fields["backbone_config"] |= {"depths": [1, 1, 1], "out_features": ["stage1", "stage2", "stage3"]}
+        fields["backbone_config"] |= {"global_padding": "SAME", "embedding_dynamic_padding": True}
+        fields |= {"backbone_featmap_shape": [1, 64, 4, 4], "neck_hidden_sizes": [16, 32, 24, 32]}
+    (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
+    folder = make_random_model(tmp_path / name, fields)
+    subject = Subject(Recipe(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
+    (answer,) = subject.infer(subject.prepare())
+    if name == "dpt-large-ade":
+        assert answer.argmax(0).unique().numel() > 15
+    else:
+        assert 3 < float(answer.max() - answer.min()) < 60
+    assert [len(work()) > 100 for stage, work in subject.stages().items() if stage == "encode"] == [True]
+
+
+def test_a_config_that_nobody_published_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="'b9'"):
-        make_random_model(tmp_path, "b9")
+        read_config("b9")
 
 
 def test_every_stage_of_a_picture_can_be_done_again_and_again(tiny_model: Path, tmp_path: Path) -> None:
@@ -107,11 +147,48 @@ def test_every_stage_of_a_picture_can_be_done_again_and_again(tiny_model: Path, 
     assert encoded.startswith(b"\x89PNG")
 
 
-def test_fp32_agrees_to_a_hundred_thousandth_of_the_limit_and_bf16_on_average() -> None:
+def test_metres_agree_to_a_hundred_thousandth_in_fp32_and_on_average_in_less() -> None:
     theirs = np.full((4, 4), 5.0, dtype=np.float32)
     near, far = theirs + np.float32(5e-5), theirs + np.float32(5e-3)
-    assert compare(near, theirs, limit_m=10.0, precision="fp32").agrees
-    assert not compare(far, theirs, limit_m=10.0, precision="fp32").agrees
-    assert compare(far, theirs, limit_m=10.0, precision="bf16").agrees
-    assert not compare(theirs * 1.01, theirs, limit_m=10.0, precision="bf16").agrees
-    assert compare(far, theirs, limit_m=10.0, precision="fp32").largest == pytest.approx(5e-4, rel=1e-3)
+    assert compare_depths(near, theirs, limit_m=10.0).agrees
+    assert not compare_depths(far, theirs, limit_m=10.0).agrees
+    assert compare_depths(far, theirs, limit_m=10.0, rounded=far).agrees
+    assert not compare_depths(theirs * 1.01, theirs, limit_m=10.0, rounded=theirs * 1.01).agrees
+    assert compare_depths(far, theirs, limit_m=10.0).largest == pytest.approx(5e-4, rel=1e-3)
+
+
+def test_metres_that_come_in_steps_do_not_agree_however_near_they_are() -> None:
+    theirs = np.linspace(4, 5, 2000, dtype=np.float32).reshape(40, 50)
+    steps = (np.rint(theirs * 250) / 250).astype(np.float32)  # 4 mm
+    found = compare_depths(steps, theirs, limit_m=10.0, rounded=theirs)
+    assert (found.levels, found.levels_of) == (251, 1001)
+    assert found.mean_relative < 2e-3
+    assert not found.agrees
+
+
+def test_inverse_depth_agrees_within_a_share_of_its_range_or_of_what_rounding_costs() -> None:
+    theirs = np.linspace(0, 50, 1000, dtype=np.float32).reshape(20, 50)
+    assert compare_inverse(theirs + np.float32(0.004), theirs).agrees
+    far = theirs + np.float32(0.02)
+    assert not compare_inverse(far, theirs).agrees
+    assert compare_inverse(far, theirs).largest == pytest.approx(4e-4, rel=1e-2)
+    assert compare_inverse(far, theirs, rounded=theirs + np.float32(0.015)).agrees
+    assert not compare_inverse(far, theirs, rounded=theirs + np.float32(0.012)).agrees
+
+
+def test_labels_agree_pixel_by_pixel_or_within_what_rounding_changes() -> None:
+    random = np.random.default_rng(0)
+    theirs = random.normal(size=(3, 100, 100)).astype(np.float32)
+    other = theirs.copy()
+    other[:, :2] = np.roll(theirs[:, :2], 1, axis=0)  # 2 % of pixels
+    assert compare_labels(theirs, theirs).agrees
+    assert compare_labels(other, theirs).apart == pytest.approx(0.02)
+    assert not compare_labels(other, theirs).agrees
+    assert compare_labels(other, theirs, rounded=other).agrees
+    assert not compare_labels(other, theirs, rounded=theirs).agrees
+
+
+def test_the_other_program_runs_where_and_as_ours_does() -> None:
+    setting = Setting(10.0, device="cuda:0", precision="bf16", threads=3)
+    assert setting.arguments() == ["--limit=10.0", "--device=cuda:0", "--precision=bf16", "--threads=3"]
+    assert Setting().arguments() == ["--device=cpu", "--precision=fp32"]

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from lively_dpt import SMALL, lively_estimator, lively_segmenter
+from tiny_checkpoints import TINY
 from typer.testing import CliRunner, Result
 
 from glpn_cli.benchmark import machine
+from glpn_cli.benchmark.stages import Subject
 from glpn_cli.cli import app
 
 STAGES = ["import", "load", "decode", "preprocess", "network", "postprocess", "encode"]
@@ -18,7 +21,7 @@ STAGES = ["import", "load", "decode", "preprocess", "network", "postprocess", "e
 
 @pytest.fixture(autouse=True)
 def _small_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_SIDE", {"cpu": 64})
+    monkeypatch.setattr(machine, "_SIDES", {"cpu": (64,)})
 
 
 @pytest.fixture(autouse=True)
@@ -44,11 +47,14 @@ def test_a_model_is_measured_stage_by_stage_and_beside_transformers(tiny_model: 
     assert record["precision"] == "fp32"
     expected = record["gflop"] / record["stages"]["network"]["median_s"]
     assert record["gflop_s"] == pytest.approx(expected)
-    assert record["share"] == pytest.approx(record["gflop_s"] / record["machine_gflop_s"]["fp32"])
+    assert record["share"] == pytest.approx(record["gflop_s"] / record["machine_gflop_s"])
+    assert record["share_low"] <= record["share"] <= record["share_high"]
     assert [whole["pictures"] for whole in record["whole"]] == [1]
     assert record["whole"][0]["peak_bytes"] > 50e6
     theirs = record["transformers"]
     assert theirs["agrees"] is True
+    assert (theirs["precision"], theirs["network_width"], theirs["network_height"]) == ("fp32", 64, 32)
+    assert theirs["millimetres"] == pytest.approx(theirs["millimetres_of"], rel=0.02)
     assert theirs["largest_difference"] <= 1e-5
     assert theirs["whole"][0]["ratio"] == pytest.approx(theirs["whole"][0]["median_s"] / record["whole"][0]["median_s"])
 
@@ -60,10 +66,65 @@ def test_people_get_a_table_for_every_model(tiny_model: Path, tmp_path: Path, ti
     for stage in STAGES:
         assert result.stdout.count(f"\n{stage} ") == 2
     assert result.stdout.count("whole process, 2 pictures") == 2
-    assert "of the machine's matrix product" in result.stdout
+    assert "of the machine's matrix product" in " ".join(result.stdout.split())
+    assert "pictures/s" in result.stdout
 
 
 def test_a_size_that_nobody_published_is_refused(tmp_path: Path) -> None:
     result = bench("--config", "b9")
     assert result.exit_code == 2
     assert "b9" in result.output
+
+
+def test_every_stage_shows_its_spread(tiny_model: Path, tiny_pictures: Path) -> None:
+    result = bench(tiny_pictures / "a.jpg", "-m", tiny_model, "--rounds", 2, "--json")
+    assert result.exit_code == 0, result.output
+    stages = json.loads(result.stdout)["stages"]
+    assert {stage["rounds"] for stage in stages.values()} == {2}
+    assert all(stage["low_s"] < stage["high_s"] for stage in stages.values())
+
+
+def test_random_weights_of_a_config_file_are_called_by_it(tmp_path: Path, tiny_pictures: Path) -> None:
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(TINY))
+    result = bench(tiny_pictures / "a.jpg", "--config", path, "--config", path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{path} (random weights): ")
+    assert result.stdout.count("random weights") == 1
+
+
+@pytest.mark.parametrize("kind", ["depth", "labels"])
+def test_a_dpt_that_transformers_wrote_is_measured_beside_it(kind: str, tmp_path: Path, tiny_pictures: Path) -> None:
+    model = (lively_segmenter if kind == "labels" else lively_estimator)(**SMALL)
+    model.save_pretrained(tmp_path / "dpt")
+    arguments = (tiny_pictures / "a.jpg", "-m", tmp_path / "dpt", "--against", "transformers", "--json")
+    result = bench(*arguments, "--precision", "fp32", "--input-size", "64x64")
+    assert result.exit_code == 0, result.output
+    theirs = json.loads(result.stdout)["transformers"]
+    assert theirs["agrees"] is True
+    if kind == "labels":
+        assert theirs["labels"] > 1
+        assert theirs["labels_apart"] <= 1e-4
+    else:
+        assert theirs["largest_difference"] <= 1e-4
+    low = bench(*arguments, "--precision", "bf16", "--input-size", "64x64")
+    assert low.exit_code == 0, low.output
+    assert json.loads(low.stdout)["transformers"]["rounding"] > 0
+
+
+def test_pixels_that_transformers_cannot_take_are_refused_with_the_way_out(tmp_path: Path, tiny_pictures: Path) -> None:
+    lively_estimator(**SMALL).save_pretrained(tmp_path / "dpt")
+    arguments = ("-m", tmp_path / "dpt", "--input-size", "96x32")
+    result = bench(tiny_pictures / "a.jpg", *arguments, "--against", "transformers")
+    assert result.exit_code == 2
+    assert "--input-size original" in result.stderr
+
+
+def test_numbers_that_differ_are_told_and_fail(
+    tiny_model: Path, tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infer = Subject.infer
+    monkeypatch.setattr(Subject, "infer", lambda self, pixels: 1.01 * infer(self, pixels))
+    result = bench(tiny_pictures / "a.jpg", "-m", tiny_model, "--precision", "fp32", "--against", "transformers")
+    assert result.exit_code == 1
+    assert "DIFFER: at most" in result.stdout

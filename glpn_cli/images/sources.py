@@ -97,7 +97,7 @@ def _read(source: Path | bytes, options: ReadOptions, *, label: str, name: str, 
     if isinstance(source, bytes):
         return decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
     try:
-        with source.open("rb") as file:
+        with _Unmapped(source) as file:
             return decode(_steady(file, label, name), options, label=label, name=name, at_least=at_least)
     except OSError as error:
         raise refuse_unreadable(label, error) from error
@@ -111,7 +111,7 @@ def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:
     if os.path.isfile(real):  # noqa: PTH113 - never raises
         return Path(real)
     try:
-        with source.open("rb") as file:
+        with _Unmapped(source) as file:
             return _steady(file, label, name).read()
     except OSError as error:
         raise refuse_unreadable(label, error) from error
@@ -130,18 +130,32 @@ def _label(path: Path) -> str:
     return repr(str(path))
 
 
-def _steady(file: BinaryIO, label: str, name: str) -> BinaryIO:
+class _Unmapped(io.BufferedReader):
+    """A file without a number, which decoders read like any stream.
+
+    libtiff maps a file whose number it knows into memory, and where that file shrinks meanwhile the process dies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        raw = io.FileIO(path)
+        super().__init__(raw)
+        self.status = os.fstat(raw.fileno())
+
+    def fileno(self) -> int:
+        raise io.UnsupportedOperation("this file is only read")
+
+
+def _steady(file: _Unmapped, label: str, name: str) -> BinaryIO:
     """A seekable stream of what `file` holds, as it is now where that is not too large."""
-    status = os.fstat(file.fileno())
-    if stat.S_ISREG(status.st_mode):
-        if status.st_size <= _AT_ONCE:
+    if stat.S_ISREG(file.status.st_mode):
+        if file.status.st_size <= _AT_ONCE:
             return io.BytesIO(file.read())
-        if status.st_size > MAX_BYTES:
+        if file.status.st_size > MAX_BYTES:
             found = recognise(file.read(HEAD_BYTES), name=name)
             file.seek(0)
             if found is not TIFF:
                 raise InputError(
-                    f"{label} has {status.st_size:,} bytes, more than any picture needs", code=ErrorCode.TOO_LARGE
+                    f"{label} has {file.status.st_size:,} bytes, more than any picture needs", code=ErrorCode.TOO_LARGE
                 )
         return file
     # A pipe or a device, which may never end: look before reading on.

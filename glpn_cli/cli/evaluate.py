@@ -13,6 +13,7 @@ from glpn_cli.cli import options
 
 if TYPE_CHECKING:
     from glpn_cli.batch.policies import Allowance
+    from glpn_cli.batch.running import Pace
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.evaluation.alignment import Alignment
     from glpn_cli.evaluation.contestants import Contestant
@@ -98,6 +99,8 @@ def evaluate(
     precision: options.PrecisionOption = options.Precision.FP32,
     input_size: options.InputSize = "auto",
     tta: options.TtaOption = options.Tta.NONE,
+    batch_size: options.BatchSize = "auto",
+    workers: options.Workers = None,
     threads: options.Threads = None,
     depth_scale: options.DepthScale = None,
     output: Annotated[
@@ -117,6 +120,7 @@ def evaluate(
     model that answers labels is scored on a CSV of rgb_path,label_path, by pixel accuracy and mean IoU.
     """
     from glpn_cli.batch.policies import Allowance
+    from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.evaluation_report import show_evaluations
     from glpn_cli.cli.label_evaluation import evaluate_labels, refuse_for_labels
     from glpn_cli.cli.model_choice import choose_recipe
@@ -160,7 +164,8 @@ def evaluate(
         contestants.append(fit_rows(open_source(baseline, split="train")))
     for contestant in contestants:
         choose_alignments(align_by, contestant)
-    rows = _run(source, contestants, rules, align_by, fail_fast=fail_fast)
+    pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
+    rows = _run(source, contestants, rules, align_by, pace)
     evaluations = gather(contestants, rows, protocol=rules, align_by=align_by)
     show_evaluations(evaluations, json=json, report=report, output=output)
     total = max(len(evaluation.pictures) for evaluation in evaluations)
@@ -180,8 +185,7 @@ def _run(
     contestants: Sequence[Contestant],
     rules: Protocol,
     align_by: tuple[Alignment, ...],
-    *,
-    fail_fast: bool,
+    pace: Pace,
 ) -> list[tuple[PictureScores, ...]]:
     """Measure picture by picture, telling each that could not be as it comes."""
     from glpn_cli.cli.console import console
@@ -192,13 +196,20 @@ def _run(
     progress = Progress(source.length)
     rows = []
     try:
-        for row in measure(source, contestants, protocol=rules, align_by=align_by):
+        for row in measure(
+            source,
+            contestants,
+            protocol=rules,
+            align_by=align_by,
+            workers=pace.threads,
+            batch_size=pace.batch_size,
+        ):
             rows.append(row)
             errors = {id(scores.error): scores.error for scores in row if scores.error is not None}
             for error in errors.values():
                 console.error(error, about=row[0].name)
             progress.advance(row[0].name, computed=True)
-            if errors and fail_fast:
+            if errors and pace.fail_fast:
                 break
     finally:
         progress.close()

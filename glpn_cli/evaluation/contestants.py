@@ -14,6 +14,7 @@ import numpy as np
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.depth_files import is_depth_file, read_depth, read_record
 from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.images import Picture
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import DepthKind, DepthMap
 
@@ -82,6 +83,10 @@ class ModelContestant:
     def predict(self, sample: Sample) -> DepthMap:
         """Run the network."""
         return self._estimator.predict(sample.rgb)
+
+    def predict_batch(self, samples: Sequence[Sample]) -> list[DepthMap]:
+        """Run it on several pictures, those of one network size at once. Raises InputError for any of them."""
+        return self._estimator.predict_pictures([Picture(sample.rgb, sample.size) for sample in samples])
 
 
 class FolderContestant:

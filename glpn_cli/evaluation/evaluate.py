@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from glpn_cli.data.kitti_crop import kb_crop
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
-from glpn_cli.evaluation.contestants import Contestant
+from glpn_cli.evaluation.contestants import Contestant, ModelContestant
 from glpn_cli.evaluation.intervals import Interval, bootstrap, bootstrap_difference
 from glpn_cli.evaluation.metrics import METRICS, Scores, score
 from glpn_cli.evaluation.protocols import Protocol
@@ -82,22 +84,30 @@ def choose_alignments(asked: Sequence[Alignment], contestant: Contestant) -> tup
 
 
 def evaluate(
-    source: SampleSource, contestants: Sequence[Contestant], *, protocol: Protocol, align_by: Sequence[Alignment] = ()
+    source: SampleSource,
+    contestants: Sequence[Contestant],
+    *,
+    protocol: Protocol,
+    align_by: Sequence[Alignment] = (),
+    workers: int = 1,
+    batch_size: int = 1,
 ) -> Iterator[tuple[PictureScores, ...]]:
-    """Measure every contestant on every picture of a finite source, one tuple a picture in the contestants' order."""
+    """Measure every contestant on every picture of a finite source, one tuple a picture in the contestants' order.
+
+    workers:    threads that read pictures while others are measured.
+    batch_size: pictures that a model sees at once.
+    """
     assert source.length is not None, "an endless source has no mean"
     alignments = [choose_alignments(align_by, contestant) for contestant in contestants]
-    for index in range(source.length):
-        name = source.name_of(index)
-        try:
-            sample, counted = _prepare(source.read(index), protocol)
-        except InputError as error:
-            yield tuple(PictureScores(name, {}, error=error) for _ in contestants)
-            continue
-        yield tuple(
-            _measure(contestant, sample, counted, protocol, chosen)
-            for contestant, chosen in zip(contestants, alignments, strict=True)
-        )
+    frames = _read_ahead(source, protocol, workers=workers, ahead=workers + batch_size)
+    while batch := list(islice(frames, batch_size)):
+        samples = [frame.sample for frame in batch if frame.sample is not None]
+        maps = [iter(_predict(contestant, samples)) for contestant in contestants]
+        for frame in batch:
+            yield tuple(
+                _measure(contestant, frame, next(own) if frame.sample else None, protocol, chosen)
+                for contestant, own, chosen in zip(contestants, maps, alignments, strict=True)
+            )
 
 
 def gather(
@@ -126,27 +136,78 @@ def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: 
     return bootstrap_difference(np.array(pairs[0]), np.array(pairs[1]))
 
 
-def _prepare(sample: Sample, protocol: Protocol) -> tuple[Sample, NDArray[np.bool_]]:
-    """The frame as the protocol cuts it, and which of its pixels count. Raises InputError where none does."""
-    if protocol.is_kitti:
-        sample = replace(
-            sample, rgb=kb_crop(sample.rgb, what=sample.name), depth=kb_crop(sample.depth, what=sample.name)
-        )
-    counted = protocol.counted(sample.depth)
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """A picture as the protocol cuts it, and which of its pixels count; or why it cannot be measured on."""
+
+    name: str
+    sample: Sample | None = None
+    counted: NDArray[np.bool_] | None = None
+    error: InputError | None = None
+
+
+def _read_ahead(source: SampleSource, protocol: Protocol, *, workers: int, ahead: int) -> Iterator[_Frame]:
+    """Every picture in its order, a few of them read before they are asked for."""
+    waiting: deque[Future[_Frame]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for index in range(source.length or 0):
+            waiting.append(pool.submit(_read_frame, source, protocol, index))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
+    name = source.name_of(index)
+    try:
+        sample = source.read(index)
+        if protocol.is_kitti:
+            rgb, depth = kb_crop(sample.rgb, what=sample.name), kb_crop(sample.depth, what=sample.name)
+            sample = replace(sample, rgb=rgb, depth=depth)
+        counted = protocol.counted(sample.depth)
+    except InputError as error:
+        return _Frame(name, error=error)
     if not counted.any():
-        raise InputError(f"{sample.name}: no pixel counts under the protocol", code=ErrorCode.DATA)
-    return sample, counted
+        nothing = InputError(f"{sample.name}: no pixel counts under the protocol", code=ErrorCode.DATA)
+        return _Frame(name, error=nothing)
+    return _Frame(name, sample, counted)
+
+
+def _predict(contestant: Contestant, samples: Sequence[Sample]) -> list[DepthMap | InputError]:
+    """The contestant's map of every picture, or why it has none."""
+    if len(samples) > 1 and isinstance(contestant, ModelContestant):
+        try:
+            return [*contestant.predict_batch(samples)]
+        except InputError:  # of one of them: which, they say one by one
+            pass
+    answers: list[DepthMap | InputError] = []
+    for sample in samples:
+        try:
+            answers.append(contestant.predict(sample))
+        except InputError as error:
+            answers.append(error)
+    return answers
 
 
 def _measure(
     contestant: Contestant,
-    sample: Sample,
-    counted: NDArray[np.bool_],
+    frame: _Frame,
+    answer: DepthMap | InputError | None,
     protocol: Protocol,
     alignments: tuple[Alignment, ...],
 ) -> PictureScores:
+    sample, counted = frame.sample, frame.counted
+    if sample is None or counted is None:
+        return PictureScores(frame.name, {}, error=frame.error)
     try:
-        depth = _fit_frame(contestant.predict(sample), sample, protocol)
+        if not isinstance(answer, DepthMap):
+            assert answer is not None
+            raise answer
+        depth = _fit_frame(answer, sample, protocol)
         has_depth = _overlap(counted, depth, sample)
         lens_factor = _lens_factor(contestant, sample) if Alignment.FOCAL in alignments else 1.0
     except InputError as error:

@@ -151,6 +151,17 @@ def test_clipping_brings_predictions_into_the_range_first() -> None:
     assert clipped.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(np.mean(expected), rel=1e-5)
 
 
+@pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 1), (4, 5)])
+def test_reading_ahead_and_batches_change_no_number_and_no_order(workers: int, batch_size: int) -> None:
+    contestants, source = [Oracle(1.1, noise=0.2, missing=("room/3.png",)), Oracle(0.9)], Scenes(broken=1, empty=4)
+    plain = list(evaluate(source, contestants, protocol=PROTOCOLS["none"]))
+    ahead = list(evaluate(source, contestants, protocol=PROTOCOLS["none"], workers=workers, batch_size=batch_size))
+    assert [[(p.name, p.pixels, p.scores, str(p.error)) for p in row] for row in ahead] == [
+        [(p.name, p.pixels, p.scores, str(p.error)) for p in row] for row in plain
+    ]
+    assert [row[0].error is None for row in plain] == [True, False, True, False, False, True]
+
+
 def test_kitti_frames_and_maps_of_full_frames_are_cut_alike() -> None:
     source = Scenes(length=1, size=(375, 1242))
 
@@ -259,3 +270,15 @@ def test_a_models_camera_is_told_by_its_config(tmp_path: Path) -> None:
         contestant = ModelContestant(Recipe(resolve_model(str(folder))), device="cpu", threads=1)
         factors.append(contestant.lens_factor(sample))
     assert factors == [None, pytest.approx(150 / 100)]
+
+
+def test_a_model_sees_a_batch_as_it_sees_its_pictures_one_by_one(tmp_path: Path) -> None:
+    contestant = ModelContestant(Recipe(resolve_model(str(write_tiny_model(tmp_path / "tiny")))), threads=1)
+    random = np.random.default_rng(0)
+    samples = [
+        Sample(random.integers(0, 256, (*size, 3), dtype=np.uint8), np.ones(size, np.float32))
+        for size in ((64, 96), (80, 64), (64, 96))
+    ]
+    together = contestant.predict_batch(samples)
+    for depth, sample in zip(together, samples, strict=True):
+        np.testing.assert_allclose(depth.values, contestant.predict(sample).values, atol=1e-5 * (depth.limit or 1))

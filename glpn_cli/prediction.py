@@ -87,12 +87,24 @@ class DepthMap:
 class LabelMap:
     """What every pixel of a picture is.
 
-    labels: uint8 or uint16 (H, W), an index into `names`.
+    labels: uint8 or uint16 (H, W), an index into `names` where valid.
     names:  one name per class.
+    valid:  bool (H, W), False where there is nothing to label (transparent pixels); None = everywhere.
+
+    Raises ValueError if the arrays do not fit each other.
     """
 
     labels: NDArray[np.unsignedinteger]
     names: tuple[str, ...]
+    valid: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        if self.valid is not None and (self.valid.shape != self.labels.shape or self.valid.dtype != np.bool_):
+            raise ValueError(f"valid must be bool {self.labels.shape}, not {self.valid.dtype} {self.valid.shape}")
+
+    def known(self) -> NDArray[np.unsignedinteger]:
+        """The labels where there are any, (N,)."""
+        return self.labels.ravel() if self.valid is None else self.labels[self.valid]
 
     @property
     def size(self) -> tuple[int, int]:

@@ -106,15 +106,15 @@ class DepthEstimator:
     def label(self, picture: PictureLike) -> LabelMap:
         """What every pixel of a picture is, at the picture's own size, by a model that answers labels.
 
-        picture: as for `predict`. Raises ModelError for a model that answers depth.
+        picture: as for `predict`; transparent pixels have no label. Raises ModelError for a model that answers depth.
         """
         return self.label_pictures([self._as_picture(picture)])[0]
 
     def label_pictures(self, pictures: Sequence[Picture]) -> list[LabelMap]:
-        """The same for pictures that are decoded already."""
+        """The same for pictures that are decoded already; their transparent pixels are not valid in the answer."""
         if not self.recipe.predicts_labels:
             raise ModelError(f"model {self.recipe.model.name!r} predicts depth, not labels")
-        return [answer for answer in self._answer(pictures) if isinstance(answer, LabelMap)]
+        return [_as_labels(answer, picture) for answer, picture in zip(self._answer(pictures), pictures, strict=True)]
 
     def _as_picture(self, given: PictureLike) -> Picture:
         if isinstance(given, str | PathLike):
@@ -207,6 +207,12 @@ def _as_depth(answer: Prediction, picture: Picture) -> DepthMap:
     """A depth map, with holes where the picture has them."""
     assert isinstance(answer, DepthMap)
     return answer if picture.valid is None else replace(answer, valid=_both(answer.valid, picture.valid))
+
+
+def _as_labels(answer: Prediction, picture: Picture) -> LabelMap:
+    """Labels, with holes where the picture has them."""
+    assert isinstance(answer, LabelMap)
+    return answer if picture.valid is None else replace(answer, valid=picture.valid)
 
 
 def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from glpn_cli.colormaps.colorbar import BACKGROUND, FRAME, INK, read_font, text_size
+from glpn_cli.colormaps.painting import HOLE_COLOR
 from glpn_cli.prediction import LabelMap
 
 _COLORS = 256
@@ -30,8 +31,12 @@ def label_palette(count: int) -> NDArray[np.uint8]:
 
 
 def paint_labels(prediction: LabelMap) -> NDArray[np.uint8]:
-    """Every pixel in its label's colour, uint8 (H, W, 3)."""
-    painted: NDArray[np.uint8] = label_palette(len(prediction.names)).take(prediction.labels, axis=0)
+    """Every pixel in its label's colour, uint8 (H, W, 3); those without one in `HOLE_COLOR`."""
+    if prediction.valid is None:
+        everywhere: NDArray[np.uint8] = label_palette(len(prediction.names)).take(prediction.labels, axis=0)
+        return everywhere
+    painted = np.full((*prediction.size, 3), HOLE_COLOR, np.uint8)
+    painted[prediction.valid] = label_palette(len(prediction.names)).take(prediction.known(), axis=0)
     return painted
 
 
@@ -46,7 +51,7 @@ def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8
     font, line = read_font(size), math.ceil(1.5 * size)
     pad = min(round(0.9 * size), height // 8)
     room = max(0, (height - 2 * pad) // line)
-    counts = np.bincount(prediction.labels.ravel(), minlength=len(prediction.names))
+    counts = np.bincount(prediction.known(), minlength=len(prediction.names))
     present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
     shown = present if len(present) <= room else present[: max(0, room - 1)]
     lines = [_shortened(prediction.names[label]) for label in shown]

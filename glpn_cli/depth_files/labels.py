@@ -1,25 +1,32 @@
-"""Labels on disk: a palette PNG whose pixels are the labels, and a picture of them with a legend."""
+"""Labels on disk: a palette PNG whose pixels are the labels, and a picture of them with a legend.
+
+Pixels without a label, the transparent ones of the picture, are 255 (65535 in 16 bits), which data sets and their
+scores know as none; palette PNGs show them transparent.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code_of, reason_of
 from glpn_cli.prediction import DepthKind, LabelMap, Provenance, Result
 
-_PALETTE_LABELS = 256
+_PALETTE_LABELS = 255
+_NO_LABEL: dict[np.dtype[Any], int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
 @dataclass(frozen=True)
 class Labels:
-    """A label a pixel: 8-bit palette PNG, or 16-bit grey where there are more than 256; names in its record."""
+    """A label a pixel: 8-bit palette PNG, or 16-bit grey where there are more than 255; names in its record."""
 
     format: ClassVar[str] = "labels"
     extension: ClassVar[str] = ".png"
@@ -45,9 +52,19 @@ class Labels:
         text = Record(
             self.format, self.map, None, result.source.name, provenance=result.provenance, names=prediction.names
         ).to_text()
-        if len(prediction.names) > _PALETTE_LABELS:
-            return encode_png(prediction.labels.astype(np.uint16), text=text)
-        return encode_png(prediction.labels.astype(np.uint8), text=text, palette=label_palette(len(prediction.names)))
+        is_wide = len(prediction.names) > _PALETTE_LABELS
+        pixels: NDArray[Any] = prediction.labels.astype(np.uint16 if is_wide else np.uint8)
+        none = _NO_LABEL[pixels.dtype]
+        if prediction.valid is not None:
+            pixels[~prediction.valid] = none
+        if is_wide:
+            return encode_png(pixels, text=text)
+        if prediction.valid is None:
+            return encode_png(pixels, text=text, palette=label_palette(len(prediction.names)))
+        palette = np.zeros((none + 1, 3), np.uint8)
+        palette[: len(prediction.names)] = label_palette(len(prediction.names))
+        palette[none] = HOLE_COLOR
+        return encode_png(pixels, text=text, palette=palette, transparent=none)
 
 
 @dataclass(frozen=True)
@@ -99,6 +116,9 @@ def read_labels(source: str | Path | bytes) -> LabelMap:
     record = Record.from_text(text)
     if record is None or record.map != "labels" or not record.names or labels.ndim != 2:
         raise InputError("this is no file of labels that glpn wrote", code=ErrorCode.UNSUPPORTED)
-    if labels.size and labels.max() >= len(record.names):
-        raise InputError(f"it holds label {labels.max()}, and names only {len(record.names)}")
-    return LabelMap(labels, record.names)
+    count = len(record.names)
+    valid = labels != _NO_LABEL[labels.dtype] if count <= _NO_LABEL[labels.dtype] else np.ones(labels.shape, np.bool_)
+    known = labels[valid]
+    if known.size and known.max() >= count:
+        raise InputError(f"it holds label {known.max()}, and names only {count}")
+    return LabelMap(labels, record.names, None if valid.all() else valid)

@@ -33,10 +33,12 @@ def encode_png(
     *,
     text: Mapping[str, str],
     palette: NDArray[np.uint8] | None = None,
+    transparent: int | None = None,
 ) -> bytes:
     """A PNG file of `pixels`, uint8 or uint16 (H, W) or uint8 (H, W, 3), carrying `text` (ASCII) before the pixels.
 
     palette: uint8 (N, 3), what the numbers of 8-bit pixels look like; they stay numbers
+    transparent: the number that is seen through, where there is a palette
 
     The same arguments give the same bytes: there is no time stamp.
     """
@@ -49,7 +51,7 @@ def encode_png(
         image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info)
     else:
         image.putpalette(palette.tobytes())
-        image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info, bits=8)
+        image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info, bits=8, transparency=transparent)
     return file.getvalue()
 
 

@@ -54,16 +54,23 @@ class LabelPair:
                 code=ErrorCode.DATA,
             )
         labels = stored.astype(np.int64) - self.first_label
-        return picture, np.where((labels >= 0) & (labels < count) & (stored != NO_LABEL), labels, -1)
+        is_none = stored == NO_LABEL if stored.dtype.itemsize == 1 else np.zeros(stored.shape, np.bool_)
+        return picture, np.where((labels >= 0) & (labels < count) & ~is_none, labels, -1)
 
     def _stored(self) -> NDArray[Any]:
         """The numbers of a grey or palette PNG, or of a file of ours."""
         try:
             if read_record(self.label_path) is not None:
-                return read_labels(self.label_path).labels
+                return _numbers_of(read_labels(self.label_path))
             return _read_numbers(self.label_path)
         except InputError as error:
             raise InputError(f"{self.label_path}: {error.message}", hint=error.hint, code=error.code) from error
+
+
+def _numbers_of(prediction: LabelMap) -> NDArray[np.int64]:
+    """Those of a file of ours, -1 where it has none."""
+    numbers = prediction.labels.astype(np.int64)
+    return numbers if prediction.valid is None else np.where(prediction.valid, numbers, -1)
 
 
 def _read_numbers(path: Path) -> NDArray[Any]:
@@ -140,8 +147,13 @@ class LabelScores:
 
     @classmethod
     def of(cls, predicted: LabelMap, truth: NDArray[np.int64]) -> LabelScores:
-        """Those of one picture; truth is (H, W), -1 where there is no label."""
+        """Those of one picture; truth is (H, W), -1 where there is no label.
+
+        Pixels that were given none, because the picture is transparent there, do not count.
+        """
         count, known = len(predicted.names), truth >= 0
+        if predicted.valid is not None:
+            known &= predicted.valid
         given, true = predicted.labels[known].astype(np.int64), truth[known]
         return cls(
             np.bincount(true[true == given], minlength=count),

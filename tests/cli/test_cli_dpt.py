@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from glpn_cli import DepthEstimator, DPTImageProcessor
 from glpn_cli.cli import app
+from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.errors import ModelError
@@ -155,6 +156,35 @@ def test_labels_are_painted_with_a_legend(glpn: Glpn, label_model: Path, photo: 
     with Image.open("out/photo_color.png") as image:
         assert image.height == 101
         assert image.width > 130
+
+
+def test_transparent_pixels_have_no_label_and_do_not_count(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    """Written, read back, painted and scored: nothing is said about what nobody sees."""
+    with Image.open(photo) as image:
+        seen = image.convert("RGBA")
+    alpha = np.full((101, 130), 255, np.uint8)
+    alpha[:, :40] = 0
+    seen.putalpha(Image.fromarray(alpha))
+    seen.save("cut.png")
+    assert glpn("predict", "cut.png", "-m", label_model, "-o", "out", "--precision", "fp32").exit_code == 0
+    stored = read_labels("out/cut_labels.png")
+    assert stored.valid is not None
+    np.testing.assert_array_equal(stored.valid, alpha > 0)
+    assert glpn("export", "out/cut_labels.png", "-o", "painted").exit_code == 0
+    assert glpn("export", "cut.png", "-m", label_model, "-o", "straight", "--precision", "fp32").exit_code == 0
+    painted = Path("painted/cut_color.png").read_bytes()
+    assert painted == Path("straight/cut_color.png").read_bytes()
+    with Image.open("painted/cut_color.png") as image:
+        assert {tuple(color) for color in np.asarray(image)[:, :40].reshape(-1, 3).tolist()} == {HOLE_COLOR}
+    wrong = stored.labels.copy()
+    wrong[:, :40] = 0  # would be half wrong, if it counted
+    Image.fromarray(wrong).save("truth.png")
+    lines = ["rgb_path,label_path", "cut.png,truth.png", "cut.png,out/cut_labels.png"]
+    Path("pairs.csv").write_text("\n".join(lines) + "\n")
+    result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", "--json")
+    assert result.exit_code == 0, result.stderr
+    scores = json.loads(result.stdout)
+    assert (scores["pixels"], scores["pixel_accuracy"]) == (2 * 101 * 90, 1.0)
 
 
 def test_stored_labels_are_painted_without_a_model(glpn: Glpn, label_model: Path, photo: Path) -> None:

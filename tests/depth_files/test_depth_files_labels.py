@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
 from glpn_cli.depth_files import is_depth_file, is_own_output, make_writer, read_depth, read_record
 from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer, read_labels
@@ -43,6 +44,39 @@ def test_labels_come_back_with_their_names(count: int) -> None:
     np.testing.assert_array_equal(found.labels, prediction.labels)
     assert found.names == prediction.names
     assert data == Labels().encode(Result(prediction, Picture(), MADE))
+
+
+@pytest.mark.parametrize("count", [2, 255, 256, 1000])
+def test_pixels_without_a_label_come_back_and_are_what_data_sets_mean_by_none(count: int) -> None:
+    prediction = labels_like(count)
+    valid = np.ones(prediction.size, np.bool_)
+    valid[:, :20] = False
+    prediction = LabelMap(prediction.labels, prediction.names, valid)
+    data = Labels().encode(Result(prediction, Picture(), MADE))
+    found = read_labels(data)
+    assert found.valid is not None
+    np.testing.assert_array_equal(found.valid, valid)
+    np.testing.assert_array_equal(found.known(), prediction.known())
+    with Image.open(io.BytesIO(data)) as image:
+        assert set(np.asarray(image)[:, :20].ravel()) == {255 if count < 256 else 65535}
+        if count < 256:
+            alpha = np.asarray(image.convert("RGBA"))[..., 3]
+            np.testing.assert_array_equal(alpha == 0, ~valid)
+    again = Labels().encode(Result(found, Picture(), MADE))
+    assert again == data
+
+
+def test_pixels_without_a_label_are_painted_as_holes_and_are_not_in_the_legend() -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    valid = np.zeros(labels.shape, np.bool_)
+    valid[:, 60:] = True
+    labels[:, 60:] = 2
+    painted = paint_labels(LabelMap(labels, NAMES, valid))
+    assert {tuple(color) for color in painted[:, :60].reshape(-1, 3).tolist()} == {HOLE_COLOR}
+    assert {tuple(color) for color in painted[:, 60:].reshape(-1, 3).tolist()} == {tuple(label_palette(3)[2].tolist())}
+    alone = LabelMap(labels[:, 60:].repeat(4, axis=1), NAMES)
+    with_holes, without = (add_legend(painted, each) for each in (LabelMap(labels, NAMES, valid), alone))
+    np.testing.assert_array_equal(with_holes[:, 80:], without[:, 80:])
 
 
 def test_anyone_sees_the_numbers_and_the_palette() -> None:

@@ -12,7 +12,7 @@ from glpn_cli.errors import ErrorCode, UsageError
 
 EXAMPLES = """
 glpn scenes -o rooms --count 64 --contact-sheet
-glpn scenes -o rooms --count 5000 --seed 7 --size 640x480 --workers 8
+glpn scenes -o rooms --count 5000 --seed 7 --size 640x480 --focal 518px
 """
 
 SCENES = "Scenes"
@@ -29,6 +29,16 @@ def scenes(
     size: Annotated[
         str, options.option("--size", metavar="WxH", panel=SCENES, help="Width and height of the pictures, in pixels.")
     ] = "256x192",
+    focal: Annotated[
+        str,
+        options.option(
+            "--focal",
+            metavar="LENGTH",
+            panel=SCENES,
+            help="Of every picture: 220px, 28mm (35 mm equivalent) or 65deg (horizontal field of view); auto is each "
+            "its own, as handheld cameras have.",
+        ),
+    ] = "auto",
     contact_sheet: Annotated[
         bool, options.option("--contact-sheet", panel=SCENES, help="Show the first 64 on one sheet as well.")
     ] = False,
@@ -52,9 +62,12 @@ def scenes(
     from glpn_cli.cli.progress import Progress
     from glpn_cli.data.scenes.write import CSV_NAME, depth_name, plan_scenes, write_contact_sheet, write_scenes
     from glpn_cli.devices import cores
+    from glpn_cli.geometry import FocalChoice
 
     overwrite = existing is Existing.OVERWRITE
-    plan = plan_scenes(output, count=count, seed=seed, size=_parse_size(size), overwrite=overwrite)
+    asked, shape = FocalChoice(focal), _parse_size(size)
+    focal_px = None if asked.text == "auto" else asked.camera(shape).fx
+    plan = plan_scenes(output, count=count, seed=seed, size=shape, focal_px=focal_px, overwrite=overwrite)
     kept = 0 if overwrite else count - len(plan.todo)
     if kept and existing is Existing.ERROR:
         raise UsageError(

@@ -38,7 +38,9 @@ def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.parametrize("words", [("--size", "big"), ("--size", "4x4"), ("--count", "0"), ("--seed", "-1")])
+@pytest.mark.parametrize(
+    "words", [("--size", "big"), ("--size", "4x4"), ("--count", "0"), ("--seed", "-1"), ("--focal", "wide")]
+)
 def test_nonsense_is_exit_2_and_writes_nothing(tmp_path: Path, words: tuple[str, ...]) -> None:
     result = glpn("-o", str(tmp_path / "x"), *words)
     assert result.exit_code == 2
@@ -51,3 +53,10 @@ def test_another_seed_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     result = glpn("-o", str(tmp_path), "--count", "1", "--size", "32x24", "--seed", "5")
     assert result.exit_code == 2
     assert "seed 0 instead of 5" in result.stderr
+
+
+@pytest.mark.parametrize(("focal", "px"), [("20px", "20"), ("90deg", "16")])
+def test_one_lens_for_all_is_listed(tmp_path: Path, focal: str, px: str) -> None:
+    assert glpn("-o", str(tmp_path), "--count", "2", "--size", "32x24", "--focal", focal).exit_code == 0
+    rows = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
+    assert {row.split(",")[3] for row in rows} == {px}

@@ -99,6 +99,28 @@ def test_a_folder_of_other_scenes_is_refused(tmp_path: Path, change: dict[str, o
         plan_scenes(tmp_path, **{"count": 2, "seed": 7, "size": SMALL, **change})  # type: ignore[arg-type]
 
 
+def test_a_folder_from_before_focal_lengths_could_be_asked_for_is_continued(tmp_path: Path) -> None:
+    make(tmp_path, 1)
+    note = json.loads((tmp_path / "scenes.json").read_text("utf-8"))
+    assert note.pop("focal") == "auto"
+    (tmp_path / "scenes.json").write_text(json.dumps(note))
+    assert plan_scenes(tmp_path, count=2, seed=7, size=SMALL).todo == (1,)
+    with pytest.raises(UsageError, match="focal 'auto' instead of '40px'"):
+        plan_scenes(tmp_path, count=2, seed=7, size=SMALL, focal_px=40)
+
+
+def test_all_pictures_can_have_one_lens(tmp_path: Path) -> None:
+    plan = plan_scenes(tmp_path, count=2, seed=3, size=SMALL, focal_px=40.0)
+    write_scenes(plan)
+    rows = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[3:5] for row in rows] == [["40", "40"]] * 2
+    scene = render_scene(3, 1, size=SMALL, focal_px=40.0)
+    assert (scene.intrinsics.fx, scene.intrinsics.cx) == (40.0, (SMALL[1] - 1) / 2)
+    free = render_scene(3, 1, size=SMALL)
+    assert free.intrinsics.fx != 40.0
+    assert not np.array_equal(free.depth, scene.depth)
+
+
 def test_a_folder_of_somebody_elses_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "rgb").mkdir()
     with pytest.raises(UsageError, match="not our scenes"):

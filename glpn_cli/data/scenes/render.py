@@ -17,6 +17,7 @@ from glpn_cli.data.scenes.room import Room
 from glpn_cli.data.scenes.sensor import develop
 from glpn_cli.data.scenes.shell import build_shell
 from glpn_cli.data.scenes.style import Style
+from glpn_cli.geometry import make_camera
 from glpn_cli.prediction import Intrinsics
 
 KINDS = (
@@ -146,10 +147,13 @@ def choose_view(chance: Chance, world: World, room: Room, half: tuple[float, flo
     return best
 
 
-def render_scene(seed: int, index: int, *, size: tuple[int, int] = (192, 256), extra_rays: int = 3) -> Scene:
+def render_scene(
+    seed: int, index: int, *, size: tuple[int, int] = (192, 256), focal_px: float | None = None, extra_rays: int = 3
+) -> Scene:
     """Scene `index` of stream `seed`: a pure function of its arguments.
 
     size:       (H, W) of the picture
+    focal_px:   of every picture; None is each its own, as handheld cameras have
     extra_rays: rays more for the colour of pixels on edges
     Raises UsageError without numba.
     """
@@ -157,7 +161,7 @@ def render_scene(seed: int, index: int, *, size: tuple[int, int] = (192, 256), e
 
     height, width = size
     world, room = draw_room(Chance(seed, index))
-    camera = camera_of(seed, index, size=size)
+    camera = camera_of(seed, index, size=size, focal_px=focal_px)
     half = (0.5 * width / camera.fx, 0.5 * height / camera.fy)
     view = Chance(seed, index, 2)
     pose = choose_view(view, world, room, half)
@@ -170,8 +174,10 @@ def render_scene(seed: int, index: int, *, size: tuple[int, int] = (192, 256), e
     return Scene(rgb, depth, camera, normals, labels, room.kind)
 
 
-def camera_of(seed: int, index: int, *, size: tuple[int, int] = (192, 256)) -> Intrinsics:
-    """The camera of a scene, without rendering it; its field of view is chosen for the picture's longer side."""
-    height, width = size
-    focal = 0.5 * max(height, width) / math.tan(0.5 * choose_focal(Chance(seed, index, 1)))
-    return Intrinsics(focal, focal, 0.5 * (width - 1), 0.5 * (height - 1), "file")
+def camera_of(
+    seed: int, index: int, *, size: tuple[int, int] = (192, 256), focal_px: float | None = None
+) -> Intrinsics:
+    """The camera of a scene, without rendering it; a field of view is chosen for the picture's longer side."""
+    if focal_px is None:
+        focal_px = 0.5 * max(size) / math.tan(0.5 * choose_focal(Chance(seed, index, 1)))
+    return make_camera(focal_px, size, source="file")

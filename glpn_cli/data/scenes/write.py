@@ -19,7 +19,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,20 +42,22 @@ _SHEET_COLUMNS = 8
 _SHEET_WIDTH = 256
 _SHEET_RANGE = PaintRange(0.4, 10.0)
 _MOST_SIDE = 8192
+_AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class ScenePlan:
     """Which scenes go where.
 
-    size: (H, W) of the pictures. todo: indices that are not there yet.
+    size: (H, W) of the pictures. focal_px: theirs, None for each its own. todo: indices that are not there yet.
     """
 
     folder: Path
     seed: int
     count: int
     size: tuple[int, int]
-    todo: tuple[int, ...]
+    focal_px: float | None = None
+    todo: tuple[int, ...] = ()
 
     def picture(self, index: int) -> Path:
         """Where the picture of a scene goes."""
@@ -88,9 +90,17 @@ def depth_name(index: int) -> str:
 
 
 def plan_scenes(
-    folder: Path, *, count: int, seed: int, size: tuple[int, int] = (192, 256), overwrite: bool = False
+    folder: Path,
+    *,
+    count: int,
+    seed: int,
+    size: tuple[int, int] = (192, 256),
+    focal_px: float | None = None,
+    overwrite: bool = False,
 ) -> ScenePlan:
     """See what is there and what is missing; nothing is written but a probe.
+
+    focal_px: of every picture; None is each its own.
 
     Raises UsageError where the folder holds other scenes, or files that are no scenes, or cannot be written, and where
     the numbers make no sense.
@@ -103,7 +113,8 @@ def plan_scenes(
         raise UsageError(
             f"{size[1]}x{size[0]} is no size for a scene", hint=f"Sides go from 16 to {_MOST_SIDE} pixels."
         )
-    wanted = _note(seed, size)
+    plan = ScenePlan(folder, seed, count, size, focal_px)
+    wanted = _note(plan)
     note = folder / NOTE_NAME
     if note.is_file():
         found = _read_note(note)
@@ -124,9 +135,8 @@ def plan_scenes(
                 code=ErrorCode.EXISTS,
             )
     probe_writable(folder)
-    plan = ScenePlan(folder, seed, count, size, ())
     there = set() if overwrite else {i for i in range(count) if plan.depth(i).is_file() and plan.picture(i).is_file()}
-    return ScenePlan(folder, seed, count, size, tuple(i for i in range(count) if i not in there))
+    return replace(plan, todo=tuple(i for i in range(count) if i not in there))
 
 
 def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], object] = int) -> Path:
@@ -135,7 +145,7 @@ def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], obj
     done: told the index of each scene as it is finished, in any order; nobody by default.
     Raises UsageError without numba, OutputError and StoppedError as `publish` does; what is finished stays.
     """
-    publish(plan.folder / NOTE_NAME, (json.dumps(_note(plan.seed, plan.size), indent=2) + "\n").encode())
+    publish(plan.folder / NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
     for index in _render_all(plan, workers):
         done(index)
     listing = plan.folder / CSV_NAME
@@ -165,8 +175,13 @@ def write_contact_sheet(plan: ScenePlan) -> Path:
     return path
 
 
-def _note(seed: int, size: tuple[int, int]) -> dict[str, int | str]:
-    return {"seed": seed, "size": f"{size[1]}x{size[0]}", "generator": GENERATOR}
+def _note(plan: ScenePlan) -> dict[str, int | str]:
+    return {
+        "seed": plan.seed,
+        "size": f"{plan.size[1]}x{plan.size[0]}",
+        "generator": GENERATOR,
+        "focal": _AUTO if plan.focal_px is None else f"{plan.focal_px:.6g}px",
+    }
 
 
 def _read_note(path: Path) -> dict[str, object]:
@@ -174,7 +189,7 @@ def _read_note(path: Path) -> dict[str, object]:
         found = json.loads(path.read_bytes())
     except ValueError:
         found = None
-    return found if isinstance(found, dict) else {}
+    return {"focal": _AUTO, **found} if isinstance(found, dict) else {}  # it was not written down at first
 
 
 def _render_all(plan: ScenePlan, workers: int) -> Iterator[int]:
@@ -214,7 +229,7 @@ def _ignore_interrupts() -> None:
 
 
 def _write_scene(plan: ScenePlan, index: int) -> int:
-    scene = render_scene(plan.seed, index, size=plan.size)
+    scene = render_scene(plan.seed, index, size=plan.size, focal_px=plan.focal_px)
     depth = DepthMap(scene.depth, DepthKind.METRIC)
     writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=DEPTH_SCALE)
     shown = _Shown(picture_name(index), scene.rgb)
@@ -228,7 +243,7 @@ def _list_pairs(plan: ScenePlan) -> str:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["rgb_path", "depth_path", "depth_scale", "fx", "fy", "cx", "cy"])
     for index in range(plan.count):
-        camera = asdict(camera_of(plan.seed, index, size=plan.size))
+        camera = asdict(camera_of(plan.seed, index, size=plan.size, focal_px=plan.focal_px))
         numbers = [f"{camera[key]:.6g}" for key in ("fx", "fy", "cx", "cy")]
         table.writerow([picture_name(index), depth_name(index), f"{DEPTH_SCALE:g}", *numbers])
     return text.getvalue()

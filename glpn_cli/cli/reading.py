@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 ISOLATED_TIMEOUT_S = 60.0
 """How long a picture may take with `--isolate` where `--timeout` does not say."""
 
+WORKER_MODULES = ("glpn_cli.images",)
+"""What the processes import while they wait for their first picture."""
+
 # What decoding took at most, by measurement: 41 bytes a pixel, for floats. The rest is Python and its libraries.
 _BYTES_PER_PIXEL, _BYTES_BESIDES = 48, 2 << 30
 
@@ -51,5 +54,5 @@ def _make_workers(count: int, timeout_s: float, max_pixels: int) -> Workers:
         count,
         timeout_s=timeout_s if timeout_s < math.inf else None,
         memory_bytes=_BYTES_BESIDES + _BYTES_PER_PIXEL * max_pixels,
-        modules=("glpn_cli.images",),
+        modules=WORKER_MODULES,
     )

@@ -81,7 +81,7 @@ def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: P
         if is_asked:
             raise UsageError(
                 f"{option} makes no sense for maps of uncertainty",
-                hint="--colorbar, --colormap, --invert and --range NEAR:FAR do.",
+                hint="What can be chosen is --colorbar, --colormap, --invert and --range NEAR:FAR.",
             )
     formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
 

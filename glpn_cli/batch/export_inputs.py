@@ -88,9 +88,7 @@ def _without_paintings(found: Found, *, named: frozenset[str] | None) -> tuple[F
     Raises UsageError where nothing is left.
     """
     asked = [source for source in found.sources if named is None or source.given in named]
-    ours = [
-        source for source in asked if source.path is not None and source.path.is_file() and is_no_depth(source.path)
-    ]
+    ours = [source for source in asked if is_no_depth(source.content)]
     if not ours:
         return found, Content.DEPTH
     if len(ours) == len(found.sources):

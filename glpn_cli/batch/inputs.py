@@ -100,17 +100,14 @@ def find_pictures(choice: InputChoice) -> Found | None:
 
 def _is_map(source: ImageSource) -> bool:
     """Whether a file is one of our outputs, or depth in another format."""
-    # Only a file can be looked at twice: what is read from a pipe is gone.
-    return (
-        source.path is not None and source.path.is_file() and (is_own_output(source.path) or is_depth_file(source.path))
-    )
+    return is_own_output(source.content) or is_depth_file(source.content)
 
 
 def check_is_picture(source: ImageSource, *, kind: InputKind) -> ImageSource:
     """The source, unless it is a depth map already (InputError)."""
     if kind is InputKind.AUTO and _is_map(source):
         raise InputError(
-            f"{str(source.path)!r} is a depth map already",
+            f"{source.label} is a depth map already",
             hint="Paint it with glpn export, or take it for a picture with --as picture.",
             code=ErrorCode.UNSUPPORTED,
         )

@@ -23,25 +23,29 @@ _SUFFIX = "_depth"
 class DepthSource:
     """A stored depth map, and the picture that it belongs to where that is at hand.
 
+    path:        the file; None where the bytes are at hand
     name:        what the picture is called: `a/x.jpg` for `a/x_depth.png`
     record:      what the file says about itself
     depth_scale: stored units per metre, for integers in files that do not say
     options:     where it is read
+    data:        the bytes, for what came through standard input or a pipe
     """
 
-    path: Path
+    path: Path | None
     name: str
     given: str
     record: Record | None = None
     picture: ImageSource | None = None
     depth_scale: float | None = None
     options: ReadOptions = ReadOptions()  # noqa: RUF009 - frozen
+    data: bytes | None = None
 
     def read(self) -> StoredDepth:
         """The map. Raises InputError."""
-        return self.options.run(
-            read_depth, Path(os.path.realpath(self.path)), about=repr(str(self.path)), depth_scale=self.depth_scale
-        )
+        content = self.data if self.path is None else Path(os.path.realpath(self.path))
+        assert content is not None
+        about = repr(self.given if self.path is None else str(self.path))
+        return self.options.run(read_depth, content, about=about, depth_scale=self.depth_scale)
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The picture. Raises InputError where it is not at hand."""
@@ -53,9 +57,9 @@ class DepthSource:
         return self.picture.read_colors()
 
 
-def is_no_depth(path: Path) -> bool:
+def is_no_depth(source: Path | bytes) -> bool:
     """Whether a scan for pictures and maps should leave a file: our own pictures of depth."""
-    return is_own_output(path) and not is_depth_file(path)
+    return is_own_output(source) and not is_depth_file(source)
 
 
 def tell_apart(
@@ -78,11 +82,12 @@ def tell_apart(
             maps.append(_stored(source, depth_scale))
             found.append(maps[-1])
         elif (beside := _with_map_beside(source, folders, depth_scale)) is not None:
+            assert beside.path is not None
             taken.add(beside.path.absolute())
             found.append(beside)
         else:
             found.append(source)
-    doubled = {id(each) for each in maps if each.path.absolute() in taken}
+    doubled = {id(each) for each in maps if each.path is not None and each.path.absolute() in taken}
     doubled |= {id(each) for each in _other_forms(each for each in maps if id(each) not in doubled)}
     return _join([each for each in found if id(each) not in doubled])
 
@@ -137,6 +142,8 @@ def _other_forms(maps: Iterable[DepthSource]) -> Iterator[DepthSource]:
     """Maps that are there in a better form too: of `x_depth.png` and `x_depth.npy`, the one that says what it is."""
     best: dict[tuple[Path, str], DepthSource] = {}
     for each in maps:
+        if each.path is None:
+            continue
         key = (each.path.parent, each.path.stem)
         other = best.setdefault(key, each)
         if other is each:
@@ -147,24 +154,21 @@ def _other_forms(maps: Iterable[DepthSource]) -> Iterator[DepthSource]:
 
 
 def _is_map(source: ImageSource, kind: InputKind) -> bool:
-    if source.path is None:
-        return False
-    return kind is InputKind.DEPTH or is_depth_file(source.path)
+    return kind is InputKind.DEPTH or is_depth_file(source.content)
 
 
 def _stored(source: ImageSource, depth_scale: float | None) -> DepthSource:
     """A file that is a map, named after its picture; which is taken along if it lies beside."""
-    assert source.path is not None
-    record = _record_of(source.path)
+    record = _record_of(source.content)
     own = PurePosixPath(source.name)
     extension = PurePosixPath(record.source).suffix if record else own.suffix
     name = str(own.with_name(own.stem.removesuffix(_SUFFIX) + extension)) if own.stem != _SUFFIX else source.name
     picture = None
-    if record is not None:
+    if record is not None and source.path is not None:
         beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
         if beside != source.path and beside.is_file():
             picture = replace(source, path=beside, name=name)
-    return DepthSource(source.path, name, source.given, record, picture, depth_scale, source.options)
+    return DepthSource(source.path, name, source.given, record, picture, depth_scale, source.options, source.data)
 
 
 def _with_map_beside(picture: ImageSource, folders: _Folders, depth_scale: float | None) -> DepthSource | None:
@@ -181,9 +185,9 @@ def _with_map_beside(picture: ImageSource, folders: _Folders, depth_scale: float
     return None
 
 
-def _record_of(path: Path) -> Record | None:
+def _record_of(source: Path | bytes) -> Record | None:
     try:
-        return read_record(path)
+        return read_record(source)
     except InputError:
         return None
 

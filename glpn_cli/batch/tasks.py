@@ -20,7 +20,7 @@ class Source(Protocol):
 
     @property
     def path(self) -> Path | None:
-        """Where it is; None for standard input."""
+        """Where it is; None for what came through standard input or a pipe."""
 
     @property
     def name(self) -> str:
@@ -122,4 +122,6 @@ def describe(target: Target, record: Record | None = None) -> Output:
 
 def place_of(source: Source) -> str:
     """Where a source is, for people."""
-    return source.name if source.path is None else str(source.path)
+    if source.path is not None:
+        return str(source.path)
+    return source.name if source.given == "-" else source.given

@@ -215,7 +215,7 @@ def _ask(opened: Opened, pixels: torch.Tensor, device: str) -> torch.Tensor:
         height, width = pixels.shape[-2:]
         raise UsageError(
             f"transformers' network cannot take pixels of {width}x{height}: {str(error).splitlines()[0]}",
-            hint="use --input-size original: the size that its own processor makes",
+            hint="Use --input-size original: the size that its own processor makes.",
         ) from error
     wait_for(device)
     return raw

@@ -22,7 +22,8 @@ _MODEL_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 
 def inspect(
     target: Annotated[
-        str | None, typer.Argument(metavar="MODEL|FILE", help="A model, as for -m, or a depth file.")
+        str | None,
+        typer.Argument(metavar="MODEL|FILE", help="A model, as for -m, or a depth file; - for one on stdin."),
     ] = None,
     as_: options.As = InputKind.AUTO,
     model: options.Model = None,
@@ -50,8 +51,24 @@ def inspect(
 
 
 def _is_file(target: str | None) -> bool:
-    """Whether the target is a file that is no model."""
-    return target is not None and Path(target).is_file() and Path(target).suffix.lower() not in _MODEL_SUFFIXES
+    """Whether the target is a file, a pipe, or - for standard input, and no model."""
+    if target is None or target == "-":
+        return target is not None
+    path = Path(target)
+    return path.exists() and not path.is_dir() and path.suffix.lower() not in _MODEL_SUFFIXES
+
+
+def _content(path: Path) -> Path | bytes:
+    """A file by its path; what can be read only once as its bytes. Raises InputError."""
+    import sys
+
+    from glpn_cli.images.sources import read_limited, read_once
+
+    if str(path) == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed")
+        return read_limited(sys.stdin.buffer, "standard input")
+    return path if path.is_file() or not path.exists() else read_once(path, repr(str(path)))
 
 
 def _inspect_depth(path: Path, depth_scale: float | None, *, json: bool) -> None:
@@ -59,7 +76,7 @@ def _inspect_depth(path: Path, depth_scale: float | None, *, json: bool) -> None
     from glpn_cli.depth_files.summary import summarise_depth
 
     try:
-        summary = summarise_depth(path, depth_scale=depth_scale)
+        summary = summarise_depth(_content(path), depth_scale=depth_scale)
     except InputError as error:
         console.error(error, about=str(path))
         missing = error.code == ErrorCode.NOT_FOUND

@@ -68,10 +68,13 @@ def read_record(source: str | Path | bytes) -> Record | None:
     return Record.from_text(_peek_text(head))
 
 
-def is_depth_file(path: Path) -> bool:
-    """Whether a file is to be taken as depth: ours with map=depth, or npy, npz, PFM, EXR. False where unreadable."""
+def is_depth_file(source: Path | bytes) -> bool:
+    """Whether a file is to be taken as depth: ours with map=depth, or npy, npz, PFM, EXR. False where unreadable.
+
+    source: a path, or the file's bytes
+    """
     try:
-        head = _read_head(path, _HEAD_BYTES)
+        head = source[:_HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, _HEAD_BYTES)
     except InputError:
         return False
     if head.startswith(npy.SIGNATURE) or npz.has_arrays(head) or pfm.is_pfm(head[:_OWN_BYTES]) or exr.is_depth(head):
@@ -79,15 +82,19 @@ def is_depth_file(path: Path) -> bool:
     return is_own(head) and _peek_text(head).get(PREFIX + "map") == "depth"
 
 
-def is_own_output(path: Path) -> bool:
+def is_own_output(source: Path | bytes) -> bool:
     """Whether a file was written by this program, whatever its map; quick, for scans of 100,000 files.
+
+    source: a path, or the file's bytes
 
     Only files that bear an extension of ours are opened. False where it cannot be read.
     """
-    if path.suffix.lower() not in _OWN_EXTENSIONS:
+    if isinstance(source, bytes):
+        return is_own(source)
+    if source.suffix.lower() not in _OWN_EXTENSIONS:
         return False
     try:
-        return is_own(_read_head(path, _OWN_BYTES))
+        return is_own(_read_head(source, _OWN_BYTES))
     except InputError:
         return False
 

@@ -38,20 +38,21 @@ class DepthSummary:
     percentiles: tuple[tuple[int, float], ...] = ()
 
 
-def summarise_depth(path: Path, *, depth_scale: float | None = None) -> DepthSummary:
+def summarise_depth(source: Path | bytes, *, depth_scale: float | None = None) -> DepthSummary:
     """Look at a depth file, or at a picture that was painted from depth.
 
+    source:      a path, or the file's bytes
     depth_scale: stored units per metre, for integer files that do not say.
 
     Raises InputError where the file is neither.
     """
-    record = read_record(path)
+    record = read_record(source)
     if record is not None and record.map == UNCERTAINTY:
-        spread, record = read_uncertainty(path)
+        spread, record = read_uncertainty(source)
         return _summarise(spread, record.format, record.map, record)
     if record is not None and record.map not in _READABLE:
         return DepthSummary(record.format, record.map, record.kind, record, extent=record.extent)
-    stored = read_depth(path, depth_scale=depth_scale)
+    stored = read_depth(source, depth_scale=depth_scale)
     return _summarise(stored.depth, stored.format, "depth", stored.record)
 
 

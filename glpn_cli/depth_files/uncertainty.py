@@ -96,10 +96,10 @@ class UncertaintyColor:
         return encode_png(canvas, text=record.to_text())
 
 
-def read_uncertainty(path: Path) -> tuple[SpreadMap, Record]:
-    """Read a map of uncertainty that we wrote. Raises InputError for whatever is not one."""
+def read_uncertainty(source: Path | bytes) -> tuple[SpreadMap, Record]:
+    """Read a map of uncertainty that we wrote, from a file or its bytes. Raises InputError for whatever is not one."""
     try:
-        data = path.read_bytes()
+        data = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
         raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
     values, text = decode_tiff(data) if data.startswith(SIGNATURES) else (np.empty(0), {})

@@ -82,6 +82,8 @@ _PICTURES: tuple[tuple[re.Pattern[bytes], PictureFormat], ...] = tuple(
 )
 
 EMPTY = Foreign("empty (0 bytes)")
+TEXT = Foreign("a text file")
+UNKNOWN = Foreign("of no format that is known here")
 CAMERA_RAW = Foreign("a camera raw file", "Develop it to JPEG or TIFF first.")
 _FRAMES = "Take frames out of it first. Run: ffmpeg -i VIDEO frame-%06d.png"
 _RENDER = "Render it to PNG first."
@@ -146,7 +148,7 @@ def recognise(head: bytes, *, tail: bytes = b"", name: str = "") -> PictureForma
             return foreign
     if tail.endswith(_TGA_FOOTER) or name.lower().endswith(_TGA_EXTENSIONS):
         return TGA
-    return Foreign("a text file") if _is_text(head) else Foreign("of no format that is known here")
+    return TEXT if _is_text(head) else UNKNOWN
 
 
 def _has_avif_brand(head: bytes) -> bool:

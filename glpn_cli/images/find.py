@@ -31,7 +31,7 @@ from glpn_cli.images.patterns import is_pattern, parse_pattern
 from glpn_cli.images.picture import ReadOptions
 from glpn_cli.images.refusals import refuse_unreadable
 from glpn_cli.images.shards import Shard
-from glpn_cli.images.sources import ImageSource, read_limited
+from glpn_cli.images.sources import ImageSource, read_limited, read_once
 from glpn_cli.images.walk import Entry, walk
 
 PICTURE_EXTENSIONS = frozenset(
@@ -178,10 +178,13 @@ def _expand(given: str, search: Search, *, is_listed: bool = False) -> Iterator[
     """What one argument means, or one name of a list, where wildcards are letters and `.` is the root."""
     root = search.root or (Path() if is_listed else None)
     error: OSError | ValueError | None = None
+    is_file = False
     try:
-        if stat.S_ISDIR(os.stat(given).st_mode):
+        mode = os.stat(given).st_mode
+        if stat.S_ISDIR(mode):
             yield from _scan(given, search, root)
             return
+        is_file = stat.S_ISREG(mode)
     except OSError as caught:
         error = caught
         if not is_listed and is_pattern(given) and not os.path.lexists(given):
@@ -192,8 +195,10 @@ def _expand(given: str, search: Search, *, is_listed: bool = False) -> Iterator[
     name = name_below(root, given) if root else last_part(given)
     if not _is_mine(name, search):
         return
-    if error is None:
+    if is_file:
         yield ImageSource(Path(given), name, given, options=search.options), os.path.realpath(given)
+    elif error is None:
+        yield _read_pipe(given, name, search), os.path.realpath(given)
     else:
         yield Refused(given, name, _refuse_missing(given, error)), os.path.abspath(given)
 
@@ -249,6 +254,14 @@ def _refuse_missing(given: str, error: OSError | ValueError) -> InputError:
     if isinstance(error, FileNotFoundError) and os.path.islink(given):
         return InputError(f"{given!r} is a link to a file that does not exist", code=ErrorCode.NOT_FOUND)
     return refuse_unreadable(repr(given), error)
+
+
+def _read_pipe(given: str, name: str, search: Search) -> ImageSource | Refused:
+    """What a pipe or a device holds: read now and kept, since whoever looks into it takes its head away."""
+    try:
+        return ImageSource(None, name, given, read_once(Path(given), repr(given)), search.options)
+    except InputError as error:
+        return Refused(given, name, error)
 
 
 def _read_stdin(search: Search, stdin: BinaryIO | None) -> ImageSource | Refused | None:

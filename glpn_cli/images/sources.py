@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.content import HEAD_BYTES, TIFF, Foreign, recognise
+from glpn_cli.images.content import HEAD_BYTES, TEXT, TIFF, UNKNOWN, Foreign, recognise
 from glpn_cli.images.decode import decode
 from glpn_cli.images.picture import AtLeast, Picture, ReadOptions
 from glpn_cli.images.refusals import refuse_foreign, refuse_unreadable
@@ -31,10 +31,10 @@ _AT_ONCE = 64 << 20
 class ImageSource:
     """One picture to be read, and what to call its results.
 
-    path:    the file; None where the bytes are at hand.
+    path:    the file; None where the bytes are at hand, because they can be read only once.
     name:    relative, with `/` between folders and its extension: "a/x.jpg". Results mirror it below the output folder.
     given:   what led here, as the user or a list wrote it.
-    data:    the bytes, for pictures from standard input.
+    data:    the bytes, for what came through standard input or a pipe.
     options: how to read it.
     """
 
@@ -51,7 +51,15 @@ class ImageSource:
     @property
     def label(self) -> str:
         """What messages call it, safe for a terminal."""
-        return "standard input" if self.path is None else _label(self.path)
+        return "standard input" if self.given == "-" else _label(self.path or Path(self.given))
+
+    @property
+    def content(self) -> Path | bytes:
+        """Where the bytes are, or the bytes."""
+        if self.path is not None:
+            return self.path
+        assert self.data is not None
+        return self.data
 
     def read(self, *, at_least: AtLeast | None = None) -> Picture:
         """The picture; see `read_rgb`."""
@@ -76,12 +84,7 @@ def read_rgb(
     """
     if isinstance(source, ImageSource):
         options = options or source.options
-        label, name = source.label, source.name
-        if source.path is None:
-            assert source.data is not None
-            source = source.data
-        else:
-            source = source.path
+        label, name, source = source.label, source.name, source.content
     elif isinstance(source, bytes):
         label, name = "the data", ""
     else:
@@ -123,6 +126,20 @@ def read_limited(stream: BinaryIO, label: str) -> bytes:
     if len(data) > MAX_BYTES:
         raise InputError(f"{label} does not end within {MAX_BYTES >> 30} GiB", code=ErrorCode.TOO_LARGE)
     return data
+
+
+def read_once(path: Path, label: str) -> bytes:
+    """All that a pipe or a device holds; only its head where that is of nothing known, since it may never end.
+
+    Raises InputError.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            is_known = recognise(head, name=path.name) not in (TEXT, UNKNOWN)
+            return head + read_limited(file, label) if is_known else head
+    except OSError as error:
+        raise refuse_unreadable(label, error) from error
 
 
 def _label(path: Path) -> str:

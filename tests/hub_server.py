@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,9 @@ from tiny_checkpoints import COMMIT, blob_name
 
 
 class HubServer(ThreadingHTTPServer):
-    """repositories: OWNER/NAME -> file -> bytes. behaviour: hub, portal, broken, corrupt, closing, gated."""
+    """repositories: OWNER/NAME -> file -> bytes. behaviour: hub, portal, broken, corrupt, closing, short, gated,
+    page for weights, broken weights. delay_s: before every answer.
+    """
 
     daemon_threads = True
 
@@ -22,6 +25,7 @@ class HubServer(ThreadingHTTPServer):
         self.repositories: dict[str, dict[str, bytes]] = {}
         self.commit = COMMIT
         self.behaviour = "hub"
+        self.delay_s = 0.0
         self.requests: list[str] = []
 
     @property
@@ -57,6 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append(f"{self.command} {path}")
+        time.sleep(self.server.delay_s)
         if self.server.behaviour == "portal":
             self._send(200, b"<!DOCTYPE html><html>Please log in</html>", {"Content-Type": "text/html"})
         elif self.server.behaviour == "broken":
@@ -92,6 +97,12 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {"ETag": f'"{blob_name(name, data)}"', "X-Repo-Commit": self.server.commit}
         if name.endswith(".safetensors") and self.server.behaviour == "corrupt":
             data = bytes([data[-1] ^ 1]).join([data[:-1], b""])
+        is_weights = name.endswith(".safetensors")
+        if is_weights and self.server.behaviour == "broken weights":
+            self._send(503, b"come back later", {})
+            return
+        if is_weights and self.server.behaviour == "page for weights":
+            data = b"<!DOCTYPE html><html>Please log in</html>".ljust(len(data))
         self._send(200, data, headers)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
@@ -102,8 +113,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if self.server.behaviour == "closing" and "/resolve/" in self.path and ".safetensors" in self.path:
-            self.wfile.write(body[: len(body) // 2])
+        is_cut = self.server.behaviour in ("closing", "short")
+        if is_cut and "/resolve/" in self.path and ".safetensors" in self.path:
+            self.wfile.write(body[: len(body) // 2 if self.server.behaviour == "closing" else -1])
             self.close_connection = True
             self.connection.close()
             return

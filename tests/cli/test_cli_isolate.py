@@ -18,9 +18,9 @@ from typing import Any
 import moody_decoder
 import pytest
 from conftest import make_rgb
-from journeys import OUT, check_no_temporaries, encode, glpn, good_png, predict, written
 from moody_decoder import ppm
 from PIL import Image
+from program_runs import OUT, check_no_temporaries, encode, glpn, good_png, predict, written
 
 from glpn_cli.cli import reading
 from glpn_cli.depth_files import read_depth

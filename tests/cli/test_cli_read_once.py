@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from journeys import TORCH, glpn
+from program_runs import TORCH, glpn
 
 from glpn_cli.depth_files import read_record
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import make_rgb
-from journeys import Journey, depth_of, depth_path, encode, good_png, predict, predict_files, written
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
+from program_runs import Journey, depth_of, depth_path, encode, good_png, predict, predict_files, written
 
 from glpn_cli.depth_files import read_depth
 

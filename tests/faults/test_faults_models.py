@@ -20,7 +20,7 @@ import pytest
 import torch
 from hub_server import HubServer, running_hub
 from huggingface_hub import constants, file_download
-from journeys import OUT, TORCH, depth_of, glpn, good_png, predict
+from program_runs import OUT, TORCH, depth_of, glpn, good_png, predict
 from tiny_checkpoints import TINY, files_of, make_cache, make_model_folder, raw_safetensors, tiny_state
 from typer.testing import Result
 

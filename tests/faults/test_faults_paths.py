@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from journeys import (
+from program_runs import (
     OUT,
     as_journey,
     check_no_temporaries,

@@ -10,8 +10,8 @@ import misbehaviour
 import numpy as np
 import pytest
 from conftest import make_rgb
-from journeys import encode
 from PIL import ExifTags, Image
+from program_runs import encode
 
 from glpn_cli.depth_files import make_writer, read_depth
 from glpn_cli.errors import ErrorCode, InputError

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.batch.engine import Ended, Engine, Job, Stages
-from glpn_cli.batch.gallery import Gallery, make_entry
+from glpn_cli.batch.gallery import Entry, Gallery, make_entry
 from glpn_cli.batch.gallery.entries import PICTURE_SIDE
 from glpn_cli.batch.outcome import Outcome, Status
 from glpn_cli.batch.plan import Plan
@@ -22,19 +22,24 @@ from glpn_cli.depth_files import Look
 from glpn_cli.errors import InputError
 from glpn_cli.images import ImageSource
 
+A = TypeVar("A")
 D = TypeVar("D")
 S = TypeVar("S", bound=Source)
 
 
-class _Exhibiting(Generic[S, D]):
+class _Exhibiting(Generic[S, D, A]):
     """Stages whose answers also go onto a page."""
 
     def __init__(
-        self, stages: Stages[Task[S], D, Answer, Written], gallery: Gallery, look: Look, positions: dict[int, int]
+        self,
+        stages: Stages[Task[S], D, A, Written],
+        gallery: Gallery,
+        exhibit: Callable[[S, A, tuple[str, ...]], Entry],
+        positions: dict[int, int],
     ) -> None:
         self._stages = stages
         self._gallery = gallery
-        self._look = look
+        self._exhibit = exhibit
         self._positions = positions
         self.open = stages.open
 
@@ -44,19 +49,12 @@ class _Exhibiting(Generic[S, D]):
     def group(self, decoded: D) -> Hashable:
         return self._stages.group(decoded)
 
-    def infer(self, batch: Sequence[D]) -> Sequence[Answer]:
+    def infer(self, batch: Sequence[D]) -> Sequence[A]:
         return self._stages.infer(batch)
 
-    def finish(self, task: Task[S], answer: Answer) -> Written:
+    def finish(self, task: Task[S], answer: A) -> Written:
         written = self._stages.finish(task, answer)
-        entry = make_entry(
-            task.source.name,
-            answer.depth,
-            _picture_of(task.source, answer.depth.size),
-            look=self._look,
-            provenance=answer.provenance,
-            warnings=written.warnings,
-        )
+        entry = self._exhibit(task.source, answer, written.warnings)
         self._gallery.add(self._positions[id(task.source)], entry)
         return written
 
@@ -64,19 +62,22 @@ class _Exhibiting(Generic[S, D]):
 def run_with_page(
     plan: Plan[S],
     sources: Sequence[S],
-    stages: Stages[Task[S], D, Answer, Written],
-    look: Look,
+    stages: Stages[Task[S], D, A, Written],
+    exhibit: Callable[[S, A, tuple[str, ...]], Entry],
     pace: Pace,
     page: Path,
     show: Callable[[Outcome], None],
+    look: Look = Look(),  # noqa: B008 - frozen
 ) -> Ended:
-    """Do all that a plan holds, and put all `sources` onto a page, in their order.
+    """Do all that a plan holds, and put all `sources` onto a page, in their order, as `exhibit` shows each.
+
+    look: how depth is painted there
 
     Those that need no work are read, or predicted, once more for it. A run that was interrupted leaves a page of what
     it did; one that was stopped because the disk or the device failed leaves none.
     """
     with Gallery(look) as gallery:
-        exhibiting = _Exhibiting(stages, gallery, look, {id(source): index for index, source in enumerate(sources)})
+        exhibiting = _Exhibiting(stages, gallery, exhibit, {id(source): index for index, source in enumerate(sources)})
         skipped: set[tuple[str, str, str]] = set()
 
         def watch(outcome: Outcome) -> None:
@@ -90,7 +91,7 @@ def run_with_page(
         rest = [Task(source, ()) for source in sources if (source.given, source.name, place_of(source)) in skipped]
         if rest and ended == Ended():
 
-            def report(job: Job[Task[S], D, Answer, Written]) -> bool:
+            def report(job: Job[Task[S], D, A, Written]) -> bool:
                 if job.error is not None:
                     gallery.fail(place_of(job.task.source), job.error)
                 return True
@@ -101,10 +102,26 @@ def run_with_page(
     return ended
 
 
-def _picture_of(source: Source, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+def exhibit_depth(look: Look) -> Callable[[ImageSource | DepthSource, Answer, tuple[str, ...]], Entry]:
+    """How depth, painted like this, appears on a page."""
+
+    def exhibit(source: ImageSource | DepthSource, answer: Answer, warnings: tuple[str, ...]) -> Entry:
+        picture = source.picture if isinstance(source, DepthSource) else source
+        return make_entry(
+            source.name,
+            answer.depth,
+            read_for_page(picture, answer.depth.size),
+            look=look,
+            provenance=answer.provenance,
+            warnings=warnings,
+        )
+
+    return exhibit
+
+
+def read_for_page(picture: ImageSource | None, size: tuple[int, int]) -> NDArray[np.uint8] | None:
     """The picture of a map of (H, W), no larger than the page needs it; None where it is not at hand."""
-    picture = source.picture if isinstance(source, DepthSource) else source
-    if not isinstance(picture, ImageSource):
+    if picture is None:
         return None
     factor = min(1.0, PICTURE_SIDE / max(size))
     try:

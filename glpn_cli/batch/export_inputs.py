@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 
 from glpn_cli.batch.doubting import is_uncertainty
 from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
-from glpn_cli.batch.labelling import find_stored_labels
+from glpn_cli.batch.labelling import is_stored_labels, tell_labels
 from glpn_cli.batch.policies import InputKind
 from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart, without_orphans
 from glpn_cli.errors import UsageError
@@ -60,11 +61,13 @@ def find_exports(
     """
     if is_stream(choice):
         return None
-    found = find_inputs(choice, extensions=EXTENSIONS, leave_out=is_no_depth)
-    if (labels := find_stored_labels(found.sources)) is not None:
-        return ExportInputs(labels, found.refused, found.notes, Content.LABELS)
     named = None if choice.lists or choice.lists0 else frozenset(choice.named)
+    found = find_inputs(choice, extensions=EXTENSIONS, leave_out=_is_nothing_to_export)
     if choice.kind is InputKind.AUTO:
+        labels, others = tell_labels(found.sources, named=named)
+        if labels:
+            return ExportInputs(labels, found.refused, found.notes, Content.LABELS)
+        found = replace(found, sources=tuple(others))
         found, content = _without_paintings(found, named=named)
         if content is Content.UNCERTAINTY:
             return ExportInputs(found.sources, found.refused, found.notes, content)
@@ -76,6 +79,10 @@ def find_exports(
             notes = (*notes, f"{maps} left out of --side-by-side: the picture is not beside")
             sources = fitting
     return ExportInputs(sources, found.refused, notes)
+
+
+def _is_nothing_to_export(path: Path) -> bool:
+    return is_no_depth(path) and not is_stored_labels(path)
 
 
 def _without_paintings(found: Found, *, named: frozenset[str] | None) -> tuple[Found, Content]:

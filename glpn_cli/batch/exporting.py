@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from glpn_cli.batch.doubting import prepare_uncertainty
 from glpn_cli.batch.engine import Ended, Engine, Job
-from glpn_cli.batch.exhibiting import run_with_page
+from glpn_cli.batch.exhibiting import exhibit_depth, run_with_page
 from glpn_cli.batch.export_inputs import EXTENSIONS, Content, ExportInputs, ExportSource
 from glpn_cli.batch.gallery import check_page
 from glpn_cli.batch.inputs import InputChoice
@@ -181,7 +181,8 @@ class ExportRun(PlannedRun[ExportSource, Picture | Answer, Answer]):
                 targets = tuple(_with_look(target, settled) for target in task.targets)
                 self.plan.tasks[index] = replace(task, targets=targets)
         if self.page is not None:
-            return run_with_page(self.plan, self.sources, self.stages, settled, self.pace, self.page, show)
+            exhibit = exhibit_depth(settled)
+            return run_with_page(self.plan, self.sources, self.stages, exhibit, self.pace, self.page, show, settled)
         return run_plan(self.plan, self.stages, self.pace, show)
 
 
@@ -238,13 +239,11 @@ def _prepare_labels(
     page: Path | None,
 ) -> Run:
     """The same for labels, stored or to be predicted. Raises UsageError for depth maps, and for what only depth has."""
-    options = (("--contours", look.contours_m), ("--side-by-side", look.side_by_side or None), ("--html", page))
-    for option, asked in options:
-        if asked is not None:
-            raise UsageError(f"{option} makes no sense for labels")
+    if look.contours_m is not None:
+        raise UsageError("--contours makes no sense for labels")
     if network is None:
         assert found is not None
-        return prepare_stored_labels(found.found, results, pace)
+        return prepare_stored_labels(found.found, results, pace, side_by_side=look.side_by_side, page=page)
     name = network.recipe.model.name
     pictures: list[ImageSource] = []
     for source in found.sources if found is not None else ():
@@ -253,7 +252,9 @@ def _prepare_labels(
             raise UsageError(f"{source.given!r} is a depth map, and {name!r} labels pictures")
         pictures.append(picture)
     inputs = None if found is None else Found(tuple(pictures), tuple(found.refused), tuple(found.notes))
-    return prepare_labels(choice, inputs, results, network, pace, default="color")
+    return prepare_labels(
+        choice, inputs, results, network, pace, default="color", side_by_side=look.side_by_side, page=page
+    )
 
 
 def _settle_range(sources: Sequence[ExportSource], stages: ExportStages, look: Look, pace: Pace) -> tuple[Look, Ended]:

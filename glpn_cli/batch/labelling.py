@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.batch.engine import Ended
+from glpn_cli.batch.exhibiting import read_for_page, run_with_page
+from glpn_cli.batch.gallery import Entry, check_page, make_label_entry
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
 from glpn_cli.batch.naming import choose_formats
-from glpn_cli.batch.plan import make_plan
+from glpn_cli.batch.outcome import Outcome
+from glpn_cli.batch.plan import Plan, make_plan
 from glpn_cli.batch.predicting import Network, OutputChoice
-from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
+from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
-from glpn_cli.depth_files import FORMATS, Record, Writer, read_record
+from glpn_cli.depth_files import FORMATS, Record, Writer, is_own_output, read_record
 from glpn_cli.depth_files.labels import LABEL_FORMATS, Labels, make_label_writer, read_labels
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Picture
@@ -25,15 +32,19 @@ from glpn_cli.prediction import LabelMap, Provenance, Result
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
+D = TypeVar("D")
 
-def label_rules(recipe: Recipe, choice: OutputChoice, *, default: str) -> OutputRules[ImageSource]:
+
+def label_rules(
+    recipe: Recipe, choice: OutputChoice, *, default: str, side_by_side: bool = False
+) -> OutputRules[ImageSource]:
     """What becomes of pictures. Raises UsageError for formats and settings that labels do not have."""
     if choice.calibration is not None:
         raise UsageError(f"--calibration makes no sense for {recipe.model.name!r}, which predicts labels")
     destination = choice.destination
     names = [*LABEL_FORMATS, *(name for name in FORMATS if name not in LABEL_FORMATS)]
     formats = choose_formats(choice.formats, destination, default=default, allowed=names)
-    writers: list[Writer] = [make_label_writer(name) for name in formats]
+    writers: list[Writer] = [make_label_writer(name, side_by_side=side_by_side) for name in formats]
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         assert isinstance(writer, Labels)
@@ -84,6 +95,42 @@ class LabelStages:
         return write_result(task, Result(answer.labels, task.source, answer.provenance, warnings=answer.warnings))
 
 
+@dataclass(frozen=True)
+class _LabelRun(PlannedRun[ImageSource, D, Labelled]):
+    """A planned run that may put all `sources` onto a page."""
+
+    sources: Sequence[ImageSource]
+    page: Path | None = None
+
+    def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
+        """Do it; `show` is told of every outcome as it comes."""
+        if self.page is None:
+            return run_plan(self.plan, self.stages, self.pace, show)
+        return run_with_page(self.plan, self.sources, self.stages, exhibit_labels, self.pace, self.page, show)
+
+
+def exhibit_labels(source: ImageSource, answer: Labelled, warnings: tuple[str, ...]) -> Entry:
+    """How labels appear on a page."""
+    picture = source.picture if isinstance(source, LabelSource) else source
+    return make_label_entry(
+        source.name,
+        answer.labels,
+        read_for_page(picture, answer.labels.size),
+        provenance=answer.provenance,
+        warnings=warnings,
+    )
+
+
+def _plan(found: Found, rules: OutputRules[ImageSource], page: Path | None) -> Plan[ImageSource]:
+    """Raises UsageError for a page that cannot be written."""
+    plan = make_plan(found.sources, rules)
+    plan.add_found(found.refused, found.notes)
+    if page is not None:
+        check_page(page, [source.path for source in found.sources if source.path is not None])
+        plan.notes.append(f"all of them on one page: {page}")
+    return plan
+
+
 def prepare_labels(
     choice: InputChoice,
     found: Found | None,
@@ -92,50 +139,103 @@ def prepare_labels(
     pace: Pace,
     *,
     default: str,
+    side_by_side: bool = False,
+    page: Path | None = None,
 ) -> Run:
     """A run of labelling, planned. Raises UsageError where it makes no sense.
 
     found:   the inputs; None where they come one by one on standard input
     default: the format where none is asked for
+    side_by_side: of what is painted
+    page:    the HTML file that shows all of them
     """
-    rules, stages = label_rules(network.recipe, results, default=default), LabelStages(network)
+    rules = label_rules(network.recipe, results, default=default, side_by_side=side_by_side)
+    stages = LabelStages(network)
     if found is None:
+        if page is not None:
+            raise UsageError("--html needs all inputs beforehand, and a list on standard input comes one by one")
         items = read_stream(choice, extensions=PICTURE_EXTENSIONS)
         return StreamRun(items, partial(check_is_picture, kind=choice.kind), rules, stages, pace, choice.allow_empty)
-    plan = make_plan(found.sources, rules)
-    plan.add_found(found.refused, found.notes)
-    return PlannedRun(plan, stages, pace)
+    return _LabelRun(_plan(found, rules, page), stages, pace, found.sources, page)
 
 
-def find_stored_labels(sources: Sequence[ImageSource]) -> list[ImageSource] | None:
-    """The same inputs by the names of their pictures where they are files of labels; None where none of them is.
+@dataclass(frozen=True, slots=True)
+class LabelSource(ImageSource):
+    """A file of labels under the name of its picture, and that picture where it is at hand."""
 
-    Raises UsageError for labels among other things.
+    picture: ImageSource | None = None
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        """The picture. Raises InputError where it is not at hand."""
+        if self.picture is None:
+            raise InputError(
+                "the picture that it was made of is not beside it",
+                hint="Name the folder of the pictures too: glpn export PICTURES LABELS --side-by-side",
+            )
+        return self.picture.read_colors()
+
+
+def tell_labels(
+    sources: Sequence[ImageSource], *, named: frozenset[str] | None
+) -> tuple[list[LabelSource], list[ImageSource]]:
+    """The files of labels among the inputs, or everything else; one of the two is empty.
+
+    A file of labels comes with its picture where that is an input too, or lies beside. Labels that a scan found among
+    things that they are not of are left out.
+
+    named: what was asked for by name; None: everything was
+
+    Raises UsageError for labels that were asked for among such things.
     """
     records = [_record_of(source) for source in sources]
-    stored = [record is not None and record.map == Labels.map for record in records]
-    if not any(stored):
-        return None
-    if not all(stored):
-        odd = sources[stored.index(True)]
-        raise UsageError(f"{odd.given!r} is a map of labels, among inputs that are none", hint="Export them apart.")
-    return [_named_after_picture(source, record) for source, record in zip(sources, records, strict=True) if record]
+    found: list[LabelSource] = []
+    others: list[ImageSource] = []
+    for source, record in zip(sources, records, strict=True):
+        if record is not None and record.map == Labels.map:
+            found.append(_stored_labels(source, record))
+        else:
+            others.append(source)
+    pictures = {source.name: source for source in others}
+    if pictures.keys() <= {source.name for source in found}:
+        return [replace(source, picture=pictures.get(source.name, source.picture)) for source in found], []
+    for source in found:
+        if named is None or source.given in named:
+            raise UsageError(
+                f"{source.given!r} is a map of labels, among inputs that are none", hint="Export them apart."
+            )
+    return [], others
+
+
+def is_stored_labels(path: Path) -> bool:
+    """Whether a file holds labels that we wrote; quick, for scans."""
+    if path.suffix.lower() != Labels.extension or not is_own_output(path):
+        return False
+    try:
+        record = read_record(path)
+    except InputError:
+        return False
+    return record is not None and record.map == Labels.map
 
 
 def _record_of(source: ImageSource) -> Record | None:
     """What a PNG file of ours says about itself; what cannot be read is told when its turn comes."""
-    if source.path is None or source.path.suffix.lower() != Labels.extension:
+    if source.path is not None and source.path.suffix.lower() != Labels.extension:
         return None
     try:
-        return read_record(source.path)
+        return read_record(source.content)
     except InputError:
         return None
 
 
-def _named_after_picture(source: ImageSource, record: Record) -> ImageSource:
+def _stored_labels(source: ImageSource, record: Record) -> LabelSource:
     own = PurePosixPath(source.name)
     stem = own.stem.removesuffix(f"_{Labels.map}") or own.stem
-    return replace(source, name=str(own.with_name(stem + PurePosixPath(record.source).suffix)))
+    name = str(own.with_name(stem + PurePosixPath(record.source).suffix))
+    picture = None
+    if source.path is not None:
+        beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
+        picture = replace(source, path=beside, name=name) if beside != source.path and beside.is_file() else None
+    return LabelSource(source.path, name, source.given, source.data, source.options, picture)
 
 
 class StoredLabelStages:
@@ -146,9 +246,8 @@ class StoredLabelStages:
 
     def decode(self, task: Task[ImageSource]) -> Labelled:
         """Read the labels."""
-        assert task.source.path is not None
-        record = read_record(task.source.path)
-        labels = task.source.options.run(read_labels, task.source.path, about=task.source.label)
+        record = read_record(task.source.content)
+        labels = task.source.options.run(read_labels, task.source.content, about=task.source.label)
         return Labelled(labels, record.provenance if record else None, ())
 
     def group(self, decoded: Labelled) -> Hashable:  # noqa: ARG002
@@ -164,18 +263,17 @@ class StoredLabelStages:
         return write_result(task, Result(answer.labels, task.source, answer.provenance))
 
 
-def prepare_stored_labels(found: Found, results: OutputChoice, pace: Pace) -> Run:
+def prepare_stored_labels(
+    found: Found, results: OutputChoice, pace: Pace, *, side_by_side: bool = False, page: Path | None = None
+) -> Run:
     """A run that paints files of labels, planned. Raises UsageError where it makes no sense."""
     formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         assert isinstance(writer, Labels)
-        assert source.path is not None
-        record = read_record(source.path)
+        record = read_record(source.content)
         return writer.expect(source.name, provenance=record.provenance if record else None)
 
-    writers: list[Writer] = [make_label_writer(name) for name in formats]
+    writers: list[Writer] = [make_label_writer(name, side_by_side=side_by_side) for name in formats]
     rules = OutputRules(writers, results.destination, results.name, "labels", results.existing, expect)
-    plan = make_plan(found.sources, rules)
-    plan.add_found(found.refused, found.notes)
-    return PlannedRun(plan, StoredLabelStages(), pace)
+    return _LabelRun(_plan(found, rules, page), StoredLabelStages(), pace, found.sources, page)

@@ -14,7 +14,7 @@ from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.depth_files.writer import depth_of, expect_painted
 from glpn_cli.errors import OutputError
-from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+from glpn_cli.prediction import DepthKind, DepthMap, PictureSource, Provenance, Result
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,18 @@ class Color:
         if look.contours_m is not None:
             canvas = draw_contours(canvas, depth, every_m=look.contours_m)
         if look.side_by_side:
-            picture = result.source.read_colors()
-            if picture.shape != canvas.shape:
-                raise OutputError(
-                    f"the picture is {picture.shape[1]}x{picture.shape[0]}, its depth map "
-                    f"{canvas.shape[1]}x{canvas.shape[0]}: they do not belong side by side"
-                )
-            canvas = put_side_by_side(picture, canvas)
+            canvas = put_beside_picture(result.source, canvas, what="depth map")
         if look.colorbar:
             canvas = add_colorbar(canvas, range=ends, colormap=look.colormap, invert=look.invert, kind=depth.kind)
         return canvas
+
+
+def put_beside_picture(source: PictureSource, painted: NDArray[np.uint8], *, what: str) -> NDArray[np.uint8]:
+    """The picture at the left of what was painted of it, (H, 2 W, 3). Raises OutputError where their sizes differ."""
+    picture = source.read_colors()
+    if picture.shape != painted.shape:
+        raise OutputError(
+            f"the picture is {picture.shape[1]}x{picture.shape[0]}, its {what} "
+            f"{painted.shape[1]}x{painted.shape[0]}: they do not belong side by side"
+        )
+    return put_side_by_side(picture, painted)

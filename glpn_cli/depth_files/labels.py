@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
+from glpn_cli.depth_files.color import put_beside_picture
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code_of, reason_of
@@ -69,31 +70,44 @@ class Labels:
 
 @dataclass(frozen=True)
 class LabelColor(Labels):
-    """The labels painted in the same colours, with a legend."""
+    """The labels painted in the same colours, with a legend.
+
+    side_by_side: the picture at the left
+    """
+
+    side_by_side: bool = False
 
     format: ClassVar[str] = "color"
     map: ClassVar[str] = "color"
 
+    def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record | None:
+        """What a file written now for `source` would say."""
+        return Record(self.format, self.map, kind, source, provenance=provenance, side_by_side=self.side_by_side)
+
     def encode(self, result: Result) -> bytes:
-        """The PNG file."""
+        """The PNG file. The picture is read again only where it stands beside its labels."""
         prediction = labels_of(result)
-        record = Record(self.format, self.map, None, result.source.name, provenance=result.provenance)
-        return encode_png(add_legend(paint_labels(prediction), prediction), text=record.to_text())
+        record = self.expect(result.source.name, provenance=result.provenance)
+        assert record is not None
+        canvas = paint_labels(prediction)
+        if self.side_by_side:
+            canvas = put_beside_picture(result.source, canvas, what="labels")
+        return encode_png(add_legend(canvas, prediction), text=record.to_text())
 
 
 LABEL_FORMATS = {"labels": Labels, "color": LabelColor}
 """What a model that answers labels can write."""
 
 
-def make_label_writer(format: str) -> Labels:  # noqa: A002 - the word of the command line
-    """The writer of a format. Raises UsageError for those that hold depth."""
+def make_label_writer(format: str, *, side_by_side: bool = False) -> Labels:  # noqa: A002 - as on the command line
+    """The writer of a format; side_by_side is for painted ones. Raises UsageError for those that hold depth."""
     if format not in LABEL_FORMATS:
         raise UsageError(
             f"{format} holds depth, and this model gives labels",
             hint=f"Use -f {' or '.join(LABEL_FORMATS)}.",
             code=ErrorCode.RANGE,
         )
-    return LABEL_FORMATS[format]()
+    return LabelColor(side_by_side) if format == LabelColor.format else Labels()
 
 
 def labels_of(result: Result) -> LabelMap:

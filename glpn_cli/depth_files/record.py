@@ -17,6 +17,7 @@ The table is what PNG text chunks, a TIFF's description or the fields of an npz 
     glpn:focal_source    exif                 option, exif, file or assumed
     glpn:range ...       everything in `Look`, for coloured and grey pictures
     glpn:axes ...        everything in `Cloud`, for points in space
+    glpn:side_by_side    yes                  for painted labels: the picture is at the left
     glpn:names           ["wall", "floor"]    one a label, for labels, whose kind is `labels`
 
 Keys and values are printable ASCII, because some formats hold nothing else. Whatever is not, and `%` itself, is written
@@ -106,6 +107,7 @@ class Record:
     focal_px:     the camera's focal length in pixels of the picture, and where it comes from, as in `Intrinsics`.
     cloud:        how points in space were made of them.
     names:        one a label, for labels.
+    side_by_side: for painted labels: whether their picture stands beside them.
     """
 
     format: str
@@ -122,6 +124,7 @@ class Record:
     focal_source: str | None = None
     cloud: Cloud | None = None
     names: tuple[str, ...] | None = None
+    side_by_side: bool = False
     software: str = SOFTWARE
 
     @property
@@ -144,6 +147,7 @@ class Record:
             "max": self.extent[1] if self.extent else None,
             **_provenance_fields(self.provenance),
             "source": self.source,
+            "side_by_side": "yes" if self.side_by_side else None,
             **(self.look.to_fields() if self.look else {}),
             "near": self.painted[0] if self.painted else None,
             "far": self.painted[1] if self.painted else None,
@@ -183,6 +187,7 @@ class Record:
                 focal_source=fields.get("focal_source"),
                 cloud=Cloud.from_fields(fields) if "axes" in fields else None,
                 names=_names(fields["names"]) if "names" in fields else None,
+                side_by_side="range" not in fields and fields.get("side_by_side") == "yes",
                 software=unescape(text["Software"]),
             )
         except KeyError as error:

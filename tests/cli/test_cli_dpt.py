@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from chromium import chromium
 from lively_dpt import LABELS, SMALL, lively_estimator, lively_segmenter
 from PIL import Image
 from safetensors.torch import load_file
@@ -20,10 +22,13 @@ from typer.testing import CliRunner, Result
 from glpn_cli import DepthEstimator, DPTImageProcessor
 from glpn_cli.cli import app
 from glpn_cli.colormaps import HOLE_COLOR
+from glpn_cli.colormaps.labels import label_palette
 from glpn_cli.depth_files import read_depth, read_record
-from glpn_cli.depth_files.labels import read_labels
+from glpn_cli.depth_files.labels import Labels, read_labels
 from glpn_cli.errors import ModelError
-from glpn_cli.prediction import DepthKind
+from glpn_cli.images import ImageSource
+from glpn_cli.prediction import DepthKind, LabelMap
+from glpn_cli.prediction import Result as Answer
 
 SCHEMA = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
 Glpn = Callable[..., Result]
@@ -194,9 +199,111 @@ def test_stored_labels_are_painted_without_a_model(glpn: Glpn, label_model: Path
     assert result.exit_code == 0, result.stderr
     assert Path("painted/photo_color.png").read_bytes() == Path("straight/photo_color.png").read_bytes()
     assert glpn("export", "out/photo_labels.png", "-o", "painted").exit_code == 0
-    mixed = glpn("export", "out/photo_labels.png", photo, "-o", "mixed", "-m", label_model)
+    assert glpn("export", "out", "-o", "scanned").exit_code == 0
+    assert Path("scanned/photo_color.png").read_bytes() == Path("straight/photo_color.png").read_bytes()
+
+
+def test_labels_among_other_things_are_refused_where_named_and_left_out_where_found(
+    glpn: Glpn, label_model: Path, depth_model: Path, photo: Path
+) -> None:
+    assert glpn("predict", photo, "-m", label_model, "-o", ".").exit_code == 0
+    Image.open(photo).save("other.png")
+    mixed = glpn("export", "photo_labels.png", "other.png", "-o", "mixed", "-m", label_model)
     assert mixed.exit_code == 2
     assert "among inputs" in mixed.stderr
+    result = glpn("export", ".", "-o", "found", "-m", depth_model)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in Path("found").iterdir()) == ["other_color.png", "photo_color.png"]
+
+
+def test_labels_stand_beside_their_picture(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    """From the picture, from a file of labels beside it, and from one in a folder of its own with the picture named."""
+    result = glpn("export", photo, "-m", label_model, "-o", "straight", "--side-by-side")
+    assert result.exit_code == 0, result.stderr
+    assert glpn("export", photo, "-m", label_model, "-o", "alone").exit_code == 0
+    pixels, alone = (np.asarray(Image.open(f"{folder}/photo_color.png")) for folder in ("straight", "alone"))
+    with Image.open(photo) as image:
+        np.testing.assert_array_equal(pixels[:, :130], np.asarray(image))
+    np.testing.assert_array_equal(pixels[:, 130:260], alone[:, :130])
+    assert glpn("predict", photo, "-m", label_model, "-o", ".").exit_code == 0
+    assert glpn("export", "photo_labels.png", "-o", "beside", "--side-by-side").exit_code == 0
+    Path("maps").mkdir()
+    Path("photo_labels.png").rename("maps/photo_labels.png")
+    assert glpn("export", photo, "maps", "-o", "apart", "--side-by-side").exit_code == 0
+    painted = Path("straight/photo_color.png").read_bytes()
+    assert painted == Path("beside/photo_color.png").read_bytes() == Path("apart/photo_color.png").read_bytes()
+    lost = glpn("export", "maps", "-o", "lost", "--side-by-side")
+    assert lost.exit_code == 1
+    assert "not beside it" in lost.stderr
+
+
+def test_labels_painted_otherwise_are_painted_again(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    asked = ("export", photo, "-m", label_model, "-o", "out", "--json")
+    assert record_of(glpn(*asked))["status"] == "ok"
+    assert record_of(glpn(*asked))["status"] == "skipped"
+    other = glpn(*asked, "--side-by-side")
+    assert other.exit_code == 1
+    assert "side_by_side" in other.stderr + other.stdout
+    assert record_of(glpn(*asked, "--side-by-side", "--existing", "update"))["status"] == "ok"
+    assert record_of(glpn(*asked, "--side-by-side"))["status"] == "skipped"
+
+
+def facts_on(page: Path) -> list[dict[str, Any]]:
+    return [json.loads(facts) for facts in re.findall(r'class="entry">(.*?)\n', page.read_text("utf-8"))]
+
+
+def test_labels_go_onto_a_page_by_name(glpn: Glpn, label_model: Path, photo: Path) -> None:
+    assert glpn("predict", photo, "-m", label_model, "-o", ".").exit_code == 0
+    (facts,) = facts_of_export(glpn, photo, "-m", label_model, "-o", "out")
+    labels = read_labels("photo_labels.png").labels
+    counts = np.bincount(labels.ravel(), minlength=len(LABELS))
+    expected = [name for _, name in sorted(zip(-counts, LABELS.values(), strict=True)) if name]
+    assert [label["name"] for label in facts["labels"]] == expected[: np.count_nonzero(counts)]
+    assert facts["labels"][0]["share"] == pytest.approx(counts.max() / labels.size, abs=1e-4)
+    (again,) = facts_of_export(glpn, photo, "-m", label_model, "-o", "out")  # painted already
+    (stored,) = facts_of_export(glpn, "photo_labels.png", "-o", "painted")
+    assert facts == again == stored
+
+
+def facts_of_export(glpn: Glpn, *arguments: object) -> list[dict[str, Any]]:
+    result = glpn("export", *arguments, "--html", "page.html")
+    assert result.exit_code == 0, result.stderr
+    return facts_on(Path("page.html"))
+
+
+@pytest.mark.browser
+def test_the_page_tells_labels_under_the_mouse(glpn: Glpn, tmp_path: Path) -> None:
+    labels = np.zeros((96, 128), np.uint8)
+    labels[:, 32:] = 2
+    labels[:, 96:] = 1
+    valid = np.ones(labels.shape, np.bool_)
+    valid[:, :8] = False
+    names = ("wall", "<b>floor</b>", "lamp", "never there")
+    source = ImageSource(tmp_path / "a.png", "a.png", "a.png")
+    (tmp_path / "a_labels.png").write_bytes(Labels().encode(Answer(LabelMap(labels, names, valid), source)))
+    Image.fromarray(np.full((96, 128, 3), 200, np.uint8)).save(tmp_path / "a.png")
+    assert glpn("export", "a_labels.png", "-o", "out", "--html", "page.html").exit_code == 0
+    with chromium(tmp_path / "profile") as page:
+        page.open(tmp_path / "page.html", ready="document.documentElement?.dataset.ready === '1'")
+        page.wait_for("document.querySelector('.card canvas').width === 128")
+        assert page.run("document.querySelector('.card .label span').textContent") == "lamp, <b>floor</b>, wall"
+        assert page.run("document.querySelector('select').hidden")
+        page.run("document.querySelector('.card').click()")
+        page.wait_for("document.querySelector('dialog .view canvas').width === 128")
+        page.wait_for("document.querySelectorAll('dialog .legend li').length === 3")
+        x, y, width, height = page.run(
+            "(({x, y, width, height}) => [x, y, width, height])"
+            "(document.querySelector('dialog .view').getBoundingClientRect())"
+        )
+        scale = min(width / 128, height / 96)
+        for column, told in ((2, "unknown"), (20, "wall"), (60, "lamp"), (110, "<b>floor</b>")):
+            page.move(x + (width - 128 * scale) / 2 + column * scale, y + height / 2)
+            page.wait_for(f"document.querySelector('dialog .depth').textContent === {json.dumps(told)}")
+        pixel = page.run(
+            "[...document.querySelector('dialog .view canvas').getContext('2d').getImageData(60, 40, 1, 1).data]"
+        )
+        assert pixel[:3] == label_palette(4)[2].tolist()
+        assert page.run("getComputedStyle(document.querySelector('dialog .scale')).display") == "none"
 
 
 def test_labels_go_through_lists(glpn: Glpn, label_model: Path, photo: Path) -> None:
@@ -213,8 +320,6 @@ def test_labels_go_through_lists(glpn: Glpn, label_model: Path, photo: Path) -> 
         (("predict", "photo.jpg", "-f", "bmp"), "no format 'bmp'"),
         (("predict", "photo.jpg", "--max-depth", "10"), "no metres"),
         (("export", "photo.jpg", "--contours", "1"), "--contours"),
-        (("export", "photo.jpg", "--side-by-side"), "--side-by-side"),
-        (("export", "photo.jpg", "--html", "page.html"), "--html"),
         (("measure", "photo.jpg", "1,1"), "labels, not depth"),
     ],
 )

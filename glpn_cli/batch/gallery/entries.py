@@ -3,6 +3,7 @@
 The picture goes in as JPEG. The depths go in as a grey PNG of codes, from which the page paints colours, tells metres
 and counts a histogram: 0 is a hole, 1 to 255 are equal steps of the logarithm between the nearest and the farthest
 depth, so a room from 0.5 to 10 m comes back within 0.6 %. Where ratios mean nothing the steps are linear.
+Labels go in the same way, as places in a list of those that are there.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glpn_cli.colormaps import resolve_range
+from glpn_cli.colormaps import HOLE_COLOR, resolve_range
+from glpn_cli.colormaps.labels import label_palette
 from glpn_cli.colormaps.painting import is_log_scale
 from glpn_cli.colormaps.ticks import Scale, make_ticks
 from glpn_cli.depth_files import Look
-from glpn_cli.prediction import DepthMap, Provenance
+from glpn_cli.prediction import DepthMap, LabelMap, Provenance
 
 PICTURE_SIDE = 480
 DEPTH_SIDE = 384
@@ -78,6 +80,43 @@ def make_entry(
     return Entry("\n".join(lines))
 
 
+def make_label_entry(
+    name: str,
+    prediction: LabelMap,
+    picture: NDArray[np.uint8] | None,
+    *,
+    provenance: Provenance | None = None,
+    warnings: tuple[str, ...] = (),
+) -> Entry:
+    """The entry of a map of labels, whose codes are places in its own list of labels, largest first."""
+    height, width = prediction.size
+    counts = np.bincount(prediction.known(), minlength=len(prediction.names))
+    present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+    palette = label_palette(len(prediction.names))
+    total = max(1, int(counts.sum()))
+    listed = [(prediction.names[label], palette[label].tolist(), int(counts[label])) for label in present[:_LAST]]
+    if len(present) > _LAST:
+        rest = sum(int(counts[label]) for label in present[_LAST - 1 :])
+        listed[-1] = (f"and {len(present) - _LAST + 1} more", list(HOLE_COLOR), rest)
+    codes = np.full(len(prediction.names), _LAST, np.uint8)
+    codes[present[:_LAST]] = np.arange(1, len(present[:_LAST]) + 1)
+    chosen = _chosen(prediction.size)
+    small = codes[np.where(_at(prediction.valid, chosen), prediction.labels[chosen], present[0] if present else 0)]
+    small[~_at(prediction.valid, chosen)] = 0
+    facts: dict[str, Any] = {
+        "name": name,
+        "width": width,
+        "height": height,
+        "kind": "labels",
+        "labels": [{"name": text, "color": color, "share": round(count / total, 5)} for text, color, count in listed],
+        "valid": round(total / prediction.labels.size, 4) if present else 0,
+        "model": provenance.model if provenance else None,
+        "warnings": list(warnings),
+    }
+    lines = (plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(small))
+    return Entry("\n".join(lines))
+
+
 def encode_depths(depth: DepthMap) -> tuple[NDArray[np.uint8], float, float]:
     """Codes uint8 (H, W), and the depths of codes 1 and 255; both 1 where nothing is known."""
     extent = depth.extent()
@@ -101,13 +140,26 @@ def plain_json(value: Any) -> str:
 
 def _shrink(depth: DepthMap) -> DepthMap:
     """The map with its longest side at most `DEPTH_SIDE`: pixels are left out, so that none is made up."""
-    height, width = depth.size
+    chosen = _chosen(depth.size)
+    valid = None if depth.valid is None else depth.valid[chosen]
+    return DepthMap(depth.values[chosen], kind=depth.kind, valid=valid, limit=depth.limit)
+
+
+def _chosen(size: tuple[int, int]) -> tuple[NDArray[np.intp], ...]:
+    """Which rows and columns of a map of (H, W) stay."""
+    height, width = size
     factor = max(1.0, max(height, width) / DEPTH_SIDE)
     rows = ((np.arange(max(1, round(height / factor))) + 0.5) * factor).astype(int).clip(0, height - 1)
     columns = ((np.arange(max(1, round(width / factor))) + 0.5) * factor).astype(int).clip(0, width - 1)
-    chosen = np.ix_(rows, columns)
-    valid = None if depth.valid is None else depth.valid[chosen]
-    return DepthMap(depth.values[chosen], kind=depth.kind, valid=valid, limit=depth.limit)
+    return np.ix_(rows, columns)
+
+
+def _at(valid: NDArray[np.bool_] | None, chosen: tuple[NDArray[np.intp], ...]) -> NDArray[np.bool_]:
+    """Which of the chosen pixels are valid."""
+    if valid is None:
+        return np.ones((chosen[0].size, chosen[1].size), np.bool_)
+    kept: NDArray[np.bool_] = valid[chosen]
+    return kept
 
 
 def _ticks(near: float, far: float, *, is_log: bool) -> list[tuple[float, str]]:

@@ -107,13 +107,25 @@ def publish_stdout(data: bytes) -> None:
         raise OutputError("standard output is closed", hint="Name a file with -o FILE.", code=ErrorCode.IO)
     try:
         sys.stdout.flush()
-        stream.write(data)
-        stream.flush()
+        _write_whole(stream, data)
     except OSError as error:
         _abandon_stdout()
         if isinstance(error, BrokenPipeError):
             raise
         raise OutputError(f"standard output: {reason_of(error)}", code=code_of(error)) from error
+
+
+def _write_whole(stream: BinaryIO, data: bytes) -> None:
+    """Write below Python's buffer, whose lock a thread that waits for its reader would hold at the program's end."""
+    try:
+        number = stream.fileno()
+    except OSError:  # no file at all
+        stream.write(data)
+        stream.flush()
+        return
+    left = memoryview(data)
+    while left:
+        left = left[os.write(number, left) :]
 
 
 def is_temporary(name: str) -> bool:

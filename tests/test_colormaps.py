@@ -206,6 +206,11 @@ def test_ticks_are_the_ones_a_reader_would_choose(low: float, high: float, label
     assert [tick.label for tick in make_ticks(Scale(low, high), least_gap=0.06)] == labels
 
 
+def test_a_linear_scale_has_equal_steps() -> None:
+    ticks = make_ticks(Scale(0.03, 0.26, is_log=False), least_gap=0.06)
+    assert [tick.label for tick in ticks] == ["0.05", "0.10", "0.15", "0.20", "0.25"]
+
+
 SIZES = [(1, 1), (5, 300), (16, 200), (31, 31), (60, 100), (240, 320), (400, 64), (3000, 4000)]
 
 

@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.batch.conveyor import WriteBehind, read_ahead
 from glpn_cli.batch.engine import Ended, as_error
 from glpn_cli.batch.inputs import InputChoice
 from glpn_cli.batch.naming import choose_formats
@@ -49,6 +50,15 @@ class Frame:
     path: Path | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class _Answered:
+    """A frame that has been through the network, and how long that took."""
+
+    frame: Frame
+    answer: Answer
+    seconds: float
+
+
 @dataclass(frozen=True)
 class FrameRun:
     """A run over the frames that come, until the stream ends."""
@@ -63,34 +73,54 @@ class FrameRun:
     notes: tuple[str, ...] = ()
 
     def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
-        """Answer every frame; the first one that fails ends the stream, since those behind it would be out of step."""
+        """Answer every frame; the first one that fails ends the stream, since those behind it would be out of step.
+
+        While one is in the network, the next is read and the one before is written.
+        """
+        frames = read_ahead(read_frames(self.stream, self.size))
         estimator = self.network.open()
+        writing = WriteBehind(self._write)
+        interrupt: KeyboardInterrupt | None = None
+        failure: tuple[Frame, Exception] | None = None
         count = 0
-        frames = read_frames(self.stream, self.size)
-        while True:
-            frame, started = Frame(f"frame {count + 1}"), time.perf_counter()
-            try:
-                rgb = next(frames, None)
-                if rgb is None:
+        try:
+            while failure is None:
+                frame = Frame(f"frame {count + 1}")
+                try:
+                    rgb = next(frames, None)
+                    if rgb is None:
+                        break
+                    started = time.perf_counter()
+                    (answer,) = ask(estimator, [Picture(rgb, self.size)], self.network)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
+                    failure = (frame, error)
                     break
-                started = time.perf_counter()
-                (answer,) = ask(estimator, [Picture(rgb, self.size)], self.network)
-                data = encode_frame(answer.depth, self.writer, self.look)
-                publish_stdout(data)
-            except BrokenPipeError:
-                raise
-            except KeyboardInterrupt as error:
-                return Ended(interrupt=error)
-            except StoppedError as error:
-                return Ended(stopped=error)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
-                show(settle(frame, Status.ERROR, error=as_error(error)))
-                return Ended()
-            count += 1
-            show(self._outcome(frame, answer, time.perf_counter() - started))
+                count += 1
+                goes_on = writing.put(_Answered(frame, answer, time.perf_counter() - started))
+                for outcome in writing.done():
+                    show(outcome)
+                if not goes_on:
+                    break
+        except KeyboardInterrupt as error:
+            interrupt = error
+        unwritten = writing.close(is_interrupted=interrupt is not None)
+        for outcome in writing.done():
+            show(outcome)
+        if interrupt is not None:
+            return Ended(interrupt=interrupt)
+        if unwritten is not None:
+            failure = (unwritten[0].frame, unwritten[1])
+        if failure is not None:
+            return _tell_failure(*failure, show)
         if not count and not self.allow_empty:
             raise UsageError("not one frame came", hint="Add --allow-empty to make this no error.")
         return Ended()
+
+    def _write(self, answered: _Answered) -> Outcome:
+        """Encode and write one frame. In a thread."""
+        started = time.perf_counter()
+        publish_stdout(encode_frame(answered.answer.depth, self.writer, self.look))
+        return self._outcome(answered.frame, answered.answer, answered.seconds + time.perf_counter() - started)
 
     def rehearse(self, show: Callable[[Outcome], None]) -> Ended:
         """Nothing can be told of frames that have not come."""
@@ -144,16 +174,32 @@ def parse_frame_size(text: str) -> tuple[int, int]:
 
 def read_frames(stream: BinaryIO, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:
     """Frames of rgb24, uint8 (H, W, 3), as they come. Raises InputError where the last one is not whole."""
-    height, width = size
-    count = 0
-    while data := stream.read(height * width * 3):
-        if len(data) < height * width * 3:
+    # Below Python's buffer, whose lock a thread that waits for the next frame would hold at the program's end.
+    source: Any = getattr(stream, "raw", stream)
+    while True:
+        frame = np.empty((*size, 3), np.uint8)
+        place = frame.data.cast("B")
+        filled = 0
+        while filled < frame.nbytes and (got := source.readinto(place[filled:])):
+            filled += got
+        if not filled:
+            return
+        if filled < frame.nbytes:
             raise InputError(
-                f"the stream ends within a frame: {len(data)} of {height * width * 3} bytes",
-                hint=f"Is --raw {width}x{height} the size of the frames, and -pix_fmt rgb24 their form?",
+                f"the stream ends within a frame: {filled} of {frame.nbytes} bytes",
+                hint=f"Is --raw {size[1]}x{size[0]} the size of the frames, and -pix_fmt rgb24 their form?",
             )
-        count += 1
-        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+        yield frame
+
+
+def _tell_failure(frame: Frame, error: Exception, show: Callable[[Outcome], None]) -> Ended:
+    """What a frame that could not be read, answered or written comes to."""
+    if isinstance(error, BrokenPipeError):
+        raise error
+    if isinstance(error, StoppedError):
+        return Ended(stopped=error)
+    show(settle(frame, Status.ERROR, error=as_error(error)))
+    return Ended()
 
 
 def encode_frame(depth: DepthMap, writer: Writer, look: Look) -> bytes:

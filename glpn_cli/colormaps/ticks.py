@@ -61,9 +61,12 @@ def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[
 
 
 def _families(scale: Scale) -> Iterator[tuple[list[float], int | None]]:
-    """Every family of round values that a reader would recognise, coarse to fine, and its decimals (None: as short)."""
+    """Every family of round values that a reader would recognise, coarse to fine, and its decimals (None: as short).
+
+    On a linear scale these are equal steps alone.
+    """
     powers = range(math.floor(math.log10(scale.low)), math.floor(math.log10(scale.high)) + 1)
-    for mantissas in _ROUND:
+    for mantissas in _ROUND if scale.is_log else ():
         yield [mantissa * 10.0**power for power in powers for mantissa in mantissas], None
     largest = math.floor(math.log10(scale.high - scale.low)) + 1
     for power in range(largest, largest - _POWERS, -1):

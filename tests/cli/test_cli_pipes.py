@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,8 @@ import pytest
 from conftest import make_rgb
 from typer.testing import CliRunner, Result
 
+from glpn_cli.batch.conveyor import WriteBehind, read_ahead
+from glpn_cli.batch.frames import read_frames
 from glpn_cli.cli import app
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import FORMATS, Look, read_depth, read_record
@@ -110,6 +117,102 @@ def test_a_partial_last_frame_is_an_error_after_the_whole_ones(tmp_path: Path) -
     kinds = [json.loads(line)["type"] for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert kinds == ["result", "result", "result", "summary"]
     assert glpn(*words, input=VIDEO[:100]).exit_code == 1
+
+
+def start_video(*words: str, **settings: Any) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "glpn_cli", "export", "--raw", "64x48", "-o", "-", "-f", "gray", *words]
+    return subprocess.Popen([*command, "--range", "0.5:8", "--threads", "1"], **settings)
+
+
+def test_a_frame_comes_out_before_the_next_one_goes_in() -> None:
+    with start_video(stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for frame in FRAMES:
+            process.stdin.write(frame.tobytes())
+            assert len(process.stdout.read(FRAME)) == FRAME
+        process.stdin.close()
+        assert process.stdout.read() == b""
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("stalled", ["source", "reader"])
+def test_an_interrupt_ends_it_while_a_pipe_stalls(stalled: str) -> None:
+    with start_video(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        # What comes of 24 frames is more than a pipe holds (16 of them), and they all fit into the run and its pipes.
+        process.stdin.write(FRAMES[0].tobytes() * (1 if stalled == "source" else 24))
+        process.stdin.flush()
+        assert len(process.stdout.read(1)) == 1  # it is at work
+        time.sleep(1.5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+        said = process.stderr.read()
+    assert b"stopped by SIGTERM" in said
+    assert b"Fatal" not in said
+    assert b"Traceback" not in said
+
+
+class _Stream(io.RawIOBase):
+    """Frames without end, which counts those that were taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, place: Any) -> int:
+        self.taken += 1
+        place[:] = bytes([self.taken % 256]) * len(place)
+        return len(place)
+
+
+def test_memory_is_bounded_whoever_is_slow() -> None:
+    stream = _Stream()
+    frames = read_ahead(read_frames(stream, (2, 2)))  # type: ignore[arg-type]
+    got = [int(next(frames)[0, 0, 0]) for _ in range(5)]
+    assert got == [1, 2, 3, 4, 5]
+    time.sleep(0.2)
+    assert stream.taken <= 5 + 2 + 1  # two wait, and one is at the door
+
+    gate, begun = threading.Event(), []
+    behind: WriteBehind[int, int] = WriteBehind(lambda item: begun.append(item) or (gate.wait() and item))
+    putting = threading.Thread(target=lambda: [behind.put(item) for item in range(10)], daemon=True)
+    putting.start()
+    putting.join(0.2)
+    assert putting.is_alive()  # it waits for a place
+    gate.set()
+    putting.join(5)
+    assert behind.close() is None
+    assert list(behind.done()) == begun == list(range(10))
+
+
+def test_the_first_error_ends_it_and_what_was_done_is_told() -> None:
+    def work(item: int) -> int:
+        if item == 2:
+            raise ValueError("two")
+        return item
+
+    behind: WriteBehind[int, int] = WriteBehind(work)
+    put = [behind.put(item) for item in range(50)]
+    failed = behind.close()
+    assert failed is not None
+    assert (failed[0], str(failed[1])) == (2, "two")
+    assert list(behind.done()) == [0, 1]
+    assert not put[-1]
+
+    def items() -> Any:
+        yield 1
+        raise ValueError("no more")
+
+    ahead = read_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(ValueError, match="no more"):
+        next(ahead)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import typer
 
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
-from glpn_cli.cli.model_choice import choose_recipe
 from glpn_cli.errors import ExitCode, UsageError
 
 EXAMPLES = """
@@ -87,6 +86,7 @@ def bench(
     from glpn_cli.benchmark.report import Bench
     from glpn_cli.benchmark.subjects import make_pictures
     from glpn_cli.cli.bench_report import describe_speed, make_speed_record
+    from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.devices import choose_device, set_threads
 
     if against is not None:

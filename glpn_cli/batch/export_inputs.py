@@ -14,6 +14,7 @@ from glpn_cli.batch.policies import InputKind
 from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart, without_orphans
 from glpn_cli.errors import UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Refused
+from glpn_cli.prediction import DepthKind
 
 EXTENSIONS = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS)
 
@@ -51,10 +52,15 @@ class ExportInputs:
 
 
 def find_exports(
-    choice: InputChoice, *, depth_scale: float | None = None, side_by_side: bool = False
+    choice: InputChoice,
+    *,
+    depth_scale: float | None = None,
+    depth_kind: DepthKind = DepthKind.METRIC,
+    side_by_side: bool = False,
 ) -> ExportInputs | None:
     """Find pictures and stored maps; None where they come one by one on standard input.
 
+    depth_scale, depth_kind: what depth maps mean that do not say
     side_by_side: leave out, with a note, maps in the folders of pictures that are of no picture there
 
     Raises UsageError where there is nothing to do.
@@ -71,7 +77,8 @@ def find_exports(
         found, content = _without_paintings(found, named=named)
         if content is Content.UNCERTAINTY:
             return ExportInputs(found.sources, found.refused, found.notes, content)
-    sources, notes = tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale), found.notes
+    sources = tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale, depth_kind=depth_kind)
+    notes = found.notes
     if side_by_side:
         fitting = without_orphans(sources, named=named)
         if count := len(sources) - len(fitting):

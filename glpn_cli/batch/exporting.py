@@ -78,18 +78,17 @@ def _made(source: ExportSource, recipe: Recipe | None) -> tuple[DepthKind, Prove
     if not isinstance(source, DepthSource):
         assert recipe is not None
         return recipe.kind, recipe.provenance
-    if source.record is None:
-        return DepthKind.METRIC, None
-    return source.record.depth_kind, source.record.provenance
+    return source.depth_kind, source.record.provenance if source.record else None
 
 
 def _common_depth(sources: Sequence[ExportSource], recipe: Recipe | None) -> tuple[DepthKind, float | None]:
     """What the depths mean and reach to, as far as looks are checked against it at planning."""
     if recipe is not None:
         return recipe.kind, recipe.limit_m
-    records = [source.record for source in sources if isinstance(source, DepthSource) and source.record is not None]
-    kind = records[0].depth_kind if records else DepthKind.METRIC
-    return kind, next((record.limit_m for record in records if record.limit_m is not None), None)
+    maps = [source for source in sources if isinstance(source, DepthSource)]
+    limits = (each.record.limit_m for each in maps if each.record is not None)
+    kind = maps[0].depth_kind if maps else DepthKind.METRIC
+    return kind, next((limit_m for limit_m in limits if limit_m is not None), None)
 
 
 class ExportStages:
@@ -224,7 +223,7 @@ def prepare_exports(
         )
 
     def interpret(source: ImageSource) -> ExportSource:
-        return tell_apart([source], kind=choice.kind, depth_scale=results.depth_scale)[0]
+        return tell_apart([source], kind=choice.kind, depth_scale=results.depth_scale, depth_kind=results.depth_kind)[0]
 
     return StreamRun(read_stream(choice, extensions=EXTENSIONS), interpret, rules, stages, pace, choice.allow_empty)
 

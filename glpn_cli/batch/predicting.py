@@ -41,6 +41,7 @@ class OutputChoice:
     cloud:       how points in space are made
     calibration: what makes true metres of the depths
     uncertainty: also write how sure the network is
+    depth_kind:  what depth maps mean that do not say
     """
 
     output: str = "."
@@ -51,6 +52,7 @@ class OutputChoice:
     cloud: Cloud = field(default_factory=Cloud)
     calibration: Calibration | None = None
     uncertainty: bool = False
+    depth_kind: DepthKind = DepthKind.METRIC
 
     @property
     def destination(self) -> Destination:

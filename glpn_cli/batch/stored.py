@@ -14,6 +14,7 @@ from glpn_cli.batch.policies import InputKind
 from glpn_cli.depth_files import Record, StoredDepth, is_depth_file, is_own_output, read_depth, read_record
 from glpn_cli.errors import InputError
 from glpn_cli.images import ImageSource, ReadOptions
+from glpn_cli.prediction import DepthKind
 
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
 _SUFFIX = "_depth"
@@ -29,6 +30,7 @@ class DepthSource:
     depth_scale: stored units per metre, for integers in files that do not say
     options:     where it is read
     data:        the bytes, for what came through standard input or a pipe
+    kind:        what the numbers mean in files that do not say
     """
 
     path: Path | None
@@ -39,13 +41,19 @@ class DepthSource:
     depth_scale: float | None = None
     options: ReadOptions = ReadOptions()  # noqa: RUF009 - frozen
     data: bytes | None = None
+    kind: DepthKind = DepthKind.METRIC
+
+    @property
+    def depth_kind(self) -> DepthKind:
+        """What the numbers mean, by the file's own word or else the user's."""
+        return self.record.depth_kind if self.record else self.kind
 
     def read(self) -> StoredDepth:
         """The map. Raises InputError."""
         content = self.data if self.path is None else Path(os.path.realpath(self.path))
         assert content is not None
         about = repr(self.given if self.path is None else str(self.path))
-        return self.options.run(read_depth, content, about=about, depth_scale=self.depth_scale)
+        return self.options.run(read_depth, content, about=about, depth_scale=self.depth_scale, kind=self.kind)
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The picture. Raises InputError where it is not at hand."""
@@ -63,12 +71,18 @@ def is_no_depth(source: Path | bytes) -> bool:
 
 
 def tell_apart(
-    sources: Iterable[ImageSource], *, kind: InputKind = InputKind.AUTO, depth_scale: float | None = None
+    sources: Iterable[ImageSource],
+    *,
+    kind: InputKind = InputKind.AUTO,
+    depth_scale: float | None = None,
+    depth_kind: DepthKind = DepthKind.METRIC,
 ) -> list[ImageSource | DepthSource]:
     """Which inputs are depth maps, and which pictures have theirs beside them or among the inputs.
 
     A picture with its map is painted from that; the map itself, if it is an input too, is then no second one. Of the
     same map in several formats one is taken.
+
+    depth_scale, depth_kind: what maps mean that do not say, see `DepthSource`
     """
     sources = list(sources)
     if kind is InputKind.PICTURE:
@@ -89,7 +103,8 @@ def tell_apart(
             found.append(source)
     doubled = {id(each) for each in maps if each.path is not None and each.path.absolute() in taken}
     doubled |= {id(each) for each in _other_forms(each for each in maps if id(each) not in doubled)}
-    return _join([each for each in found if id(each) not in doubled])
+    joined = _join([each for each in found if id(each) not in doubled])
+    return [replace(each, kind=depth_kind) if isinstance(each, DepthSource) else each for each in joined]
 
 
 def _join(sources: Sequence[ImageSource | DepthSource]) -> list[ImageSource | DepthSource]:

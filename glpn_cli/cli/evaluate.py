@@ -103,6 +103,7 @@ def evaluate(
     workers: options.Workers = None,
     threads: options.Threads = None,
     depth_scale: options.DepthScale = None,
+    kind: options.KindOption = options.Kind.METRIC,
     output: Annotated[
         Path | None,
         options.option(
@@ -130,6 +131,7 @@ def evaluate(
     from glpn_cli.evaluation.evaluate import choose_alignments, gather
     from glpn_cli.evaluation.protocols import choose_protocol
     from glpn_cli.evaluation.segmentation import is_label_data
+    from glpn_cli.prediction import DepthKind
     from glpn_cli.publish import probe_writable
 
     rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
@@ -156,7 +158,9 @@ def evaluate(
             recipes, data, device=device, threads=threads, json=json, report=report, fail_fast=fail_fast
         )
         raise typer.Exit(_exit_code(count, failed, allowance))
-    contestants: list[Contestant] = [FolderContestant(folder, depth_scale=depth_scale) for folder in predictions or ()]
+    contestants: list[Contestant] = [
+        FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value)) for folder in predictions or ()
+    ]
     for path in filter(None, (output, report)):
         probe_writable(path.parent)
     contestants[:0] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]

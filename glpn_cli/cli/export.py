@@ -23,6 +23,7 @@ def export(
     root: options.Root = None,
     shard: options.Shard = None,
     as_: options.As = InputKind.AUTO,
+    kind: options.KindOption = options.Kind.METRIC,
     max_pixels: options.MaxPixels = 250_000_000,
     allow_truncated: options.AllowTruncated = False,
     orientation: options.OrientationOption = options.Orientation.EXIF,
@@ -122,11 +123,13 @@ def export(
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.errors import UsageError
     from glpn_cli.geometry import Axes, FocalChoice
+    from glpn_cli.prediction import DepthKind
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known)
+    meaning = DepthKind(kind.value)
+    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known, depth_kind=meaning)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = choose_reading(
@@ -141,7 +144,9 @@ def export(
     choice = InputChoice(
         inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
     )
-    found = find_exports(choice, depth_scale=depth_scale, side_by_side=side_by_side) if raw is None else None
+    found = None
+    if raw is None:
+        found = find_exports(choice, depth_scale=depth_scale, depth_kind=meaning, side_by_side=side_by_side)
     recipe = None
     if found is None or found.needs_network:
         recipe = choose_recipe(

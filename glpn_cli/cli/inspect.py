@@ -31,6 +31,7 @@ def inspect(
     offline: options.Offline = False,
     input_size: options.InputSize = "auto",
     depth_scale: options.DepthScale = None,
+    kind: options.KindOption = options.Kind.METRIC,
     json: options.Json = False,
 ) -> None:
     """Show what a model or a depth file is.
@@ -42,7 +43,7 @@ def inspect(
     if as_ is InputKind.PICTURE:
         raise UsageError("inspect looks at models and depth files, not at pictures")
     if target is not None and is_depth:
-        _inspect_depth(Path(target), depth_scale, json=json)
+        _inspect_depth(Path(target), depth_scale, kind, json=json)
     elif is_depth:
         raise UsageError("--as depth needs a file to look at")
     else:
@@ -71,12 +72,13 @@ def _content(path: Path) -> Path | bytes:
     return path if path.is_file() or not path.exists() else read_once(path, repr(str(path)))
 
 
-def _inspect_depth(path: Path, depth_scale: float | None, *, json: bool) -> None:
+def _inspect_depth(path: Path, depth_scale: float | None, kind: options.Kind, *, json: bool) -> None:
     from glpn_cli.cli.depth_report import describe_depth, make_depth_record
     from glpn_cli.depth_files.summary import summarise_depth
+    from glpn_cli.prediction import DepthKind
 
     try:
-        summary = summarise_depth(_content(path), depth_scale=depth_scale)
+        summary = summarise_depth(_content(path), depth_scale=depth_scale, kind=DepthKind(kind.value))
     except InputError as error:
         console.error(error, about=str(path))
         missing = error.code == ErrorCode.NOT_FOUND

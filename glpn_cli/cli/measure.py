@@ -62,6 +62,7 @@ def measure(
     upsample: options.UpsampleOption = options.Upsample.BICUBIC,
     threads: options.Threads = None,
     depth_scale: options.DepthScale = None,
+    kind: options.KindOption = options.Kind.METRIC,
     calibration: options.CalibrationFile = None,
     focal: options.Focal = "auto",
     output: Annotated[
@@ -84,6 +85,7 @@ def measure(
     from glpn_cli.cli.reading import choose_reading
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import FocalChoice
+    from glpn_cli.prediction import DepthKind
 
     wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
     if not (wanted or boxes or calibrate):
@@ -97,7 +99,8 @@ def measure(
         isolate=isolate,
         timeout=timeout,
     )
-    found = find_exports(InputChoice((file,), kind=as_, reading=reading), depth_scale=depth_scale)
+    named = InputChoice((file,), kind=as_, reading=reading)
+    found = find_exports(named, depth_scale=depth_scale, depth_kind=DepthKind(kind.value))
     assert found is not None
     if found.refused:
         console.error(found.refused[0].error)

@@ -35,6 +35,15 @@ class Precision(StrEnum):
     FP16 = "fp16"
 
 
+class Kind(StrEnum):
+    """What depths mean, as `DepthKind` has it."""
+
+    METRIC = "metric"
+    SCALE = "scale"
+    AFFINE = "affine"
+    DISPARITY = "disparity"
+
+
 class Axes(StrEnum):
     """Which way the axes of points in space go."""
 
@@ -102,6 +111,15 @@ Shard = Annotated[
     str | None, option("--shard", metavar="I/N", panel=INPUTS, help="Do the I-th of N parts of the inputs; I from 1.")
 ]
 As = Annotated[InputKind, option("--as", metavar="KIND", panel=INPUTS, help="What inputs are: auto, picture or depth.")]
+KindOption = Annotated[
+    Kind,
+    option(
+        "--kind",
+        metavar="KIND",
+        panel=INPUTS,
+        help="What depth files hold that do not say, as npy and PFM: metric, scale, affine, disparity.",
+    ),
+]
 MaxPixels = Annotated[
     int,
     option(

@@ -38,11 +38,14 @@ class DepthSummary:
     percentiles: tuple[tuple[int, float], ...] = ()
 
 
-def summarise_depth(source: Path | bytes, *, depth_scale: float | None = None) -> DepthSummary:
+def summarise_depth(
+    source: Path | bytes, *, depth_scale: float | None = None, kind: DepthKind = DepthKind.METRIC
+) -> DepthSummary:
     """Look at a depth file, or at a picture that was painted from depth.
 
     source:      a path, or the file's bytes
     depth_scale: stored units per metre, for integer files that do not say.
+    kind:        what the numbers mean, for files that do not say.
 
     Raises InputError where the file is neither.
     """
@@ -52,7 +55,7 @@ def summarise_depth(source: Path | bytes, *, depth_scale: float | None = None) -
         return _summarise(spread, record.format, record.map, record)
     if record is not None and record.map not in _READABLE:
         return DepthSummary(record.format, record.map, record.kind, record, extent=record.extent)
-    stored = read_depth(source, depth_scale=depth_scale)
+    stored = read_depth(source, depth_scale=depth_scale, kind=kind)
     return _summarise(stored.depth, stored.format, "depth", stored.record)
 
 

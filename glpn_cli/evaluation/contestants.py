@@ -108,7 +108,11 @@ class FolderContestant:
         if not kinds:
             raise UsageError(f"{folder} has no depth maps", code=ErrorCode.NOT_FOUND)
         if len(kinds) > 1:
-            raise UsageError(f"{folder} holds maps of several kinds: {', '.join(sorted(kinds))}", code=ErrorCode.DATA)
+            raise UsageError(
+                f"{folder} holds maps of several kinds: {', '.join(sorted(kinds))}",
+                hint="Say with --kind what those hold that do not say themselves, or score each kind apart.",
+                code=ErrorCode.DATA,
+            )
         self._kind = kinds.pop()
 
     @property

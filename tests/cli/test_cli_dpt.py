@@ -133,6 +133,41 @@ def _values_of(value: Any, key: str) -> list[float]:
     return found
 
 
+def test_inverse_depth_in_files_that_do_not_say_is_what_the_user_says(
+    glpn: Glpn, depth_model: Path, photo: Path, tmp_path: Path
+) -> None:
+    """Beside its picture, by name, measured, inspected and scored: as the file that says it itself."""
+    assert glpn("predict", photo, "-m", depth_model, "-f", "tiff", "-o", "said").exit_code == 0
+    assert glpn("predict", photo, "-m", depth_model, "-f", "npy", "-o", ".").exit_code == 0
+    assert glpn("export", "said/photo_depth.tiff", "-f", "gray", "-o", "right").exit_code == 0
+    for given in ("photo.jpg", "photo_depth.npy"):
+        told = glpn("export", given, "--kind", "disparity", "-f", "gray", "-o", f"told_{Path(given).stem}")
+        assert told.exit_code == 0, told.stderr
+        untold = glpn("export", given, "-f", "gray", "-o", f"untold_{Path(given).stem}")
+        assert untold.exit_code == 0, untold.stderr
+        right, found, wrong = (
+            np.asarray(Image.open(f"{folder}/photo_gray.png")).astype(int)
+            for folder in ("right", f"told_{Path(given).stem}", f"untold_{Path(given).stem}")
+        )
+        np.testing.assert_allclose(found, right, atol=1)
+        assert np.corrcoef(wrong.ravel(), right.ravel())[0, 1] < 0
+    assert "disparity" in glpn("inspect", "photo_depth.npy", "--kind", "disparity").stdout
+    assert "disparity" in glpn("measure", "photo_depth.npy", "50,50", "--kind", "disparity").stdout
+    metres = 1 / (0.02 * np.load("photo_depth.npy") + 0.1)
+    Image.fromarray(np.rint(metres * 1000).astype(np.uint16)).save(tmp_path / "truth.png")
+    Path("pairs.csv").write_text("rgb_path,depth_path,depth_scale\nphoto.jpg,truth.png,1000\n")
+    Path("maps").mkdir()
+    Path("photo_depth.npy").rename("maps/photo_depth.npy")
+    Path("said/photo_depth.tiff").rename("maps/photo_depth.tiff")
+    mixed = glpn("evaluate", "--predictions", "maps", "--data", "pairs.csv")
+    assert mixed.exit_code == 2
+    assert "--kind" in mixed.stderr
+    result = glpn("evaluate", "--predictions", "maps", "--kind", "disparity", "--data", "pairs.csv", "--json")
+    assert result.exit_code == 0, result.stderr
+    scores = [json.loads(line) for line in result.stdout.splitlines()]
+    assert min(value for score in scores for value in _values_of(score, "abs_rel")) < 2e-3
+
+
 def test_labels_are_written_with_their_names(glpn: Glpn, label_model: Path, photo: Path) -> None:
     result = glpn("predict", photo, "-m", label_model, "-o", "out", "--json")
     assert result.exit_code == 0, result.stderr

@@ -6,10 +6,12 @@ torch is imported only where a device is asked for.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from glpn_cli.errors import ErrorCode, UsageError
@@ -97,6 +99,18 @@ def set_threads(threads: int | None) -> None:
     import torch
 
     torch.set_num_threads(threads or cores())
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Import what is large without looking for garbage in it time and again: a tenth of torch's import."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def cores() -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from glpn_cli import devices
+from glpn_cli.devices import no_collection
 from glpn_cli.errors import ErrorCode, UsageError
 
 
@@ -90,3 +93,20 @@ def test_a_device_that_is_not_there_is_refused_with_those_that_are() -> None:
 def test_auto_names_a_device_that_there_is() -> None:
     assert devices.choose_device("auto") in devices.list_devices()
     assert devices.choose_device("cpu") == "cpu"
+
+
+def test_the_collector_rests_while_something_large_is_imported_and_goes_on_as_it_was() -> None:
+    assert gc.isenabled()
+    with no_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    with pytest.raises(ModuleNotFoundError), no_collection():
+        import_module("nothing_of_this_name")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with no_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

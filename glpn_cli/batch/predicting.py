@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,7 +22,8 @@ from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.depth_files import FORMATS, Cloud, Record, Uncertainty, Writer, make_writer
 from glpn_cli.depth_files.calibration import Calibration
-from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.devices import cores, no_collection
+from glpn_cli.errors import ErrorCode, InputError, ModelError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Picture
 from glpn_cli.models.recipe import Recipe
@@ -63,11 +66,14 @@ class OutputChoice:
 def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageSource]:
     """What becomes of pictures. Raises UsageError for formats that make no sense or cannot hold the model's range."""
     destination = choice.destination
-    kind, provenance = calibrate(recipe.kind, recipe.provenance, choice.calibration)
+    kind, limit_m = recipe.kind, recipe.limit_m
+    if choice.calibration is not None:
+        choice.calibration.check(kind, recipe.provenance)
+        kind, limit_m = DepthKind.METRIC, choice.calibration.limit_of(limit_m)
     default = "png16" if kind.is_metric else "tiff"
     formats = choose_formats(choice.formats, destination, default=default, allowed=list(FORMATS))
     writers = [
-        make_writer(name, kind=kind, limit_m=provenance.limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
+        make_writer(name, kind=kind, limit_m=limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
         for name in formats
     ]
 
@@ -75,6 +81,7 @@ def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageS
         writers.append(Uncertainty())
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
+        kind, provenance = calibrate(recipe.kind, recipe.provenance, choice.calibration)
         return writer.expect(source.name, kind=kind, provenance=provenance)
 
     return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect)
@@ -110,11 +117,19 @@ class Network:
     uncertainty: bool = False
 
     def open(self) -> DepthEstimator:
-        """Import torch and load the weights."""
-        from glpn_cli.devices import cores
-        from glpn_cli.predictor import DepthEstimator
+        """Import torch and load the weights, and meanwhile take their checksum, which every result will state."""
+        checksum = threading.Thread(target=self._take_checksum, daemon=True)
+        checksum.start()
+        with no_collection():
+            from glpn_cli.predictor import DepthEstimator
 
-        return DepthEstimator(self.recipe, device=self.device, threads=self.threads or cores())
+        estimator = DepthEstimator(self.recipe, device=self.device, threads=self.threads or cores())
+        checksum.join()
+        return estimator
+
+    def _take_checksum(self) -> None:
+        with suppress(ModelError):  # told to whoever asks for it next
+            _ = self.recipe.weights_sha256
 
     def read(self, source: ImageSource) -> Picture:
         """The picture, with as many pixels as the network needs. Raises as `network_size` does, too."""

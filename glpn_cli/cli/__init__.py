@@ -11,6 +11,7 @@ A command returns None; it raises one of our errors, or `typer.Exit(code)` where
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -97,6 +98,10 @@ class GlpnGroup(TidyGroup):
             code = _tell_usage(error)
         except typer.Abort:
             code = _interrupted(KeyboardInterrupt())
+        except (SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - a signal, or no memory, between the two boundaries below
+            code = _tell(error)
         sys.exit(_close_stdout(code if isinstance(code, int) else ExitCode.OK))
 
     def make_context(self, *args: Any, **settings: Any) -> Any:
@@ -231,7 +236,10 @@ def main() -> NoReturn:
     _open_missing_streams()
     _hear_signals()
     name = os.path.basename(sys.argv[0])  # noqa: PTH119 - a name, not a path
-    typer.main.get_command(app)(prog_name=name)
+    try:
+        typer.main.get_command(app)(prog_name=name)
+    finally:
+        gc.freeze()  # or the interpreter's end looks for garbage among all that torch holds, for a quarter of a second
     raise AssertionError("the app exits")
 
 

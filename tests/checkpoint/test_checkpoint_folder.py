@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -230,3 +231,9 @@ def test_the_checksum_follows_the_file(tmp_path: Path) -> None:
     assert sha256_of(tmp_path / "f") == "88d4266fd4e6338d13b845fcf289579d209c897823b9217da3e161936f031589"
     with pytest.raises(ModelError, match="no such file"):
         sha256_of(tmp_path / "g")
+
+
+def test_a_file_larger_than_a_block_has_the_same_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "f").write_bytes(b"abc" * 1000)
+    monkeypatch.setattr("glpn_cli.checkpoint.weights_file._BLOCK_BYTES", 1024)
+    assert sha256_of(tmp_path / "f") == hashlib.sha256(b"abc" * 1000).hexdigest()

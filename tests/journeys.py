@@ -1,185 +1,152 @@
-"""A run of the program as its caller sees it: exit code, records, files, and what must be true of every run."""
+"""Commands that write files, to be run again and again with something broken, and what must hold afterwards."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import numpy as np
-import pytest
-from conftest import make_rgb
+from conftest import write_tiny_model
+from faulty_disk import FaultyDisk
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
-from glpn_cli.depth_files import read_depth
 from glpn_cli.publish import is_temporary
+from glpn_cli.training.state import read_state
 
 OUT = Path("out")
-TORCH = ("--threads", "1", "--precision", "fp32")
 
 
 @dataclass(frozen=True)
 class Journey:
-    """records: of inputs, by name. written: what lies below the output folder, by name whole."""
+    """A command that writes into `out`.
 
-    result: Result
-    records: dict[str, dict[str, Any]]
-    summary: dict[str, Any]
-
-    @property
-    def exit_code(self) -> int:
-        return self.result.exit_code
-
-    @property
-    def stderr(self) -> str:
-        return self.result.stderr
-
-    @property
-    def codes(self) -> dict[str, str]:
-        """What each input came to: an error code, or its status."""
-        return {
-            name: record["error"]["code"] if record["status"] == "error" else record["status"]
-            for name, record in self.records.items()
-        }
-
-    def refused(self, name: str, code: str, words: str = "") -> None:
-        """Check that an input is one error of this code, told once, with a hint and without a file."""
-        record = self.records[name]
-        assert self.codes[name] == code, record
-        assert words in record["error"]["message"], record
-        assert record["error"]["hint"], record
-        assert record["outputs"] == []
-        assert not depth_path(name).exists()
-
-    def made(self, name: str, *warnings: str) -> np.ndarray:
-        """Check that an input became depth, with these warnings alone; float32 (H, W), metres."""
-        record = self.records[name]
-        assert record["status"] == "ok", record
-        assert sorted(record["warnings"]) == sorted(warnings), record
-        values = depth_of(name)
-        assert values.shape == (record["height"], record["width"])
-        return values
-
-
-def depth_path(name: str) -> Path:
-    return OUT / f"{name}_depth.png"
-
-
-def depth_of(name: str) -> np.ndarray:
-    """What is on disk for an input: float32 (H, W), metres."""
-    return read_depth(depth_path(name)).depth.values
-
-
-def written() -> list[str]:
-    return sorted(path.relative_to(OUT).as_posix() for path in OUT.rglob("*") if not path.is_dir())
-
-
-def glpn(*words: object, **settings: Any) -> Result:
-    """Run the program in this process; whatever happens, it says so without a traceback or a warning of Python's."""
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False, **settings)
-    check_talk(result.stderr)
-    check_no_temporaries()
-    return result
-
-
-def check_talk(stderr: str) -> None:
-    assert "Traceback" not in stderr, stderr
-    assert "Warning:" not in stderr, stderr
-    assert "E_INTERNAL" not in stderr, stderr
-    assert "\x1b" not in stderr, stderr
-
-
-def check_no_temporaries(folder: Path = Path()) -> None:
-    assert [name for _, _, names in os.walk(folder) for name in names if is_temporary(name)] == []
-
-
-def predict(*words: object, **settings: Any) -> Journey:
-    """Run `glpn predict ... -o out --json` on what is named; results keep the extensions of their pictures."""
-    result = glpn("predict", *words, "-o", "out", "--name", "{name}_{map}", "--json", *TORCH, **settings)
-    return as_journey(result)
-
-
-def as_journey(result: Result) -> Journey:
-    lines = [json.loads(line) for line in result.stdout.splitlines()]
-    for line in lines:
-        _schema().validate(line)
-    *records, summary = lines or [{}]
-    by_name = {record["name"] if isinstance(record["name"], str) else str(record["name"]): record for record in records}
-    assert len(by_name) == len(records), "an input was told twice"
-    assert result.exit_code == summary.get("exit_code", result.exit_code)
-    failed = [record for record in records if record["status"] == "error"]
-    is_ended = not summary or (summary["stopped"] or "").startswith("E_")  # by an error that is no input's
-    assert result.stderr.count("error: ") == len(failed) + is_ended, result.stderr
-    return Journey(result, by_name, summary)
-
-
-def predict_files(files: dict[str, bytes], *words: object, **settings: Any) -> Journey:
-    """Put files into a folder and predict them all by name, in the company of a good picture that must be done."""
-    folder = Path("in")
-    folder.mkdir(exist_ok=True)
-    for name, data in {**files, "good.png": good_png()}.items():
-        (folder / name).write_bytes(data)
-    journey = predict(
-        *(folder / name for name in files), folder / "good.png", *words, "--existing", "overwrite", **settings
-    )
-    np.testing.assert_array_equal(depth_of("good.png").shape, (48, 64))
-    assert journey.codes["good.png"] == "ok"
-    expected = 3 if "error" in {record["status"] for record in journey.records.values()} else 0
-    assert journey.exit_code == expected, journey.stderr
-    return journey
-
-
-@cache
-def good_png() -> bytes:
-    return encode(make_rgb(48, 64, seed=9), "PNG")
-
-
-def encode(image: Image.Image | np.ndarray, kind: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-@cache
-def _schema() -> Any:
-    schema = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
-    return jsonschema.Draft202012Validator(schema)
-
-
-@contextmanager
-def without_root() -> Iterator[None]:
-    """File modes count for this thread and those that it starts, even where the tests run as root.
-
-    Linux keeps root's power to read and write everything in two capabilities of each thread; they come back afterwards.
+    words:    its command line
+    old:      the command line that wrote what is there before; none for an empty folder
+    loosely:  files that differ from run to run, and are only asked to be readable in the end
     """
-    if os.geteuid() != 0:
-        yield
-        return
-    import ctypes
 
-    class Header(ctypes.Structure):
-        _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+    words: tuple[str, ...]
+    old: tuple[str, ...] = ()
+    loosely: tuple[str, ...] = ()
 
-    system = ctypes.CDLL(None, use_errno=True)
-    header = Header(0x20080522, 0)
-    sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; twice
-    if system.capget(ctypes.byref(header), sets) != 0:
-        pytest.skip("root's power cannot be put down here")
-    whole = sets[0]
-    sets[0] = whole & ~0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
-    assert system.capset(ctypes.byref(header), sets) == 0
-    try:
-        yield
-    finally:
-        sets[0] = whole
-        assert system.capset(ctypes.byref(header), sets) == 0
+
+PREDICT = ("predict", "photos", "-m", "tiny", "-o", "out", "-f", "png16,npy", "--threads", "1", "--workers", "1")
+EXPORT = ("export", "photos", "-m", "tiny", "-o", "out", "--threads", "1", "--workers", "1", "--html", "out/page.html")
+CONVERT = ("convert", "tiny", "-o", "out")
+MEASURE = ("measure", "photos/a.jpg", "-m", "tiny", "-o", "out/calibration.json", "--threads", "1")
+TRAIN = (
+    *("train", "-m", "tiny", "--data", "pairs.csv", "--val", "pairs.csv", "-o", "out", "--steps", "2"),
+    *("--every", "1", "--input-size", "64x64", "--batch-size", "1", "--threads", "1", "--device", "cpu", "--resume"),
+)
+OVERWRITE = ("--existing", "overwrite")
+
+JOURNEYS = {
+    "predict": Journey(PREDICT),
+    "predict again": Journey((*PREDICT, *OVERWRITE), old=(*PREDICT, "--max-depth", "20")),
+    "export": Journey(EXPORT),
+    "export again": Journey((*EXPORT, *OVERWRITE), old=(*EXPORT, "--colormap", "magma")),
+    "convert": Journey(CONVERT),
+    "convert again": Journey((*CONVERT, *OVERWRITE), old=("convert", "other", "-o", "out", "--max-depth", "20")),
+    "measure": Journey((*MEASURE, "--calibrate", "3,4=2")),
+    "measure again": Journey((*MEASURE, "--calibrate", "3,4=2"), old=(*MEASURE, "--calibrate", "3,4=3")),
+    "train": Journey(TRAIN, loosely=("history.jsonl", "training.pt")),
+}
+
+
+def make_workplace(folder: Path, pictures: Path) -> Path:
+    """A folder with pictures, pairs to train on and two models: where the journeys begin."""
+    shutil.copytree(pictures, folder / "photos")
+    depth = np.linspace(1000, 4000, 65 * 97).reshape(65, 97).astype(np.uint16)
+    Image.fromarray(depth).save(folder / "true.png")
+    (folder / "pairs.csv").write_text("rgb_path,depth_path,depth_scale\nphotos/b.png,true.png,1000\n")
+    write_tiny_model(folder / "tiny")
+    write_tiny_model(folder / "other", seed=1)
+    return folder
+
+
+def run(words: tuple[str, ...]) -> Result:
+    return CliRunner().invoke(app, list(words), catch_exceptions=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below `folder`, by its name there."""
+    if not folder.is_dir():
+        return {}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@dataclass
+class Proof:
+    """A journey that is run again and again, from the same start and with another fault."""
+
+    journey: Journey
+    old: Mapping[str, bytes]
+    new: Mapping[str, bytes]
+    versions: Mapping[str, set[bytes]]  # of files that are written more than once
+
+    @classmethod
+    def of(cls, journey: Journey) -> Proof:
+        """Run it undisturbed, to know what is to come of it."""
+        shutil.rmtree("old", ignore_errors=True)
+        shutil.rmtree(OUT, ignore_errors=True)
+        if journey.old:
+            assert run(journey.old).exit_code == 0
+            OUT.rename("old")
+        proof = cls(journey, contents(Path("old")), {}, {})
+        proof.begin()
+        disk = FaultyDisk(OUT, "write")
+        with disk.in_place():
+            result = run(journey.words)
+        assert result.exit_code == 0, result.output
+        proof.new, proof.versions = contents(OUT), disk.versions
+        if journey.old:
+            assert proof.old.keys() == proof.new.keys()
+            assert proof.old != proof.new
+        return proof
+
+    def begin(self) -> None:
+        """Put the folder back to what it was before."""
+        shutil.rmtree(OUT, ignore_errors=True)
+        if self.journey.old:
+            shutil.copytree("old", OUT)
+
+    def check(self, result: Result, cause: str) -> None:
+        """What must hold whatever broke."""
+        assert result.exit_code not in (0, 2), result.output
+        assert "Traceback" not in result.stderr
+        assert "bug in glpn" not in result.stderr
+        assert cause in result.stderr
+        self.check_files()
+
+    def check_files(self) -> None:
+        """Every file is absent, old, or new and complete."""
+        left = contents(OUT)
+        for name, data in left.items():
+            assert not is_temporary(Path(name).name), f"a temporary is left: {name}"
+            if name.endswith(".html"):  # lists what failed
+                assert data.endswith(b"</html>\n"), f"{name} is cut short"
+            elif name not in self.journey.loosely:
+                assert data in {self.old.get(name), *self.versions[name]}, f"{name} is neither old nor new"
+        assert self.old.keys() <= left.keys(), "an old file is gone"
+
+    def check_going_on(self) -> None:
+        """The same command once more makes the whole of it."""
+        result = run(self.journey.words)
+        assert result.exit_code == 0, result.output
+        left = contents(OUT)
+        assert left.keys() == self.new.keys()
+        for name, data in left.items():
+            assert data == self.new[name] or name in self.journey.loosely, f"{name} is not what it should be"
+        if "training.pt" in left:
+            state = read_state(OUT)
+            assert state is not None
+            assert state.step == 2
+            told = [json.loads(line) for line in left["history.jsonl"].splitlines()]
+            assert [(line["type"], line["step"]) for line in told] == [
+                (kind, step) for step in (1, 2) for kind in ("train", "validation")
+            ]

@@ -344,7 +344,7 @@ def test_files_that_belong_together_stay_as_they_are_unless_all_can_be_written(t
         stream.write(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with pytest.raises(StoppedError, match="'.*b': no space"):
+    with pytest.raises(StoppedError, match=r"'.*b': no space"):
         publish_together({tmp_path / "a": b"new", tmp_path / "b": fail})
     assert names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"

@@ -28,8 +28,11 @@ W = TypeVar("W")  # what was written
 _T_contra = TypeVar("_T_contra", contravariant=True)
 _W_co = TypeVar("_W_co", covariant=True)
 
-_GRACE_S = 5.0
+_GRACE_S = 1.5
 """How long an interrupted run waits for the files that are being written."""
+
+_WATCH_S = 1.0
+"""How often the main thread, while it waits, makes sure that the others live."""
 
 
 class Stages(Protocol[_T_contra, D, A, _W_co]):
@@ -113,9 +116,8 @@ class Engine(Generic[T, D, A, W]):
         """
         remaining = iter(tasks)
         self._decoders = self._workers
-        for _ in range(self._workers):
-            _start(self._decode_tasks, remaining)
-        finishers = [_start(self._finish_jobs) for _ in range(self._workers)]
+        decoders = [self._start(self._decode_tasks, remaining) for _ in range(self._workers)]
+        finishers = [self._start(self._finish_jobs) for _ in range(self._workers)]
         try:
             self._stages.open()
             while self._decoders or self._waiting or self._unwritten:
@@ -123,11 +125,13 @@ class Engine(Generic[T, D, A, W]):
                 if batch:
                     self._infer(batch)
                 else:
-                    self._events.get()()
+                    self._next_event(decoders, finishers)()
         except _EnoughError:
             ended = Ended()
         except StoppedError as error:
             ended = Ended(stopped=error)
+        except MemoryError as error:
+            ended = Ended(stopped=out_of_memory(error))
         except KeyboardInterrupt as error:
             ended = Ended(interrupt=error)
         else:
@@ -135,6 +139,19 @@ class Engine(Generic[T, D, A, W]):
         finally:
             self._stop_threads(finishers)
         return self._report_rest(ended)
+
+    def _start(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
+        """A daemon, so that a second Ctrl-C need not wait for a decoder."""
+
+        def live() -> None:
+            try:
+                work(*arguments)
+            except BaseException as error:  # noqa: BLE001 - the main thread would wait for this one for ever
+                self._events.put(partial(_raise, error))
+
+        thread = threading.Thread(target=live, daemon=True)
+        thread.start()
+        return thread
 
     # In decode threads
 
@@ -167,6 +184,20 @@ class Engine(Generic[T, D, A, W]):
             self._events.put(partial(self._take_finished, job))
 
     # In the main thread
+
+    def _next_event(
+        self, decoders: Sequence[threading.Thread], finishers: Sequence[threading.Thread]
+    ) -> Callable[[], None]:
+        """What a thread has to tell, as soon as it does. Raises MemoryError when one ended without a word."""
+        while True:
+            try:
+                return self._events.get(timeout=_WATCH_S)
+            except Empty:
+                alive = sum(thread.is_alive() for thread in decoders)
+                if (alive < self._decoders or not all(thread.is_alive() for thread in finishers)) and (
+                    self._events.empty()
+                ):
+                    raise MemoryError from None  # nothing else leaves a thread no time for it
 
     def _lose_decoder(self) -> None:
         self._decoders -= 1
@@ -257,15 +288,17 @@ class Engine(Generic[T, D, A, W]):
                     continue
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: BaseException) -> None:
     raise error
 
 
-def _start(work: Callable[..., None], *arguments: object) -> threading.Thread:
-    """A daemon, so that a second Ctrl-C need not wait for a decoder."""
-    thread = threading.Thread(target=work, args=arguments, daemon=True)
-    thread.start()
-    return thread
+def out_of_memory(error: MemoryError) -> StoppedError:
+    """What to tell when there is no memory left for the run itself."""
+    known = StoppedError(
+        "out of memory", hint="Try a smaller --input-size, or fewer --workers.", code=ErrorCode.OUT_OF_MEMORY
+    )
+    known.__cause__ = error
+    return known
 
 
 class _work_on:  # noqa: N801 - a context manager, read as a verb

@@ -46,6 +46,12 @@ class Plan(Generic[S]):
         paths = (target.path for task in self.tasks for target in task.targets)
         return {_folder_of(path) for path in paths if path is not None}
 
+    @property
+    def swept(self) -> set[str]:
+        """The folders that a run before may have left something in: those, and where its results are already."""
+        places = (output.path for outcome in self.settled for output in outcome.outputs if output.path != "-")
+        return self.folders | {_folder_of(path) for path in places}
+
     def add_found(self, refused: Iterable[Refused], notes: Iterable[str]) -> None:
         """Put what was named and cannot be used, and what was noticed, in front of everything else."""
         self.settled[:0] = [

@@ -13,7 +13,7 @@ from glpn_cli.batch.plan import Plan
 from glpn_cli.batch.tasks import Source, Task, describe, settle
 from glpn_cli.depth_files import read_record
 from glpn_cli.devices import cores
-from glpn_cli.errors import UsageError
+from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthMap, LabelMap, Result
 from glpn_cli.publish import publish, publish_stdout, sweep
 
@@ -117,14 +117,17 @@ def run_plan(
         show(outcome)
         if pace.fail_fast and outcome.status is Status.ERROR:
             return Ended()
+    for folder in plan.swept:
+        sweep(Path(folder))
     if not plan.tasks:
         return Ended()
-    for folder in plan.folders:
-        sweep(Path(folder))
 
     def report(job: Job[Task[S], D, A, Written]) -> bool:
         if job.written is not None and job.written.stdout is not None:
-            publish_stdout(job.written.stdout)
+            try:
+                publish_stdout(job.written.stdout)
+            except OutputError as error:
+                job.error = error
         outcome = outcome_of(job)
         show(outcome)
         return not (pace.fail_fast and outcome.status is Status.ERROR)
@@ -143,9 +146,29 @@ def write_result(task: Task[S], result: Result) -> Written:
         if target.path is None:
             stdout = data
         else:
-            publish(Path(target.path), data, replace=target.replaces)
+            _publish_unless_done(Path(target.path), data, replace=target.replaces)
     outputs = (describe(target, read_record(data)) for target, data in files)
     return Written((*task.kept, *outputs), _facts_of(result), result.warnings + _guesses(task, result), stdout)
+
+
+def _publish_unless_done(path: Path, data: bytes, *, replace: bool) -> None:
+    """Publish, unless another run over the same folder was quicker to make the same. Raises as `publish` does."""
+    try:
+        publish(path, data, replace=replace)
+    except OutputError as error:
+        if error.code is not ErrorCode.EXISTS or not _is_same(path, data):
+            raise
+
+
+def _is_same(path: Path, data: bytes) -> bool:
+    """Whether a file stands for the one with these bytes: made by the same recipe, or equal where none is told."""
+    try:
+        wanted = read_record(data)
+        found = read_record(path) if wanted is not None else None
+        is_equal = wanted is None and path.read_bytes() == data
+    except (InputError, OSError):
+        return False
+    return is_equal or (found is not None and wanted is not None and not found.differences(wanted))
 
 
 def _guesses(task: Task[S], result: Result) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -38,7 +38,35 @@ class TrainingState:
 
     def save(self, folder: Path) -> None:
         """Write the state into `folder`, over the one before it. Raises OutputError or StoppedError."""
-        publish(folder / STATE_FILE, lambda stream: torch.save(vars(self), stream))
+        publish(folder / STATE_FILE, self._write)
+
+    def _write(self, stream: BinaryIO) -> None:
+        heard = _Heard(stream)
+        try:
+            torch.save(vars(self), cast("BinaryIO", heard))
+        except RuntimeError:
+            if heard.error is not None:
+                raise heard.error  # noqa: B904 - the RuntimeError is torch's own, and says less
+            raise
+
+
+class _Heard:
+    """A stream that remembers why it could not be written to: torch tells only that it stands at the wrong place."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Pass it on."""
+        try:
+            return self._stream.write(data)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+    def flush(self) -> None:
+        """Nothing is kept here."""
 
 
 def read_state(folder: Path) -> TrainingState | None:

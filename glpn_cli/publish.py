@@ -55,7 +55,7 @@ _TRIES, _PAUSE_S = 5, 0.2
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 # Temporaries that threads of this process are writing now.
-_in_flight: set[str] = set()
+_in_flight: dict[str, Path] = {}
 
 
 def publish(path: Path, data: Data, *, replace: bool = True) -> None:
@@ -156,6 +156,13 @@ def sweep(folder: Path, *, older_than_s: float | None = None) -> int:
     return removed
 
 
+def remove_unfinished() -> None:
+    """Remove the temporaries of files that threads of this process are still writing: it ends, and they will not."""
+    for temporary in list(_in_flight.values()):
+        with suppress(OSError):
+            temporary.unlink()
+
+
 def probe_writable(folder: Path) -> None:
     """Make sure that files can be created in `folder`, or that it can be created itself; leaves nothing behind.
 
@@ -220,7 +227,7 @@ def _staged(target: Path, data: Data) -> Iterator[Path]:
     """A temporary beside `target` that holds all of `data`; it is gone afterwards, renamed or not."""
     name = _new_temporary_name()
     temporary = target.parent / name
-    _in_flight.add(name)
+    _in_flight[name] = temporary
     try:
         # Mode 'x' asks for 0666 and lets the umask answer, unlike mkstemp's 0600.
         with temporary.open("xb") as stream:
@@ -233,7 +240,7 @@ def _staged(target: Path, data: Data) -> Iterator[Path]:
             temporary.unlink()
         raise
     finally:
-        _in_flight.discard(name)
+        _in_flight.pop(name, None)
 
 
 def _write(stream: BinaryIO, data: Data) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,7 +143,9 @@ class Judge(Generic[S]):
 
 def _is_older(status: os.stat_result, source: Source) -> bool:
     made_from = _status(source.path) if source.path is not None else None
-    return made_from is not None and status.st_mtime_ns < made_from.st_mtime_ns
+    if made_from is None or made_from.st_mtime_ns > time.time_ns():
+        return False  # a date that has not come yet, by a clock that was wrong, says nothing
+    return status.st_mtime_ns < made_from.st_mtime_ns
 
 
 def _in_the_way(path: str, why: str, hint: str) -> OutputError:

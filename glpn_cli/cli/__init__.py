@@ -102,6 +102,7 @@ class GlpnGroup(TidyGroup):
             raise
         except BaseException as error:  # noqa: BLE001 - a signal, or no memory, between the two boundaries below
             code = _tell(error)
+        _remove_unfinished()
         sys.exit(_close_stdout(code if isinstance(code, int) else ExitCode.OK))
 
     def make_context(self, *args: Any, **settings: Any) -> Any:
@@ -186,6 +187,12 @@ def _reader_left() -> int:
     return 128 + signal.SIGPIPE if console.writes_bytes and hasattr(signal, "SIGPIPE") else ExitCode.OK
 
 
+def _remove_unfinished() -> None:
+    """Leave no half of a file behind that a thread was still writing when the run was ended."""
+    if (publish := sys.modules.get("glpn_cli.publish")) is not None:
+        publish.remove_unfinished()
+
+
 def _close_stdout(code: int) -> int:
     """Flush what is left while an error can still be told."""
     try:
@@ -266,6 +273,7 @@ def _hear_signals() -> None:
 
     def at_once(number: int, frame: FrameType | None) -> None:
         del frame
+        _remove_unfinished()
         os._exit(128 + number)
 
     known = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -111,3 +111,9 @@ def core_limit() -> int:
     import resource
 
     return resource.getrlimit(resource.RLIMIT_CORE)[0]
+
+
+def peak_memory() -> int:
+    """The most bytes that this process ever had in memory."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024

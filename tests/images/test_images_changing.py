@@ -48,7 +48,7 @@ def large_tiff(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_large_tiff_that_shrinks_under_its_decoder_is_an_error_and_no_bus_error(large_tiff: Path) -> None:
+def test_case_49_a_large_tiff_that_shrinks_under_its_decoder_is_an_error_and_no_bus_error(large_tiff: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", READ_WHILE_IT_SHRINKS, large_tiff], capture_output=True, text=True, check=False
     )
@@ -57,7 +57,7 @@ def test_a_large_tiff_that_shrinks_under_its_decoder_is_an_error_and_no_bus_erro
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "tif", "webp", "gif"])
-def test_a_file_that_is_rewritten_all_the_time_is_one_of_its_pictures_or_an_error(
+def test_case_49_a_file_that_is_rewritten_all_the_time_is_one_of_its_pictures_or_an_error(
     tmp_path: Path, extension: str
 ) -> None:
     path = tmp_path / f"x.{extension}"

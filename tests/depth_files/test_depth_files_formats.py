@@ -5,13 +5,18 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
+import OpenEXR
+import plyfile
 import pytest
 from depth_samples import PROVENANCE, SIZE, make_depth, make_result
 from PIL import Image
 
 from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, PaintRange, paint, parse_range, resolve_range
 from glpn_cli.depth_files import EXTENSIONS, FORMATS, Look, Writer, make_writer, read_depth, read_record
+from glpn_cli.depth_files.gray import Gray, Gray16
+from glpn_cli.depth_files.png16 import default_scale
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Result
 
@@ -134,22 +139,82 @@ def test_an_unknown_format_is_refused_with_the_list() -> None:
     assert all(name in (caught.value.hint or "") for name in FORMATS)
 
 
-def test_other_programs_read_the_float_formats(tmp_path: Path) -> None:
+def read_elsewhere(name: str, data: bytes) -> np.ndarray:
+    """What a program of others sees in a file: OpenCV, NumPy, OpenEXR or plyfile."""
+    match name:
+        case "npy":
+            return np.asarray(np.load(BytesIO(data), allow_pickle=False))
+        case "npz":
+            return np.asarray(np.load(BytesIO(data), allow_pickle=False)["depth"])
+        case "exr":
+            file = OpenEXR.File(BytesIO(data), separate_channels=True, num_threads=0)
+            return np.asarray(file.channels()["Z"].pixels)
+        case "ply":
+            return np.asarray(plyfile.PlyData.read(BytesIO(data))["vertex"]["z"])
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
+    return pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV's colours are BGR
+
+
+@pytest.mark.parametrize("which", MAPS)
+@pytest.mark.parametrize("name", FORMATS)
+def test_other_programs_read_what_we_write(name: str, which: str) -> None:
+    depth = MAPS[which]
+    if name in METRES_ONLY and not depth.kind.is_metric:
+        return  # refused, as above
+    valid = depth.valid
+    assert valid is not None
+    writer = writer_of(name, depth)
+    seen = read_elsewhere(name, writer.encode(make_result(depth)))
+    look = Look(range=parse_range("p0:p100"))
+    if name == "color":
+        assert np.array_equal(seen, paint(depth, range=resolve_range(look.range, depth)))
+    elif name == "ply":
+        assert np.array_equal(seen, depth.known())
+    elif name == "png16":
+        scale = default_scale(depth.limit)
+        assert seen.dtype == np.uint16
+        assert np.array_equal(seen, np.where(valid, np.rint(depth.values.astype(np.float64) * scale), 0))
+    elif name.startswith("gray"):
+        assert seen.dtype == (np.uint8 if name == "gray" else np.uint16)
+        assert np.array_equal(seen, make_gray(name, look).quantize(depth, resolve_range(look.range, depth)))
+    else:
+        hole = np.inf if name == "exr" else np.nan
+        assert seen.dtype == np.float32
+        assert np.array_equal(seen, np.where(valid, depth.values, np.float32(hole)), equal_nan=True)
+
+
+def make_gray(name: str, look: Look) -> Gray:
+    return Gray(look) if name == "gray" else Gray16(look)
+
+
+@pytest.mark.parametrize("scale", [1000.0, 256.0, 5000.0])
+@pytest.mark.parametrize("which", MAPS)
+def test_every_usual_scale_comes_back_within_half_a_unit_or_is_refused(which: str, scale: float) -> None:
+    depth = MAPS[which]
+    reach = 65535 / scale
+    if not depth.kind.is_metric or (depth.limit or 0) > reach:
+        with pytest.raises(UsageError, match="png16 holds metres" if depth.limit is None else "does not fit 16 bits"):
+            make_writer("png16", kind=depth.kind, limit_m=depth.limit, depth_scale=scale)
+        return
+    data = make_writer("png16", kind=depth.kind, limit_m=depth.limit, depth_scale=scale).encode(make_result(depth))
+    stored = read_depth(data)
+    assert stored.record is not None
+    assert stored.record.depth_scale == scale
+    assert np.abs(stored.depth.known() - depth.known()).max() <= 0.5 / scale + 1e-6
+    assert np.abs(read_elsewhere("png16", data)[depth.valid] / scale - depth.known()).max() <= 0.5 / scale + 1e-6
+
+
+def test_tiff_and_npz_say_what_they_are_where_other_programs_look(tmp_path: Path) -> None:
     depth = MAPS["metric 10 m"]
-    wanted = np.where(depth.valid, depth.values, np.nan)
-    for name in ("tiff", "pfm"):
-        with Image.open(BytesIO(writer_of(name, depth).encode(make_result(depth)))) as image:
-            assert image.mode == "F"
-            pixels = np.asarray(image)
-            assert np.array_equal(pixels, wanted, equal_nan=True)
-            if name == "tiff":
-                assert image.tag_v2[305].startswith("glpn-cli ")
-                assert '"glpn:unit": "m"' in image.tag_v2[270]
+    with Image.open(BytesIO(writer_of("tiff", depth).encode(make_result(depth)))) as image:
+        assert image.mode == "F"
+        assert image.tag_v2[305].startswith("glpn-cli ")
+        assert '"glpn:unit": "m"' in image.tag_v2[270]
     path = tmp_path / "x.npz"
     path.write_bytes(writer_of("npz", depth).encode(make_result(depth)))
     with np.load(path, allow_pickle=False) as archive:
         assert sorted(archive) == ["depth", "glpn"]
-        assert np.array_equal(archive["depth"], wanted, equal_nan=True)
 
 
 def test_a_tiff_of_many_strips_comes_back() -> None:

@@ -145,8 +145,12 @@ def test_what_was_made_alike_and_is_newer_is_skipped_and_tells_what_it_is(bench:
 
 @pytest.mark.parametrize("change", ["model", "scale", "time"])
 def test_what_was_made_otherwise_is_an_error_for_skip_and_work_for_update(bench: Bench, change: str) -> None:
-    source = bench.source("a.jpg", seconds=4_000_000_000 if change == "time" else 1)
-    bench.write(source, model="f" * 64 if change == "model" else WEIGHTS, scale=5000 if change == "scale" else 1000)
+    source = bench.source("a.jpg")
+    path = bench.write(
+        source, model="f" * 64 if change == "model" else WEIGHTS, scale=5000 if change == "scale" else 1000
+    )
+    if change == "time":
+        os.utime(path, (1_500_000_000, 1_500_000_000))
     (outcome,) = bench.plan(source).settled
     assert outcome.status is Status.ERROR
     assert outcome.error is not None
@@ -186,7 +190,10 @@ def test_bare_values_are_kept_with_a_note_unless_they_are_older(bench: Bench) ->
     plan = bench.plan(bench.source("a.jpg"), formats="npy")
     assert [outcome.status for outcome in plan.settled] == [Status.SKIPPED]
     assert "npy" in plan.notes[0]
-    newer = bench.plan(bench.source("a.jpg", seconds=4_000_000_000), formats="npy")
+    future = bench.plan(bench.source("a.jpg", seconds=4_000_000_000), formats="npy")
+    assert [outcome.status for outcome in future.settled] == [Status.SKIPPED], "a clock that is wrong says nothing"
+    os.utime(bench.folder / "out/a_depth.npy", (1_500_000_000, 1_500_000_000))
+    newer = bench.plan(bench.source("a.jpg"), formats="npy")
     assert [outcome.status for outcome in newer.settled] == [Status.ERROR]
 
 

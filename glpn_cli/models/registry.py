@@ -77,8 +77,8 @@ _HUB_LICENSE = (
 )
 
 _DPT_LICENSE = (
-    "The authors' repository says MIT; the data sets that it was trained on have terms of their own, some of them "
-    "non-commercial"
+    "As copies of its hub page say, written with those who converted the weights; the README of the authors' repository "
+    "(isl-org/DPT) says MIT. The terms of the data sets that it was trained on have not been looked up"
 )
 _NO_SCALE = "It predicts no metres: inverse depth up to scale and shift, larger is nearer"
 
@@ -161,7 +161,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             published_limit_m=None,
             scale_source="It predicts labels, not depth",
             license="apache-2.0 on its card",
-            license_facts=_DPT_LICENSE,
+            license_facts=f"{_DPT_LICENSE}. A request of 2022 to change this card to MIT was open when it was copied",
             training_size=(480, 480),
             kind=None,
         ),

@@ -77,3 +77,33 @@ def test_another_word_is_refused_with_the_list() -> None:
     with pytest.raises(UsageError, match="no upsampling 'lanczos'") as caught:
         parse_upsampling("lanczos")
     assert caught.value.hint == "Choose from bicubic, nearest, guided."
+
+
+def beside_silhouettes(depth: np.ndarray) -> np.ndarray:
+    """Pixels within 4 of a step of more than 15 % in depth, bool (H, W)."""
+    log, steps = np.log(depth), np.zeros(depth.shape, np.bool_)
+    steps[:, 1:] |= np.abs(np.diff(log, axis=1)) > 0.15
+    steps[1:] |= np.abs(np.diff(log, axis=0)) > 0.15
+    padded = np.pad(steps, 4)
+    for axis in (0, 1):
+        padded = np.lib.stride_tricks.sliding_window_view(padded, 9, axis).max(-1)
+    return np.asarray(padded)
+
+
+@pytest.mark.soak
+def test_guided_errs_a_fifth_less_beside_the_silhouettes_of_ten_rendered_rooms() -> None:
+    """Of answers that are right but small; measured: 26 % less, in nine rooms of ten."""
+    from glpn_cli.data.scenes import render_scene
+
+    size, small = (480, 640), (192, 256)
+    errors = []
+    for index in range(10):
+        scene = render_scene(555, index, size=size)
+        answer = np.exp(resize(np.log(scene.depth), small, Image.Resampling.BICUBIC))
+        smooth = DepthMap(resize(answer, size, Image.Resampling.BICUBIC).clip(0.01))
+        guided = upsample_guided(DepthMap(answer), smooth, scene.rgb)
+        near = beside_silhouettes(scene.depth)
+        errors.append([np.abs(np.log(each.values / scene.depth))[near].mean() for each in (smooth, guided)])
+    bicubic, guided_errors = np.array(errors).T
+    assert guided_errors.mean() < 0.8 * bicubic.mean()
+    assert (guided_errors < bicubic).sum() >= 9

@@ -13,14 +13,20 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import PngImagePlugin
 
 from glpn_cli.errors import ErrorCode, InputError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Level 6, the usual one, costs six times as much for a 1080p 16-bit map and saves a twelfth of its bytes.
+# Level 1 over differences from the row above takes 20 ms for the 16-bit map of a photograph of 1.5 megapixels
+# and 660 kB; level 3: 49 ms and 565 kB; differences from the pixel before: 21 ms and 860 kB; Pillow, which tries every
+# filter on every row: 34 ms and 790 kB at its level 1, 168 ms and 610 kB at 6, its usual one.
 COMPRESS_LEVEL = 1
+_UP = 2
+_BAND_BYTES = 1 << 18
+_GREY, _RGB, _PALETTE = 0, 2, 3
 _CHUNK = struct.Struct(">I4s")
+_HEADER = struct.Struct(">IIBBBBB")
 _SIZE = struct.Struct(">II")
 # Rows that Pillow decodes: far below what a decompression bomb needs, above any camera (see images.py).
 MAX_PIXELS = 1 << 28
@@ -42,17 +48,41 @@ def encode_png(
 
     The same arguments give the same bytes: there is no time stamp.
     """
-    info = PngImagePlugin.PngInfo()
-    for key, value in text.items():
-        info.add_text(key, value)
-    file = BytesIO()
-    image = Image.fromarray(pixels)
-    if palette is None:
-        image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info)
-    else:
-        image.putpalette(palette.tobytes())
-        image.save(file, "PNG", compress_level=COMPRESS_LEVEL, pnginfo=info, bits=8, transparency=transparent)
-    return file.getvalue()
+    height, width = pixels.shape[:2]
+    sort = _PALETTE if palette is not None else _RGB if pixels.ndim == 3 else _GREY
+    chunks = [(b"IHDR", _HEADER.pack(width, height, 8 * pixels.itemsize, sort, 0, 0, 0))]
+    chunks += [(b"tEXt", key.encode("latin-1") + b"\0" + value.encode("latin-1")) for key, value in text.items()]
+    if palette is not None:
+        chunks.append((b"PLTE", palette.tobytes()))
+        if transparent is not None:
+            chunks.append((b"tRNS", b"\xff" * transparent + b"\0"))
+    chunks += [(b"IDAT", _compress(pixels)), (b"IEND", b"")]
+    return SIGNATURE + b"".join(map(_make_chunk, *zip(*chunks, strict=True)))
+
+
+def _compress(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    """The pixels' rows, each less the row above it, compressed; a band at a time, which stays in the cache."""
+    height = len(pixels)
+    pressed = zlib.compressobj(COMPRESS_LEVEL)
+    pieces = []
+    above = np.zeros((1, pixels[0].nbytes), np.uint8)
+    rows = max(1, _BAND_BYTES // pixels[0].nbytes)
+    for start in range(0, height, rows):
+        band = pixels[start : start + rows]
+        stored = np.ascontiguousarray(band, dtype=band.dtype.newbyteorder(">")).view(np.uint8).reshape(len(band), -1)
+        filtered = np.empty((len(band), stored.shape[1] + 1), np.uint8)
+        filtered[:, 0] = _UP
+        np.subtract(stored[:1], above, out=filtered[:1, 1:])
+        np.subtract(stored[1:], stored[:-1], out=filtered[1:, 1:])
+        above = stored[-1:]
+        pieces.append(pressed.compress(filtered.data))
+    return b"".join((*pieces, pressed.flush()))
+
+
+def _make_chunk(kind: bytes, payload: bytes) -> bytes:
+    return b"".join(
+        (_CHUNK.pack(len(payload), kind), payload, struct.pack(">I", zlib.crc32(payload, zlib.crc32(kind))))
+    )
 
 
 def decode_png(

@@ -11,6 +11,7 @@ from depth_samples import PROVENANCE, make_depth, make_result
 from PIL import Image
 
 from glpn_cli.depth_files import make_writer, read_depth, read_record
+from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.png16 import Png16
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
@@ -171,3 +172,17 @@ def test_a_header_that_claims_too_much_is_refused_before_decoding() -> None:
     with pytest.raises(InputError, match="60000x60000") as caught:
         read_depth(bytes(data))
     assert caught.value.code is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (700, 900), (1, 70000), (70000, 1), (500, 300, 3)])
+def test_what_is_packed_in_bands_is_what_comes_out(shape: tuple[int, ...]) -> None:
+    whole = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    pictures = [whole, whole[::-1, ::-1]]
+    if len(shape) == 2:
+        pictures.append(whole.astype(np.uint16) * 251 + 7)
+    for pixels in pictures:
+        data = encode_png(pixels, text={"key": "some words"})
+        for found in (decode_png(data)[0], np.asarray(Image.open(BytesIO(data)))):
+            assert found.dtype == pixels.dtype
+            np.testing.assert_array_equal(found, pixels)
+        assert decode_png(data)[1] == {"key": "some words"}

@@ -77,8 +77,8 @@ _HUB_LICENSE = (
 )
 
 _DPT_LICENSE = (
-    "As copies of its hub page say, written with those who converted the weights; the README of the authors' repository "
-    "(isl-org/DPT) says MIT. The terms of the data sets that it was trained on have not been looked up"
+    "As copies of its hub page say, written with those who converted the weights; the README of the authors' "
+    "repository (isl-org/DPT) says MIT. The terms of the data sets that it was trained on have not been looked up"
 )
 _NO_SCALE = "It predicts no metres: inverse depth up to scale and shift, larger is nearer"
 

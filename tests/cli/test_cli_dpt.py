@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from chromium import chromium
-from lively_dpt import LABELS, SMALL, lively_estimator, lively_segmenter
+from lively_dpt import HYBRID, LABELS, SMALL, lively_estimator, lively_segmenter
 from PIL import Image
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
@@ -427,6 +427,32 @@ def test_scoring_labels_refuses_what_only_depth_has(
         assert word in result.stderr
     result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv")
     assert result.exit_code == 1
+
+
+@pytest.mark.parametrize("kind", ["depth", "hybrid", "labels"])
+def test_every_command_takes_a_folder_that_transformers_wrote(glpn: Glpn, kind: str, photo: Path) -> None:
+    """One journey; `bench` has its own test."""
+    if kind == "labels":
+        lively_segmenter(**SMALL).save_pretrained("model")
+        truth, column, written = np.full((101, 130), 1, np.uint8), "label_path", "photo_labels.png"
+    else:
+        lively_estimator(**(HYBRID if kind == "hybrid" else SMALL)).save_pretrained("model")
+        truth, column, written = np.full((101, 130), 4000, np.uint16), "depth_path", "photo_depth.tiff"
+        truth[:50] = 2000
+    Image.fromarray(truth).save("truth.png")
+    header = f"rgb_path,{column}" + (",depth_scale" if kind != "labels" else "")
+    Path("pairs.csv").write_text(f"{header}\nphoto.jpg,truth.png{',1000' if kind != 'labels' else ''}\n")
+    for command in (
+        ("inspect", "model"),
+        ("predict", "photo.jpg", "-m", "model", "-o", "out"),
+        ("inspect", f"out/{written}"),
+        ("export", "photo.jpg", "-m", "model", "-o", "painted"),
+        ("export", f"out/{written}", "-o", "stored"),
+        ("evaluate", "-m", "model", "--data", "pairs.csv"),
+    ):
+        result = glpn(*command)
+        assert result.exit_code == 0, (command, result.stderr)
+    assert Path("painted/photo_color.png").read_bytes() == Path("stored/photo_color.png").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["depth", "labels"])

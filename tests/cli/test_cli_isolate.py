@@ -286,6 +286,14 @@ def test_a_stored_map_that_crashes_its_decoder_is_one_failed_input(monkeypatch: 
     assert [path.name for path in Path("out").iterdir()] == ["a_color.png"]
 
 
+def test_where_no_process_can_be_started_the_run_stops_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    result = glpn("predict", put("a.png"), put("b.png"), "-o", "out", "--isolate")
+    assert result.exit_code == 4
+    assert "no process to decode in can be started: no such file or directory [E_NOT_FOUND]" in result.stderr
+    assert "hint: Run without --isolate" in result.stderr
+
+
 def test_measure_tells_of_a_crash_too() -> None:
     put("b.ppm", "crash SIGSEGV")
     result = glpn("measure", "b.ppm", "1,1", "--isolate")

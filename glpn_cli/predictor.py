@@ -28,6 +28,9 @@ from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
 
 PictureLike = str | PathLike[str] | Image.Image | NDArray[np.uint8]
 
+_BEYOND = 1.01
+"""How much more than its limit a network may answer, by rounding."""
+
 _SPREAD_SIZES = (0.75, 1.0, 1.25)
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 _LOST_DEVICE = ("CUDA error", "CUDA driver", "device-side assert")
@@ -187,6 +190,7 @@ class DepthEstimator:
         try:
             with torch.inference_mode(), _own_errors():
                 answer = self.recipe.family.decode(self.recipe.config, raw, picture.full_size)
+                _check_sane(answer, picture)
                 if self.recipe.upsample is Upsampling.BICUBIC or not isinstance(answer, DepthMap):
                     return answer
                 height, width = raw.shape[-2:]
@@ -201,6 +205,24 @@ class DepthEstimator:
                 hint="Try --precision fp32, and check the weights with glpn inspect.",
                 code=ErrorCode.DATA,
             ) from error
+
+
+def _check_sane(answer: Prediction, picture: Picture) -> None:
+    """Believe no answer of another size than the picture, nor metres beyond what the network can express (ValueError).
+
+    That its depths are finite and above 0 a `DepthMap` makes sure of itself.
+    """
+    if answer.size != picture.full_size:
+        raise ValueError(f"it has {answer.size[1]}x{answer.size[0]} pixels, the picture {_size_text(picture)}")
+    if isinstance(answer, DepthMap) and answer.limit is not None:
+        extent = answer.extent()
+        if extent is not None and extent[1] > _BEYOND * answer.limit:
+            raise ValueError(f"it reaches to {extent[1]:g} m, the network only to {answer.limit:g} m")
+
+
+def _size_text(picture: Picture) -> str:
+    height, width = picture.full_size
+    return f"{width}x{height}"
 
 
 def _as_depth(answer: Prediction, picture: Picture) -> DepthMap:

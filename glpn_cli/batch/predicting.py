@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
 _MOST_FOCAL_OFF = 0.3
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -234,9 +235,10 @@ def calibrate_answer(answer: Answer, calibration: Calibration | None) -> Answer:
 
 
 def odd_depth(depth: DepthMap) -> tuple[str, ...]:
-    """W_FLAT where a map of more than one pixel is the same everywhere."""
+    """W_FLAT where a map of more than one pixel is the same everywhere, but for the rounding of its resampling."""
     extent = depth.extent()
-    return (FLAT,) if extent is not None and extent[0] == extent[1] and depth.values.size > 1 else ()
+    is_flat = extent is not None and extent[1] - extent[0] <= _ROUNDING * extent[1]
+    return (FLAT,) if is_flat and depth.values.size > 1 else ()
 
 
 def odd_camera(camera: Intrinsics, size: tuple[int, int], recipe: Recipe) -> tuple[str, ...]:

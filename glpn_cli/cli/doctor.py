@@ -28,8 +28,8 @@ def doctor(
 ) -> None:
     """Check that everything here is as it should be.
 
-    Looks at versions, codecs, devices, the cache, writing, and the bundled model. Nothing is downloaded, and nothing
-    left behind. Exits with 1 if something is broken.
+    Looks at versions, codecs, devices, memory, writing, the cache and the models in it, and predicts once. Nothing is
+    downloaded, and nothing left behind. Exits with 1 if something is broken.
     """
     if clean is not None:
         _clean(clean, json=json)
@@ -47,9 +47,9 @@ def doctor(
             console.json({"schema": SCHEMA, "type": "check", **found, **hint})
             continue
         words = finding.words if finding.health is Health.GOOD else f"{finding.health.value.upper()}: {finding.words}"
-        console.text(make_facts([(f"{finding.name:<14}", words)]))
+        console.text(make_facts([(f"{finding.name:<17}", words)]))
         if finding.hint:
-            console.text(make_facts([(" " * 14, f"hint: {finding.hint}")]))
+            console.text(make_facts([(" " * 17, f"hint: {finding.hint}")]))
     if is_broken:
         raise typer.Exit(ExitCode.NOTHING_DONE)
 

@@ -15,7 +15,16 @@ from glpn_cli._version import __version__
 from glpn_cli.errors import GlpnError
 
 LIBRARIES = ("torch", "pillow", "numpy", "typer", "rich", "safetensors", "huggingface_hub")
-_CODECS = {"JPEG": "jpg", "JPEG 2000": "jpg_2000", "PNG": "zlib", "WebP": "webp", "TIFF": "libtiff", "AVIF": "avif"}
+# Formats by name, and how Pillow writes a picture that takes the codec to read.
+_CODECS: dict[str, tuple[str, dict[str, str]]] = {
+    "JPEG": ("JPEG", {}),
+    "JPEG 2000": ("JPEG2000", {}),
+    "PNG": ("PNG", {}),
+    "WebP": ("WEBP", {}),
+    "TIFF": ("TIFF", {"compression": "tiff_lzw"}),
+    "AVIF": ("AVIF", {}),
+}
+_LITTLE_ROOM = 1 << 30
 _EXTRAS = {"HEIC": ("pillow_heif", "heif"), "JPEG XL": ("pillow_jxl", "jxl")}
 
 
@@ -50,8 +59,10 @@ def examine() -> Iterator[Finding]:
         check_cores,
         check_devices,
         check_writing,
+        check_isolation,
         check_cache,
         check_bundled_model,
+        check_downloaded_models,
         check_prediction,
     )
     for check in checks:
@@ -87,12 +98,10 @@ def check_versions() -> Finding:
 
 
 def check_codecs() -> Finding:
-    """Which pictures can be read."""
+    """Which pictures can be read: a small one of each format is."""
     from importlib.util import find_spec
 
-    from PIL import features
-
-    core = {name: features.check(codec) for name, codec in _CODECS.items()}
+    core = {name: _can_read(kind, settings) for name, (kind, settings) in _CODECS.items()}
     extra = {name: find_spec(module) is not None for name, (module, _) in _EXTRAS.items()}
     readable = ", ".join(name for name, here in (core | extra).items() if here)
     absent = [name for name, here in core.items() if not here]
@@ -101,6 +110,23 @@ def check_codecs() -> Finding:
         return Finding("codecs", health, f"{readable}; not {', '.join(absent)}", "Reinstall Pillow from its wheels.")
     optional = [f"{name} (extra {_EXTRAS[name][1]})" for name, here in extra.items() if not here]
     return Finding("codecs", Health.GOOD, readable + (f"; not {', '.join(optional)}" if optional else ""))
+
+
+def _can_read(kind: str, settings: dict[str, str]) -> bool:
+    """Whether a picture of a format is read, which Pillow writes where it has the codec."""
+    import io
+
+    from PIL import Image
+
+    from glpn_cli.errors import InputError
+    from glpn_cli.images import read_rgb
+
+    stream = io.BytesIO()
+    try:
+        Image.new("RGB", (16, 8), "white").save(stream, kind, **settings)
+        return read_rgb(stream.getvalue()).size == (8, 16)
+    except (InputError, KeyError, OSError):
+        return False
 
 
 def check_cores() -> Finding:
@@ -123,7 +149,7 @@ def check_devices() -> Finding:
 
 def check_writing() -> Finding:
     """Whether files can be published here."""
-    from glpn_cli.publish import publish
+    from glpn_cli.publish import probe_writable, publish
 
     with tempfile.TemporaryDirectory(prefix="glpn-doctor-") as folder:
         target = Path(folder) / "probe"
@@ -131,11 +157,33 @@ def check_writing() -> Finding:
         publish(target, b"second")
         if target.read_bytes() != b"second" or [path.name for path in target.parent.iterdir()] != ["probe"]:
             return Finding("writing", Health.BROKEN, f"what was written to {folder!r} is not what is there")
-    return Finding("writing", Health.GOOD, "files are replaced whole")
+    try:
+        probe_writable(Path())
+    except GlpnError as error:
+        hint = "Name another folder with -o, or go to one of your own."
+        return Finding("writing", Health.LIMITED, f"files are replaced whole, but not here: {error.message}", hint)
+    return Finding("writing", Health.GOOD, "files are replaced whole, and can be written here")
+
+
+def check_isolation() -> Finding:
+    """Whether pictures can be decoded in processes of their own."""
+    from glpn_cli.errors import UsageError
+    from glpn_cli.images import read_rgb
+    from glpn_cli.isolation import Workers
+
+    picture = b"P6 1 1 255 \0\0\0"
+    try:
+        with Workers(1, timeout_s=30, modules=("glpn_cli.images",)) as workers:
+            workers.run(read_rgb, picture, about="a picture")
+    except UsageError as error:
+        return Finding("isolation", Health.LIMITED, error.message, "Leave out --isolate and --timeout.")
+    return Finding("isolation", Health.GOOD, "--isolate can start its processes")
 
 
 def check_cache() -> Finding:
-    """Where downloaded models are kept."""
+    """Where downloaded models are kept, and how much room is there."""
+    import shutil
+
     from glpn_cli.checkpoint.hub import cache_folder, is_offline_by_environment
     from glpn_cli.publish import probe_writable
 
@@ -146,7 +194,12 @@ def check_cache() -> Finding:
     except GlpnError as error:
         hint = "Set HF_HOME to a folder that can be written."
         return Finding("cache", Health.LIMITED, f"{error.message}: models cannot be downloaded{offline}", hint)
-    return Finding("cache", Health.GOOD, f"{folder}{offline}")
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    room = shutil.disk_usage(existing).free
+    words = f"{folder}, {room / 2**30:.1f} GiB free{offline}"
+    if room < _LITTLE_ROOM:
+        return Finding("cache", Health.LIMITED, words, "Make room, or set HF_HOME to a folder on another disk.")
+    return Finding("cache", Health.GOOD, words)
 
 
 def check_bundled_model() -> Finding:
@@ -156,6 +209,19 @@ def check_bundled_model() -> Finding:
     model = resolve_model(DEFAULT_MODEL, offline=True)
     sha256 = model.checkpoint.sha256()
     return Finding("bundled model", Health.GOOD, f"{DEFAULT_MODEL}, sha256 {sha256[:16]}..., {model.limit_source}")
+
+
+def check_downloaded_models() -> Finding:
+    """Whether the models that have names and are in the cache are whole."""
+    from glpn_cli.models.inspection import verify_model
+    from glpn_cli.models.registry import DEFAULT_MODEL, REGISTRY, find_here
+
+    here = [row.name for row in REGISTRY.values() if row.name != DEFAULT_MODEL and find_here(row)]
+    unsound = [name for name in here if not verify_model(name).is_sound]
+    if unsound:
+        hint = f"Run: glpn models download {unsound[0]} --refresh"
+        return Finding("downloaded models", Health.BROKEN, f"damaged: {', '.join(unsound)}", hint)
+    return Finding("downloaded models", Health.GOOD, ", ".join(here) or "none")
 
 
 def check_prediction() -> Finding:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
+from PIL import Image
+from program_runs import without_root
+from tiny_checkpoints import files_of, make_cache, make_model_folder
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
 from glpn_cli.models import registry
+from glpn_cli.models.registry import REGISTRY
 
 
 def doctor(*arguments: object) -> Result:
@@ -35,8 +41,10 @@ def test_a_sound_installation_is_exit_0_and_every_check_speaks() -> None:
         "cores",
         "devices",
         "writing",
+        "isolation",
         "cache",
         "bundled model",
+        "downloaded models",
         "prediction",
     }
     assert {record["status"] for record in found.values()} <= {"ok", "limited"}
@@ -80,3 +88,58 @@ def test_cleaning_removes_old_unfinished_files_and_nothing_else(tmp_path: Path) 
 
 def test_cleaning_a_folder_that_is_not_there_is_a_usage_error(tmp_path: Path) -> None:
     assert doctor("--clean", tmp_path / "nowhere").exit_code == 2
+
+
+def test_a_damaged_bundled_model_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    damaged = shutil.copytree(registry.BUNDLED, tmp_path / "bundled")
+    weights = damaged / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])
+    monkeypatch.setattr(registry, "BUNDLED", damaged)
+    found = {record["name"]: record for record in map(json.loads, doctor("--json").stdout.splitlines())}
+    assert found["bundled model"]["status"] == "broken"
+    assert "E_CHECKSUM" in found["bundled model"]["found"]
+
+
+@pytest.mark.usefixtures("_healthy")
+def test_a_damaged_model_of_the_cache_is_broken_with_the_command_that_mends_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    nyu = replace(REGISTRY["nyu"], weights=())
+    monkeypatch.setattr(registry, "REGISTRY", {**registry.REGISTRY, "nyu": nyu})
+    assert nyu.repository is not None
+    snapshot = make_cache(tmp_path / "hub", nyu.repository, files_of(make_model_folder(tmp_path / "model")))
+    sound = {record["name"]: record for record in map(json.loads, doctor("--json").stdout.splitlines())}
+    assert sound["downloaded models"]["found"] == "nyu"
+    (snapshot / "model.safetensors").resolve().write_bytes(b"")
+    result = doctor("--json")
+    assert result.exit_code == 1
+    found = {record["name"]: record for record in map(json.loads, result.stdout.splitlines())}
+    assert found["downloaded models"]["status"] == "broken"
+    assert found["downloaded models"]["hint"] == "Run: glpn models download nyu --refresh"
+
+
+@pytest.mark.usefixtures("_healthy")
+def test_a_missing_codec_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("encoder error")
+
+    monkeypatch.setitem(Image.SAVE, "AVIF", refuse)
+    found = {record["name"]: record for record in map(json.loads, doctor("--json").stdout.splitlines())}
+    assert found["codecs"]["status"] == "limited"
+    assert "not AVIF" in found["codecs"]["found"]
+    assert "hint" in found["codecs"]
+
+
+@pytest.mark.usefixtures("_healthy")
+def test_a_folder_that_cannot_be_written_limits_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    monkeypatch.chdir(locked)
+    with without_root():
+        result = doctor("--json")
+    assert result.exit_code == 0
+    found = {record["name"]: record for record in map(json.loads, result.stdout.splitlines())}
+    assert found["writing"]["status"] == "limited"
+    assert "-o" in found["writing"]["hint"]

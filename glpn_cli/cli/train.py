@@ -130,7 +130,7 @@ def train(
             metavar="RATE",
             min=0,
             panel=TRAINING,
-            show_default="1e-4; rooms: 1.2e-3",
+            show_default="1e-4; rooms: 1e-3",
             help="The highest rate of the schedule.",
         ),
     ] = None,

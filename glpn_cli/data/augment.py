@@ -47,7 +47,7 @@ class Augmentation:
 PAPER = Augmentation()
 """Kim et al. 2022, section 4: crops, flips, light and colour with p = 0.5 each; CutDepth on a quarter."""
 
-ROOMS = Augmentation(zoom=(1.0, 1.6), light=0.6, strength=1.0, camera=0.25, erase=0.1, cut_depth=0.0)
+ROOMS = Augmentation(zoom=(1.0, 1.35), light=0.5, strength=1.0, camera=0.1, erase=0.1, cut_depth=0.0)
 """For training from scratch on rendered rooms, whose renderer has done its own light and noise already."""
 
 

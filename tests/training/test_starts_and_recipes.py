@@ -85,9 +85,11 @@ def test_the_papers_recipe_takes_its_steps_from_the_data() -> None:
 def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -> None:
     config = rooms_recipe(Wishes(steps=1001), length=None)
     assert config.steps == 1001
-    assert [phase.size for phase in config.phases] == [(96, 128), (128, 160), (160, 224), (192, 256)]
-    assert config.scale_weight == 0.25
-    assert rooms_recipe(Wishes(), length=None).steps == 10_000
+    areas = [phase.size[0] * phase.size[1] for phase in config.phases[:-1]]
+    assert areas == sorted(areas)
+    assert config.phases[-1].size == (192, 256), "the size that pictures are brought to"
+    assert len({phase.size[1] / phase.size[0] for phase in config.phases}) > 3, "photographs have several shapes"
+    assert rooms_recipe(Wishes(), length=None).steps == 18_000
     assert rooms_recipe(Wishes(steps=1), length=5).phases[-1].size == (192, 256)
     assert rooms_recipe(Wishes(steps=7, size=(64, 96)), length=5).phases[0].size == (64, 96)
     assert rooms_recipe(Wishes(epochs=2, batch_size=10), length=50).steps == 10

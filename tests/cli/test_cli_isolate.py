@@ -143,10 +143,10 @@ def test_a_crash_is_the_fault_of_no_file_that_a_fresh_process_can_read() -> None
 def test_case_29_a_decode_that_takes_too_long_is_given_up_and_the_others_are_done() -> None:
     files = [put("a.png"), put("b.ppm", "sleep 300"), put("c.png")]
     started = time.monotonic()
-    journey = predict(*files, "--timeout", "2", "--workers", "1")
+    journey = predict(*files, "--timeout", "3", "--workers", "1")
     assert time.monotonic() - started < 60
     assert journey.codes == {"a.png": "ok", "b.ppm": "E_TIMEOUT", "c.png": "ok"}
-    journey.refused("b.ppm", "E_TIMEOUT", "'b.ppm' was not read within 2 s")
+    journey.refused("b.ppm", "E_TIMEOUT", "'b.ppm' was not read within 3 s")
     assert "--timeout" in journey.records["b.ppm"]["error"]["hint"]
 
 
@@ -159,7 +159,7 @@ def test_case_29_an_enormous_but_legal_picture_is_given_up_too() -> None:
 def test_batches_wait_for_no_file_that_crashed_or_was_late() -> None:
     files = [put(f"{number}.png") for number in range(5)]
     files[1:1] = [put("crash.ppm", "crash SIGSEGV"), put("late.ppm", "sleep 300")]
-    journey = predict(*files, "--timeout", "2", "--batch-size", "2")
+    journey = predict(*files, "--timeout", "3", "--batch-size", "2")
     codes = list(journey.codes.values())
     assert (codes.count("ok"), codes.count("E_CRASH"), codes.count("E_TIMEOUT")) == (5, 1, 1)
 
@@ -383,9 +383,9 @@ def test_a_run_that_ends_with_an_error_leaves_no_process() -> None:
 def test_a_run_that_was_stopped_for_longer_than_the_timeout_goes_on_where_it_was() -> None:
     """Ctrl-Z, and later `fg`: what the workers finished meanwhile is not late."""
     files = [put("b.ppm", "sleep 1"), put("c.ppm", "sleep 1")]
-    with running("predict", *files, "-o", "out", "--timeout", "3") as (process, _):
+    with running("predict", *files, "-o", "out", "--timeout", "4") as (process, _):
         process.send_signal(signal.SIGSTOP)
-        time.sleep(3.5)
+        time.sleep(4.5)
         process.send_signal(signal.SIGCONT)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr

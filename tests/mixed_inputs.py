@@ -25,9 +25,26 @@ from glpn_cli.images.content import Foreign, recognise
 PICTURES = Path(__file__).parents[1] / "sample_images"
 
 EXTENSIONS = {
-    "AVIF": ".avif", "BLP": ".blp", "BMP": ".bmp", "DDS": ".dds", "DIB": ".dib", "GIF": ".gif",
-    "ICO": ".ico", "JPEG": ".jpg", "JPEG2000": ".jp2", "MPO": ".mpo", "MSP": ".msp", "PCX": ".pcx", "PNG": ".png",
-    "PPM": ".ppm", "QOI": ".qoi", "SGI": ".sgi", "TGA": ".tga", "TIFF": ".tif", "WEBP": ".webp", "XBM": ".xbm",
+    "AVIF": ".avif",
+    "BLP": ".blp",
+    "BMP": ".bmp",
+    "DDS": ".dds",
+    "DIB": ".dib",
+    "GIF": ".gif",
+    "ICO": ".ico",
+    "JPEG": ".jpg",
+    "JPEG2000": ".jp2",
+    "MPO": ".mpo",
+    "MSP": ".msp",
+    "PCX": ".pcx",
+    "PNG": ".png",
+    "PPM": ".ppm",
+    "QOI": ".qoi",
+    "SGI": ".sgi",
+    "TGA": ".tga",
+    "TIFF": ".tif",
+    "WEBP": ".webp",
+    "XBM": ".xbm",
 }
 _WAYS: dict[str, list[dict[str, Any]]] = {
     "JPEG": [{}, {"quality": 30}, {"progressive": True}, {"restart_marker_rows": 1}, {"subsampling": 2}],
@@ -73,6 +90,11 @@ def write_mixed(folder: Path, count: int, *, seed: int) -> list[Mixed]:
         os.utime(path, (1_600_000_000, 1_600_000_000))
         written.append(Mixed(path, None if is_broken else size))
     return written
+
+
+def encoded_forms() -> dict[str, bytes]:
+    """One file of every form that `write_mixed` writes."""
+    return {f"{form} {mode} {way}": _encode(form, mode, way, 0)[0] for form, mode, way in _forms()}
 
 
 def judge(path: Path) -> tuple[int, int] | None:

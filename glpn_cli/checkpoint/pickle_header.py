@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import pickletools
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -166,8 +167,10 @@ def _read_legacy(file: BinaryIO, where: str) -> Any:
 def _interpret(program: BinaryIO, where: str) -> Any:
     machine = _StackMachine(where)
     try:
-        for opcode, argument, _ in pickletools.genops(program):
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():  # of odd escapes in old texts, which only a damaged file has
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for opcode, argument, _ in pickletools.genops(program):
+                machine.step(opcode.name, argument)
         return machine.stack[-1]
     except ModelError:
         raise

@@ -238,11 +238,19 @@ BatchSize = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    option("--workers", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads that decode and write."),
+    option(
+        "--workers",
+        metavar="N",
+        min=1,
+        max=256,
+        panel=MODEL,
+        show_default="auto",
+        help="Threads to decode and write.",
+    ),
 ]
 Threads = Annotated[
     int | None,
-    option("--threads", metavar="N", min=1, panel=MODEL, show_default="auto", help="Threads of the network."),
+    option("--threads", metavar="N", min=1, max=1024, panel=MODEL, show_default="auto", help="Threads of the network."),
 ]
 
 # Outputs

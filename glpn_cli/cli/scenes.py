@@ -45,7 +45,13 @@ def scenes(
     workers: Annotated[
         int | None,
         options.option(
-            "--workers", metavar="N", min=1, panel=SCENES, show_default="one a core", help="Processes that render."
+            "--workers",
+            metavar="N",
+            min=1,
+            max=256,
+            panel=SCENES,
+            show_default="one a core",
+            help="Processes that render.",
         ),
     ] = None,
     existing: options.ExistingOption = Existing.SKIP,

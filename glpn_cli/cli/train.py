@@ -98,7 +98,12 @@ def train(
     workers: Annotated[
         int,
         options.option(
-            "--workers", metavar="N", min=0, panel=options.MODEL, help="Processes that read ahead; 0 reads in between."
+            "--workers",
+            metavar="N",
+            min=0,
+            max=256,
+            panel=options.MODEL,
+            help="Processes that read ahead; 0: read in between.",
         ),
     ] = 0,
     threads: options.Threads = None,

@@ -220,3 +220,11 @@ def test_any_program_ends_in_an_answer_or_a_model_error(
     path.write_bytes(b"\x80\x02" + program)
     with pytest.raises(ModelError):
         read_header(path)
+
+
+def test_an_odd_escape_in_an_old_text_is_a_damaged_pickle_and_no_warning(tmp_path: Path) -> None:
+    """Found by breaking bytes: it came out as a DeprecationWarning of Python's."""
+    path = tmp_path / "odd.bin"
+    path.write_bytes(b"\x80\x02S'\\H'\n.")
+    with pytest.raises(ModelError):
+        read_header(path)

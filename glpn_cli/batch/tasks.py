@@ -124,4 +124,6 @@ def place_of(source: Source) -> str:
     """Where a source is, for people."""
     if source.path is not None:
         return str(source.path)
-    return source.name if source.given == "-" else source.given
+    if source.given != "-":
+        return source.given
+    return "standard input" if source.name == "stdin" else source.name  # or one of its frames

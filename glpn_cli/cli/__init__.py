@@ -135,7 +135,8 @@ def _tell(error: BaseException) -> int:
         return _interrupted(error)
     known = _known(error)
     console.error(known)
-    return known.exit_code
+    # Some failed and others did not: only who does several things can say so, and then nothing comes here.
+    return ExitCode.NOTHING_DONE if known.exit_code is ExitCode.SOME_FAILED else known.exit_code
 
 
 def _known(error: BaseException) -> GlpnError:

@@ -125,6 +125,7 @@ def evaluate(
     from glpn_cli.cli.evaluation_report import show_evaluations
     from glpn_cli.cli.label_evaluation import evaluate_labels, refuse_for_labels
     from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
     from glpn_cli.data.sources import open_source
     from glpn_cli.evaluation.alignment import parse_alignments
     from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
@@ -161,8 +162,10 @@ def evaluate(
     contestants: list[Contestant] = [
         FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value)) for folder in predictions or ()
     ]
-    for path in filter(None, (output, report)):
-        probe_writable(path.parent)
+    for path, ours in ((output, TABLE), (report, RECORDS)):
+        if path is not None:
+            check_in_the_way(path, ours)
+            probe_writable(path.parent)
     contestants[:0] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
     if baseline is not None:
         contestants.append(fit_rows(open_source(baseline, split="train")))

@@ -12,6 +12,7 @@ import numpy as np
 from glpn_cli.batch.json_values import SCHEMA, words_text
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
+from glpn_cli.cli.outcomes import RECORDS, check_in_the_way
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, read_label_pairs, sum_scores
 from glpn_cli.publish import probe_writable, publish
@@ -42,6 +43,7 @@ def evaluate_labels(
         raise UsageError("models that predict labels and models that predict depth are scored apart")
     pairs = read_label_pairs(Path(data).expanduser())
     if report is not None:
+        check_in_the_way(report, RECORDS)
         probe_writable(report.parent)
     failed: set[int] = set()
     records = []

@@ -19,7 +19,7 @@ from glpn_cli.batch.records import make_record, make_summary
 from glpn_cli.batch.running import Run
 from glpn_cli.cli.console import console, is_terminal
 from glpn_cli.cli.progress import Progress
-from glpn_cli.errors import UsageError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
 
 if TYPE_CHECKING:
     from glpn_cli.isolation import Workers
@@ -116,6 +116,28 @@ class RunView:
             console.abandon_stdout()
 
 
+RECORDS, TABLE = b'{"schema": ', b"model,picture,align,"
+"""How reports of ours begin: JSON records, and the CSV that `evaluate` writes."""
+
+
+def check_in_the_way(path: Path, ours: bytes) -> None:
+    """Refuse to write a report over a file that is none: it may be one of the pictures (UsageError).
+
+    ours: what a report that may be replaced begins with
+    """
+    try:
+        if not path.is_file():
+            return
+        with path.open("rb") as file:
+            head = file.read(len(ours))
+    except OSError as error:
+        raise UsageError(f"cannot look at {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+    if head and head != ours:
+        raise UsageError(
+            f"{str(path)!r} is in the way, and is no report", hint="Name another file.", code=ErrorCode.EXISTS
+        )
+
+
 def check_stdout(destination: Destination, *, json: bool) -> None:
     """Refuse two things that want standard output at once, and bytes on a terminal (UsageError)."""
     if not destination.is_stdout:
@@ -152,10 +174,14 @@ def show_run(
 
 @contextmanager
 def open_report(path: Path | None) -> Iterator[IO[bytes] | None]:
-    """The file that `--report` names, written line by line so that a killed run leaves what it knew."""
+    """The file that `--report` names, written line by line so that a killed run leaves what it knew.
+
+    Raises UsageError where it cannot be written, or where something lies that is no report.
+    """
     if path is None:
         yield None
         return
+    check_in_the_way(path, RECORDS)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("wb")

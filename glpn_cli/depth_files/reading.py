@@ -122,6 +122,7 @@ def _decode(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> Store
         return StoredDepth(depth_from_values(values, kind=record.depth_kind, limit_m=record.limit_m), record, "ply")
     raise InputError(
         "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM, EXR)",
+        hint=None if not data else "Name a depth map; photographs are measured and painted without --as depth.",
         code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
     )
 

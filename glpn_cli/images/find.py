@@ -192,6 +192,9 @@ def _expand(given: str, search: Search, *, is_listed: bool = False) -> Iterator[
             return
     except ValueError as caught:
         error = caught
+    if "\0" in given:  # no file has such a name, and asking about it is an error
+        yield Refused(given, last_part(given), _refuse_missing(given, error)), given
+        return
     name = name_below(root, given) if root else last_part(given)
     if not _is_mine(name, search):
         return
@@ -245,11 +248,11 @@ def _is_mine(name: str, search: Search) -> bool:
     return search.shard is None or search.shard.holds(search.shard_key(name))
 
 
-def _refuse_missing(given: str, error: OSError | ValueError) -> InputError:
+def _refuse_missing(given: str, error: OSError | ValueError | None) -> InputError:
     """The error for an argument that is no file."""
-    if re.match(r"[a-z]+://", given):
+    if re.match(r"[a-z]+://", given) and "\0" not in given:
         return InputError(f"{given!r} is an address, not a file", hint="Download it first.", code=ErrorCode.NOT_FOUND)
-    if isinstance(error, ValueError) or not given:
+    if not isinstance(error, OSError) or not given:
         return InputError(f"{given!r} is no file name", code=ErrorCode.NOT_FOUND)
     if isinstance(error, FileNotFoundError) and os.path.islink(given):
         return InputError(f"{given!r} is a link to a file that does not exist", code=ErrorCode.NOT_FOUND)

@@ -152,7 +152,7 @@ def test_a_command_line_that_makes_no_sense_is_told_in_our_own_two_lines(
             2,
             "error: this makes no sense [E_USAGE]\n  hint: do that\n",
         ),
-        (InputError("broken", code=ErrorCode.UNSUPPORTED), 3, "error: broken [E_UNSUPPORTED]\n"),
+        (InputError("broken", code=ErrorCode.UNSUPPORTED), 1, "error: broken [E_UNSUPPORTED]\n"),
         (StoppedError("disk full", code=ErrorCode.NO_SPACE), 4, "error: disk full [E_NOSPACE]\n"),
         (MemoryError(), 4, "error: out of memory [E_OOM]\n"),
         (PermissionError(13, "Permission denied", "/x/y"), 1, "error: /x/y: permission denied [E_PERMISSION]\n"),

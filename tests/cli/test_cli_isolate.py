@@ -380,6 +380,7 @@ def test_a_run_that_ends_with_an_error_leaves_no_process() -> None:
     assert all_gone(workers)
 
 
+@pytest.mark.soak
 def test_a_run_that_was_stopped_for_longer_than_the_timeout_goes_on_where_it_was() -> None:
     """Ctrl-Z, and later `fg`: what the workers finished meanwhile is not late."""
     files = [put("b.ppm", "sleep 1"), put("c.ppm", "sleep 1")]

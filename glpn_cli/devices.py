@@ -120,8 +120,17 @@ def cores() -> int:
     return max(1, min([allowed, *(math.ceil(quota) for quota in quotas if quota is not None)]))
 
 
-def memory_bytes() -> int | None:
-    """How much memory this process may still take: what the machine has free and its cgroups leave; None if unknown."""
+def memory_bytes(device: str = "cpu") -> int | None:
+    """How much memory this process may still take on a device; None if unknown.
+
+    On the CPU what the machine has free and its cgroups leave.
+    """
+    if device.startswith("cuda"):
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device != "cpu":
+        return None
     match = re.search(r"^MemAvailable:\s*(\d+) kB", _read(_PROC / "meminfo") or "", re.MULTILINE)
     left = [int(match.group(1)) * 1024] if match else []
     left += [room for folder in _cgroup_folders() if (room := _memory_left(folder)) is not None]

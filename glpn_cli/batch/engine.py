@@ -1,10 +1,13 @@
 """The engine: threads that decode and write, around the main thread, which computes.
 
-    tasks -> [decode threads] -> waiting -> main thread (infer) -> [finish threads] -> report
+    tasks -> [decode threads] -> waiting -> main thread, or lanes (infer) -> [finish threads] -> report
 
 Every arrow is bounded: a picture is decoded only when a slot is free, and a slot becomes free when its picture has been
 through the network; the network waits while too many answers are unwritten. So memory does not grow with the number of
 inputs. Whatever happens to a task is reported in the main thread, when it happens.
+
+Lanes are threads that each infer a batch, side by side. Where memory runs out, less goes through the network at once:
+smaller batches, then one lane; only a task that does not fit alone has that for its error.
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, code_of, reason_of
+from glpn_cli.batch.mishaps import as_error, forget_locals, out_of_memory
+from glpn_cli.errors import ErrorCode, GlpnError, StoppedError
 
 T = TypeVar("T")  # what to do
 D = TypeVar("D")  # what came off the disk
@@ -35,11 +40,22 @@ _WATCH_S = 1.0
 """How often the main thread, while it waits, makes sure that the others live."""
 
 
+@dataclass(frozen=True)
+class Width:
+    """How much is inferred at once: batches side by side, each of so many tasks."""
+
+    lanes: int = 1
+    batch_size: int = 1
+
+
 class Stages(Protocol[_T_contra, D, A, _W_co]):
     """What one kind of run does with each of its tasks. What a method raises becomes that task's error."""
 
-    def open(self) -> None:
-        """Load what all tasks need. Called once, in the main thread, while the first tasks are being decoded."""
+    def open(self) -> Width | None:
+        """Load what all tasks need. Called once, in the main thread, while the first tasks are being decoded.
+
+        Says how much at once is quickest; None is one task at a time.
+        """
 
     def decode(self, task: _T_contra) -> D:
         """Read it from disk. Called in threads."""
@@ -48,7 +64,7 @@ class Stages(Protocol[_T_contra, D, A, _W_co]):
         """What tasks must have in common to share a batch. Called in the main thread."""
 
     def infer(self, batch: Sequence[D]) -> Sequence[A]:
-        """Answer a batch, one answer each. Called in the main thread."""
+        """Answer a batch, one answer each. Called in the main thread, or in as many threads as there are lanes."""
 
     def finish(self, task: _T_contra, answer: A) -> _W_co:
         """Encode and publish. Called in threads."""
@@ -83,7 +99,7 @@ class Engine(Generic[T, D, A, W]):
 
     report:     told of every job at its end; says whether to go on
     workers:    threads that decode, and as many that write
-    batch_size: tasks of one group that are inferred at once
+    batch_size: tasks of one group that are inferred together; None is as the stages say
     """
 
     def __init__(
@@ -92,19 +108,24 @@ class Engine(Generic[T, D, A, W]):
         report: Callable[[Job[T, D, A, W]], bool],
         *,
         workers: int = 2,
-        batch_size: int = 1,
+        batch_size: int | None = None,
     ) -> None:
         self._stages = stages
         self._report = report
         self._workers = workers
-        self._batch_size = batch_size
-        self._capacity = max(workers + 1, 2 * batch_size)
+        self._asked_batch_size = batch_size
+        self._batch_size = batch_size or 1
+        self._lanes = 1
+        self._capacity = workers + 1
         self._slots = threading.Semaphore(self._capacity)
         self._taking = threading.Lock()
         self._is_ending = False
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()  # what the main thread should do next
         self._answered: SimpleQueue[Job[T, D, A, W] | None] = SimpleQueue()
         self._waiting: deque[Job[T, D, A, W]] = deque()  # decoded
+        self._batches: SimpleQueue[tuple[list[Job[T, D, A, W]], int] | None] = SimpleQueue()  # for lanes to infer
+        self._busy = 0  # lanes that infer
+        self._inferred = 0  # tasks in them
         self._decoders = 0  # alive
         self._unwritten = 0  # handed to the finish threads
 
@@ -117,15 +138,24 @@ class Engine(Generic[T, D, A, W]):
         remaining = iter(tasks)
         self._decoders = self._workers
         decoders = [self._start(self._decode_tasks, remaining) for _ in range(self._workers)]
-        finishers = [self._start(self._finish_jobs) for _ in range(self._workers)]
+        others = [self._start(self._finish_jobs) for _ in range(self._workers)]
+        lanes: list[threading.Thread] = []
         try:
-            self._stages.open()
-            while self._decoders or self._waiting or self._unwritten:
+            self._widen(self._stages.open() or Width())
+            lanes = [self._start(self._infer_batches) for _ in range(self._lanes if self._lanes > 1 else 0)]
+            others += lanes
+            while self._decoders or self._waiting or self._busy or self._unwritten:
                 batch = self._next_batch()
-                if batch:
-                    self._infer(batch)
+                if not batch:
+                    self._next_event(decoders, others)()
+                    continue
+                self._busy += 1
+                self._inferred += len(batch)
+                if lanes:
+                    self._batches.put((batch, self._lanes))
                 else:
-                    self._next_event(decoders, finishers)()
+                    self._infer(batch)
+                    self._take_inferred(batch, 1)
         except _EnoughError:
             ended = Ended()
         except StoppedError as error:
@@ -137,8 +167,17 @@ class Engine(Generic[T, D, A, W]):
         else:
             ended = Ended()
         finally:
-            self._stop_threads(finishers)
+            self._stop_threads(others, len(lanes))
         return self._report_rest(ended)
+
+    def _widen(self, width: Width) -> None:
+        """Take as much at once as is quickest, and let as much be decoded beforehand."""
+        self._lanes = width.lanes
+        self._batch_size = self._asked_batch_size or width.batch_size
+        more = max(0, 2 * self._batch_size - self._capacity) + self._lanes - 1
+        self._capacity += more
+        if more:
+            self._slots.release(more)
 
     def _start(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
         """A daemon, so that a second Ctrl-C need not wait for a decoder."""
@@ -183,10 +222,38 @@ class Engine(Generic[T, D, A, W]):
             job.answer = None
             self._events.put(partial(self._take_finished, job))
 
+    # In the main thread, or in lanes
+
+    def _infer_batches(self) -> None:
+        while (given := self._batches.get()) is not None:
+            batch, lanes = given
+            self._infer(batch)
+            self._events.put(partial(self._take_inferred, batch, lanes))
+
+    def _infer(self, batch: Sequence[Job[T, D, A, W]]) -> None:
+        """Give every job of a batch its answer, or its error."""
+        started = time.perf_counter()
+        try:
+            answers = self._stages.infer([job.decoded for job in batch])  # type: ignore[misc]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this input's, and told
+            forget_locals(error)
+            known = as_error(error)
+            if len(batch) > 1 and known.code is not ErrorCode.OUT_OF_MEMORY:  # one of them is to blame
+                for job in batch:
+                    self._infer([job])
+                return
+            for job in batch:
+                job.error = known
+        else:
+            for job, answer in zip(batch, answers, strict=True):
+                job.answer = answer
+        for job in batch:
+            job.seconds += (time.perf_counter() - started) / len(batch)
+
     # In the main thread
 
     def _next_event(
-        self, decoders: Sequence[threading.Thread], finishers: Sequence[threading.Thread]
+        self, decoders: Sequence[threading.Thread], others: Sequence[threading.Thread]
     ) -> Callable[[], None]:
         """What a thread has to tell, as soon as it does. Raises MemoryError when one ended without a word."""
         while True:
@@ -194,7 +261,7 @@ class Engine(Generic[T, D, A, W]):
                 return self._events.get(timeout=_WATCH_S)
             except Empty:
                 alive = sum(thread.is_alive() for thread in decoders)
-                if (alive < self._decoders or not all(thread.is_alive() for thread in finishers)) and (
+                if (alive < self._decoders or not all(thread.is_alive() for thread in others)) and (
                     self._events.empty()
                 ):
                     raise MemoryError from None  # nothing else leaves a thread no time for it
@@ -221,35 +288,32 @@ class Engine(Generic[T, D, A, W]):
 
     def _next_batch(self) -> list[Job[T, D, A, W]]:
         """The jobs to infer now; none while a fuller batch may come, or too many answers are unwritten."""
-        if not self._waiting or self._unwritten >= self._workers + self._batch_size:
+        is_full = self._busy >= self._lanes or self._unwritten >= self._workers + self._batch_size
+        if not self._waiting or is_full:
             return []
         if self._batch_size == 1:
             return [self._waiting.popleft()]
         first = self._stages.group(self._waiting[0].decoded)  # type: ignore[arg-type]
         batch = [job for job in self._waiting if self._stages.group(job.decoded) == first][: self._batch_size]  # type: ignore[arg-type]
-        is_all = not self._decoders or len(self._waiting) >= self._capacity
+        is_all = not self._decoders or len(self._waiting) + self._inferred >= self._capacity
         if len(batch) < self._batch_size and not is_all:
             return []
         for job in batch:
             self._waiting.remove(job)
         return batch
 
-    def _infer(self, batch: list[Job[T, D, A, W]]) -> None:
-        started = time.perf_counter()
-        try:
-            answers = self._stages.infer([job.decoded for job in batch])  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this input's, and told
-            if len(batch) > 1:  # one of them is to blame, or they are too many at once
-                for job in batch:
-                    self._infer([job])
-                return
-            batch[0].error = as_error(error)
-            answers = []
-        each = (time.perf_counter() - started) / len(batch)
-        for job, answer in zip(batch, answers, strict=False):
-            job.answer = answer
+    def _take_inferred(self, batch: Sequence[Job[T, D, A, W]], lanes: int) -> None:
+        """Pass a batch on; what did not fit into memory while `lanes` lanes were open is to be tried again."""
+        self._busy -= 1
+        self._inferred -= len(batch)
+        again = [job for job in batch if job.error is not None and job.error.code is ErrorCode.OUT_OF_MEMORY]
+        if again and self._narrow(len(batch), lanes):
+            for job in reversed(again):
+                job.error = None
+                self._waiting.appendleft(job)
         for job in batch:
-            job.seconds += each
+            if job.error is None and job.answer is None:
+                continue
             job.decoded = None
             self._slots.release()
             if job.error is not None:
@@ -258,20 +322,27 @@ class Engine(Generic[T, D, A, W]):
                 self._unwritten += 1
                 self._answered.put(job)
 
-    def _stop_threads(self, finishers: Sequence[threading.Thread]) -> None:
+    def _narrow(self, size: int, lanes: int) -> bool:
+        """Take less at once from now on than a batch of `size` beside others; says whether there is less."""
+        if size > 1:
+            self._batch_size = max(1, min(self._batch_size, size // 2))
+        elif lanes > 1:
+            self._lanes = 1
+        return size > 1 or lanes > 1
+
+    def _stop_threads(self, others: Sequence[threading.Thread], lanes: int) -> None:
         """Let files that are being written be finished, and nothing else begin."""
         self._is_ending = True
         for _ in range(self._workers):
             self._slots.release()
-        while True:
-            try:
-                self._answered.get_nowait()
-            except Empty:
-                break
-        for _ in finishers:
+        _drain(self._answered)
+        _drain(self._batches)
+        for _ in range(self._workers):
             self._answered.put(None)
+        for _ in range(lanes):
+            self._batches.put(None)
         deadline = time.monotonic() + _GRACE_S
-        for thread in finishers:
+        for thread in others:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def _report_rest(self, ended: Ended) -> Ended:
@@ -292,13 +363,10 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-def out_of_memory(error: MemoryError) -> StoppedError:
-    """What to tell when there is no memory left for the run itself."""
-    known = StoppedError(
-        "out of memory", hint="Try a smaller --input-size, or fewer --workers.", code=ErrorCode.OUT_OF_MEMORY
-    )
-    known.__cause__ = error
-    return known
+def _drain(queue: SimpleQueue[Any]) -> None:
+    with suppress(Empty):
+        while True:
+            queue.get_nowait()
 
 
 class _work_on:  # noqa: N801 - a context manager, read as a verb
@@ -315,27 +383,7 @@ class _work_on:  # noqa: N801 - a context manager, read as a verb
     ) -> bool:
         self._job.seconds += time.perf_counter() - self._started
         if isinstance(error, Exception):
+            forget_locals(error)
             self._job.error = as_error(error)
             return True
         return False
-
-
-def as_error(error: Exception) -> GlpnError:
-    """Whatever an input ran into, as an error of ours that names it."""
-    if isinstance(error, GlpnError):
-        return error
-    if isinstance(error, MemoryError):
-        known = InputError(
-            "there is not enough memory for it", hint="Try a smaller --input-size.", code=ErrorCode.OUT_OF_MEMORY
-        )
-    elif isinstance(error, OSError):
-        known = InputError(reason_of(error), code=code_of(error))
-    else:
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
-        known = InputError(
-            f"this is a bug in glpn: {said}",
-            hint="Run it again with --debug, and report what it says.",
-            code=ErrorCode.INTERNAL,
-        )
-    known.__cause__ = error
-    return known

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glpn_cli.batch.doubting import prepare_uncertainty
-from glpn_cli.batch.engine import Ended, Engine, Job
+from glpn_cli.batch.engine import Ended, Engine, Job, Width
 from glpn_cli.batch.exhibiting import exhibit_depth, run_with_page
 from glpn_cli.batch.export_inputs import EXTENSIONS, Content, ExportInputs, ExportSource
 from glpn_cli.batch.gallery import check_page
@@ -40,7 +40,7 @@ from glpn_cli.prediction import DepthKind, Provenance, Result
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
-FORMATS = ("color", "gray", "gray16", "ply")
+FORMATS = ("color", "gray", "gray16", "ply", "png16", "npy", "npz", "tiff", "pfm", "exr")
 
 ExportTask = Task[ExportSource]
 
@@ -61,7 +61,10 @@ def export_rules(
         if recipe is not None:
             calibration.check(recipe.kind, recipe.provenance)
         kind, limit_m = DepthKind.METRIC, calibration.limit_of(limit_m)
-    writers = [make_writer(name, kind=kind, limit_m=limit_m, look=look, cloud=choice.cloud) for name in formats]
+    writers = [
+        make_writer(name, kind=kind, limit_m=limit_m, depth_scale=choice.depth_scale, look=look, cloud=choice.cloud)
+        for name in formats
+    ]
 
     def expect(source: ExportSource, writer: Writer) -> Record | None:
         kind, provenance = _made(source, recipe)
@@ -106,11 +109,13 @@ class ExportStages:
         self._focal = focal or FocalChoice()
         self._calibration = calibration
         self._estimator: DepthEstimator | None = None
+        self._width = Width()
 
-    def open(self) -> None:
+    def open(self) -> Width:
         """Load the model, if there is one and it has not been loaded by a pass before."""
         if self._network is not None and self._estimator is None:
-            self._estimator = self._network.open()
+            self._estimator, self._width = self._network.open_wide()
+        return self._width
 
     def decode(self, task: ExportTask) -> Picture | Answer:
         """Read the picture, or the stored map."""
@@ -206,6 +211,8 @@ def prepare_exports(
     if (found is not None and found.content is Content.LABELS) or (recipe is not None and recipe.predicts_labels):
         return _prepare_labels(choice, found, results, look, network, pace, page)
     rules = export_rules(found.sources if found is not None else (), recipe, results, look)
+    if network is not None and found is not None:
+        network = network.expecting(found.sources)
     stages = ExportStages(network, results.cloud.focal, results.calibration)
     if found is not None:
         plan = make_plan(found.sources, rules)

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.batch.conveyor import WriteBehind, read_ahead
-from glpn_cli.batch.engine import Ended, as_error
+from glpn_cli.batch.engine import Ended
 from glpn_cli.batch.inputs import InputChoice
+from glpn_cli.batch.mishaps import as_error
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Facts, Outcome, Output, Status
 from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, calibrate

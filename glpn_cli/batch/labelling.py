@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.batch.engine import Ended
+from glpn_cli.batch.engine import Ended, Width
 from glpn_cli.batch.exhibiting import read_for_page, run_with_page
 from glpn_cli.batch.gallery import Entry, check_page, make_label_entry
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
@@ -69,9 +69,10 @@ class LabelStages:
         self._network = network
         self._estimator: DepthEstimator | None = None
 
-    def open(self) -> None:
+    def open(self) -> Width:
         """Load the model."""
-        self._estimator = self._network.open()
+        self._estimator, width = self._network.open_wide()
+        return width
 
     def decode(self, task: Task[ImageSource]) -> Picture:
         """Read the picture."""
@@ -150,12 +151,13 @@ def prepare_labels(
     page:    the HTML file that shows all of them
     """
     rules = label_rules(network.recipe, results, default=default, side_by_side=side_by_side)
-    stages = LabelStages(network)
     if found is None:
         if page is not None:
             raise UsageError("--html needs all inputs beforehand, and a list on standard input comes one by one")
+        stages = LabelStages(network)
         items = read_stream(choice, extensions=PICTURE_EXTENSIONS)
         return StreamRun(items, partial(check_is_picture, kind=choice.kind), rules, stages, pace, choice.allow_empty)
+    stages = LabelStages(network.expecting(found.sources))
     return _LabelRun(_plan(found, rules, page), stages, pace, found.sources, page)
 
 

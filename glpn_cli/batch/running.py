@@ -39,12 +39,12 @@ class Pace:
     """How a run goes about its work.
 
     workers:    threads that decode, and as many that write; None is by the cores there are
-    batch_size: pictures that the network sees at once
+    batch_size: pictures that the network sees at once; None is as many as are quickest
     fail_fast:  stop at the first input that fails
     """
 
     workers: int | None = None
-    batch_size: int = 1
+    batch_size: int | None = None
     fail_fast: bool = False
 
     @property
@@ -53,10 +53,10 @@ class Pace:
         return self.workers or min(cores(), _MOST_WORKERS)
 
 
-def parse_batch_size(text: str) -> int:
-    """Read `--batch-size`: a number, or auto, which is 1. Raises UsageError."""
+def parse_batch_size(text: str) -> int | None:
+    """Read `--batch-size`: a number, or auto, which is None. Raises UsageError."""
     if text == "auto":
-        return 1
+        return None
     if text.isascii() and text.isdigit() and 0 < int(text) <= 4096:
         return int(text)
     raise UsageError(f"--batch-size {text!r} is neither auto nor a number from 1 to 4096")

@@ -10,13 +10,15 @@ A command returns None; it raises one of our errors, or `typer.Exit(code)` where
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any, NoReturn, cast
@@ -246,9 +248,22 @@ def main() -> NoReturn:
     name = os.path.basename(sys.argv[0])  # noqa: PTH119 - a name, not a path
     try:
         typer.main.get_command(app)(prog_name=name)
+    except SystemExit as end:
+        if any(thread.daemon for thread in threading.enumerate()):
+            _leave_at_once(end)
+        raise
     finally:
         gc.freeze()  # or the interpreter's end looks for garbage among all that torch holds, for a quarter of a second
     raise AssertionError("the app exits")
+
+
+def _leave_at_once(end: SystemExit) -> NoReturn:
+    """End the process while a thread may still compute: it would stumble over what the interpreter's end takes away."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(end.code if isinstance(end.code, int) else ExitCode.NOTHING_DONE)
 
 
 def _open_missing_streams() -> None:

@@ -91,7 +91,7 @@ def bench(
 
     if against is not None:
         check_peer_is_here()
-    batch = parse_batch_size(batch_size)
+    batch = parse_batch_size(batch_size) or 1
     set_threads(threads)
     place = choose_device(device)
     passed = ["--input-size", input_size, "--device", place, "--precision", precision, "--batch-size", batch_size]

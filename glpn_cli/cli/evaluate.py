@@ -209,7 +209,7 @@ def _run(
             protocol=rules,
             align_by=align_by,
             workers=pace.threads,
-            batch_size=pace.batch_size,
+            batch_size=pace.batch_size or 1,
         ):
             rows.append(row)
             errors = {id(scores.error): scores.error for scores in row if scores.error is not None}

@@ -101,6 +101,15 @@ class Recipe:
         height, width = self.network_size(size)
         return ENOUGH * height, ENOUGH * width
 
+    @property
+    def largest_network_size(self) -> tuple[int, int] | None:
+        """(h, w) of the largest picture that the network will see; None where pictures decide that."""
+        if self.input_size.policy == "original":
+            return None
+        height, width = self.family.training_size(self.config)
+        side = self.input_size.longest_side
+        return self.network_size((side, side) if side else (round(1.22 * height), round(1.22 * width)))
+
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""
         return self.family.network_size(self.config, size, self.input_size)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import _thread
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any
 
 import pytest
 
-from glpn_cli.batch.engine import Ended, Engine, Job
+from glpn_cli.batch.engine import Ended, Engine, Job, Width
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
 
 
@@ -233,3 +236,148 @@ def test_no_thread_is_left_behind() -> None:
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= before
+
+
+# Several at once
+
+
+class Wide(Toy):
+    """Infers in lanes, and counts how many do at one time."""
+
+    lanes = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = 0
+        self.most = 0
+        self.counting = threading.Lock()
+
+    def open(self) -> Width:  # type: ignore[override]
+        return Width(lanes=self.lanes)
+
+    def infer(self, batch: Sequence[int]) -> list[int]:
+        assert threading.current_thread() is not threading.main_thread()
+        with self.counting:
+            self.busy += 1
+            self.most = max(self.most, self.busy)
+        time.sleep(0.003)
+        with self.counting:
+            self.busy -= 1
+        return super().infer(batch)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_lanes_infer_side_by_side_and_every_task_once(batch_size: int) -> None:
+    toy = Wide()
+    ended, jobs = run(toy, range(60), workers=3, batch_size=batch_size)
+    assert ended == Ended()
+    assert sorted(job.task for job in jobs) == list(range(60))
+    assert all(job.written == f"{job.task}->{2 * job.task}" for job in jobs)
+    assert toy.most == Wide.lanes
+    if batch_size > 1:
+        assert all(len({number % 2 for number in batch}) == 1 for batch in toy.batches)
+        assert max(map(len, toy.batches)) == batch_size
+
+
+def test_what_stages_call_quickest_is_what_they_get_unless_someone_asked() -> None:
+    class Batching(Toy):
+        def open(self) -> Width:  # type: ignore[override]
+            return Width(batch_size=4)
+
+    toy = Batching()
+    run(toy, range(0, 64, 2))
+    assert {len(batch) for batch in toy.batches} == {4}
+    toy = Batching()
+    run(toy, range(0, 64, 2), batch_size=2)
+    assert {len(batch) for batch in toy.batches} == {2}
+
+
+def test_batches_halve_until_they_fit_into_memory_and_stay_so() -> None:
+    class Small(Toy):
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            self.batches.append(list(batch))
+            if len(batch) > 2:
+                raise InputError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
+            return [2 * each for each in batch]
+
+    toy = Small()
+    ended, jobs = run(toy, range(0, 80, 2), batch_size=8)
+    assert ended == Ended()
+    assert sorted(job.task for job in jobs) == list(range(0, 80, 2))
+    assert all(job.error is None for job in jobs)
+    assert [len(batch) for batch in toy.batches if len(batch) > 2] == [8, 4]
+
+
+def test_where_lanes_do_not_fit_side_by_side_one_goes_on_alone() -> None:
+    class Narrow(Wide):
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            with self.counting:
+                others = self.busy
+            if others or not self.batches:
+                with self.counting:
+                    self.batches.append(list(batch))
+                raise InputError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
+            return super().infer(batch)
+
+    toy = Narrow()
+    ended, jobs = run(toy, range(20), workers=3)
+    assert ended == Ended()
+    assert sorted(job.task for job in jobs) == list(range(20))
+    assert all(job.error is None for job in jobs)
+    assert toy.most == 1
+
+
+@pytest.mark.parametrize(("kind", "batch_size"), [(Toy, 1), (Toy, 4), (Wide, 1), (Wide, 4)])
+def test_a_task_that_does_not_fit_alone_fails_alone(kind: type[Toy], batch_size: int) -> None:
+    class Large(kind):  # type: ignore[misc,valid-type]
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            if 7 in batch:
+                raise MemoryError
+            answers: list[int] = super().infer(batch)
+            return answers
+
+    ended, jobs = run(Large(), range(20), batch_size=batch_size)
+    assert ended == Ended()
+    assert sorted(job.task for job in jobs) == list(range(20))
+    failed = [job for job in jobs if job.error is not None]
+    assert [job.task for job in failed] == [7]
+    assert failed[0].error.code is ErrorCode.OUT_OF_MEMORY
+
+
+def test_an_interrupt_drops_what_lanes_infer_and_leaves_none_behind() -> None:
+    before = threading.active_count()
+
+    class Interrupted(Wide):
+        def decode(self, task: int) -> int:
+            if task == 10:
+                _thread.interrupt_main()
+            return task
+
+    ended, jobs = run(Interrupted(), range(1000))
+    assert ended.interrupt is not None
+    assert len(jobs) < 30
+    deadline = time.monotonic() + 2
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
+
+
+def test_what_a_failed_task_held_is_let_go() -> None:
+    class Held:
+        pass
+
+    seen: list[weakref.ref[Held]] = []
+
+    class Failing(Toy):
+        def infer(self, batch: Sequence[int]) -> list[int]:
+            large = Held()
+            seen.append(weakref.ref(large))
+            raise ValueError("no")
+
+    gc.disable()
+    try:
+        _, jobs = run(Failing(), range(3))
+        assert [job.error is None for job in jobs] == [False] * 3
+        assert [ref() for ref in seen] == [None] * 3
+    finally:
+        gc.enable()

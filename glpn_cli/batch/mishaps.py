@@ -1,0 +1,45 @@
+"""What goes wrong with a task, as an error of ours that names it, and without all that it holds on to."""
+
+from __future__ import annotations
+
+import traceback
+
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, code_of, reason_of
+
+
+def as_error(error: Exception) -> GlpnError:
+    """Whatever an input ran into, as an error of ours that names it."""
+    if isinstance(error, GlpnError):
+        return error
+    if isinstance(error, MemoryError):
+        known = InputError(
+            "there is not enough memory for it", hint="Try a smaller --input-size.", code=ErrorCode.OUT_OF_MEMORY
+        )
+    elif isinstance(error, OSError):
+        known = InputError(reason_of(error), code=code_of(error))
+    else:
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        known = InputError(
+            f"this is a bug in glpn: {said}",
+            hint="Run it again with --debug, and report what it says.",
+            code=ErrorCode.INTERNAL,
+        )
+    known.__cause__ = error
+    return known
+
+
+def out_of_memory(error: MemoryError) -> StoppedError:
+    """What to tell when there is no memory left for the run itself."""
+    known = StoppedError(
+        "out of memory", hint="Try a smaller --input-size, or fewer --workers.", code=ErrorCode.OUT_OF_MEMORY
+    )
+    known.__cause__ = error
+    return known
+
+
+def forget_locals(error: BaseException) -> None:
+    """Let go of what the functions held that an error came through: pictures, and all that a network had computed."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__

@@ -44,7 +44,10 @@ class Png16:
         check_scale(self.depth_scale)
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Refuse depth that is not in metres, and a limit that 16 bits cannot hold at this scale (UsageError)."""
+        """Refuse depth that is not in metres, and a limit that 16 bits cannot hold at this scale (UsageError).
+
+        Steps larger than all there is are refused too: every depth would become the same, and far beyond the limit.
+        """
         if not kind.is_metric:
             raise UsageError(
                 f"png16 holds metres, and this model gives {kind.value} depth, which has no unit",
@@ -56,6 +59,14 @@ class Png16:
                 f"{limit_m:g} m x {number_text(self.depth_scale)} units per metre does not fit 16 bits "
                 f"(the most is {self._reach_m:g} m)",
                 hint=f"Use --depth-scale {_fitting_scale(limit_m):g} or less, or -f tiff.",
+                code=ErrorCode.RANGE,
+            )
+
+        if limit_m is not None and limit_m * self.depth_scale < 1:
+            raise UsageError(
+                f"{number_text(self.depth_scale)} units per metre are steps of {1 / self.depth_scale:g} m, and the "
+                f"model sees to {limit_m:g} m",
+                hint=f"Use --depth-scale {_fitting_scale(limit_m):g}, or something near it.",
                 code=ErrorCode.RANGE,
             )
 

@@ -129,6 +129,14 @@ def test_a_scale_that_is_none_is_refused(scale: float) -> None:
         make_writer("png16", kind=DepthKind.METRIC, limit_m=10.0, depth_scale=scale)
 
 
+def test_steps_larger_than_all_there_is_are_refused_with_a_scale_that_fits() -> None:
+    with pytest.raises(UsageError, match="steps of 1e\\+12 m") as caught:
+        make_writer("png16", kind=DepthKind.METRIC, limit_m=10.0, depth_scale=1e-12)
+    assert caught.value.code is ErrorCode.RANGE
+    assert "--depth-scale 1000" in caught.value.hint
+    make_writer("png16", kind=DepthKind.METRIC, limit_m=10.0, depth_scale=0.1)
+
+
 def png_of(pixels: np.ndarray, **options: object) -> bytes:
     file = BytesIO()
     Image.fromarray(pixels).save(file, "PNG", **options)

@@ -32,9 +32,10 @@ def mean_inputs(network: nn.Module, *, side: int = 64) -> dict[nn.Module, Tensor
     random = torch.Generator().manual_seed(0)
     coarse = torch.rand(1, 3, side // 16, side // 16, generator=random)
     pixels = F.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
+    device = next(network.parameters()).device
     means: dict[nn.Module, Tensor] = {}
     with torch.no_grad(), _reading_means(network, means):
-        network(pixels)
+        network(pixels.to(device))
     return means
 
 

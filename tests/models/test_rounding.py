@@ -65,20 +65,26 @@ def test_neighbours_lie_on_both_sides_and_exact_numbers_have_one() -> None:
     assert bool(((upper - lower)[:4] / values[:4].abs() < 2**-7).all())
 
 
+class TwoLayers(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        self.read = pixels
+        self.tokens = self.conv(pixels).permute(0, 2, 3, 1)
+        answer: Tensor = self.linear(self.tokens)
+        return answer
+
+
+def test_a_network_is_read_on_the_device_where_it_is() -> None:
+    network = TwoLayers().to("meta")
+    assert [mean.device.type for mean in mean_inputs(network).values()] == ["meta", "meta"]
+
+
 def test_mean_inputs_are_what_the_layers_read() -> None:
-    class Doubling(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 1)
-            self.linear = nn.Linear(4, 2)
-
-        def forward(self, pixels: Tensor) -> Tensor:
-            self.read = pixels
-            self.tokens = self.conv(pixels).permute(0, 2, 3, 1)
-            answer: Tensor = self.linear(self.tokens)
-            return answer
-
-    network = Doubling()
+    network = TwoLayers()
     means = mean_inputs(network, side=32)
     torch.testing.assert_close(means[network.conv], network.read.mean(dim=(0, 2, 3)))
     torch.testing.assert_close(means[network.linear], network.tokens.mean(dim=(0, 1, 2)))

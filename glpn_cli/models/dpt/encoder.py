@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from glpn_cli.errors import ModelError
 from glpn_cli.models.dpt.backbone import BigTransfer
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.layers import find_activation
+from glpn_cli.models.layers import attend, find_activation
 
 EMBEDDINGS = -1
 """The key of the tokens before the first block among an encoder's states."""
@@ -92,8 +92,7 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 1 + N, C) -> (B, 1 + N, C)."""
         query, key, value = (self._split(to(tokens)) for to in (self.query, self.key, self.value))
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
-        return self._merge(mixed)
+        return self._merge(attend(query, key, value, dropout=self.dropout if self.training else 0.0))
 
     def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, with the attention itself: (B, heads, 1 + N, 1 + N), rows sum to 1 (before dropout)."""

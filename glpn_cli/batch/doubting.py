@@ -51,8 +51,8 @@ class UncertaintyStages:
 
     def decode(self, task: Task[ImageSource]) -> Doubted:
         """Read the map."""
-        assert task.source.path is not None
-        spread, record = read_uncertainty(task.source.path)
+        source = task.source
+        spread, record = source.options.run(read_uncertainty, source.content, about=source.label)
         return Doubted(spread, record.provenance)
 
     def group(self, decoded: Doubted) -> Hashable:  # noqa: ARG002

@@ -286,6 +286,19 @@ def test_a_stored_map_that_crashes_its_decoder_is_one_failed_input(monkeypatch: 
     assert [path.name for path in Path("out").iterdir()] == ["a_color.png"]
 
 
+def test_a_map_of_uncertainty_is_read_there_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert glpn("predict", put("a.png"), "-o", ".", "--uncertainty").exit_code == 0
+    for options in ([], ["--isolate"]):
+        result = glpn("export", "a_uncertainty.tiff", "-o", "painted" + "".join(options), *options)
+        assert result.exit_code == 0, result.stderr
+    assert len(contents(Path("painted"))) == 1
+    assert contents(Path("painted")) == contents(Path("painted--isolate"))
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    result = glpn("export", "a_uncertainty.tiff", "-o", "nowhere", "--isolate")
+    assert result.exit_code == 4
+    assert "no process to decode in can be started" in result.stderr
+
+
 def test_where_no_process_can_be_started_the_run_stops_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     result = glpn("predict", put("a.png"), put("b.png"), "-o", "out", "--isolate")

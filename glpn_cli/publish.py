@@ -11,6 +11,7 @@ file that the next run takes for a finished one.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -53,6 +54,7 @@ _TRIES, _PAUSE_S = 5, 0.2
 
 # Linux gives this number to the process namespace that the machine starts with (include/linux/proc_ns.h).
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
+_MACHINE_ID = Path("/etc/machine-id")
 
 # Temporaries that threads of this process are writing now.
 _in_flight: dict[str, Path] = {}
@@ -342,16 +344,21 @@ def _new_temporary_name() -> str:
 
 @cache
 def _machine() -> str:
-    """This machine's name, fit for a file name; within a container, also which process numbers it counts in."""
+    """This machine's name, fit for a file name; within a container, also which process numbers it counts in.
+
+    Machines that were copied from one image share a name, and on a shared folder would take each other's processes for
+    dead: what systemd calls the machine's id tells them apart.
+    """
     import platform
 
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", platform.node())[:64] or "localhost"
-    try:
+    with suppress(OSError):
+        name += "." + hashlib.sha256(_MACHINE_ID.read_bytes()).hexdigest()[:6]
+    with suppress(OSError):
         namespace = Path("/proc/self/ns/pid").stat().st_ino
-    except OSError:
-        return name
-    # Containers may share a host name, and would then take each other's processes for dead.
-    return name if namespace == _FIRST_PID_NAMESPACE else f"{name}.{namespace:x}"
+        # Containers may share all of that.
+        name += "" if namespace == _FIRST_PID_NAMESPACE else f".{namespace:x}"
+    return name
 
 
 def _is_abandoned(name: str, machine: str, pid: int) -> bool:

@@ -378,6 +378,21 @@ def test_a_sweep_takes_only_this_machines_dead(tmp_path: Path) -> None:
     assert len(left) == 5
 
 
+def test_machines_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = tmp_path / "machine-id"
+    monkeypatch.setattr(publish_room, "_MACHINE_ID", identity)
+    called = []
+    for written in ("3d1219c7", "90ab12cd", None):  # the last has no such file
+        identity.write_text(written) if written else identity.unlink()
+        called.append(publish_room._machine.__wrapped__())
+    assert len(set(called)) == 3
+    assert not any("3d1219c7" in name or "/" in name for name in called), "the id is not for others to know"
+    monkeypatch.setattr(publish_room, "_machine", lambda: called[0])
+    theirs = temporary_name(host=called[1], pid=dead_pid())
+    (tmp_path / theirs).write_bytes(b"")
+    assert sweep(tmp_path) == 0
+
+
 def test_a_sweep_leaves_what_another_thread_is_writing(tmp_path: Path) -> None:
     def write(stream: BinaryIO) -> None:
         assert sweep(tmp_path) == 0

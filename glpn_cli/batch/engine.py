@@ -84,10 +84,14 @@ class Job(Generic[T, D, A, W]):
 
 @dataclass(frozen=True)
 class Ended:
-    """Why a run ended; both None where every task had its turn or `report` had seen enough."""
+    """Why a run ended: nothing of it where every task had its turn.
+
+    is_enough: an error of an input ended it, as was asked for, and there may be tasks that had no turn
+    """
 
     stopped: StoppedError | None = None
     interrupt: KeyboardInterrupt | None = None
+    is_enough: bool = False
 
 
 class _EnoughError(Exception):
@@ -157,7 +161,7 @@ class Engine(Generic[T, D, A, W]):
                     self._infer(batch)
                     self._take_inferred(batch, 1)
         except _EnoughError:
-            ended = Ended()
+            ended = Ended(is_enough=True)
         except StoppedError as error:
             ended = Ended(stopped=error)
         except MemoryError as error:

@@ -200,7 +200,7 @@ def _tell_failure(frame: Frame, error: Exception, show: Callable[[Outcome], None
     if isinstance(error, StoppedError):
         return Ended(stopped=error)
     show(settle(frame, Status.ERROR, error=as_error(error)))
-    return Ended()
+    return Ended(is_enough=True)
 
 
 def encode_frame(depth: DepthMap, writer: Writer, look: Look) -> bytes:

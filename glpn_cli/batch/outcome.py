@@ -155,7 +155,8 @@ class Tally:
             return interrupt_code(self.ended.interrupt)
         if self.ended.stopped is not None:
             return ExitCode.STOPPED
-        if self.failed and not self.allowance.covers(self.failed, self.total):
+        is_cut_short = self.left > 0 or (self.ended.is_enough and self.planned_total is None)
+        if self.failed and (is_cut_short or not self.allowance.covers(self.failed, self.total)):
             if self.done:
                 return ExitCode.SOME_FAILED
             # A frame that no input has: the request made no sense, as is known only now.

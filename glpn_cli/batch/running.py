@@ -116,7 +116,7 @@ def run_plan(
     for outcome in plan.settled:
         show(outcome)
         if pace.fail_fast and outcome.status is Status.ERROR:
-            return Ended()
+            return Ended(is_enough=True)
     for folder in plan.swept:
         sweep(Path(folder))
     if not plan.tasks:

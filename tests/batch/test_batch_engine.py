@@ -174,7 +174,7 @@ def test_a_full_disk_stops_the_run_and_the_rest_is_left() -> None:
 
 def test_a_report_that_has_seen_enough_ends_the_run() -> None:
     ended, jobs = run(Toy(), range(1000), go_on=lambda job: job.task < 3)
-    assert ended == Ended()
+    assert ended == Ended(is_enough=True)
     assert len(jobs) < 20
 
 

@@ -48,6 +48,8 @@ def tally(*, ok: int = 0, skipped: int = 0, failed: int = 0, left: int = 0, allo
         ({"ok": 9, "failed": 1, "allow": "10%"}, 0),
         ({"ok": 8, "failed": 2, "allow": "10%"}, 3),
         ({"failed": 2, "allow": "100%"}, 0),
+        ({"ok": 1, "failed": 1, "left": 2, "allow": "1"}, 3),
+        ({"failed": 1, "left": 2, "allow": "1"}, 1),
     ],
 )
 def test_exit_codes_tell_the_truth(counts: dict[str, int], code: int) -> None:
@@ -64,6 +66,14 @@ def test_what_stopped_a_run_comes_first() -> None:
     ended = tally(ok=1)
     ended.ended = Ended(interrupt=KeyboardInterrupt(143))
     assert (ended.exit_code, ended.stopped) == (143, "SIGTERM")
+
+
+@pytest.mark.parametrize(("is_enough", "code"), [(True, 3), (False, 0)])
+def test_what_nobody_counted_is_not_all_done_where_a_failure_ended_it(is_enough: bool, code: int) -> None:
+    streamed = Tally(None, Allowance.parse("1"), ended=Ended(is_enough=is_enough))
+    streamed.add(outcome(Status.OK))
+    streamed.add(outcome(Status.ERROR, error=InputError("bad", code=ErrorCode.DECODE)))
+    assert streamed.exit_code == code
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "101%", "%", "five", "1e3", "٣"])

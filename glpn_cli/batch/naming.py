@@ -12,6 +12,9 @@ from glpn_cli.errors import UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS
 
 DEFAULT_NAME = "{stem}_{map}"
+_SAME = {".tif": ".tiff"}
+"""Extensions that mean another one."""
+
 _FIELDS = ("stem", "map", "name", "parent", "model")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -35,7 +38,7 @@ class Destination:
         if not text or "\0" in text:
             raise UsageError(f"--output {text!r} is no path")
         path = Path(text)
-        extension = path.suffix.lower()
+        extension = _extension_of(path)
         written = {writer.extension for writer in FORMATS.values()}
         if text.endswith(("/", "\\")) or extension not in written | PICTURE_EXTENSIONS:
             return cls(path)
@@ -64,7 +67,7 @@ def choose_formats(asked: str | None, destination: Destination, *, default: str,
 
     Raises UsageError for unknown formats, and for a file whose extension belongs to another one.
     """
-    extension = destination.path.suffix.lower() if destination.path and destination.is_file else None
+    extension = _extension_of(destination.path) if destination.path and destination.is_file else None
     if asked is None:
         if extension is None:
             return [default]
@@ -81,6 +84,11 @@ def choose_formats(asked: str | None, destination: Destination, *, default: str,
         if extension is not None and FORMATS[name].extension != extension:
             raise UsageError(f"--output ends in {extension}, but {name} files end in {FORMATS[name].extension}")
     return formats
+
+
+def _extension_of(path: Path) -> str:
+    extension = path.suffix.lower()
+    return _SAME.get(extension, extension)
 
 
 def _list_formats(allowed: Sequence[str]) -> str:

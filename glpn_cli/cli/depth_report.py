@@ -43,6 +43,8 @@ def describe_depth(path: Path, summary: DepthSummary) -> str:
         if summary.map == UNCERTAINTY:
             meaning = "metres by which answers lie apart (standard deviation)"
     what = f"{summary.map} as {summary.format}, {meaning}"
+    if summary.map == "color":
+        what = "a picture that was painted of depth; its pixels are depths no more"
     own = summary.record.to_text() if summary.record else {}
     # What was said already is not said twice.
     said = {f"{PREFIX}{key}" for key in ("format", "map", "kind", "unit", "min", "max")}

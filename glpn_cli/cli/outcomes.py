@@ -62,7 +62,8 @@ class RunView:
         self._write(make_summary(self.tally))
         if self.tally.ended.stopped is not None:
             console.error(self.tally.ended.stopped)
-        if self.tally.stopped or self.tally.failed or self.tally.total > 1:
+        is_skipped = self.tally.statuses[Status.SKIPPED] > 0
+        if self.tally.stopped or self.tally.failed or self.tally.total > 1 or is_skipped:
             console.note(self._sentence())
 
     def _sentence(self) -> str:

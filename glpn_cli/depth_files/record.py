@@ -53,12 +53,12 @@ RECIPE = (
     "map",
     "kind",
     "weights_sha256",
+    "calibration",  # before the limit, which it moves
     "limit_m",
     "input_size",
     "precision_asked",
     "tta",
     "upsample",
-    "calibration",
     "depth_scale",
     "range",
     "near",

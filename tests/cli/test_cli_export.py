@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
-from glpn_cli.depth_files import read_record
+from glpn_cli.depth_files import read_depth, read_record
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +149,7 @@ def test_a_fixed_range_in_metres_is_recorded_and_a_change_of_look_is_noticed(dep
         (["--colormap", "jet"], "'jet'"),
         (["--range", "8:0.5"], "--range"),
         (["--contours", "-1"], "contours"),
-        (["-f", "png16"], "'png16'"),
+        (["-f", "labels"], "'labels'"),
         (["-o", "x.npy"], ".npy"),
     ],
 )
@@ -208,3 +208,44 @@ def test_damaged_maps_are_named_and_the_others_painted(depth: Path) -> None:
     assert result.exit_code == 3
     assert written("out") == ["b_color.png", "sub/c_color.png", "sub/d_color.png"]
     assert len([line for line in result.stderr.splitlines() if line.startswith("error")]) == 1
+
+
+@pytest.mark.parametrize("name", ["npy", "npz", "tiff", "pfm", "exr", "png16"])
+def test_stored_maps_are_written_in_other_formats_without_a_model(depth: Path, name: str) -> None:
+    before = read_depth(depth / "b_depth.png")
+    result = glpn("export", depth, "-o", "out", "-f", name, "-m", "no/such/model")
+    assert result.exit_code == 0, result.stderr
+    path = next(Path("out").glob("b_depth.*"))
+    after = read_depth(path)
+    assert after.format == name
+    assert np.array_equal(after.depth.values, before.depth.values)
+    if after.record is not None:
+        assert before.record is not None
+        assert after.record.provenance == before.record.provenance
+        assert after.record.source == "b.png"
+    assert glpn("export", depth, "-o", "out", "-f", name).stdout == ""  # all there already
+
+
+def test_stored_maps_are_calibrated_without_a_model(depth: Path) -> None:
+    known = {"type": "calibration", "schema": 1, "kind": "metric", "scale": 1.5, "shift": 0.25}
+    Path("c.json").write_text(json.dumps(known))
+    words = ("export", depth / "b_depth.png", "--calibration", "c.json", "-m", "no/such/model")
+    assert glpn(*words, "-o", "true.tif").exit_code == 0
+    before, after = read_depth(depth / "b_depth.png"), read_depth(Path("true.tif"))
+    np.testing.assert_allclose(after.depth.values, 1.5 * before.depth.values + 0.25, rtol=1e-6)
+    assert after.record is not None
+    assert after.record.provenance is not None
+    assert after.record.provenance.calibration == "metric scale 1.5 shift 0.25"
+    # What is there already is told apart by that first.
+    assert glpn("export", depth / "b_depth.png", "-f", "tiff", "-o", "same").exit_code == 0
+    told = glpn(*words, "-f", "tiff", "-o", "same")
+    assert told.exit_code == 1
+    assert "calibration is not recorded, not metric scale 1.5 shift 0.25" in told.stderr
+
+
+def test_one_input_that_is_done_already_says_so(depth: Path) -> None:
+    words = ("export", depth / "b_depth.png", "-o", "out")
+    assert glpn(*words).stderr == ""
+    again = glpn(*words)
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "1 skipped (already done)" in again.stderr

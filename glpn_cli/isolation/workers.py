@@ -168,7 +168,10 @@ class _Worker:
     """One process. Raises StoppedError where it cannot be started."""
 
     def __init__(self, memory_bytes: int | None, modules: Sequence[str]) -> None:
-        hears, self._lifeline = os.pipe()
+        try:
+            hears, self._lifeline = os.pipe()
+        except OSError as error:
+            raise _no_start(reason_of(error), code_of(error)) from error
         try:
             self._process = subprocess.Popen(  # noqa: S603 - this very Python
                 [

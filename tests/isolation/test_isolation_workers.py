@@ -265,6 +265,28 @@ def test_workers_that_cannot_be_started_stop_the_run(monkeypatch: pytest.MonkeyP
     assert "--isolate" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize("room", [0, 2])
+def test_where_no_more_files_can_be_opened_no_worker_is_started_and_none_stays_open(room: int) -> None:
+    import resource
+
+    def lowest_free() -> int:
+        free = os.open(os.devnull, os.O_RDONLY)
+        os.close(free)
+        return free
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    free = lowest_free()
+    with Workers(1) as one:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (free + room, hard))
+        try:
+            with pytest.raises(StoppedError, match="no process to decode in can be started: too many open files"):
+                one.run(misbehaviour.add, 1, 1, about="x")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert lowest_free() == free
+        assert one.run(misbehaviour.add, 1, 1, about="x") == 2
+
+
 def test_closing_ends_idle_and_busy_workers_at_once(tmp_path: Path) -> None:
     two = Workers(2)
     idle = two.run(misbehaviour.process_id, about="x")

@@ -16,7 +16,7 @@ from glpn_cli.batch.gallery import Gallery, check_page, make_entry
 from glpn_cli.batch.gallery.entries import DEPTH_SIDE, PICTURE_SIDE, encode_depths
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import Look
-from glpn_cli.errors import InputError, UsageError
+from glpn_cli.errors import InputError, StoppedError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
 
 RAMP = DepthMap(np.geomspace(0.5, 10, 40 * 60).reshape(40, 60).astype(np.float32), limit=10.0)
@@ -119,3 +119,13 @@ def test_only_pages_of_ours_are_replaced(tmp_path: Path) -> None:
         check_page(tmp_path / "page.png")
     with pytest.raises(UsageError, match="one of the inputs"):
         check_page(tmp_path / "a.html", [tmp_path / "a.html"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full device is Linux's")
+def test_a_folder_for_temporary_files_that_is_full_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115 - the gallery closes it
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda: full)
+    with Gallery(Look()) as gallery, pytest.raises(StoppedError, match="no space left on device") as caught:
+        gallery.add(0, make_entry("a.jpg", RAMP, None, look=Look()))
+    assert "TMPDIR" in caught.value.hint
+    assert 0 not in gallery

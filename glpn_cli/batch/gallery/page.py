@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
@@ -14,7 +15,7 @@ from glpn_cli._version import __version__
 from glpn_cli.batch.gallery.entries import Entry, plain_json
 from glpn_cli.colormaps import HOLE_COLOR, read_table
 from glpn_cli.depth_files import Look
-from glpn_cli.errors import ErrorCode, GlpnError, UsageError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, UsageError, code_of, reason_of
 from glpn_cli.publish import probe_writable, publish
 
 _MARK = b'<meta name="generator" content="glpn-cli'
@@ -61,18 +62,26 @@ class Gallery:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._spool.close()
+        with suppress(OSError):  # what could not be kept has been told
+            self._spool.close()
 
     def __contains__(self, position: int) -> bool:
         return position in self._places
 
     def add(self, position: int, entry: Entry) -> None:
-        """Put an entry at a position in the order of the page."""
+        """Put an entry at a position in the order of the page. Raises StoppedError where the disk takes no more."""
         data = entry.text.encode("ascii")
-        with self._lock:
-            offset = self._spool.seek(0, 2)
-            self._spool.write(data)
-            self._places[position] = (offset, len(data))
+        try:
+            with self._lock:
+                offset = self._spool.seek(0, 2)
+                self._spool.write(data)
+                self._places[position] = (offset, len(data))
+        except OSError as error:
+            raise StoppedError(
+                f"cannot keep what goes onto the page: {reason_of(error)}",
+                hint="Make room for temporary files, or name another folder for them in TMPDIR, and run it again.",
+                code=code_of(error),
+            ) from error
 
     def fail(self, name: str, error: GlpnError) -> None:
         """List an input that has no map."""

@@ -19,7 +19,7 @@ from glpn_cli.batch.running import Pace, Written, run_plan
 from glpn_cli.batch.stored import DepthSource
 from glpn_cli.batch.tasks import Source, Task, place_of
 from glpn_cli.depth_files import Look
-from glpn_cli.errors import InputError
+from glpn_cli.errors import InputError, StoppedError
 from glpn_cli.images import ImageSource
 
 A = TypeVar("A")
@@ -28,7 +28,10 @@ S = TypeVar("S", bound=Source)
 
 
 class _Exhibiting(Generic[S, D, A]):
-    """Stages whose answers also go onto a page."""
+    """Stages whose answers also go onto a page.
+
+    trouble: why the page takes no more; what was written before is written, and no error of its input
+    """
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class _Exhibiting(Generic[S, D, A]):
         self._gallery = gallery
         self._exhibit = exhibit
         self._positions = positions
+        self.trouble: StoppedError | None = None
         self.open = stages.open
 
     def decode(self, task: Task[S]) -> D:
@@ -55,8 +59,16 @@ class _Exhibiting(Generic[S, D, A]):
     def finish(self, task: Task[S], answer: A) -> Written:
         written = self._stages.finish(task, answer)
         entry = self._exhibit(task.source, answer, written.warnings)
-        self._gallery.add(self._positions[id(task.source)], entry)
+        try:
+            self._gallery.add(self._positions[id(task.source)], entry)
+        except StoppedError as error:
+            self.trouble = error
         return written
+
+    def check(self) -> None:
+        """Raise the trouble that there is with the page, once the result that met it has been told."""
+        if self.trouble is not None:
+            raise self.trouble
 
 
 def run_with_page(
@@ -86,6 +98,7 @@ def run_with_page(
             if outcome.status is Status.SKIPPED:
                 skipped.add((outcome.given, outcome.name, outcome.place))
             show(outcome)
+            exhibiting.check()
 
         ended = run_plan(plan, exhibiting, pace, watch)
         rest = [Task(source, ()) for source in sources if (source.given, source.name, place_of(source)) in skipped]
@@ -94,10 +107,11 @@ def run_with_page(
             def report(job: Job[Task[S], D, A, Written]) -> bool:
                 if job.error is not None:
                     gallery.fail(place_of(job.task.source), job.error)
+                exhibiting.check()
                 return True
 
             ended = Engine(exhibiting, report, workers=pace.threads, batch_size=pace.batch_size).run(rest)
-        if ended.stopped is None:
+        if ended.stopped is None and exhibiting.trouble is None:
             gallery.write(page, title=page.stem)
     return ended
 

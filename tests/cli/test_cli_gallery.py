@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,26 @@ def test_a_batch_range_holds_on_the_page(glpn: Glpn, tiny_pictures: Path, tmp_pa
     assert glpn("export", tiny_pictures, "-o", "out", "--html", "page.html", "--range", "batch").exit_code == 0
     entries = re.findall(r'class="entry">(.*?)\n', (tmp_path / "page.html").read_text("utf-8"))
     assert len({(json.loads(facts)["near"], json.loads(facts)["far"]) for facts in entries}) == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full disk to be had")
+@pytest.mark.parametrize("is_painted", [False, True])
+def test_where_the_page_cannot_be_kept_the_run_stops_and_what_was_written_is_told(
+    glpn: Glpn, tiny_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_painted: bool
+) -> None:
+    if is_painted:  # all are skipped, and read for the page alone
+        assert glpn("export", tiny_pictures, "-o", "out").exit_code == 0
+    full = Path("/dev/full").open("r+b")  # noqa: SIM115 - the gallery closes it
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: full)
+    result = glpn("export", tiny_pictures, "-o", "out", "--html", "page.html", "--json")
+    assert result.exit_code == 4
+    *records, summary = map(json.loads, result.stdout.splitlines())
+    assert summary["stopped"] == "E_NOSPACE"
+    assert {record["status"] for record in records} == {"skipped" if is_painted else "ok"}
+    told = {record["outputs"][0]["path"] for record in records}
+    assert told == {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert "cannot keep what goes onto the page: no space left on device [E_NOSPACE]" in result.stderr
+    assert not (tmp_path / "page.html").exists()
 
 
 @pytest.mark.parametrize("words", [("--html", "page.txt"), ("--html", "mine.html")])

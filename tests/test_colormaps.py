@@ -44,6 +44,16 @@ def test_the_vendored_tables_are_the_published_ones(name: str) -> None:
     assert np.array_equal(read_table(name, invert=True), ours[::-1])
 
 
+def test_a_large_map_is_painted_in_bands_that_nobody_sees() -> None:
+    random = np.random.default_rng(0)
+    values = random.uniform(0.5, 12, (700, 301)).astype(np.float32)
+    valid = random.random(values.shape) < 0.9
+    ends = PaintRange(1.0, 10.0)
+    whole = paint(DepthMap(values, valid=valid), range=ends)
+    rows = [paint(DepthMap(values[y : y + 1], valid=valid[y : y + 1]), range=ends) for y in range(len(values))]
+    np.testing.assert_array_equal(whole, np.concatenate(rows))
+
+
 @pytest.mark.parametrize("name", COLORMAPS)
 def test_near_is_the_warm_or_bright_end(name: str) -> None:
     near, far = (color.astype(float) for color in read_table(name)[[0, -1]])

@@ -14,6 +14,8 @@ from glpn_cli.prediction import DepthKind, DepthMap
 # A dark neutral grey, which is in none of the coloured tables: nothing is known here.
 HOLE_COLOR = (64, 64, 64)
 _LAST = 255
+_BLOCK = 1 << 16
+"""Pixels that are painted at a time: few enough to stay in the cache from the logarithm to the colour."""
 
 
 def is_log_scale(kind: DepthKind) -> bool:
@@ -33,11 +35,23 @@ def paint(
     Metric depth, and depth up to a factor, go by their logarithm; disparity and depth up to a shift go linearly.
     What lies outside `range` gets the colour of its end; holes are `HOLE_COLOR`. `invert` turns the colours round.
     """
-    values = depth.values if depth.valid is None else np.where(depth.valid, depth.values, np.float32(range.near))
-    painted: NDArray[np.uint8] = read_table(colormap, invert=invert).take(_steps(values, range, depth.kind), axis=0)
-    if depth.valid is not None:
-        painted[~depth.valid] = HOLE_COLOR
+    table = read_table(colormap, invert=invert)
+    painted = np.empty((*depth.size, 3), np.uint8)
+    for band in _bands(depth.size):
+        values = depth.values[band]
+        if depth.valid is not None:
+            values = np.where(depth.valid[band], values, np.float32(range.near))
+        table.take(_steps(values, range, depth.kind), axis=0, out=painted[band], mode="clip")
+        if depth.valid is not None:
+            painted[band][~depth.valid[band]] = HOLE_COLOR
     return painted
+
+
+def _bands(size: tuple[int, int]) -> list[slice]:
+    """The rows of (H, W) in bands of about `_BLOCK` pixels."""
+    height, width = size
+    rows = max(1, _BLOCK // width)
+    return [slice(start, start + rows) for start in range(0, height, rows)]
 
 
 def _steps(values: NDArray[np.float32], ends: PaintRange, kind: DepthKind) -> NDArray[np.uint8]:

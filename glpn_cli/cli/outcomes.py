@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, NoReturn, Self
 
 import typer
 
+from glpn_cli.batch.engine import Ended
 from glpn_cli.batch.naming import Destination
 from glpn_cli.batch.outcome import Outcome, Status, Tally, words_of
 from glpn_cli.batch.policies import Allowance
@@ -168,7 +169,10 @@ def show_run(
     for note in run.notes:
         console.note(note)
     with workers or nullcontext(), open_report(report) as file, RunView(tally, json=json, report=file) as view:
-        tally.ended = (run.rehearse if dry_run else run.carry_out)(view.show)
+        try:
+            tally.ended = (run.rehearse if dry_run else run.carry_out)(view.show)
+        except KeyboardInterrupt as error:  # while nothing was computed, but told
+            tally.ended = Ended(interrupt=error)
         view.sum_up()
     raise typer.Exit(int(tally.exit_code))
 

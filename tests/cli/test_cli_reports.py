@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import typer
 from program_runs import glpn, good_png, predict
+
+from glpn_cli.batch.engine import Ended
+from glpn_cli.batch.outcome import Outcome, Status
+from glpn_cli.cli.outcomes import show_run
 
 PAIRS = "rgb_path,depth_path,depth_scale\ngood.png,out/good.png_depth.png,1000\n"
 
@@ -31,6 +37,34 @@ def test_a_report_of_an_earlier_run_is_replaced() -> None:
         assert predict("good.png", "--report", "runs/report.jsonl").exit_code == 0
     records = [json.loads(line) for line in Path("runs/report.jsonl").read_text().splitlines()]
     assert [record["type"] for record in records] == ["result", "summary"]
+
+
+class Interrupted:
+    """A run that is interrupted while it tells what it did."""
+
+    total = 5
+    notes = ()
+
+    def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
+        show(Outcome(Status.OK, "good.png", "good.png", "good.png"))
+        raise KeyboardInterrupt(143)
+
+    rehearse = carry_out
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_run_that_is_interrupted_while_it_tells_is_summed_up(
+    capsys: pytest.CaptureFixture[str], dry_run: bool
+) -> None:
+    with pytest.raises(typer.Exit) as caught:
+        show_run(Interrupted(), json=True, report=Path("report.jsonl"), dry_run=dry_run)
+    assert caught.value.exit_code == 143
+    talk = capsys.readouterr()
+    assert "stopped by SIGTERM: 1 written, 4 left; run the same command again to go on" in talk.err
+    for text in (talk.out, Path("report.jsonl").read_text()):
+        record, summary = map(json.loads, text.splitlines())
+        assert record["status"] == "ok"
+        assert (summary["stopped"], summary["exit_code"]) == ("SIGTERM", 143)
 
 
 @pytest.mark.parametrize("option", ["-o", "--report"])

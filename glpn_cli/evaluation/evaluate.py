@@ -126,14 +126,15 @@ def gather(
 
 def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
     """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval."""
-    both = {picture.name for picture in ours.measured} & {picture.name for picture in theirs.measured}
-    if not both or alignment not in ours.alignments or alignment not in theirs.alignments:
-        return None
-    pairs = [
-        [getattr(p.scores[alignment], metric) for p in evaluation.measured if p.name in both]
-        for evaluation in (ours, theirs)
+    both = [
+        (one.scores[alignment], other.scores[alignment])
+        for one, other in zip(ours.pictures, theirs.pictures, strict=True)  # by place: a picture may come twice
+        if alignment in one.scores and alignment in other.scores
     ]
-    return bootstrap_difference(np.array(pairs[0]), np.array(pairs[1]))
+    if not both:
+        return None
+    values = np.array([[getattr(scores, metric) for scores in pair] for pair in both])
+    return bootstrap_difference(values[:, 0], values[:, 1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -185,6 +185,28 @@ def test_two_models_are_compared_on_the_same_pictures() -> None:
     assert names == {"other - oracle"}
 
 
+def test_a_picture_that_comes_twice_is_compared_place_by_place() -> None:
+    class Listed(Scenes):
+        def name_of(self, index: int) -> str:
+            return f"room/{index // 2}.png"
+
+    class Sometimes(Oracle):
+        def predict(self, sample: Sample) -> DepthMap:
+            if sample.depth[1, 0] == Scenes().read(0).depth[1, 0]:
+                raise InputError("not this time", code=ErrorCode.NOT_FOUND)
+            return super().predict(sample)
+
+    ours, theirs = run(Oracle(1.10), Sometimes(1.12, name="other"), source=Listed())
+    assert [len(evaluation.measured) for evaluation in (ours, theirs)] == [6, 5]
+    by_hand = [
+        other.scores[Alignment.NONE].rmse - one.scores[Alignment.NONE].rmse
+        for one, other in list(zip(ours.pictures, theirs.pictures, strict=True))[1:]
+    ]
+    difference = compare(theirs, ours, Alignment.NONE, "rmse")
+    assert difference is not None
+    assert difference.mean == pytest.approx(np.mean(by_hand))
+
+
 def test_json_and_csv_tell_the_same_numbers_and_every_picture() -> None:
     evaluations = run(Oracle(1.1, missing=("room/1.png",)))
     record = to_json(evaluations)

@@ -10,6 +10,7 @@ import gc
 import math
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,12 +104,14 @@ def set_threads(threads: int | None) -> None:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Import what is large without looking for garbage in it time and again: a tenth of torch's import."""
-    was_on = gc.isenabled()
+    """Import what is large without looking for garbage in it, then or later: that takes a tenth of torch's import."""
+    was_on, modules = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
+        if len(sys.modules) > modules:
+            gc.freeze()
         if was_on:
             gc.enable()
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
+from contextlib import redirect_stdout
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -97,9 +100,11 @@ def test_auto_names_a_device_that_there_is() -> None:
 
 def test_the_collector_rests_while_something_large_is_imported_and_goes_on_as_it_was() -> None:
     assert gc.isenabled()
+    frozen = gc.get_freeze_count()
     with no_collection():
         assert not gc.isenabled()
     assert gc.isenabled()
+    assert gc.get_freeze_count() == frozen
     with pytest.raises(ModuleNotFoundError), no_collection():
         import_module("nothing_of_this_name")
     assert gc.isenabled()
@@ -110,3 +115,14 @@ def test_the_collector_rests_while_something_large_is_imported_and_goes_on_as_it
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_what_was_imported_is_not_looked_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "this", raising=False)
+    try:
+        frozen = gc.get_freeze_count()
+        with redirect_stdout(StringIO()), no_collection():
+            import_module("this")
+        assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()

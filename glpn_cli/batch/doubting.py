@@ -94,7 +94,9 @@ def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: P
     writers: list[Writer] = [UncertaintyColor(look) for _ in formats]
     for writer in writers:
         writer.check(DepthKind.METRIC, None)
-    rules = OutputRules(writers, results.destination, results.name, UNCERTAINTY, results.existing, expect)
+    rules = OutputRules(
+        writers, results.destination, results.name, UNCERTAINTY, results.existing, expect, lambda _: None
+    )
     plan = make_plan([_named_after_picture(source) for source in found.sources], rules)
     plan.add_found(found.refused, found.notes)
     return PlannedRun(plan, UncertaintyStages(), pace)

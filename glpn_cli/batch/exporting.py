@@ -72,8 +72,15 @@ def export_rules(
             kind, provenance = DepthKind.METRIC, calibration.apply_to(provenance)
         return writer.expect(source.name, kind=kind, provenance=provenance)
 
+    def kind_of(source: ExportSource) -> DepthKind | None:
+        if calibration is not None:
+            return DepthKind.METRIC
+        if isinstance(source, DepthSource):
+            return source.record.kind if source.record is not None else source.kind
+        return None if recipe is None else recipe.kind
+
     model = recipe.model.name if recipe is not None else "depth"
-    return OutputRules(writers, destination, choice.name, model, choice.existing, expect)
+    return OutputRules(writers, destination, choice.name, model, choice.existing, expect, kind_of)
 
 
 def _made(source: ExportSource, recipe: Recipe | None) -> tuple[DepthKind, Provenance | None]:

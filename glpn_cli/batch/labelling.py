@@ -50,7 +50,7 @@ def label_rules(
         assert isinstance(writer, Labels)
         return writer.expect(source.name, provenance=recipe.provenance)
 
-    return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect)
+    return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect, lambda _: None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,5 +277,5 @@ def prepare_stored_labels(
         return writer.expect(source.name, provenance=record.provenance if record else None)
 
     writers: list[Writer] = [make_label_writer(name, side_by_side=side_by_side) for name in formats]
-    rules = OutputRules(writers, results.destination, results.name, "labels", results.existing, expect)
+    rules = OutputRules(writers, results.destination, results.name, "labels", results.existing, expect, lambda _: None)
     return _LabelRun(_plan(found, rules, page), StoredLabelStages(), pace, found.sources, page)

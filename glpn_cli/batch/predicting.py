@@ -92,7 +92,7 @@ def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageS
         kind, provenance = calibrate(recipe.kind, recipe.provenance, choice.calibration)
         return writer.expect(source.name, kind=kind, provenance=provenance)
 
-    return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect)
+    return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect, lambda _: kind)
 
 
 @dataclass(frozen=True, eq=False)

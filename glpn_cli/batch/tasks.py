@@ -13,6 +13,7 @@ from glpn_cli.batch.outcome import Facts, Outcome, Output, Status
 from glpn_cli.batch.policies import Existing
 from glpn_cli.depth_files import Record, Writer
 from glpn_cli.errors import GlpnError
+from glpn_cli.prediction import DepthKind
 
 
 class Source(Protocol):
@@ -33,13 +34,20 @@ class Source(Protocol):
 
 S = TypeVar("S", bound=Source)
 
+_MEASURES = frozenset({"depth", "points", "uncertainty"})
+"""The maps whose numbers are depths or lengths; the others hold colours and labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One file to write: where (None is standard output), by whom, and whether it may replace what is there."""
+    """One file to write: where (None is standard output), by whom, and whether it may replace what is there.
+
+    kind: what the depths in it mean; None where there are none, but labels or colours
+    """
 
     path: str | None
     writer: Writer
+    kind: DepthKind | None
     replaces: bool = False
 
 
@@ -67,6 +75,7 @@ class OutputRules(Generic[S]):
     writers: one a format
     model:   what `{model}` in names stands for
     expect:  what a file written now for a source would say about itself; None where the format cannot say
+    kind_of: what the depths of a source mean, or will; None where they become none
     """
 
     writers: Sequence[Writer]
@@ -75,10 +84,12 @@ class OutputRules(Generic[S]):
     model: str
     existing: Existing
     expect: Callable[[S, Writer], Record | None]
+    kind_of: Callable[[S], DepthKind | None]
 
     def targets(self, source: S) -> tuple[Target, ...]:
         """The files that a source would become, whatever is there already."""
-        return tuple(Target(self._path(source, writer), writer) for writer in self.writers)
+        kind = self.kind_of(source)
+        return tuple(Target(self._path(source, writer), writer, kind) for writer in self.writers)
 
     def _path(self, source: S, writer: Writer) -> str | None:
         destination, template = self.destination, self.template
@@ -87,7 +98,7 @@ class OutputRules(Generic[S]):
         parent = ""
         if template.asks_for_parent and source.path is not None:
             parent = source.path.absolute().parent.name
-        filled = template.fill(source.name, parent=parent, map=writer.map, model=self.model)
+        filled = template.fill(source.name, parent=parent, map=writer.map, format=writer.format, model=self.model)
         # os.path, not Path: there may be 100,000 of them.
         return os.path.normpath(os.path.join(destination.path, filled + writer.extension))  # noqa: PTH118
 
@@ -109,12 +120,11 @@ def settle(
 def describe(target: Target, record: Record | None = None) -> Output:
     """A file of a result as reports name it; `record` is what the file says about itself, where it does."""
     scale = record.depth_scale if record else getattr(target.writer, "depth_scale", None)
-    is_metres = target.writer.map == "depth" and (record is None or (record.kind is not None and record.kind.is_metric))
     return Output(
         path=target.path if target.path is not None else "-",
         format=target.writer.format,
         map=target.writer.map,
-        unit="m" if is_metres else None,
+        unit=target.kind.unit if target.kind is not None and target.writer.map in _MEASURES else None,
         depth_scale=scale,
         range=record.painted if record else None,
     )

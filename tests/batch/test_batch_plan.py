@@ -62,7 +62,16 @@ class Bench:
         destination = Destination.parse(out if out == "-" else str(self.folder / out))
         writers = [make_writer(word, kind=DepthKind.METRIC, limit_m=10) for word in formats.split(",")]
         return make_plan(
-            sources, OutputRules(writers, destination, NameTemplate(name), "tiny", Existing(existing), expect)
+            sources,
+            OutputRules(
+                writers,
+                destination,
+                NameTemplate(name),
+                "tiny",
+                Existing(existing),
+                expect,
+                lambda _: DepthKind.METRIC,
+            ),
         )
 
 

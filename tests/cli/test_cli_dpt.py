@@ -72,6 +72,17 @@ def record_of(result: Result) -> dict[str, Any]:
     return record
 
 
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_inverse_depth_is_told_without_metres_in_every_format(
+    glpn: Glpn, depth_model: Path, photo: Path, more: list[str]
+) -> None:
+    command = ["predict", photo, "-m", depth_model, "-o", "out", "-f", "npy,tiff,npz,pfm", "--json", *more]
+    for _ in range(2):  # as it is written, and as it lies there
+        outputs = record_of(glpn(*command))["outputs"]
+        assert [output["map"] for output in outputs] == ["depth"] * 4
+        assert [output["format"] for output in outputs if "unit" in output] == []
+
+
 def test_inverse_depth_is_written_with_its_kind(glpn: Glpn, depth_model: Path, photo: Path) -> None:
     result = glpn("predict", photo, "-m", depth_model, "-o", "out", "--json")
     assert result.exit_code == 0, result.stderr

@@ -36,6 +36,21 @@ def glpn(tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> G
     return run
 
 
+@pytest.mark.parametrize("more", [["--dry-run"], []])
+def test_all_that_is_in_metres_is_told_to_be(glpn: Glpn, tiny_pictures: Path, more: list[str]) -> None:
+    formats = ["-f", "npy,ply,pfm,tiff", "--uncertainty", "--name", "{stem}_{map}_{name}"]
+    result = glpn("predict", tiny_pictures / "b.png", *formats, "--json", *more)
+    assert result.exit_code == 0, result.stderr
+    outputs = json.loads(result.stdout.splitlines()[0])["outputs"]
+    assert sorted(output["map"] for output in outputs if output.get("unit") == "m") == [
+        *["depth"] * 3,
+        "points",
+        "uncertainty",
+    ]
+    colored = json.loads(glpn("export", tiny_pictures / "b.png", "-f", "color,gray16", "--json").stdout.splitlines()[0])
+    assert [output.get("unit") for output in colored["outputs"]] == [None, None]
+
+
 def test_it_is_written_beside_the_map_and_is_no_depth(glpn: Glpn, tiny_pictures: Path, tmp_path: Path) -> None:
     result = glpn("predict", tiny_pictures / "b.png", "-o", "out", "--uncertainty")
     assert result.exit_code == 0

@@ -15,7 +15,7 @@ DEFAULT_NAME = "{stem}_{map}"
 _SAME = {".tif": ".tiff"}
 """Extensions that mean another one."""
 
-_FIELDS = ("stem", "map", "name", "parent", "model")
+_FIELDS = ("stem", "map", "format", "name", "parent", "model")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -102,6 +102,7 @@ class NameTemplate:
     {stem}   the input's name without folders and extension
     {name}   with its extension
     {map}    depth, color, gray, ...
+    {format} png16, gray16, ...: formats that share map and extension need it
     {parent} the name of the folder that the input is in
     {model}  the model, by its last name
 
@@ -126,7 +127,7 @@ class NameTemplate:
         """Whether the folder of an input is part of the name."""
         return "{parent}" in self.text
 
-    def fill(self, name: str, *, parent: str, map: str, model: str) -> str:  # noqa: A002 - the field's name
+    def fill(self, name: str, *, parent: str, map: str, format: str, model: str) -> str:  # noqa: A002 - their names
         """The relative path, without extension, of a result of the input called `name` ("a/x.jpg").
 
         parent: the folder's name, for inputs whose own name has none
@@ -137,6 +138,7 @@ class NameTemplate:
             "stem": stem if stem and dot else last,
             "name": last,
             "map": map,
+            "format": format,
             "parent": folder.rpartition("/")[2] or parent,
             "model": re.sub(r"[^\w.-]", "_", model.rstrip("/").rpartition("/")[2].partition("@")[0]) or "model",
         }

@@ -117,7 +117,7 @@ def _check_collisions(sources: Sequence[S], wanted: Sequence[Sequence[Target]]) 
         more = f", and {count - len(pairs)} more" if count > len(pairs) else ""
         raise UsageError(
             f"several results would be the same file: {'; '.join(pairs)}{more}",
-            hint="Tell them apart with --name, such as '{name}_{map}', or keep their folders with --root.",
+            hint="Tell them apart with --name, of {name}, {map} and {format}, or keep their folders with --root.",
         )
 
 

@@ -284,7 +284,7 @@ Name = Annotated[
         "--name",
         metavar="TEMPLATE",
         panel=OUTPUTS,
-        help="File names, of {stem}, {map}, {name}, {parent} and {model}.",
+        help="File names, of {stem}, {map}, {format}, {name}, {parent}, {model}.",
     ),
 ]
 DepthScale = Annotated[

@@ -24,11 +24,12 @@ from glpn_cli.errors import UsageError
         ("{parent}/{stem}", "x.jpg", "holiday/x"),
         ("{stem}_{model}", "x.jpg", "x_glpn-nyu"),
         ("{stem}", "{map}.jpg", "{map}"),
+        ("{stem}_{format}", "x.jpg", "x_png16"),
         ("fixed", "x.jpg", "fixed"),
     ],
 )
 def test_templates_are_filled(template: str, name: str, expected: str) -> None:
-    filled = NameTemplate(template).fill(name, parent="holiday", map="depth", model="vinvino02/glpn-nyu@main")
+    filled = NameTemplate(template).fill(name, parent="holiday", map="depth", format="png16", model="nyu/glpn-nyu@main")
     assert filled == expected
 
 

@@ -76,8 +76,9 @@ class Console:
         self._put(os.fsencode(text.rstrip("\n") + "\n"))
 
     def json(self, record: Mapping[str, Any], *, indent: int | None = None) -> None:
-        """Print one JSON value, by default on one line, and flush it."""
-        self._put(json.dumps(record, ensure_ascii=False, allow_nan=False, indent=indent).encode() + b"\n")
+        """Print one JSON value, by default on one line, and flush it; on a terminal in ASCII, which moves no cursor."""
+        text = json.dumps(record, ensure_ascii=is_terminal(sys.stdout), allow_nan=False, indent=indent)
+        self._put(text.encode() + b"\n")
 
     def abandon_stdout(self) -> None:
         """Send what is still buffered nowhere, so that it does not hit a closed pipe again at the end."""

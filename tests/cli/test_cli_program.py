@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -238,6 +239,18 @@ def test_json_is_utf8_whatever_the_locale() -> None:
     environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment, timeout=60)
     assert done.stdout == '{"name": "深"}\n'.encode()
+
+
+def test_json_on_a_terminal_is_ascii_and_says_the_same(
+    answer: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "rtl\u202e \x9b2J 深さ \x7f"
+    answer(lambda: console.json({"name": name}))
+    piped = glpn("answer").stdout
+    monkeypatch.setattr(sys.modules["glpn_cli.cli.console"], "is_terminal", lambda stream: stream is sys.stdout)
+    shown_there = glpn("answer").stdout
+    assert shown_there.isascii()
+    assert json.loads(shown_there) == json.loads(piped) == {"name": name}
 
 
 def test_a_full_standard_output_is_told_and_is_exit_1() -> None:

@@ -115,12 +115,15 @@ def judge(path: Path) -> tuple[int, int] | None:
 
 
 def _is_checked(png: bytes) -> bool:
-    """Whether a PNG's pixels match their checksum, which Pillow does not look at."""
+    """Whether a PNG's pixels match their checksums, of chunks and of all together, which Pillow does not look at."""
     packed, place = b"", 8
     while place < len(png):
         (length,) = struct.unpack_from(">I", png, place)
-        if png[place + 4 : place + 8] == b"IDAT":
-            packed += png[place + 8 : place + 8 + length]
+        chunk, checksum = png[place + 4 : place + 8 + length], png[place + 8 + length : place + 12 + length]
+        if chunk.startswith(b"IDAT"):
+            packed += chunk[4:]
+            if checksum != struct.pack(">I", zlib.crc32(chunk)):
+                return False
         place += 12 + length
     unpacking = zlib.decompressobj()
     unpacking.decompress(packed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -20,16 +20,27 @@ S = TypeVar("S", bound=Source)
 
 
 class Inputs:
-    """The inputs as the file system knows them; read only if an output exists that could be one."""
+    """The inputs as the file system knows them; read only if an output exists that could be one.
 
-    def __init__(self, sources: Iterable[Source]) -> None:
-        self._sources = sources
-        self._known: set[tuple[int, int]] | None = None
+    may_come: whether the file at a path may be an input that nobody has named yet
+    """
+
+    def __init__(self, sources: Iterable[Source], *, may_come: Callable[[str], bool] = lambda _: False) -> None:
+        self._unread = list(sources)
+        self._known: set[tuple[int, int]] = set()
+        self.may_come = may_come
+
+    def add(self, source: Source) -> None:
+        """One more has been named."""
+        self._unread.append(source)
 
     def __contains__(self, status: os.stat_result) -> bool:
-        if self._known is None:
-            found = (_status(source.path) for source in self._sources if source.path is not None)
-            self._known = {(each.st_dev, each.st_ino) for each in found if each is not None}
+        while self._unread:
+            source = self._unread.pop()
+            for each in (source, getattr(source, "picture", None)):  # a stored map may come with its photograph
+                found = _status(each.path) if each is not None and each.path is not None else None
+                if found is not None:
+                    self._known.add((found.st_dev, found.st_ino))
         return (status.st_dev, status.st_ino) in self._known
 
 
@@ -104,7 +115,13 @@ class Judge(Generic[S]):
             raise UsageError(f"cannot write {path!r}: it is a folder", hint="Choose another name with --name or -o.")
         if status in self._inputs:
             raise UsageError(f"output {path!r} is one of the inputs", hint="Choose another folder with -o.")
-        if not stat.S_ISREG(status.st_mode) or self._rules.existing is Existing.OVERWRITE:  # /dev/null, a pipe
+        if not stat.S_ISREG(status.st_mode):  # /dev/null, a pipe
+            return replace(target, replaces=True)
+        if self._rules.existing is Existing.OVERWRITE:
+            if self._inputs.may_come(path):
+                raise _in_the_way(
+                    path, "was not written by glpn, and the list may name it yet", "Choose another folder with -o."
+                )
             return replace(target, replaces=True)
         if self._rules.existing is Existing.ERROR:
             raise _in_the_way(path, "is there already", "Use --existing skip, update or overwrite.")

@@ -20,6 +20,7 @@ from glpn_cli.batch.outcome import Outcome, Status
 from glpn_cli.batch.plan import name_folding
 from glpn_cli.batch.running import Pace, Written, outcome_of
 from glpn_cli.batch.tasks import OutputRules, Source, Task, place_of, settle
+from glpn_cli.depth_files import is_own_output
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.images import ImageSource, Refused, Search, iterate_list, parse_shard
 from glpn_cli.publish import probe_writable, sweep
@@ -66,58 +67,92 @@ class _Unbuffered:
 
 
 class StreamPlanner(Generic[S]):
-    """Plans items one by one; remembers what earlier ones are called.
+    """Plans items one by one; remembers earlier ones, and what they become.
 
-    Raises UsageError where the results would not go into a folder, or that cannot be written.
+    interpret: what an item is to be worked on as; raises InputError where it cannot be
+
+    Raises UsageError where the results would not go into a folder, or that cannot be written, and where two formats of
+    an item would be one file.
     """
 
-    def __init__(self, rules: OutputRules[S]) -> None:
+    def __init__(self, rules: OutputRules[S], interpret: Callable[[ImageSource], S]) -> None:
         destination = rules.destination
         if destination.path is None or destination.is_file:
             raise UsageError("a list on standard input needs a folder for its results", hint="Name one with -o DIR.")
+        _check_formats(rules)
+        self._interpret = interpret
         self._rules = rules
-        self._seen: list[S] = []
+        self._inputs = Inputs([], may_come=self._may_come)
         self._taken: dict[str, str] = {}
         self._fold = name_folding(str(destination.path / "x"))
         self.folder: Path = destination.path
         probe_writable(self.folder)
 
-    def plan(self, source: S) -> Task[S] | Settled:
-        """What is to be done for the next source, or what became of it already."""
+    def plan(self, item: ImageSource) -> Task[S] | Settled:
+        """What is to be done for the next item, or what became of it already."""
+        self._inputs.add(item)
+        try:
+            source = self._interpret(item)
+        except InputError as error:
+            return Settled(settle(item, Status.ERROR, error=error))
+        self._inputs.add(source)
         targets = self._rules.targets(source)
         for target in targets:
             assert target.path is not None
             other = self._taken.setdefault(self._fold(target.path), place_of(source))
             if other != place_of(source):
-                error = OutputError(f"{other!r} is written to {target.path!r} already", code=ErrorCode.EXISTS)
-                return Settled(settle(source, Status.ERROR, error=error))
+                taken = OutputError(f"{other!r} is written to {target.path!r} already", code=ErrorCode.EXISTS)
+                return Settled(settle(source, Status.ERROR, error=taken))
         try:
-            decided = Judge(self._rules, Inputs([source])).decide(source, targets)
+            decided = Judge(self._rules, self._inputs).decide(source, targets)
         except UsageError as error:  # nothing can be written there, now or ever
             known = OutputError(error.message, hint=error.hint, code=error.code)
             return Settled(settle(source, Status.ERROR, error=known))
         return decided if isinstance(decided, Task) else Settled(decided)
 
+    def _may_come(self, path: str) -> bool:
+        """Whether a file could be an item that comes later: it is none of ours, and can be worked on."""
+        if is_own_output(Path(path)):
+            return False
+        try:
+            self._interpret(ImageSource(Path(path), path, path))
+        except InputError:
+            return False
+        return True
 
-def plan_stream(
-    items: Iterable[ImageSource | Refused],
-    planner: StreamPlanner[S],
-    interpret: Callable[[ImageSource], S],
-) -> Iterator[Task[S] | Settled]:
-    """Plan items as they come.
 
-    interpret: what an item is to be worked on as; raises InputError where it cannot be.
-    """
+def _check_formats(rules: OutputRules[S]) -> None:
+    """Refuse two formats of any one item for one file (UsageError)."""
+    first: dict[str, str] = {}
+    for writer in rules.writers:
+        filled = rules.template.fill("x.x", parent="x", map=writer.map, format=writer.format, model=rules.model)
+        name = filled + writer.extension
+        other = first.setdefault(name, writer.format)
+        if other != writer.format:
+            raise UsageError(
+                f"{other} and {writer.format} of every input would be the same file",
+                hint="Tell them apart with --name, such as '{stem}_{format}'.",
+            )
+
+
+def plan_stream(items: Iterable[ImageSource | Refused], planner: StreamPlanner[S]) -> Iterator[Task[S] | Settled]:
+    """Plan items as they come."""
     for item in items:
         if isinstance(item, Refused):
             yield Settled(Outcome(Status.ERROR, item.given, item.name, item.given, error=item.error))
-            continue
-        try:
-            source = interpret(item)
-        except InputError as error:
-            yield Settled(settle(item, Status.ERROR, error=error))
         else:
-            yield planner.plan(source)
+            yield planner.plan(item)
+
+
+def _sweeping(tasks: Iterable[Task[S] | Settled], swept: set[Path]) -> Iterator[Task[S] | Settled]:
+    """The same; what killed runs left in a folder is removed when a result in it is met first."""
+    for task in tasks:
+        places = task.outcome.outputs if isinstance(task, Settled) else task.targets
+        folders = {Path(place.path).parent for place in places if place.path is not None}
+        for folder in folders - swept:
+            sweep(folder)
+        swept |= folders
+        yield task
 
 
 class _Passing(Generic[S, D, A]):
@@ -159,7 +194,7 @@ class StreamRun(Generic[S, D, A]):
 
     def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
         """Do what comes; `show` is told of every outcome as it comes."""
-        planner = StreamPlanner(self.rules)
+        planner = StreamPlanner(self.rules, self.interpret)
         sweep(planner.folder)
 
         def report(job: Job[Task[S] | Settled, D | Settled, A | Settled, Written | Settled]) -> bool:
@@ -170,20 +205,20 @@ class StreamRun(Generic[S, D, A]):
             show(outcome)
             return not (self.pace.fail_fast and outcome.status is Status.ERROR)
 
-        tasks = self._plan(planner)
+        tasks = _sweeping(self._plan(planner), {planner.folder})
         return Engine(_Passing(self.stages), report, workers=self.pace.threads, batch_size=self.pace.batch_size).run(
             tasks
         )
 
     def rehearse(self, show: Callable[[Outcome], None]) -> Ended:
         """Tell what would be done with each item, and do nothing."""
-        for task in self._plan(StreamPlanner(self.rules)):
+        for task in self._plan(StreamPlanner(self.rules, self.interpret)):
             show(task.outcome if isinstance(task, Settled) else task.planned())
         return Ended()
 
     def _plan(self, planner: StreamPlanner[S]) -> Iterator[Task[S] | Settled]:
         is_empty = True
-        for task in plan_stream(self.items, planner, self.interpret):
+        for task in plan_stream(self.items, planner):
             is_empty = False
             yield task
         if is_empty and not self.allow_empty:

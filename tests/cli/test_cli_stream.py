@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
+from glpn_cli.publish import _new_temporary_name
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +102,57 @@ def test_what_is_done_is_skipped_and_maps_are_refused() -> None:
     assert result.exit_code == 3
     statuses = {record["name"]: record["status"] for record in records(result)[:-1]}
     assert statuses == {"a.jpg": "skipped", "a_depth.png": "error"}
+
+
+@pytest.mark.parametrize("names", ["q.jpg q.png", "q.png q.jpg", "q.jpg"])
+@pytest.mark.parametrize("has_maps", [False, True])
+def test_no_photograph_is_overwritten_that_the_list_names_or_may_name(names: str, has_maps: bool) -> None:
+    shutil.copy("a.jpg", "q.jpg")
+    shutil.copy("b.png", "q.png")
+    if has_maps:  # the photographs are then painted from them
+        assert glpn("predict", "q.png", "-o", ".").exit_code == 0
+    photograph = Path("q.png").read_bytes()
+    result = glpn(
+        *("export", "--files-from", "-", "--name", "{stem}", "--existing", "overwrite", "-o", ".", "--json"),
+        input=names.replace(" ", "\n"),
+    )
+    assert Path("q.png").read_bytes() == photograph
+    assert result.exit_code == 1
+    *told, _ = records(result)
+    assert {record["error"]["code"] for record in told} <= {"E_EXISTS", "E_USAGE"}
+    assert len(told) == len(names.split())
+
+
+@pytest.mark.parametrize("words", [("predict", "-f", "png16,npy,pfm"), ("export",)])
+def test_what_glpn_wrote_or_cannot_be_an_input_is_overwritten(words: tuple[str, ...]) -> None:
+    again = (*words, "--files-from", "-", "--existing", "overwrite", "-o", "out")
+    first, second = (glpn(*again, input="a.jpg\nb.png\n") for _ in range(2))
+    assert first.exit_code == second.exit_code == 0, second.stderr
+    assert sorted(first.stdout.split()) == sorted(second.stdout.split())
+
+
+def test_two_formats_of_an_item_that_would_be_one_file_are_refused_at_once() -> None:
+    words = ("export", "--files-from", "-", "-f", "color,gray", "-o", "out")
+    result = glpn(*words, "--name", "{stem}", input="a.jpg\n")
+    assert result.exit_code == 2
+    assert "color and gray of every input would be the same file" in result.stderr
+    assert not Path("out").exists()
+    result = glpn(*words, "--name", "{stem}_{map}", input="a.jpg\n")
+    assert sorted(result.stdout.split()) == ["out/a_color.png", "out/a_gray.png"]
+
+
+def test_what_killed_runs_left_in_any_folder_is_swept_but_not_by_a_dry_run() -> None:
+    words = ("predict", "--files-from", "-", "-o", "out")
+    names = {"input": "a.jpg\nsub/c.webp\n"}
+    left = [Path(folder) / _new_temporary_name() for folder in ("out", "out/sub")]
+    for _ in range(2):  # all is done at the second time, and skipped
+        for path in left:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        assert glpn(*words, "-n", **names).exit_code == 0
+        assert all(path.exists() for path in left)
+        assert glpn(*words, **names).exit_code == 0
+        assert not any(path.exists() for path in left)
 
 
 def test_a_dry_run_tells_each_item() -> None:

@@ -156,12 +156,24 @@ class Tally:
         if self.ended.stopped is not None:
             return ExitCode.STOPPED
         is_cut_short = self.left > 0 or (self.ended.is_enough and self.planned_total is None)
-        if self.failed and (is_cut_short or not self.allowance.covers(self.failed, self.total)):
-            if self.done:
-                return ExitCode.SOME_FAILED
-            # A frame that no input has: the request made no sense, as is known only now.
-            return ExitCode.USAGE if set(self.codes) == {ErrorCode.USAGE} else ExitCode.NOTHING_DONE
+        code = judge_failures(
+            self.failed, self.total, self.allowance, is_any_done=self.done > 0, is_cut_short=is_cut_short
+        )
+        if code is ExitCode.NOTHING_DONE and set(self.codes) == {ErrorCode.USAGE}:
+            return ExitCode.USAGE  # a frame that no input has: the request made no sense, as is known only now
+        return code
+
+
+def judge_failures(
+    failed: int, total: int, allowance: Allowance, *, is_any_done: bool, is_cut_short: bool = False
+) -> ExitCode:
+    """What failures among `total` inputs come to.
+
+    is_cut_short: one of them ended the run and left inputs without their turn; that is never forgiven.
+    """
+    if not failed or (allowance.covers(failed, total) and not is_cut_short):
         return ExitCode.OK
+    return ExitCode.SOME_FAILED if is_any_done else ExitCode.NOTHING_DONE
 
 
 def interrupt_code(error: KeyboardInterrupt) -> int:

@@ -153,12 +153,32 @@ def evaluate(
         for name in models or _default_models(predictions)
     ]
     if source is None:
-        asked = {"--crop": crop, "--gt-range": gt_range, "--align": align, "--predictions": predictions}
-        refuse_for_labels(asked | {"--clip": clip, "--baseline": baseline, "--output": output})
-        count, failed = evaluate_labels(
-            recipes, data, device=device, threads=threads, json=json, report=report, fail_fast=fail_fast
+        refuse_for_labels(
+            {
+                "--crop": crop,
+                "--gt-range": gt_range,
+                "--align": align,
+                "--predictions": predictions,
+                "--clip": clip,
+                "--baseline": baseline,
+                "--output": output,
+                "--protocol": protocol != "none",
+                "--depth-scale": depth_scale,
+                "--kind": kind is not options.Kind.METRIC,
+                "--batch-size": batch_size != "auto",
+            }
         )
-        raise typer.Exit(_exit_code(count, failed, allowance))
+        code = evaluate_labels(
+            recipes,
+            data,
+            device=device,
+            threads=threads,
+            json=json,
+            report=report,
+            fail_fast=fail_fast,
+            allowance=allowance,
+        )
+        raise typer.Exit(code)
     contestants: list[Contestant] = [
         FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value)) for folder in predictions or ()
     ]
@@ -173,13 +193,9 @@ def evaluate(
         choose_alignments(align_by, contestant)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     rows = _run(source, contestants, rules, align_by, pace)
-    evaluations = gather(contestants, rows, protocol=rules, align_by=align_by)
+    evaluations = gather(contestants, rows, protocol=rules, align_by=align_by, total=source.length)
     show_evaluations(evaluations, json=json, report=report, output=output)
-    total = max(len(evaluation.pictures) for evaluation in evaluations)
-    failed = max(len(evaluation.pictures) - len(evaluation.measured) for evaluation in evaluations)
-    if not any(evaluation.measured for evaluation in evaluations):
-        failed = total
-    raise typer.Exit(_exit_code(total, failed, allowance))
+    raise typer.Exit(_exit_code(rows, source.length or 0, allowance))
 
 
 def _default_models(predictions: list[Path] | None) -> list[str | None]:
@@ -223,9 +239,10 @@ def _run(
     return rows
 
 
-def _exit_code(total: int, failed: int, allowance: Allowance) -> int:
-    from glpn_cli.errors import ExitCode
+def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, allowance: Allowance) -> int:
+    """A picture counts as failed where one of those that are scored cannot be scored on it."""
+    from glpn_cli.batch.outcome import judge_failures
 
-    if failed == total:
-        return ExitCode.NOTHING_DONE
-    return ExitCode.OK if not failed or allowance.covers(failed, total) else ExitCode.SOME_FAILED
+    failed = sum(any(scores.error is not None for scores in row) for row in rows)
+    is_any_done = any(scores.error is None for row in rows for scores in row)
+    return judge_failures(failed, total, allowance, is_any_done=is_any_done, is_cut_short=len(rows) < total)

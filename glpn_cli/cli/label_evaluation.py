@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glpn_cli.batch.json_values import SCHEMA, words_text
+from glpn_cli.batch.outcome import judge_failures
+from glpn_cli.batch.policies import Allowance
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
 from glpn_cli.cli.outcomes import RECORDS, check_in_the_way
-from glpn_cli.errors import InputError, UsageError
+from glpn_cli.errors import ExitCode, InputError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, read_label_pairs, sum_scores
 from glpn_cli.publish import probe_writable, publish
 
@@ -32,8 +34,9 @@ def evaluate_labels(
     json: bool,
     report: Path | None,
     fail_fast: bool,
-) -> tuple[int, int]:
-    """Score models that answer labels on a CSV of pictures with labels, and print it: (pictures, those that failed).
+    allowance: Allowance,
+) -> ExitCode:
+    """Score models that answer labels on a CSV of pictures with labels, print it, and say what it came to.
 
     Raises UsageError where models answer different things, and for data that are no such CSV.
     """
@@ -47,6 +50,7 @@ def evaluate_labels(
         probe_writable(report.parent)
     failed: set[int] = set()
     records = []
+    is_cut_short = False
     for recipe in recipes:
         estimator = DepthEstimator(recipe, device=device, threads=threads)
         names = recipe.config.label_names
@@ -59,9 +63,12 @@ def evaluate_labels(
                 failed.add(index)
                 console.error(error, about=pair.name)
                 if fail_fast:
+                    is_cut_short = recipe is not recipes[-1] or index + 1 < len(pairs)
                     break
         total = sum_scores(scores, labels=len(names))
         records.append(_record(recipe, total, names, of=len(pairs), precision=estimator.precision))
+        if failed and fail_fast:
+            break
     if report is not None:
         publish(report, "".join(json_module.dumps(record, ensure_ascii=False) + "\n" for record in records).encode())
     for record in records:
@@ -69,7 +76,8 @@ def evaluate_labels(
             console.json(record)
         else:
             console.text(_page(record))
-    return len(pairs), len(failed)
+    is_any_done = any(record["pictures"] for record in records)
+    return judge_failures(len(failed), len(pairs), allowance, is_any_done=is_any_done, is_cut_short=is_cut_short)
 
 
 def refuse_for_labels(asked: Mapping[str, object]) -> None:

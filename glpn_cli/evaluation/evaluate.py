@@ -41,12 +41,17 @@ class PictureScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One contestant's scores under one protocol."""
+    """One contestant's scores under one protocol.
+
+    pictures: those that had their turn.
+    total:    how many there are.
+    """
 
     contestant: Contestant
     protocol: Protocol
     alignments: tuple[Alignment, ...]
     pictures: tuple[PictureScores, ...]
+    total: int
 
     @property
     def measured(self) -> tuple[PictureScores, ...]:
@@ -116,10 +121,17 @@ def gather(
     *,
     protocol: Protocol,
     align_by: Sequence[Alignment] = (),
+    total: int | None = None,
 ) -> tuple[Evaluation, ...]:
-    """The rows that `evaluate` gave, by contestant."""
+    """The rows that `evaluate` gave, by contestant.
+
+    total: how many pictures there are; None where all of them had their turn.
+    """
+    count = len(rows) if total is None else total
     return tuple(
-        Evaluation(contestant, protocol, choose_alignments(align_by, contestant), tuple(row[place] for row in rows))
+        Evaluation(
+            contestant, protocol, choose_alignments(align_by, contestant), tuple(row[place] for row in rows), count
+        )
         for place, contestant in enumerate(contestants)
     )
 

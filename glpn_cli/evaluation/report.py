@@ -48,7 +48,7 @@ class Row:
 
 def heading(evaluation: Evaluation) -> str:
     """Everything that decides the numbers, in a line; then what was left out and why."""
-    count, total = len(evaluation.measured), len(evaluation.pictures)
+    count, total = len(evaluation.measured), evaluation.total
     aligned = ", ".join(how.value for how in evaluation.alignments)
     lines = [
         f"{evaluation.contestant.name}: {evaluation.contestant.describe()}",
@@ -57,6 +57,8 @@ def heading(evaluation: Evaluation) -> str:
     if evaluation.failures:
         counts = ", ".join(f"{count} {code}" for code, count in sorted(evaluation.failures.items()))
         lines.append(f"not measured: {counts}")
+    if left := total - len(evaluation.pictures):
+        lines.append(f"stopped before the last {left}")
     partial = [picture for picture in evaluation.measured if picture.known < 1]
     if partial:
         lines.append(f"{len(partial)} maps lack depth in places; there only what they have is measured")
@@ -109,7 +111,7 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
         "crop": protocol.crop.value,
         "range_m": None if protocol.range_m is None else list(protocol.range_m),
         "clip": protocol.clip,
-        "pictures": len(evaluation.pictures),
+        "pictures": evaluation.total,
         "measured": len(evaluation.measured),
         "failures": dict(sorted(evaluation.failures.items())),
         "scores": {

@@ -431,6 +431,10 @@ def test_scoring_labels_refuses_what_only_depth_has(
     for arguments, word in (
         (("--align", "median"), "--align"),
         (("--clip",), "--clip"),
+        (("--protocol", "kitti"), "--protocol"),
+        (("--depth-scale", 1000), "--depth-scale"),
+        (("--kind", "disparity"), "--kind"),
+        (("--batch-size", 4), "--batch-size"),
         (("-m", depth_model), "scored apart"),
     ):
         result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", *arguments)
@@ -438,6 +442,20 @@ def test_scoring_labels_refuses_what_only_depth_has(
         assert word in result.stderr
     result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv")
     assert result.exit_code == 1
+
+
+def test_scoring_labels_ends_with_the_first_failure_where_that_is_asked_for(
+    glpn: Glpn, label_model: Path, photo: Path
+) -> None:
+    lines = ["rgb_path,label_path", *[f"{photo.name},missing_{index}.png" for index in range(3)]]
+    Path("pairs.csv").write_text("\n".join(lines) + "\n")
+    command = ["evaluate", "-m", label_model, "-m", label_model, "--data", "pairs.csv"]
+    result = glpn(*command, "--fail-fast", "--allow-failed", "1")
+    assert result.exit_code == 1
+    assert result.stdout.count("0 of 3 pictures") == 1
+    assert "missing_1" not in result.stderr
+    assert glpn(*command, "--allow-failed", "3").exit_code == 0
+    assert glpn(*command, "--allow-failed", "2").exit_code == 1
 
 
 @pytest.mark.parametrize("kind", ["depth", "hybrid", "labels"])

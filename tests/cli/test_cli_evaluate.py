@@ -112,3 +112,25 @@ def test_nothing_measured_is_exit_code_one(pairs: Path, tiny_model: Path) -> Non
     assert result.exit_code == 1
     assert "the NYU crop is rows and columns of 640x480" in result.stderr
     assert "nothing was measured" in result.stdout
+
+
+def test_the_first_failure_ends_the_run_where_that_is_asked_for(pairs: Path) -> None:
+    maps = Path("maps")
+    maps.mkdir()
+    for index in (0, 3):
+        (maps / f"{index}.png").write_bytes(Path(f"{index}_gt.png").read_bytes())
+    settings = ["--predictions", maps, "--depth-scale", 1000, "--data", pairs]
+    result = glpn("evaluate", *settings, "--fail-fast", "--allow-failed", 1)
+    assert result.exit_code == 3
+    assert "1 of 4 pictures" in result.stdout
+    assert "stopped before the last 2" in result.stdout
+    (model,) = json.loads(glpn("evaluate", *settings, "--fail-fast", "--json").stdout)["models"]
+    assert (model["pictures"], model["measured"], model["failures"]) == (4, 1, {"E_NOT_FOUND": 1})
+
+
+@pytest.mark.parametrize(("allowed", "code"), [("3", 1), ("4", 0), ("100%", 0)])
+def test_failures_are_forgiven_by_one_rule(pairs: Path, allowed: str, code: int) -> None:
+    Path("maps").mkdir()
+    Path("maps/other.png").write_bytes(Path("0_gt.png").read_bytes())
+    settings = ["--predictions", "maps", "--depth-scale", 1000, "--data", pairs]
+    assert glpn("evaluate", *settings, "--allow-failed", allowed).exit_code == code

@@ -1,0 +1,88 @@
+"""The pages in docs: every option is documented, and every command on them is one that there is.
+
+`python tests/test_docs.py` writes docs/commands.md anew from the help screens.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from glpn_cli.cli import app
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = DOCS / "commands.md"
+
+
+_HEAD = """# Commands
+
+Every help screen, as `glpn COMMAND --help` prints it. What the outputs are good for stands in [outputs.md](outputs.md).
+"""
+_FOOT = """Every command also takes `--quiet` (`-q`), `--verbose` (`-v`), `--debug` and `--help` (`-h`); the program takes
+`--version`, `--install-completion` and `--show-completion`.
+"""
+
+
+def commands() -> dict[str, Any]:
+    """Every command by what one types for it."""
+    group: Any = typer.main.get_command(app)
+    context = typer.Context(group)
+    found: dict[str, Any] = {}
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        found[name] = command
+        for part in command.list_commands(context) if hasattr(command, "list_commands") else ():
+            found[f"{name} {part}"] = command.get_command(context, part)
+    return found
+
+
+def render() -> str:
+    """The page: every help screen, 80 columns wide."""
+    chapters = [_HEAD]
+    for name in commands():
+        done = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "80"}, prog_name="glpn")
+        text = done.stdout.partition("\nOptions:\n")
+        examples = text[2].partition("\nExamples:\n")[2]
+        own = [line for line in text[2].partition("\nExamples:\n")[0].splitlines() if not _is_everybodys(line)]
+        shown = text[0].rstrip() + ("\n\nOptions:\n" + "\n".join(own) if "".join(own).strip() else "")
+        chapters.append(f"## glpn {name}\n\n```text\n{shown.rstrip()}\n\nExamples:\n{examples.rstrip()}\n```\n")
+    chapters.append(_FOOT)
+    return "\n".join(chapters)
+
+
+def _is_everybodys(line: str) -> bool:
+    return re.match(r"\s+(-q, --quiet|-v, --verbose|--debug|-h, --help)\b", line) is not None
+
+
+def chapter_of(name: str) -> str:
+    page = PAGE.read_text("utf-8")
+    return page.partition(f"\n## glpn {name}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_option_is_documented(name: str) -> None:
+    chapter = chapter_of(name) + PAGE.read_text("utf-8").rpartition("Every command also takes")[2]
+    options = [option for param in commands()[name].params for option in param.opts if option.startswith("--")]
+    missing = [option for option in options if not re.search(rf"{re.escape(option)}\b", chapter)]
+    assert not missing, f"not in docs/commands.md: {missing}; run: python tests/test_docs.py"
+
+
+def test_what_is_documented_is_there() -> None:
+    known = {option for command in commands().values() for param in command.params for option in param.opts}
+    known |= {option for command in commands().values() for param in command.params for option in param.secondary_opts}
+    known |= {"--version", "--help", "--install-completion", "--show-completion"}
+    for page in DOCS.glob("*.md"):
+        for line in page.read_text("utf-8").splitlines():
+            if "glpn" not in line:
+                continue
+            words = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", line)
+            assert set(words) <= known, (page.name, line)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), "utf-8")

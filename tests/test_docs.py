@@ -23,8 +23,8 @@ _HEAD = """# Commands
 
 Every help screen, as `glpn COMMAND --help` prints it. What the outputs are good for stands in [outputs.md](outputs.md).
 """
-_FOOT = """Every command also takes `--quiet` (`-q`), `--verbose` (`-v`), `--debug` and `--help` (`-h`); the program takes
-`--version`, `--install-completion` and `--show-completion`.
+_FOOT = """Every command also takes `--quiet` (`-q`), `--verbose` (`-v`), `--debug` and `--help` (`-h`); the program
+takes `--version`, `--install-completion` and `--show-completion`.
 """
 
 

@@ -12,13 +12,15 @@ from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
 from glpn_cli.batch.labelling import is_stored_labels, tell_labels
 from glpn_cli.batch.policies import InputKind
 from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart, without_orphans
-from glpn_cli.errors import UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Refused
 from glpn_cli.prediction import DepthKind
 
 EXTENSIONS = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS)
 
 ExportSource = ImageSource | DepthSource
+
+_OTHERWISE = "Name the depth map or the photograph, or take it for a picture with --as picture."
 
 
 class Content(StrEnum):
@@ -88,6 +90,24 @@ def find_exports(
     return ExportInputs(sources, found.refused, notes)
 
 
+def check_is_exported(source: ImageSource, *, kind: InputKind) -> ImageSource:
+    """The source, unless it is a file that we made of depth, and is not to be taken for a picture (InputError).
+
+    For items of a list that is still being written: which of them come alone, nobody knows.
+    """
+    if kind is not InputKind.AUTO or not is_no_depth(source.content):
+        return source
+    if is_uncertainty(source) or (source.path is not None and is_stored_labels(source.path)):
+        raise InputError(
+            f"{source.label} is no depth map, and what is no depth is painted alone",
+            hint="Name it itself, not in a list, or take it for a picture with --as picture.",
+            code=ErrorCode.UNSUPPORTED,
+        )
+    raise InputError(
+        f"{source.label} is a picture that was made of depth already", hint=_OTHERWISE, code=ErrorCode.UNSUPPORTED
+    )
+
+
 def _is_nothing_to_export(path: Path) -> bool:
     return is_no_depth(path) and not is_stored_labels(path)
 
@@ -112,7 +132,7 @@ def _without_paintings(found: Found, *, named: frozenset[str] | None) -> tuple[F
             raise UsageError(
                 f"{ours[0].given!r} is a picture that was made of depth already"
                 + (f", and so are {len(ours) - 1} more" if ours[1:] else ""),
-                hint="Name the depth map or the photograph, or take it for a picture with --as picture.",
+                hint=_OTHERWISE,
             )
     left_out = {id(source) for source in ours}
     are = "1 file that glpn made of depth is" if len(ours) == 1 else f"{len(ours)} files that glpn made of depth are"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from glpn_cli.batch.doubting import prepare_uncertainty
 from glpn_cli.batch.engine import Ended, Engine, Job, Width
 from glpn_cli.batch.exhibiting import exhibit_depth, run_with_page
-from glpn_cli.batch.export_inputs import EXTENSIONS, Content, ExportInputs, ExportSource
+from glpn_cli.batch.export_inputs import EXTENSIONS, Content, ExportInputs, ExportSource, check_is_exported
 from glpn_cli.batch.gallery import check_page
 from glpn_cli.batch.inputs import InputChoice
 from glpn_cli.batch.labelling import prepare_labels, prepare_stored_labels
@@ -237,7 +237,8 @@ def prepare_exports(
         )
 
     def interpret(source: ImageSource) -> ExportSource:
-        return tell_apart([source], kind=choice.kind, depth_scale=results.depth_scale, depth_kind=results.depth_kind)[0]
+        known = check_is_exported(source, kind=choice.kind)
+        return tell_apart([known], kind=choice.kind, depth_scale=results.depth_scale, depth_kind=results.depth_kind)[0]
 
     return StreamRun(read_stream(choice, extensions=EXTENSIONS), interpret, rules, stages, pace, choice.allow_empty)
 

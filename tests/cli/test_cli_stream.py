@@ -11,10 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
+from glpn_cli.depth_files.labels import Labels
+from glpn_cli.images import ImageSource
+from glpn_cli.prediction import LabelMap
+from glpn_cli.prediction import Result as Answer
 from glpn_cli.publish import _new_temporary_name
 
 
@@ -169,6 +174,22 @@ def test_export_is_fed_with_pictures_and_maps_alike() -> None:
         "out/b_color.png",
         "out/depth/a_color.png",
     ]
+
+
+def test_what_was_made_of_depth_already_is_no_picture_of_a_list_either() -> None:
+    assert glpn("predict", "a.jpg", "-o", "made", "--uncertainty").exit_code == 0
+    assert glpn("export", "a.jpg", "-o", "made", "-f", "color,gray").exit_code == 0
+    sky = Answer(LabelMap(np.zeros((9, 9), np.uint8), ("sky",)), ImageSource(Path("a.jpg"), "a.jpg", "a.jpg"))
+    Path("made/a_labels.png").write_bytes(Labels().encode(sky))
+    names = [f"made/a_{name}" for name in ("color.png", "gray.png", "uncertainty.tiff", "labels.png")]
+    result = glpn("export", "--files-from", "-", "-o", "out", "--json", input="\n".join(["b.png", *names]))
+    assert result.exit_code == 3
+    told = {record["input"]: record for record in records(result)[:-1]}
+    assert told.pop("b.png")["status"] == "ok"
+    assert {name: record["error"]["code"] for name, record in told.items()} == dict.fromkeys(names, "E_UNSUPPORTED")
+    assert "made of depth already" in told["made/a_color.png"]["error"]["message"]
+    result = glpn("export", "--files-from", "-", "-o", "out", "--as", "picture", input="made/a_color.png\n")
+    assert result.stdout.split() == ["out/made/a_color_color.png"]
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from program_runs import OUT, check_no_temporaries, check_talk, glpn, good_png, predict, without_root
+from program_runs import OUT, check_no_temporaries, check_talk, give_up_root, glpn, good_png, predict, without_root
 
+import glpn_cli
 from glpn_cli.predictor import DepthEstimator
 from glpn_cli.publish import is_temporary
 
 MAPS = 12
+CODE = shutil.ignore_patterns("__pycache__", "bundled")
 
 
 @pytest.fixture(autouse=True)
@@ -324,6 +326,27 @@ def test_case_61_a_cache_on_a_read_only_disk_is_told_where_it_is_needed(
     assert result.exit_code == 1
     assert "permission denied" in result.stderr
     assert "Set HF_HOME" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root's power is put down by Linux' means")
+def test_case_61_rooms_can_be_rendered_where_no_machine_code_can_be_kept(tmp_path: Path) -> None:
+    package = shutil.copytree(Path(glpn_cli.__file__).parent, tmp_path / "locked/glpn_cli", ignore=CODE)
+    for path in (tmp_path / "locked", package, *package.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    load = "import sys; sys.path.insert(0, sys.argv[1]); import glpn_cli.data.scenes.noise as n; print(n.__file__)"
+    environment = {"HOME": str(tmp_path / "locked"), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-I", "-B", "-c", load, str(package.parent)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=give_up_root,
+    )
+    for path in (tmp_path / "locked", package, *package.rglob("*")):
+        path.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(package))
 
 
 @pytest.mark.parametrize("batch_size", ["1", "4"])

@@ -57,10 +57,16 @@ def _compile(function: Kernel, **options: bool) -> Kernel:
     before = numba.config.CACHE_DIR
     numba.config.CACHE_DIR = CACHE or before
     try:
-        make = numba.njit(cache=True, fastmath=True, nogil=True, error_model="numpy", **options)
-        kernel: Kernel = make(function)
+        kernel = _decorate(function, cache=True, **options)
+    except RuntimeError:  # there is no folder that could hold it, neither here nor at home
+        kernel = _decorate(function, cache=False, **options)
     finally:
         numba.config.CACHE_DIR = before
+    return kernel
+
+
+def _decorate(function: Kernel, **options: bool) -> Kernel:
+    kernel: Kernel = numba.njit(fastmath=True, nogil=True, error_model="numpy", **options)(function)
     return kernel
 
 

@@ -122,10 +122,9 @@ def evaluate(
     """
     from glpn_cli.batch.policies import Allowance
     from glpn_cli.batch.running import Pace, parse_batch_size
-    from glpn_cli.cli.evaluation_report import show_evaluations
+    from glpn_cli.cli.evaluation_report import check_results, show_evaluations
     from glpn_cli.cli.label_evaluation import evaluate_labels, refuse_for_labels
     from glpn_cli.cli.model_choice import choose_recipe
-    from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
     from glpn_cli.data.sources import open_source
     from glpn_cli.evaluation.alignment import parse_alignments
     from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
@@ -133,11 +132,11 @@ def evaluate(
     from glpn_cli.evaluation.protocols import choose_protocol
     from glpn_cli.evaluation.segmentation import is_label_data
     from glpn_cli.prediction import DepthKind
-    from glpn_cli.publish import probe_writable
 
     rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
     align_by = parse_alignments(align)
     allowance = Allowance.parse(allow_failed)
+    check_results(output=output, report=report, inputs=[data, *([baseline] if baseline else []), *(predictions or ())])
     source = None if is_label_data(data) else open_source(data, split="test")
     recipes = [
         choose_recipe(
@@ -182,19 +181,18 @@ def evaluate(
     contestants: list[Contestant] = [
         FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value)) for folder in predictions or ()
     ]
-    for path, ours in ((output, TABLE), (report, RECORDS)):
-        if path is not None:
-            check_in_the_way(path, ours)
-            probe_writable(path.parent)
     contestants[:0] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
     if baseline is not None:
         contestants.append(fit_rows(open_source(baseline, split="train")))
     for contestant in contestants:
         choose_alignments(align_by, contestant)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
-    rows = _run(source, contestants, rules, align_by, pace)
-    evaluations = gather(contestants, rows, protocol=rules, align_by=align_by, total=source.length)
-    show_evaluations(evaluations, json=json, report=report, output=output)
+    rows, end = _run(source, contestants, rules, align_by, pace)
+    if rows or end is None:
+        evaluations = gather(contestants, rows, protocol=rules, align_by=align_by, total=source.length)
+        show_evaluations(evaluations, json=json, report=report, output=output)
+    if end is not None:
+        raise end
     raise typer.Exit(_exit_code(rows, source.length or 0, allowance))
 
 
@@ -209,10 +207,11 @@ def _run(
     rules: Protocol,
     align_by: tuple[Alignment, ...],
     pace: Pace,
-) -> list[tuple[PictureScores, ...]]:
-    """Measure picture by picture, telling each that could not be as it comes."""
+) -> tuple[list[tuple[PictureScores, ...]], BaseException | None]:
+    """Measure picture by picture, telling each that could not be as it comes; and what ended it early, if anything."""
     from glpn_cli.cli.console import console
     from glpn_cli.cli.progress import Progress
+    from glpn_cli.errors import StoppedError
     from glpn_cli.evaluation.evaluate import evaluate as measure
 
     assert source.length is not None
@@ -234,9 +233,11 @@ def _run(
             progress.advance(row[0].name, computed=True)
             if errors and pace.fail_fast:
                 break
+    except (KeyboardInterrupt, StoppedError, MemoryError) as error:
+        return rows, error
     finally:
         progress.close()
-    return rows
+    return rows, None
 
 
 def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, allowance: Allowance) -> int:

@@ -3,32 +3,68 @@
 from __future__ import annotations
 
 import json as json_module
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
+from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
+from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.evaluation.evaluate import Evaluation
 from glpn_cli.evaluation.report import LABELS, Row, heading, make_differences, make_rows, to_csv, to_json
-from glpn_cli.publish import publish
+from glpn_cli.publish import probe_writable, publish
 
 
 def show_evaluations(
     evaluations: Sequence[Evaluation], *, json: bool, report: Path | None, output: Path | None
 ) -> None:
-    """Print the result as a table or as JSON, and write the files that were asked for."""
-    if output is not None:
-        publish(output, to_csv(evaluations).encode("utf-8", "surrogateescape"))
+    """Print the result as a table or as JSON, then write the files that were asked for.
+
+    Raises StoppedError where the disk takes no more: what was measured is on the screen then.
+    """
     record = to_json(evaluations)
-    if report is not None:
-        publish(report, json_module.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-    if json:
-        console.json(record)
-        return
+    try:
+        if json:
+            console.json(record)
+        else:
+            console.text(_page(evaluations))
+    finally:  # whoever reads the table may have left
+        if report is not None:
+            publish(report, json_module.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        if output is not None:
+            publish(output, to_csv(evaluations).encode("utf-8", "surrogateescape"))
+
+
+def check_results(*, output: Path | None, report: Path | None, inputs: Sequence[str | Path]) -> None:
+    """Refuse, before anything is measured, files that cannot be written or must not be replaced (UsageError).
+
+    inputs: what is read, as it was named
+    """
+    for path, ours in ((output, TABLE), (report, RECORDS)):
+        if path is None:
+            continue
+        if any(_is_same(path, Path(each).expanduser()) for each in inputs):
+            raise UsageError(f"{str(path)!r} is one of the inputs", hint="Name another file.", code=ErrorCode.EXISTS)
+        check_in_the_way(path, ours)
+        probe_writable(path.parent)
+    if output is not None and report is not None and _is_same(output, report):
+        raise UsageError(f"--output and --report are both {str(output)!r}", hint="Name two files.")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two names are one file, there or not."""
+    try:
+        return path.samefile(other)
+    except OSError:
+        return os.path.realpath(path) == os.path.realpath(other)
+
+
+def _page(evaluations: Sequence[Evaluation]) -> str:
     pages = [f"{_escape(heading(evaluation))}\n{_table(make_rows(evaluation))}" for evaluation in evaluations]
     if differences := make_differences(evaluations):
         pages.append(f"Differences on the same pictures; a 95 % interval without 0 is no luck\n{_table(differences)}")
-    console.text("\n\n".join(pages))
+    return "\n\n".join(pages)
 
 
 def _table(rows: Sequence[Row]) -> str:

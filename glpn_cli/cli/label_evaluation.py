@@ -14,10 +14,9 @@ from glpn_cli.batch.outcome import judge_failures
 from glpn_cli.batch.policies import Allowance
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
-from glpn_cli.cli.outcomes import RECORDS, check_in_the_way
-from glpn_cli.errors import ExitCode, InputError, UsageError
+from glpn_cli.errors import ExitCode, InputError, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, read_label_pairs, sum_scores
-from glpn_cli.publish import probe_writable, publish
+from glpn_cli.publish import publish
 
 if TYPE_CHECKING:
     from glpn_cli.models.recipe import Recipe
@@ -45,39 +44,50 @@ def evaluate_labels(
     if not all(recipe.predicts_labels for recipe in recipes):
         raise UsageError("models that predict labels and models that predict depth are scored apart")
     pairs = read_label_pairs(Path(data).expanduser())
-    if report is not None:
-        check_in_the_way(report, RECORDS)
-        probe_writable(report.parent)
     failed: set[int] = set()
-    records = []
+    records: list[dict[str, Any]] = []
     is_cut_short = False
+    end: BaseException | None = None
     for recipe in recipes:
         estimator = DepthEstimator(recipe, device=device, threads=threads)
         names = recipe.config.label_names
         scores: list[LabelScores] = []
-        for index, pair in enumerate(pairs):
-            try:
-                picture, truth = pair.read(len(names))
-                scores.append(LabelScores.of(estimator.label_pictures([picture])[0], truth))
-            except InputError as error:
-                failed.add(index)
-                console.error(error, about=pair.name)
-                if fail_fast:
-                    is_cut_short = recipe is not recipes[-1] or index + 1 < len(pairs)
-                    break
+        try:
+            for index, pair in enumerate(pairs):
+                try:
+                    picture, truth = pair.read(len(names))
+                    scores.append(LabelScores.of(estimator.label_pictures([picture])[0], truth))
+                except InputError as error:
+                    failed.add(index)
+                    console.error(error, about=pair.name)
+                    if fail_fast:
+                        is_cut_short = recipe is not recipes[-1] or index + 1 < len(pairs)
+                        break
+        except (KeyboardInterrupt, StoppedError, MemoryError) as error:
+            end = error
         total = sum_scores(scores, labels=len(names))
         records.append(_record(recipe, total, names, of=len(pairs), precision=estimator.precision))
-        if failed and fail_fast:
+        if end is not None or (failed and fail_fast):
             break
-    if report is not None:
-        publish(report, "".join(json_module.dumps(record, ensure_ascii=False) + "\n" for record in records).encode())
-    for record in records:
-        if json:
-            console.json(record)
-        else:
-            console.text(_page(record))
+    _show(records, json=json, report=report)
+    if end is not None:
+        raise end
     is_any_done = any(record["pictures"] for record in records)
     return judge_failures(len(failed), len(pairs), allowance, is_any_done=is_any_done, is_cut_short=is_cut_short)
+
+
+def _show(records: Sequence[dict[str, Any]], *, json: bool, report: Path | None) -> None:
+    """Print the scores, then write the file that was asked for."""
+    try:
+        for record in records:
+            if json:
+                console.json(record)
+            else:
+                console.text(_page(record))
+    finally:  # whoever reads the table may have left
+        if report is not None:
+            lines = "".join(json_module.dumps(record, ensure_ascii=False) + "\n" for record in records)
+            publish(report, lines.encode())
 
 
 def refuse_for_labels(asked: Mapping[str, object]) -> None:

@@ -123,10 +123,12 @@ RECORDS, TABLE = b'{"schema": ', b"model,picture,align,"
 
 
 def check_in_the_way(path: Path, ours: bytes) -> None:
-    """Refuse to write a report over a file that is none: it may be one of the pictures (UsageError).
+    """Refuse to write a report over a folder, or a file that is none: it may be one of the pictures (UsageError).
 
     ours: what a report that may be replaced begins with
     """
+    if path.is_dir():
+        raise UsageError(f"{str(path)!r} is a folder", hint="Name a file in it.", code=ErrorCode.IO)
     try:
         if not path.is_file():
             return

@@ -26,6 +26,7 @@ from glpn_cli.colormaps.labels import label_palette
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.depth_files.labels import Labels, read_labels
 from glpn_cli.errors import ModelError
+from glpn_cli.evaluation.segmentation import LabelPair
 from glpn_cli.images import ImageSource
 from glpn_cli.prediction import DepthKind, LabelMap
 from glpn_cli.prediction import Result as Answer
@@ -456,6 +457,26 @@ def test_scoring_labels_ends_with_the_first_failure_where_that_is_asked_for(
     assert "missing_1" not in result.stderr
     assert glpn(*command, "--allow-failed", "3").exit_code == 0
     assert glpn(*command, "--allow-failed", "2").exit_code == 1
+
+
+def test_an_interrupt_shows_how_labels_scored_so_far(
+    glpn: Glpn, label_model: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert glpn("predict", photo, "-m", label_model, "-o", ".").exit_code == 0
+    lines = ["rgb_path,label_path", *[f"{photo.name},photo_labels.png"] * 2, f"{photo.name},last.png"]
+    Path("pairs.csv").write_text("\n".join(lines) + "\n")
+    read = LabelPair.read
+
+    def interrupted(self: LabelPair, count: int) -> Any:
+        if self.label_path.name == "last.png":
+            raise KeyboardInterrupt
+        return read(self, count)
+
+    monkeypatch.setattr(LabelPair, "read", interrupted)
+    result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", "--report", "report.jsonl")
+    assert result.exit_code == 130
+    assert "2 of 3 pictures" in result.stdout
+    assert json.loads(Path("report.jsonl").read_text())["pictures"] == 2
 
 
 @pytest.mark.parametrize("kind", ["depth", "hybrid", "labels"])

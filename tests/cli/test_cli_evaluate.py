@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import make_rgb
+from faulty_disk import FaultyDisk
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
+from glpn_cli.data.samples import Sample
+from glpn_cli.evaluation.contestants import FolderContestant
+from glpn_cli.prediction import DepthMap
 
 
 @pytest.fixture(autouse=True)
@@ -134,3 +139,65 @@ def test_failures_are_forgiven_by_one_rule(pairs: Path, allowed: str, code: int)
     Path("maps/other.png").write_bytes(Path("0_gt.png").read_bytes())
     settings = ["--predictions", "maps", "--depth-scale", 1000, "--data", pairs]
     assert glpn("evaluate", *settings, "--allow-failed", allowed).exit_code == code
+
+
+@pytest.fixture
+def perfect(pairs: Path) -> list[object]:
+    """The words that score maps that are the truth itself, for three of four pictures."""
+    Path("perfect").mkdir()
+    for index in (0, 1, 3):
+        (Path("perfect") / f"{index}.png").write_bytes(Path(f"{index}_gt.png").read_bytes())
+    return ["evaluate", "--predictions", "perfect", "--depth-scale", 1000, "--data", pairs]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-o", "perfect"], "one of the inputs"),
+        (["--report", "."], "'.' is a folder"),
+        (["-o", "./pairs.csv"], "one of the inputs"),
+        (["--report", "link.csv"], "one of the inputs"),
+        (["--baseline", "rows.csv", "-o", "rows.csv"], "one of the inputs"),
+        (["-o", "new", "--report", "./new"], "--output and --report are both"),
+        (["-o", "perfect/0.png"], "is no report"),
+    ],
+)
+def test_results_that_would_replace_something_else_are_refused_before_measuring(
+    perfect: list[object], words: list[str], message: str
+) -> None:
+    Path("link.csv").symlink_to("pairs.csv")
+    # The heading of a data list that looks like a table of ours.
+    Path("rows.csv").write_text("model,picture,align,rgb_path,depth_path,depth_scale\n,,,0.png,0_gt.png,1000\n")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    result = glpn(*perfect, *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "2_gt.png" not in result.stderr
+    assert result.stdout == ""
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_scores_are_shown_though_the_disk_is_full(perfect: list[object], tmp_path: Path, form: list[str]) -> None:
+    with FaultyDisk(tmp_path, "write", call=1, number=errno.ENOSPC, lasting=True).in_place():
+        result = glpn(*perfect, *form, "-o", "scores.csv")
+    assert result.exit_code == 4
+    assert "E_NOSPACE" in result.stderr
+    assert ('"measured": 3' if form else "3 of 4 pictures") in result.stdout
+    assert not Path("scores.csv").exists()
+
+
+def test_an_interrupt_shows_what_was_measured_so_far(perfect: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    predict = FolderContestant.predict
+
+    def interrupted(self: FolderContestant, sample: Sample) -> DepthMap:
+        if sample.name == "3.png":
+            raise KeyboardInterrupt
+        return predict(self, sample)
+
+    monkeypatch.setattr(FolderContestant, "predict", interrupted)
+    result = glpn(*perfect, "-o", "scores.csv")
+    assert result.exit_code == 130
+    assert "2 of 4 pictures" in result.stdout
+    assert "stopped before the last 1" in result.stdout
+    assert len(Path("scores.csv").read_text().splitlines()) == 1 + 2 * 2 + 1

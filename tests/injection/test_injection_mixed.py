@@ -80,6 +80,8 @@ def check(run: Watched, mixed: list[Mixed], command: str) -> Counter[str]:
         if size is not None:
             assert record["status"] == "ok", f"a good picture is missing: {record}"
             assert (record["height"], record["width"]) == size
+        else:
+            assert record["status"] == "error", f"a picture that is none, or not whole, was taken: {record}"
         if record["status"] == "error":
             assert ErrorCode(record["error"]["code"]) is not ErrorCode.INTERNAL
             assert run.talk.count(each.path.name) >= 1, "an error that nobody is told"

@@ -233,3 +233,19 @@ def test_some_command_lines_by_chance_end_as_documented() -> None:
 def test_command_lines_by_chance_for_minutes_end_as_documented() -> None:
     count = try_words(time.time_ns(), 300)
     print(f"{count} command lines")  # noqa: T201 - pytest -rP shows it
+
+
+@pytest.mark.usefixtures("_place")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "photos", "--threads", "1000000000000"),  # was a ValueError of torch's
+        ("predict", "photos", "--workers", "1000000"),  # began as many threads
+        ("train", "--data", "pairs.csv", "-m", "model", "--steps", "1", "--workers", "1000000"),  # as many processes
+    ],
+)
+def test_what_chance_found_is_refused(words: tuple[str, ...]) -> None:
+    result = run([*words, "-o", "out"], random.Random(0))
+    assert result.exit_code == 2, result.stderr
+    assert words[-1] in result.stderr
+    assert not Path("out").exists()

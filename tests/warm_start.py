@@ -39,7 +39,11 @@ class WarmStart:
     def __exit__(self, *error: object) -> None:
         assert self._server.stdin is not None
         self._server.stdin.close()
-        self._server.wait(20)
+        try:
+            self._server.wait(60)
+        except subprocess.TimeoutExpired:  # torch takes its time to leave a machine that is busy
+            self._server.kill()
+            self._server.wait()
         assert self._server.stdout is not None
         self._server.stdout.close()
 

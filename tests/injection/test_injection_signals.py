@@ -110,7 +110,7 @@ def test_a_signal_at_any_moment_ends_a_run_with_one_line_and_whole_files(
     chance = random.Random(int(number))
     codes: Counter[int] = Counter()
     for _ in range(10):
-        code, seconds = signalled(warm, command, number, chance.uniform(0, took))
+        code, seconds = signalled(warm, command, number, chance.uniform(0, 0.7 * took))
         talk = TALK.read_text().splitlines()
         said = [line for line in talk if not line.startswith("out/")]
         codes[code] += 1
@@ -130,7 +130,7 @@ def test_a_signal_at_any_moment_ends_a_run_with_one_line_and_whole_files(
         assert contents(OUT) == whole
         clear()
     print(f"{number.name}: {dict(codes)}")  # noqa: T201 - pytest -rP shows it
-    assert codes[128 + number] >= 5
+    assert codes[128 + number] >= 3
 
 
 @pytest.mark.soak

@@ -185,7 +185,7 @@ def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untouched_pictures: 
     Image.new("I;16", (97, 65), 2000).save("true.png")
     Path("pairs.csv").write_text("rgb_path,depth_path,depth_scale\nphotos/b.png,true.png,1000\n")
     made = CliRunner().invoke(app, ["predict", "photos/a.jpg", "-m", "model", "-f", "png16,npy", "-o", "maps"])
-    assert made.exit_code == 0
+    assert made.exit_code == 0, made.output
     calibrated = ["measure", "maps/a_depth.png", "--calibrate", "3,4=2", "-o", "calibration.json"]
     assert CliRunner().invoke(app, calibrated).exit_code == 0
 
@@ -247,5 +247,5 @@ def test_command_lines_by_chance_for_minutes_end_as_documented() -> None:
 def test_what_chance_found_is_refused(words: tuple[str, ...]) -> None:
     result = run([*words, "-o", "out"], random.Random(0))
     assert result.exit_code == 2, result.stderr
-    assert words[-1] in result.stderr
+    assert words[-2] in result.stderr
     assert not Path("out").exists()

@@ -51,6 +51,14 @@ def find_inputs(
     if not (choice.named or choice.lists or choice.lists0):
         raise UsageError("no inputs", hint="Name pictures or folders of them, or - for standard input.")
     shard = parse_shard(choice.shard) if choice.shard is not None else None
+    ours: list[Path] = []
+
+    def leave(path: Path) -> bool:
+        if not leave_out(path):
+            return False
+        ours.append(path)
+        return True
+
     found = find_images(
         choice.named,
         recursive=choice.recursive,
@@ -60,12 +68,12 @@ def find_inputs(
             *(ListFile(path, is_nulled=True) for path in choice.lists0),
         ],
         extensions=extensions,
-        leave_out=leave_out,
+        leave_out=leave,
         shard=(shard.number, shard.count) if shard else None,
         read_options=choice.reading,
     )
     if not found.sources and not choice.allow_empty and choice.shard is None:
-        _refuse_nothing(choice, found)
+        _refuse_nothing(choice, found, count_left_out=len(ours))
     return found
 
 
@@ -119,7 +127,7 @@ def is_stream(choice: InputChoice) -> bool:
     return not choice.named and [*choice.lists, *choice.lists0] == ["-"]
 
 
-def _refuse_nothing(choice: InputChoice, found: Found) -> None:
+def _refuse_nothing(choice: InputChoice, found: Found, *, count_left_out: int) -> None:
     """Say why there is nothing to do (UsageError), unless some input has an error of its own to tell."""
     missing = [each for each in found.refused if each.error.code is ErrorCode.NOT_FOUND]
     if found.refused and len(missing) < len(found.refused):
@@ -128,6 +136,12 @@ def _refuse_nothing(choice: InputChoice, found: Found) -> None:
         more = f" (and {len(missing) - 1} more)" if missing[1:] else ""
         raise UsageError(missing[0].error.message + more, hint=missing[0].error.hint, code=ErrorCode.NOT_FOUND)
     places = " ".join(repr(name) for name in (*choice.named, *choice.lists, *choice.lists0)[:3])
+    if count_left_out:
+        made = "a file that glpn made" if count_left_out == 1 else f"{count_left_out} files that glpn made"
+        raise UsageError(
+            f"there is nothing in {places} but {made}",
+            hint="Name the folder of the photographs, or paint depth maps with glpn export.",
+        )
     raise UsageError(
         f"there are no pictures in {places}",
         hint="A file named itself is tried whatever its extension; --allow-empty makes this no error.",

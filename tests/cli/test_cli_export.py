@@ -131,6 +131,37 @@ def test_a_range_over_the_batch_paints_equal_depths_equally(tiny_pictures: Path,
     assert json.loads(one.stdout.splitlines()[-1])["skipped"] == 4
 
 
+def test_what_is_there_already_belongs_to_the_batch_only_in_its_range(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name, farthest in (("a", 5.0), ("b", 9.0)):
+        np.save(maps / f"{name}.npy", np.linspace(1, farthest, 32 * 48, dtype=np.float32).reshape(32, 48))
+    words = ["--range", "batch", "-f", "color,gray,npy", "-o", "out", "--json"]
+    command = ["export", maps, *words]
+
+    def ranges() -> set[tuple[float, float] | None]:
+        records = [read_record(Path("out") / name) for name in written("out") if name.endswith(".png")]
+        return {record.painted for record in records if record is not None}
+
+    assert glpn("export", maps / "a.npy", *words).exit_code == 0
+    alone = ranges()
+    changed = glpn(*command)
+    assert changed.exit_code == 3
+    assert "was made otherwise: far is" in changed.stderr
+    assert "--existing update" in changed.stderr
+    assert len(ranges()) == 2
+    assert glpn(*command, "--existing", "update").exit_code == 0
+    assert len(ranges()) == 1
+    assert ranges() != alone
+    again = glpn(*command)
+    assert again.exit_code == 0
+    assert json.loads(again.stdout.splitlines()[-1])["skipped"] == 2
+    # Two that were each painted alone are no batch, though both are there.
+    apart = ["--range", "batch", "-o", "apart"]
+    assert glpn("export", maps / "a.npy", *apart).exit_code == glpn("export", maps / "b.npy", *apart).exit_code == 0
+    assert glpn("export", maps, *apart).exit_code == 3
+
+
 def test_a_fixed_range_in_metres_is_recorded_and_a_change_of_look_is_noticed(depth: Path) -> None:
     assert glpn("export", depth, "-o", "out", "--range", "0.5:8").exit_code == 0
     record = read_record(Path("out/a_color.png"))
@@ -249,3 +280,11 @@ def test_one_input_that_is_done_already_says_so(depth: Path) -> None:
     again = glpn(*words)
     assert (again.exit_code, again.stdout) == (0, "")
     assert "1 skipped (already done)" in again.stderr
+
+
+def test_a_folder_of_nothing_but_our_own_pictures_is_told_as_such(depth: Path) -> None:
+    assert glpn("export", depth, "-o", "look").exit_code == 0
+    for command, folder in (("export", "look"), ("predict", depth)):
+        refused = glpn(command, folder, "-o", "more")
+        assert refused.exit_code == 2
+        assert "but 4 files that glpn made" in refused.stderr

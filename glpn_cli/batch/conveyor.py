@@ -8,11 +8,12 @@ waits for a pipe must not hold up the end, and holds no lock of Python's while i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from queue import Empty, Queue, SimpleQueue
 from typing import Generic, TypeVar
+
+from glpn_cli.batch.mishaps import start_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,7 +45,7 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
         else:
             waiting.put(_End())
 
-    threading.Thread(target=fill, daemon=True).start()
+    start_thread(fill)
     while not isinstance(item := waiting.get(), _End):
         yield item
     if item.error is not None:
@@ -62,8 +63,7 @@ class WriteBehind(Generic[T, R]):
         self._waiting: Queue[T | _End] = Queue(_AHEAD)
         self._done: SimpleQueue[R] = SimpleQueue()
         self._failed: tuple[T, Exception] | None = None
-        self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._thread.start()
+        self._thread = start_thread(self._drain)
 
     def put(self, item: T) -> bool:
         """Hand over the next item; waits while too many are undone. False once something has gone wrong."""

@@ -23,7 +23,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
-from glpn_cli.batch.mishaps import as_error, forget_locals, out_of_memory
+from glpn_cli.batch.mishaps import as_error, forget_locals, out_of_memory, start_thread
 from glpn_cli.errors import ErrorCode, GlpnError, StoppedError
 
 T = TypeVar("T")  # what to do
@@ -38,6 +38,9 @@ _GRACE_S = 1.5
 
 _WATCH_S = 1.0
 """How often the main thread, while it waits, makes sure that the others live."""
+
+_PATIENCE_S = 0.05
+"""How long a batch that is not full waits for a list that is still being written."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ class Stages(Protocol[_T_contra, D, A, _W_co]):
         """Read it from disk. Called in threads."""
 
     def group(self, decoded: D) -> Hashable:
-        """What tasks must have in common to share a batch. Called in the main thread."""
+        """What tasks must have in common to share a batch; None for one that needs no company.
+
+        Called in the main thread.
+        """
 
     def infer(self, batch: Sequence[D]) -> Sequence[A]:
         """Answer a batch, one answer each. Called in the main thread, or in as many threads as there are lanes."""
@@ -104,6 +110,7 @@ class Engine(Generic[T, D, A, W]):
     report:     told of every job at its end; says whether to go on
     workers:    threads that decode, and as many that write
     batch_size: tasks of one group that are inferred together; None is as the stages say
+    is_fed:     the next task may come at any time, or wait for an answer: no batch is kept waiting for it
     """
 
     def __init__(
@@ -113,6 +120,7 @@ class Engine(Generic[T, D, A, W]):
         *,
         workers: int = 2,
         batch_size: int | None = None,
+        is_fed: bool = False,
     ) -> None:
         self._stages = stages
         self._report = report
@@ -122,7 +130,11 @@ class Engine(Generic[T, D, A, W]):
         self._lanes = 1
         self._capacity = workers + 1
         self._slots = threading.Semaphore(self._capacity)
+        self._is_fed = is_fed
         self._taking = threading.Lock()
+        self._asked_at: float | None = None  # since when the list of tasks is asked for the next
+        self._taken = 0  # tasks, by the decode threads
+        self._delivered = 0  # by them
         self._is_ending = False
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()  # what the main thread should do next
         self._answered: SimpleQueue[Job[T, D, A, W] | None] = SimpleQueue()
@@ -141,13 +153,16 @@ class Engine(Generic[T, D, A, W]):
         """
         remaining = iter(tasks)
         self._decoders = self._workers
-        decoders = [self._start(self._decode_tasks, remaining) for _ in range(self._workers)]
-        others = [self._start(self._finish_jobs) for _ in range(self._workers)]
-        lanes: list[threading.Thread] = []
+        decoders: list[threading.Thread] = []
+        others: list[threading.Thread] = []
+        lanes = 0
         try:
+            for _ in range(self._workers):
+                decoders.append(self._start(self._decode_tasks, remaining))
+                others.append(self._start(self._finish_jobs))
             self._widen(self._stages.open() or Width())
-            lanes = [self._start(self._infer_batches) for _ in range(self._lanes if self._lanes > 1 else 0)]
-            others += lanes
+            lanes = self._lanes if self._lanes > 1 else 0
+            others += (self._start(self._infer_batches) for _ in range(lanes))
             while self._decoders or self._waiting or self._busy or self._unwritten:
                 batch = self._next_batch()
                 if not batch:
@@ -171,7 +186,7 @@ class Engine(Generic[T, D, A, W]):
         else:
             ended = Ended()
         finally:
-            self._stop_threads(others, len(lanes))
+            self._stop_threads(others, lanes)
         return self._report_rest(ended)
 
     def _widen(self, width: Width) -> None:
@@ -184,7 +199,7 @@ class Engine(Generic[T, D, A, W]):
             self._slots.release(more)
 
     def _start(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
-        """A daemon, so that a second Ctrl-C need not wait for a decoder."""
+        """A daemon, so that a second Ctrl-C need not wait for a decoder. Raises StoppedError."""
 
         def live() -> None:
             try:
@@ -192,9 +207,7 @@ class Engine(Generic[T, D, A, W]):
             except BaseException as error:  # noqa: BLE001 - the main thread would wait for this one for ever
                 self._events.put(partial(_raise, error))
 
-        thread = threading.Thread(target=live, daemon=True)
-        thread.start()
-        return thread
+        return start_thread(live)
 
     # In decode threads
 
@@ -202,8 +215,7 @@ class Engine(Generic[T, D, A, W]):
         while True:
             self._slots.acquire()
             try:
-                with self._taking:
-                    task = None if self._is_ending else next(remaining, None)
+                task = self._take_task(remaining)
             except Exception as error:  # noqa: BLE001 - of the list of tasks itself: the main thread's business
                 self._events.put(partial(_raise, error))
                 task = None
@@ -215,6 +227,16 @@ class Engine(Generic[T, D, A, W]):
             with _work_on(job):
                 job.decoded = self._stages.decode(task)
             self._events.put(partial(self._take_decoded, job))
+
+    def _take_task(self, remaining: Iterator[T]) -> T | None:
+        with self._taking:
+            if self._is_ending:
+                return None
+            self._asked_at = time.monotonic()
+            task = next(remaining, None)
+            self._asked_at = None
+            self._taken += task is not None
+            return task
 
     # In finish threads
 
@@ -259,21 +281,28 @@ class Engine(Generic[T, D, A, W]):
     def _next_event(
         self, decoders: Sequence[threading.Thread], others: Sequence[threading.Thread]
     ) -> Callable[[], None]:
-        """What a thread has to tell, as soon as it does. Raises MemoryError when one ended without a word."""
+        """What a thread has to tell, as soon as it does; nothing where a batch has waited long enough to be full.
+
+        Raises MemoryError when a thread ended without a word.
+        """
+        is_patient = not (self._is_fed and self._waiting)
         while True:
             try:
-                return self._events.get(timeout=_WATCH_S)
+                return self._events.get(timeout=_WATCH_S if is_patient else _PATIENCE_S)
             except Empty:
                 alive = sum(thread.is_alive() for thread in decoders)
                 if (alive < self._decoders or not all(thread.is_alive() for thread in others)) and (
                     self._events.empty()
                 ):
                     raise MemoryError from None  # nothing else leaves a thread no time for it
+                if not is_patient:
+                    return _do_nothing
 
     def _lose_decoder(self) -> None:
         self._decoders -= 1
 
     def _take_decoded(self, job: Job[T, D, A, W]) -> None:
+        self._delivered += 1
         if job.error is None:
             self._waiting.append(job)
         else:
@@ -297,14 +326,24 @@ class Engine(Generic[T, D, A, W]):
             return []
         if self._batch_size == 1:
             return [self._waiting.popleft()]
-        first = self._stages.group(self._waiting[0].decoded)  # type: ignore[arg-type]
-        batch = [job for job in self._waiting if self._stages.group(job.decoded) == first][: self._batch_size]  # type: ignore[arg-type]
-        is_all = not self._decoders or len(self._waiting) + self._inferred >= self._capacity
-        if len(batch) < self._batch_size and not is_all:
-            return []
+        groups = [self._stages.group(job.decoded) for job in self._waiting]  # type: ignore[arg-type]
+        if None in groups:
+            batch = [self._waiting[groups.index(None)]]
+        else:
+            batch = [job for job, group in zip(self._waiting, groups, strict=True) if group == groups[0]]
+            is_all = not self._decoders or len(self._waiting) + self._inferred >= self._capacity or self._is_dry()
+            if len(batch) < self._batch_size and not is_all:
+                return []
+            del batch[self._batch_size :]
         for job in batch:
             self._waiting.remove(job)
         return batch
+
+    def _is_dry(self) -> bool:
+        """Whether the list of tasks is being written so slowly that nothing more is at hand."""
+        asked_at = self._asked_at
+        is_asking = asked_at is not None and time.monotonic() - asked_at >= _PATIENCE_S
+        return self._is_fed and is_asking and self._taken == self._delivered
 
     def _take_inferred(self, batch: Sequence[Job[T, D, A, W]], lanes: int) -> None:
         """Pass a batch on; what did not fit into memory while `lanes` lanes were open is to be tried again."""
@@ -365,6 +404,10 @@ class Engine(Generic[T, D, A, W]):
 
 def _raise(error: BaseException) -> None:
     raise error
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def _drain(queue: SimpleQueue[Any]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from threading import Thread
 
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, code_of, reason_of
 
@@ -35,6 +37,20 @@ def out_of_memory(error: MemoryError) -> StoppedError:
     )
     known.__cause__ = error
     return known
+
+
+def start_thread(work: Callable[[], object]) -> Thread:
+    """A daemon that does a piece of work. Raises StoppedError where the system starts no more threads."""
+    thread = Thread(target=work, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise StoppedError(
+            "the system starts no more threads",
+            hint="Try fewer --workers and --threads, or run less at once.",
+            code=ErrorCode.OUT_OF_MEMORY,
+        ) from error
+    return thread
 
 
 def forget_locals(error: BaseException) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.batch.engine import Width
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
+from glpn_cli.batch.mishaps import start_thread
 from glpn_cli.batch.naming import Destination, NameTemplate, choose_formats
 from glpn_cli.batch.outcome import FLAT, FOCAL
 from glpn_cli.batch.plan import make_plan
@@ -133,8 +133,7 @@ class Network:
 
     def open(self) -> DepthEstimator:
         """Import torch and load the weights, and meanwhile take their checksum, which every result will state."""
-        checksum = threading.Thread(target=self._take_checksum, daemon=True)
-        checksum.start()
+        checksum = start_thread(self._take_checksum)
         with no_collection():
             from glpn_cli.predictor import DepthEstimator
 

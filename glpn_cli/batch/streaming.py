@@ -166,7 +166,7 @@ class _Passing(Generic[S, D, A]):
         return task if isinstance(task, Settled) else self._stages.decode(task)
 
     def group(self, decoded: D | Settled) -> Hashable:
-        return Settled if isinstance(decoded, Settled) else self._stages.group(decoded)
+        return None if isinstance(decoded, Settled) else self._stages.group(decoded)
 
     def infer(self, batch: Sequence[D | Settled]) -> Sequence[A | Settled]:
         if isinstance(batch[0], Settled):
@@ -206,9 +206,14 @@ class StreamRun(Generic[S, D, A]):
             return not (self.pace.fail_fast and outcome.status is Status.ERROR)
 
         tasks = _sweeping(self._plan(planner), {planner.folder})
-        return Engine(_Passing(self.stages), report, workers=self.pace.threads, batch_size=self.pace.batch_size).run(
-            tasks
+        engine = Engine(
+            _Passing(self.stages),
+            report,
+            workers=self.pace.threads,
+            batch_size=self.pace.batch_size,
+            is_fed=True,
         )
+        return engine.run(tasks)
 
     def rehearse(self, show: Callable[[Outcome], None]) -> Ended:
         """Tell what would be done with each item, and do nothing."""

@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -40,6 +41,31 @@ class Toy:
     def finish(self, task: int, answer: int) -> str:
         self.finished.append(task)
         return f"{task}->{answer}"
+
+
+class Wide(Toy):
+    """Infers in lanes, and counts how many do at one time."""
+
+    lanes = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = 0
+        self.most = 0
+        self.counting = threading.Lock()
+
+    def open(self) -> Width:  # type: ignore[override]
+        return Width(lanes=self.lanes)
+
+    def infer(self, batch: Sequence[int]) -> list[int]:
+        assert threading.current_thread() is not threading.main_thread()
+        with self.counting:
+            self.busy += 1
+            self.most = max(self.most, self.busy)
+        time.sleep(0.003)
+        with self.counting:
+            self.busy -= 1
+        return super().infer(batch)
 
 
 def run(
@@ -238,32 +264,101 @@ def test_no_thread_is_left_behind() -> None:
     assert threading.active_count() <= before
 
 
-# Several at once
+@pytest.mark.parametrize("started", range(5))
+def test_threads_that_cannot_be_started_stop_the_run(started: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = threading.active_count()
+    start, left = threading.Thread.start, [started]
+
+    def start_few(thread: threading.Thread) -> None:
+        if not left[0]:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    ended, jobs = run(Wide(), range(1000), workers=2)
+    assert ended.stopped is not None
+    assert ended.stopped.code is ErrorCode.OUT_OF_MEMORY
+    assert "starts no more threads" in ended.stopped.message
+    assert jobs == []
+    deadline = time.monotonic() + 2
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
 
 
-class Wide(Toy):
-    """Infers in lanes, and counts how many do at one time."""
+# Tasks that come one by one
 
-    lanes = 3
+
+class Feed:
+    """Tasks that come when they are put, from a list that stays open."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.busy = 0
-        self.most = 0
-        self.counting = threading.Lock()
+        self.queue: SimpleQueue[int | None] = SimpleQueue()
+        self.told: SimpleQueue[int] = SimpleQueue()
 
-    def open(self) -> Width:  # type: ignore[override]
-        return Width(lanes=self.lanes)
+    def __iter__(self) -> Iterator[int]:
+        while (task := self.queue.get()) is not None:
+            yield task
 
-    def infer(self, batch: Sequence[int]) -> list[int]:
-        assert threading.current_thread() is not threading.main_thread()
-        with self.counting:
-            self.busy += 1
-            self.most = max(self.most, self.busy)
-        time.sleep(0.003)
-        with self.counting:
-            self.busy -= 1
-        return super().infer(batch)
+    def put(self, *tasks: int) -> None:
+        for task in tasks:
+            self.queue.put(task)
+
+    def answers(self, count: int) -> set[int]:
+        return {self.told.get(timeout=5) for _ in range(count)}
+
+    def run_while(self, feeding: Callable[[], None], *, stages: Toy, batch_size: int, workers: int = 2) -> None:
+        """Run in this thread what another one feeds; the list ends with it, whatever it meets."""
+        met: list[BaseException] = []
+
+        def feed() -> None:
+            try:
+                feeding()
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                met.append(error)
+            finally:
+                self.queue.put(None)
+
+        def report(job: Job[int, int, int, str]) -> bool:
+            self.told.put(job.task)
+            return True
+
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        Engine(stages, report, workers=workers, batch_size=batch_size, is_fed=True).run(iter(self))
+        feeder.join()
+        if met:
+            raise met[0]
+
+
+@pytest.mark.parametrize("kind", [Toy, Wide])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_batch_waits_for_no_task_that_has_not_come(kind: type[Toy], workers: int) -> None:
+    feed, toy = Feed(), kind()
+
+    def feeding() -> None:
+        for tasks in ((0,), (2,), (1, 4), (3, 5, *range(6, 60, 2))):
+            feed.put(*tasks)
+            assert feed.answers(len(tasks)) == set(tasks), "the next come after the answers"
+
+    feed.run_while(feeding, stages=toy, batch_size=4, workers=workers)
+    assert max(map(len, toy.batches)) == 4, "what is at hand goes together"
+
+
+def test_what_needs_no_company_waits_for_none_and_keeps_none_waiting() -> None:
+    class Mixed(Toy):
+        def group(self, decoded: int) -> Hashable:
+            return None if decoded % 2 else "even"
+
+    toy = Mixed()
+    run(toy, range(21), workers=1, batch_size=4)
+    assert all(len(batch) == 1 for batch in toy.batches if batch[0] % 2)
+    assert max(map(len, toy.batches)) == 4
+    assert toy.batches[0] == [1], "it overtakes what waits"
+
+
+# Several at once
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])

@@ -39,8 +39,8 @@ def records(result: Result) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def fed() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that waits for names."""
+def fed(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for names; a parameter is its size of batches."""
     command = [
         sys.executable,
         "-m",
@@ -53,6 +53,8 @@ def fed() -> Iterator[subprocess.Popen[bytes]]:
         "--json",
         "--threads",
         "1",
+        "--batch-size",
+        getattr(request, "param", "auto"),
     ]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
@@ -62,6 +64,7 @@ def fed() -> Iterator[subprocess.Popen[bytes]]:
             child.kill()
 
 
+@pytest.mark.parametrize("fed", ["1", "4"], indirect=True)
 def test_each_picture_is_answered_before_the_next_is_named(fed: subprocess.Popen[bytes]) -> None:
     assert fed.stdin is not None
     assert fed.stdout is not None

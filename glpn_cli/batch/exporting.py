@@ -22,12 +22,12 @@ from glpn_cli.batch.inputs import InputChoice
 from glpn_cli.batch.labelling import prepare_labels, prepare_stored_labels
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
-from glpn_cli.batch.plan import make_plan
+from glpn_cli.batch.plan import Plan, make_plan
 from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, calibrate_answer, odd_depth
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
 from glpn_cli.batch.stored import DepthSource, tell_apart
 from glpn_cli.batch.streaming import StreamRun, read_stream
-from glpn_cli.batch.tasks import OutputRules, Target, Task
+from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
 from glpn_cli.depth_files import Look, Record, Writer, make_writer
 from glpn_cli.depth_files.calibration import Calibration
@@ -174,27 +174,34 @@ class _Spread:
 
 @dataclass(frozen=True)
 class ExportRun(PlannedRun[ExportSource, Picture | Answer, Answer]):
-    """A planned run that takes two passes where one range is asked for all `sources`."""
+    """A planned run that takes two passes where one range is asked for all `sources`.
+
+    replan: the plan for another look
+    """
 
     stages: ExportStages
     sources: Sequence[ExportSource]
     look: Look
+    replan: Callable[[Look], Plan[ExportSource]]
     page: Path | None = None
 
     def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
         """Do it; `show` is told of every outcome as it comes."""
-        settled = self.look
-        if self.look.range.needs_settling and (self.plan.tasks or self.page):
+        plan, settled = self.plan, self.look
+        if self.look.range.needs_settling and self._asks_for_range():
             settled, ended = _settle_range(self.sources, self.stages, self.look, self.pace)
             if ended != Ended():
                 return ended
-            for index, task in enumerate(self.plan.tasks):
-                targets = tuple(_with_look(target, settled) for target in task.targets)
-                self.plan.tasks[index] = replace(task, targets=targets)
+            plan = self.replan(settled)  # what is there already must have been painted in that range, too
         if self.page is not None:
             exhibit = exhibit_depth(settled)
-            return run_with_page(self.plan, self.sources, self.stages, exhibit, self.pace, self.page, show, settled)
-        return run_plan(self.plan, self.stages, self.pace, show)
+            return run_with_page(plan, self.sources, self.stages, exhibit, self.pace, self.page, show, settled)
+        return run_plan(plan, self.stages, self.pace, show)
+
+    def _asks_for_range(self) -> bool:
+        """Whether anything hangs on the range of the batch; not where all of it is there already, in one range."""
+        painted = {output.range for outcome in self.plan.settled for output in outcome.outputs if output.range}
+        return bool(self.plan.tasks) or self.page is not None or len(painted) > 1
 
 
 def prepare_exports(
@@ -217,17 +224,22 @@ def prepare_exports(
         return prepare_uncertainty(found.found, results, look, pace, has_page=page is not None)
     if (found is not None and found.content is Content.LABELS) or (recipe is not None and recipe.predicts_labels):
         return _prepare_labels(choice, found, results, look, network, pace, page)
-    rules = export_rules(found.sources if found is not None else (), recipe, results, look)
     if network is not None and found is not None:
         network = network.expecting(found.sources)
     stages = ExportStages(network, results.cloud.focal, results.calibration)
     if found is not None:
-        plan = make_plan(found.sources, rules)
-        plan.add_found(found.refused, found.notes)
+        inputs = found
+
+        def plan_for(look: Look) -> Plan[ExportSource]:
+            plan = make_plan(inputs.sources, export_rules(inputs.sources, recipe, results, look))
+            plan.add_found(inputs.refused, inputs.notes)
+            return plan
+
+        plan = plan_for(look)
         if page is not None:
             check_page(page, [source.path for source in found.sources if source.path is not None])
             plan.notes.append(f"all of them on one page: {page}")
-        return ExportRun(plan, stages, pace, found.sources, look, page)
+        return ExportRun(plan, stages, pace, found.sources, look, plan_for, page)
     if page is not None:
         raise UsageError("--html needs all inputs beforehand, and a list on standard input comes one by one")
     if look.range.needs_settling:
@@ -235,6 +247,8 @@ def prepare_exports(
             "--range batch needs all inputs beforehand, and a list on standard input comes one by one",
             hint="Use --range NEAR:FAR, or --files-from a file.",
         )
+
+    rules = export_rules((), recipe, results, look)
 
     def interpret(source: ImageSource) -> ExportSource:
         known = check_is_exported(source, kind=choice.kind)
@@ -287,9 +301,3 @@ def _settle_range(sources: Sequence[ExportSource], stages: ExportStages, look: L
     tasks: list[ExportTask] = [Task(source, ()) for source in sources]
     ended = Engine(_Spread(stages), collect, workers=pace.threads, batch_size=pace.batch_size).run(tasks)
     return replace(look, range=merge_ranges(look.range, seen)), ended
-
-
-def _with_look(target: Target, look: Look) -> Target:
-    if target.writer.map not in ("color", "gray"):
-        return target
-    return replace(target, writer=make_writer(target.writer.format, kind=DepthKind.METRIC, limit_m=None, look=look))

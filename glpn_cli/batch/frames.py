@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -135,6 +135,19 @@ class FrameRun:
         unit = "m" if scale is not None else None
         output = Output("-", self.writer.format, self.writer.map, unit, scale)
         return settle(frame, Status.OK, outputs=(output,), facts=facts, warnings=answer.warnings, seconds=seconds)
+
+
+def check_frame_options(asked: Mapping[str, bool]) -> None:
+    """Refuse options that are for files (UsageError). `--fail-fast` is none: that is how frames go.
+
+    asked: which of those that raw frames know nothing of were asked for, by name
+    """
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise UsageError(
+                f"{name} makes no sense for --raw frames",
+                hint="They are bare pixels of one stream, and the first that fails ends it.",
+            )
 
 
 def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: Look, network: Network) -> FrameRun:

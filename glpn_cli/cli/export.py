@@ -110,7 +110,7 @@ def export(
     """
     from glpn_cli.batch.export_inputs import find_exports
     from glpn_cli.batch.exporting import prepare_exports
-    from glpn_cli.batch.frames import prepare_frames
+    from glpn_cli.batch.frames import check_frame_options, prepare_frames
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.naming import NameTemplate
     from glpn_cli.batch.predicting import Network, OutputChoice
@@ -121,7 +121,6 @@ def export(
     from glpn_cli.colormaps import parse_range
     from glpn_cli.depth_files import Cloud, Look
     from glpn_cli.depth_files.calibration import read_calibration
-    from glpn_cli.errors import UsageError
     from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.prediction import DepthKind
 
@@ -132,6 +131,19 @@ def export(
     results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known, depth_kind=meaning)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
+    if raw is not None:
+        check_frame_options(
+            {
+                "--html": html is not None,
+                "--allow-failed": allow_failed is not None,
+                "--isolate": isolate,
+                "--timeout": timeout is not None,
+                "--allow-truncated": allow_truncated,
+                "--frame": frame != 0,
+                "--shard": shard is not None,
+                "--root": root is not None,
+            }
+        )
     reading = choose_reading(
         max_pixels=max_pixels,
         allow_truncated=allow_truncated,
@@ -164,8 +176,6 @@ def export(
     network = Network(recipe, device, threads, cloud.focal, known) if recipe else None
     if raw is not None:
         assert network is not None
-        if html is not None:
-            raise UsageError("--raw frames do not go onto a page")
         show_run(prepare_frames(raw, choice, results, look, network), dry_run=dry_run, report=report)
     run = prepare_exports(choice, found, results, look, network, pace, html)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report, workers=reading.workers)

@@ -225,7 +225,11 @@ def test_the_first_error_ends_it_and_what_was_done_is_told() -> None:
         (("-o", "-", "--range", "1:2", "-f", "ply"), "no format 'ply'"),
         (("-o", "-", "--range", "1:2", "-f", "gray,color"), "cannot both"),
         (("-o", "-", "--range", "1:2", "a.png"), "no other inputs"),
-        (("-o", "-", "--range", "1:2", "--html", "p.html"), "onto a page"),
+        (("-o", "-", "--range", "1:2", "--html", "p.html"), "--html makes no sense for --raw frames"),
+        (("-o", "-", "--range", "1:2", "--allow-failed", "5"), "--allow-failed makes no sense"),
+        (("-o", "-", "--range", "1:2", "--isolate"), "--isolate makes no sense"),
+        (("-o", "-", "--range", "1:2", "--timeout", "5"), "--timeout makes no sense"),
+        (("-o", "-", "--range", "1:2", "--shard", "1/2"), "--shard makes no sense"),
     ],
 )
 def test_what_makes_no_sense_for_frames_is_refused(words: tuple[str, ...], said: str) -> None:

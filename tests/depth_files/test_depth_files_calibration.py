@@ -137,7 +137,7 @@ def test_records_carry_it_and_it_is_part_of_the_recipe() -> None:
     assert record.provenance == calibrated.provenance
     expected = writer.expect(plain.source.name, kind=DepthKind.METRIC, provenance=PROVENANCE)
     assert expected is not None
-    assert [difference.key for difference in record.differences(expected)] == ["limit_m", "calibration"]
+    assert [difference.key for difference in record.differences(expected)] == ["calibration", "limit_m"]
 
 
 def test_the_file_is_json_that_says_how_it_came_about(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def evaluate(
     report: options.Report = None,
     fail_fast: options.FailFast = False,
     allow_failed: options.AllowFailed = None,
+    allow_empty: options.AllowEmpty = False,
 ) -> None:
     """Score a model, or maps in a folder, against measured depth.
 
@@ -137,7 +138,9 @@ def evaluate(
     align_by = parse_alignments(align)
     allowance = Allowance.parse(allow_failed)
     check_results(output=output, report=report, inputs=[data, *([baseline] if baseline else []), *(predictions or ())])
-    source = None if is_label_data(data) else open_source(data, split="test")
+    source = None
+    if not is_label_data(data):
+        source = open_source(data, split="test", depth_scale=depth_scale, may_be_empty=allow_empty)
     recipes = [
         choose_recipe(
             name,
@@ -176,6 +179,7 @@ def evaluate(
             report=report,
             fail_fast=fail_fast,
             allowance=allowance,
+            allow_empty=allow_empty,
         )
         raise typer.Exit(code)
     contestants: list[Contestant] = [
@@ -183,7 +187,7 @@ def evaluate(
     ]
     contestants[:0] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
     if baseline is not None:
-        contestants.append(fit_rows(open_source(baseline, split="train")))
+        contestants.append(fit_rows(open_source(baseline, split="train", depth_scale=depth_scale)))
     for contestant in contestants:
         choose_alignments(align_by, contestant)
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)

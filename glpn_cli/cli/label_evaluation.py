@@ -34,6 +34,7 @@ def evaluate_labels(
     report: Path | None,
     fail_fast: bool,
     allowance: Allowance,
+    allow_empty: bool = False,
 ) -> ExitCode:
     """Score models that answer labels on a CSV of pictures with labels, print it, and say what it came to.
 
@@ -43,7 +44,7 @@ def evaluate_labels(
 
     if not all(recipe.predicts_labels for recipe in recipes):
         raise UsageError("models that predict labels and models that predict depth are scored apart")
-    pairs = read_label_pairs(Path(data).expanduser())
+    pairs = read_label_pairs(Path(data).expanduser(), may_be_empty=allow_empty)
     failed: set[int] = set()
     records: list[dict[str, Any]] = []
     is_cut_short = False

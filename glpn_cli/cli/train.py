@@ -60,6 +60,15 @@ def train(
         int,
         options.option("--val-count", metavar="N", min=1, panel=options.INPUTS, help="How many of them, at most."),
     ] = 64,
+    depth_scale: Annotated[
+        float | None,
+        options.option(
+            "--depth-scale",
+            metavar="UNITS",
+            panel=options.INPUTS,
+            help="Units per metre in integer files, where a CSV does not say.",
+        ),
+    ] = None,
     model: Annotated[
         str | None,
         options.option("--model", "-m", metavar="NAME", panel=options.MODEL, help="Start from a model, or an encoder."),
@@ -179,7 +188,7 @@ def train(
 
     if (model is None) == (config is None):
         raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
-    source = open_source(data, split="train")
+    source = open_source(data, split="train", depth_scale=depth_scale)
     chosen_device = own_device(choose_device(device))
     wishes = Wishes(
         steps=steps,
@@ -200,7 +209,9 @@ def train(
     start = _choose_start(begun, config, max_depth=max_depth, seed=seed, recipe=recipe)
     ranks = join_ranks()
     try:
-        held_out = _read_held_out(validation, data=data, count=val_count) if ranks.is_first else ()
+        held_out = (
+            _read_held_out(validation, data=data, count=val_count, depth_scale=depth_scale) if ranks.is_first else ()
+        )
         run = Run(
             start=start,
             config=settings,
@@ -258,7 +269,7 @@ def _choose_start(
     return start_from_shape(config, max_depth=max_depth, lens=lens, seed=seed)
 
 
-def _read_held_out(spec: str | None, *, data: str, count: int) -> Sequence[Sample]:
+def _read_held_out(spec: str | None, *, data: str, count: int, depth_scale: float | None) -> Sequence[Sample]:
     """The pictures to validate on, in memory; rendered rooms have others of their kind to offer."""
     from glpn_cli.data.sources import open_source
     from glpn_cli.training.run import read_held_out
@@ -268,7 +279,7 @@ def _read_held_out(spec: str | None, *, data: str, count: int) -> Sequence[Sampl
     if spec is None:
         console.note("nothing is validated; name pictures that the network does not learn from with --val")
         return ()
-    found = read_held_out(open_source(spec, split="test"), count=count)
+    found = read_held_out(open_source(spec, split="test", depth_scale=depth_scale), count=count)
     if not found:
         raise UsageError(f"none of the pictures of --val {spec} can be used")
     return found

@@ -117,40 +117,49 @@ class PairList:
         return self.pairs[index].name
 
 
-def read_pairs_csv(path: Path) -> PairList:
+def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty: bool = False) -> PairList:
     """Pairs of a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
 
     Other columns are ignored, and the principal point is not needed.
 
+    depth_scale: stored units per metre where a line does not say.
+
     Raises UsageError where it is no such file, naming the line.
     """
+    if depth_scale is not None and not 0 < depth_scale < math.inf:
+        raise UsageError(f"--depth-scale {depth_scale:g} is no positive number", hint="Write 1000 for millimetres.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
-            missing = [column for column in CSV_COLUMNS if column not in (rows.fieldnames or ())]
+            needed = CSV_COLUMNS if depth_scale is None else CSV_COLUMNS[:2]
+            missing = [column for column in needed if column not in (rows.fieldnames or ())]
             if missing:
+                or_asked = ", or say the scale with --depth-scale" if missing == [CSV_COLUMNS[2]] else ""
                 raise UsageError(
                     f"{path} has no column {', '.join(missing)}",
-                    hint=f"The first line must name {','.join(CSV_COLUMNS)}, and may name {','.join(_CSV_CAMERA)}.",
+                    hint=f"The first line must name {','.join(CSV_COLUMNS)}, and may name {','.join(_CSV_CAMERA)}"
+                    f"{or_asked}.",
                     code=ErrorCode.DATA,
                 )
-            pairs = tuple(_pairs_of_rows(path, rows))
+            pairs = tuple(_pairs_of_rows(path, rows, depth_scale))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is no CSV file: {error}", code=ErrorCode.DATA) from error
-    if not pairs:
+    if not pairs and not may_be_empty:
         raise UsageError(f"{path} lists no pairs", code=ErrorCode.DATA)
-    return PairList(str(path), pairs)
+    scaled = "" if depth_scale is None else f", {depth_scale:g} units per metre"
+    return PairList(f"{path}{scaled}", pairs)
 
 
-def _pairs_of_rows(path: Path, rows: csv.DictReader[str]) -> Iterator[Pair]:
+def _pairs_of_rows(path: Path, rows: csv.DictReader[str], depth_scale: float | None) -> Iterator[Pair]:
     for row in rows:
         where = f"{path} line {rows.line_num}"
         rgb, depth = row["rgb_path"], row["depth_path"]
         if not rgb or not depth:
             raise UsageError(f"{where}: a path is empty", code=ErrorCode.DATA)
-        scale = _positive(row["depth_scale"], where, "depth_scale")
+        told = row.get("depth_scale")
+        scale = depth_scale if depth_scale is not None and not told else _positive(told, where, "depth_scale")
         has_camera = bool(row.get("fx") and row.get("fy"))
         focal = math.sqrt(_positive(row["fx"], where, "fx") * _positive(row["fy"], where, "fy")) if has_camera else None
         yield Pair(path.parent / rgb, path.parent / depth, scale, focal, Path(rgb).as_posix())

@@ -47,10 +47,12 @@ class SceneStream:
         return Sample(scene.rgb, scene.depth, scene.intrinsics.fx, self.name_of(index))
 
 
-def open_source(spec: str, *, split: str) -> SampleSource:
+def open_source(spec: str, *, split: str, depth_scale: float | None = None, may_be_empty: bool = False) -> SampleSource:
     """Open what `--data` names.
 
-    split: "train" or "test", where the data has both; a test of scenes has an end.
+    split:        "train" or "test", where the data has both; a test of scenes has an end.
+    depth_scale:  stored units per metre, for a CSV that does not say.
+    may_be_empty: whether a CSV may list nothing.
 
     Raises UsageError where it makes no sense or is not there.
     """
@@ -68,7 +70,7 @@ def open_source(spec: str, *, split: str) -> SampleSource:
             hint="Use a CSV of rgb_path,depth_path,depth_scale, or nyu:DIR, kitti:DIR, scenes:SEED.",
             code=ErrorCode.NOT_FOUND,
         )
-    return read_pairs_csv(path)
+    return read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty)
 
 
 def _scenes(spec: str, rest: str, split: str) -> SceneStream:

@@ -94,7 +94,7 @@ def is_label_data(spec: str) -> bool:
         return False
 
 
-def read_label_pairs(path: Path) -> tuple[LabelPair, ...]:
+def read_label_pairs(path: Path, *, may_be_empty: bool = False) -> tuple[LabelPair, ...]:
     """Pairs of a CSV file: `rgb_path,label_path[,first_label]`, paths relative to it. Other columns are ignored.
 
     Raises UsageError where it is no such file, naming the line.
@@ -113,7 +113,7 @@ def read_label_pairs(path: Path) -> tuple[LabelPair, ...]:
         raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is no CSV file: {error}", code=ErrorCode.DATA) from error
-    if not pairs:
+    if not pairs and not may_be_empty:
         raise UsageError(f"{path} lists no pairs", code=ErrorCode.DATA)
     return pairs
 

@@ -443,6 +443,11 @@ def test_scoring_labels_refuses_what_only_depth_has(
         assert word in result.stderr
     result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv")
     assert result.exit_code == 1
+    Path("pairs.csv").write_text("rgb_path,label_path\n")
+    assert glpn("evaluate", "-m", label_model, "--data", "pairs.csv").exit_code == 2
+    allowed = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", "--allow-empty")
+    assert allowed.exit_code == 0
+    assert "0 of 0 pictures" in allowed.stdout
 
 
 def test_scoring_labels_ends_with_the_first_failure_where_that_is_asked_for(

@@ -201,3 +201,27 @@ def test_an_interrupt_shows_what_was_measured_so_far(perfect: list[object], monk
     assert "2 of 4 pictures" in result.stdout
     assert "stopped before the last 1" in result.stdout
     assert len(Path("scores.csv").read_text().splitlines()) == 1 + 2 * 2 + 1
+
+
+def test_data_that_do_not_say_their_scale_are_told_it(pairs: Path, perfect: list[object]) -> None:
+    told = json.loads(glpn(*perfect, "--json").stdout)
+    lines = [line.rsplit(",", 1) for line in pairs.read_text().splitlines()]
+    pairs.write_text("\n".join(f"{line[0]}," if place == 2 else ",".join(line) for place, line in enumerate(lines)))
+    assert json.loads(glpn(*perfect, "--json").stdout) == told
+    pairs.write_text("\n".join(line[0] for line in lines))
+    assert json.loads(glpn(*perfect, "--json").stdout) == told
+    untold = glpn("evaluate", "--predictions", "perfect", "--data", pairs)
+    assert untold.exit_code == 2
+    assert "has no column depth_scale" in untold.stderr
+    assert "--depth-scale" in untold.stderr
+    zero = glpn("evaluate", "--predictions", "perfect", "--data", pairs, "--depth-scale", 0)
+    assert (zero.exit_code, zero.stdout) == (2, "")
+
+
+def test_an_empty_list_is_an_error_unless_that_is_allowed(perfect: list[object], pairs: Path) -> None:
+    pairs.write_text("rgb_path,depth_path,depth_scale\n")
+    assert glpn(*perfect).exit_code == 2
+    allowed = glpn(*perfect, "--allow-empty", "-o", "scores.csv")
+    assert allowed.exit_code == 0
+    assert "0 of 0 pictures" in allowed.stdout
+    assert len(Path("scores.csv").read_text().splitlines()) == 1

@@ -49,6 +49,20 @@ def test_a_model_is_fine_tuned_into_an_ordinary_folder(tmp_path: Path) -> None:
     assert np.load("0_depth.npy").shape == (64, 96)
 
 
+def test_data_that_do_not_say_their_scale_are_told_it(tmp_path: Path) -> None:
+    lines = [line.rsplit(",", 1)[0] for line in Path("pairs.csv").read_text().splitlines()]
+    Path("bare.csv").write_text("\n".join(lines) + "\n")
+    start = write_tiny_model(tmp_path / "start")
+    told = glpn("-m", start, "--data", "pairs.csv", "-o", "told", *SHORT)
+    settings = ("-m", start, "--data", "bare.csv", "--val", "bare.csv", "-o", "bare", *SHORT)
+    assert glpn(*settings).exit_code == 2
+    assert glpn(*settings, "--depth-scale", 1000).exit_code == told.exit_code == 0
+    assert Path("bare/model.safetensors").read_bytes() == Path("told/model.safetensors").read_bytes()
+    other = glpn(*settings, "--depth-scale", 500, "--resume")
+    assert other.exit_code == 2
+    assert "units per metre" in other.stderr
+
+
 def test_resume_starts_goes_on_and_refuses_other_settings(tmp_path: Path) -> None:
     settings = ("-m", write_tiny_model(tmp_path / "start"), "--data", "pairs.csv", "-o", "mine", *SHORT)
     assert glpn(*settings, "--resume").exit_code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -112,7 +113,10 @@ def run_with_page(
 
             ended = Engine(exhibiting, report, workers=pace.threads, batch_size=pace.batch_size).run(rest)
         if ended.stopped is None and exhibiting.trouble is None:
-            gallery.write(page, title=page.stem)
+            try:
+                gallery.write(page, title=page.stem)
+            except StoppedError as error:
+                ended = replace(ended, stopped=error)
     return ended
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import tempfile
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from chromium import chromium
 from conftest import make_rgb
+from faulty_disk import FaultyDisk
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -93,6 +95,16 @@ def test_where_the_page_cannot_be_kept_the_run_stops_and_what_was_written_is_tol
     assert told == {path.relative_to(tmp_path).as_posix() for path in (tmp_path / "out").rglob("*.png")}
     assert "cannot keep what goes onto the page: no space left on device [E_NOSPACE]" in result.stderr
     assert not (tmp_path / "page.html").exists()
+
+
+def test_where_the_page_cannot_be_written_the_run_is_summed_up(glpn: Glpn, tiny_pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    with FaultyDisk(tmp_path / "full", "write", call=1, number=errno.ENOSPC).in_place():
+        result = glpn("export", tiny_pictures / "a.jpg", "-o", "out", "--html", "full/page.html", "--json")
+    assert result.exit_code == 4
+    record, summary = map(json.loads, result.stdout.splitlines())
+    assert (record["status"], summary["stopped"], summary["exit_code"]) == ("ok", "E_NOSPACE", 4)
+    assert list((tmp_path / "full").iterdir()) == []
 
 
 @pytest.mark.parametrize("words", [("--html", "page.txt"), ("--html", "mine.html")])

@@ -12,7 +12,7 @@ from glpn_cli.benchmark.machine import wait_for
 from glpn_cli.depth_files import Writer, make_writer
 from glpn_cli.depth_files.labels import make_label_writer
 from glpn_cli.devices import choose_device, choose_precision
-from glpn_cli.images import ImageSource
+from glpn_cli.images import ImageSource, Picture
 from glpn_cli.models.pretrained import load_network
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import LabelMap, Prediction, Result
@@ -30,7 +30,7 @@ class Subject:
         self.precision = choose_precision(recipe.precision, self.device)
         self.source = ImageSource(picture, picture.name, str(picture))
         self.network = self.load()
-        self.picture = self.source.read()
+        self.picture = self._read()
         self.size = recipe.network_size(self.picture.full_size)
         self.batch_size = batch_size
         self.flops = 2 * batch_size * recipe.family.cost(recipe.config, self.size).macs
@@ -39,6 +39,10 @@ class Subject:
         """Another network like this one, from the file."""
         network = load_network(self.recipe.model.checkpoint, limit_m=self.recipe.limit_m)
         return self.recipe.family.cast(network.to(self.device), self.precision)
+
+    def _read(self) -> Picture:
+        """The picture, with as many pixels as `predict` decodes."""
+        return self.source.read(at_least=self.recipe.enough_pixels)
 
     def prepare(self) -> Tensor:
         """float32 (B, 3, h, w) on the device."""
@@ -65,7 +69,7 @@ class Subject:
         writer = self._writer(prediction)
         result = Result(prediction, self.source, self.recipe.provenance)
         return {
-            "decode": self.source.read,
+            "decode": self._read,
             "preprocess": self.prepare,
             "network": lambda: self.infer(pixels),
             "postprocess": lambda: self.restore(raw),

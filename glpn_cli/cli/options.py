@@ -234,7 +234,10 @@ UpsampleOption = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    str, option("--batch-size", metavar="N", panel=MODEL, help="Pictures at once; auto is 1 on a CPU.")
+    str,
+    option(
+        "--batch-size", metavar="N", panel=MODEL, help="Pictures together; auto is 1 on a CPU, on a GPU by its memory."
+    ),
 ]
 Workers = Annotated[
     int | None,

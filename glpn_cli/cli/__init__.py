@@ -244,10 +244,13 @@ def glpn(
 def main() -> NoReturn:
     """Run the program as a process: this is what the installed commands call."""
     _open_missing_streams()
-    _hear_signals()
     name = os.path.basename(sys.argv[0])  # noqa: PTH119 - a name, not a path
     try:
-        typer.main.get_command(app)(prog_name=name)
+        try:
+            _hear_signals()
+            typer.main.get_command(app)(prog_name=name)
+        except KeyboardInterrupt as error:  # before the program begins, or when it has told its code already
+            sys.exit(_interrupted(error))
     except SystemExit as end:
         if any(thread.daemon for thread in threading.enumerate()):
             _leave_at_once(end)

@@ -300,3 +300,16 @@ def test_signals_end_the_program_with_their_code_and_one_line(number: signal.Sig
         _, talk = child.communicate(timeout=20)
     assert child.returncode == code
     assert talk == b"interrupted\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_the_program_begins_is_told_like_any_other(number: signal.Signals) -> None:
+    """Found by signals at random moments: between the handlers and the first line of the program, it escaped."""
+    script = (
+        "import signal, sys\n"
+        "from glpn_cli import cli\n"
+        f"cli.typer.main.get_command = lambda app: signal.raise_signal({int(number)})\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (128 + number, b"interrupted\n")

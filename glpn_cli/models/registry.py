@@ -97,7 +97,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             license_facts="No outside data: trained on this project's own scenes alone",
             training_size=(192, 256),
             training_focal_px=220.0,
-            weights=(KnownWeights("e35d03920a2010b80df6f2d1f6bd683982266d7b1e3bf1d63b854363e7386b94", 8537382),),
+            weights=(KnownWeights("5b5592ecb4fa35ed49ffb2e69091c6d033fe5549d939357985ba0797ed80bad9", 8537382),),
         ),
         ModelRow(
             name="nyu",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,11 @@ import pytest
 from PIL import Image
 
 import glpn_cli
+
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # A shell starts background jobs with SIGINT ignored, nohup with SIGHUP, and programs started from here inherit it.
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 TINY_CONFIG = {
     "num_encoder_blocks": 4,

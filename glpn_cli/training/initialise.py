@@ -18,7 +18,7 @@ TYPICAL_DEPTH = 0.25
 
 def initialise_from_scratch(network: nn.Module, *, seed: int) -> None:
     """Fill `network` with weights that keep variance (fan-in); the head starts out at the typical depth everywhere."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed % 2**63)
     output = None
     for layer in network.modules():
         if isinstance(layer, nn.Linear):

@@ -246,5 +246,5 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> to
 
 
 def _mix(seed: int, step: int, rank: int) -> int:
-    """One seed out of three numbers, different wherever any of them differs."""
-    return (seed * 1_000_003 + step) * 1_009 + rank
+    """One seed out of three numbers, different wherever any of them differs; torch takes 63 bits."""
+    return ((seed * 1_000_003 + step) * 1_009 + rank) % 2**63

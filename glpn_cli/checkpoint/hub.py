@@ -26,7 +26,7 @@ from glpn_cli.checkpoint.folder import (
     REPOSITORY,
     WEIGHTS_FILE,
 )
-from glpn_cli.checkpoint.weights_file import sha256_of
+from glpn_cli.checkpoint.weights_file import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, sha256_of
 from glpn_cli.errors import ErrorCode, GlpnError, ModelError, UsageError, code_of, reason_of
 
 if TYPE_CHECKING:
@@ -291,6 +291,8 @@ def _weights_in(folder: Path) -> Path | None:
 
 def _is_repository(text: str) -> bool:
     is_shaped = len(text) <= 96 and REPOSITORY.fullmatch(text) is not None
+    if text.lower().endswith((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES)):
+        return False  # a file that is not there is no reason to ask the network
     return is_shaped and "--" not in text and ".." not in text and not text.endswith((".", "-", ".git"))
 
 

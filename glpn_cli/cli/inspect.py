@@ -52,10 +52,14 @@ def inspect(
 
 
 def _is_file(target: str | None) -> bool:
-    """Whether the target is a file, a pipe, or - for standard input, and no model."""
+    """Whether the target is a file, a pipe, or - for standard input, and no model; or would be a depth file."""
     if target is None or target == "-":
         return target is not None
+    from glpn_cli.depth_files import EXTENSIONS
+
     path = Path(target)
+    if not path.exists():
+        return path.suffix.lower() in EXTENSIONS  # not there, which is no reason to ask the network for a model
     return path.exists() and not path.is_dir() and path.suffix.lower() not in _MODEL_SUFFIXES
 
 

@@ -112,3 +112,16 @@ def test_what_is_no_depth_file_is_one_line(glpn: Glpn, tmp_path: Path) -> None:
         assert f"error: {tmp_path / name}: " in result.stderr
     assert glpn("--as", "depth", tmp_path / "missing.png").exit_code == 2
     assert glpn("--as", "depth").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["out/missing_depth.png", "out/missing.npy", "runs/model.safetensors", "runs/best.ckpt"]
+)
+def test_a_file_that_is_not_there_is_not_looked_for_on_the_network(
+    glpn: Glpn, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("it asked the network"))
+    result = glpn(name)
+    assert result.exit_code == 2
+    assert name in result.stderr
+    assert "download" not in result.stderr

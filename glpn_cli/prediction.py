@@ -38,8 +38,30 @@ class DepthKind(StrEnum):
         return self is DepthKind.METRIC
 
 
+class _Values:
+    """What maps of one number a pixel have in common: where numbers are, and how far they reach."""
+
+    values: NDArray[np.float32]
+    valid: NDArray[np.bool_] | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        height, width = self.values.shape
+        return height, width
+
+    def known(self) -> NDArray[np.float32]:
+        """The valid values, float32 (N,)."""
+        return self.values.ravel() if self.valid is None else self.values[self.valid]
+
+    def extent(self) -> tuple[float, float] | None:
+        """(smallest, largest) valid value, or None where nothing is valid."""
+        known = self.known()
+        return (float(known.min()), float(known.max())) if known.size else None
+
+
 @dataclass(frozen=True, eq=False)
-class DepthMap:
+class DepthMap(_Values):
     """How far away every pixel of a picture is.
 
     values: float32 (H, W). For METRIC: metres along the optical axis. Finite and > 0 where valid.
@@ -66,21 +88,6 @@ class DepthMap:
         # One pass each: a nan minimum is not > 0, and an infinite maximum is caught by the second test.
         if known.size and not (known.min() > 0 and known.max() < np.inf):
             raise ValueError("depth must be finite and > 0 wherever it is valid")
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        height, width = self.values.shape
-        return height, width
-
-    def known(self) -> NDArray[np.float32]:
-        """The valid values, float32 (N,)."""
-        return self.values.ravel() if self.valid is None else self.values[self.valid]
-
-    def extent(self) -> tuple[float, float] | None:
-        """(smallest, largest) valid value, or None where nothing is valid."""
-        known = self.known()
-        return (float(known.min()), float(known.max())) if known.size else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +121,7 @@ class LabelMap:
 
 
 @dataclass(frozen=True, eq=False)
-class SpreadMap:
+class SpreadMap(_Values):
     """How far several answers about one picture lie apart: their standard deviation at every pixel.
 
     values: float32 (H, W), in the unit of the answers. Finite and >= 0 where valid.
@@ -125,21 +132,6 @@ class SpreadMap:
     values: NDArray[np.float32]
     kind: DepthKind = DepthKind.METRIC
     valid: NDArray[np.bool_] | None = None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        height, width = self.values.shape
-        return height, width
-
-    def known(self) -> NDArray[np.float32]:
-        """The valid values, float32 (N,)."""
-        return self.values.ravel() if self.valid is None else self.values[self.valid]
-
-    def extent(self) -> tuple[float, float] | None:
-        """(smallest, largest) valid value, or None where nothing is valid."""
-        known = self.known()
-        return (float(known.min()), float(known.max())) if known.size else None
 
 
 Prediction = DepthMap | LabelMap | SpreadMap

@@ -55,12 +55,14 @@ def _is_file(target: str | None) -> bool:
     """Whether the target is a file, a pipe, or - for standard input, and no model; or would be a depth file."""
     if target is None or target == "-":
         return target is not None
+    path = Path(target)
+    if path.exists():
+        return not path.is_dir() and path.suffix.lower() not in _MODEL_SUFFIXES
+    if not path.suffix:
+        return False
     from glpn_cli.depth_files import EXTENSIONS
 
-    path = Path(target)
-    if not path.exists():
-        return path.suffix.lower() in EXTENSIONS  # not there, which is no reason to ask the network for a model
-    return path.exists() and not path.is_dir() and path.suffix.lower() not in _MODEL_SUFFIXES
+    return path.suffix.lower() in EXTENSIONS  # not there, which is no reason to ask the network for a model
 
 
 def _content(path: Path) -> Path | bytes:

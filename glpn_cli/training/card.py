@@ -45,7 +45,7 @@ def make_card(
 
 def _recipe(config: TrainingConfig) -> str:
     schedule = config.schedule
-    loss = "SiLog" if config.scale_weight is None else f"SiLog a picture (scale weight {config.scale_weight:g})"
+    loss = "mean error of log depth" if config.loss == "log-l1" else "SiLog"
     facts = [
         "AdamW" if config.weight_decay else "Adam",
         f"batch {config.batch_size}",

@@ -14,6 +14,7 @@ from glpn_cli.errors import UsageError
 from glpn_cli.training.schedule import Schedule
 
 PRECISIONS = ("fp32", "bf16")
+LOSSES = ("family", "log-l1")
 _SHAPE_STREAM = 2  # apart from the random numbers of augmentation
 
 
@@ -23,7 +24,7 @@ class Phase:
 
     steps:           optimiser steps.
     size:            (h, w) of the crops, multiples of 32.
-    gradient_weight: weight of the gradient-matching term beside SiLog.
+    gradient_weight: weight of the gradient-matching term beside the loss.
     augmentation:    what happens to the pictures.
     upright:         share of the steps whose crops stand upright, (w, h) instead of (h, w), as phones take them.
     """
@@ -54,8 +55,8 @@ class TrainingConfig:
     phases:        one after the other; their steps are the run's.
     batch_size:    pictures a step, over all processes.
     schedule:      the learning rate's course.
-    scale_weight:  None is the family's own loss, for GLPN the paper's SiLog over a batch; a number is SiLog picture by
-                   picture, where a picture's overall scale weighs that much.
+    loss:          "family" is the family's own, for GLPN the paper's SiLog over a batch; "log-l1" the mean error of log
+                   depth, picture by picture.
     weight_decay:  of matrices only; 0 is plain Adam.
     betas:         Adam's.
     clip:          largest norm of the gradient, None for no clipping.
@@ -69,7 +70,7 @@ class TrainingConfig:
     phases: tuple[Phase, ...]
     batch_size: int = 12
     schedule: Schedule = field(default_factory=Schedule)
-    scale_weight: float | None = None
+    loss: str = "family"
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float | None = None
@@ -86,6 +87,8 @@ class TrainingConfig:
             raise UsageError(f"--batch-size {self.batch_size} is no number of pictures")
         if self.precision not in PRECISIONS:
             raise UsageError(f"--precision {self.precision} cannot train", hint=f"Use one of {', '.join(PRECISIONS)}.")
+        if self.loss not in LOSSES:
+            raise UsageError(f"there is no loss {self.loss!r}", hint=f"Use one of {', '.join(LOSSES)}.")
         if self.freeze not in ("none", "encoder"):
             raise UsageError(f"--freeze {self.freeze!r} is neither none nor encoder")
 

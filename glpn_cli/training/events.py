@@ -21,8 +21,8 @@ class Progress:
     steps: int
     pictures: int
     loss: float
-    silog: float
-    gradient: float
+    depth_loss: float
+    gradient_loss: float
     rate: float
     pictures_per_s: float
     skipped: int
@@ -113,8 +113,8 @@ class Window:
             steps=steps,
             pictures=pictures,
             loss=mean("loss"),
-            silog=mean("silog"),
-            gradient=mean("gradient"),
+            depth_loss=mean("depth_loss"),
+            gradient_loss=mean("gradient_loss"),
             rate=reports[-1].rate,
             pictures_per_s=sum(report.pictures for report in reports) / max(seconds, 1e-9),
             skipped=skipped,

@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -22,7 +21,7 @@ from glpn_cli.errors import StoppedError, UsageError
 from glpn_cli.training.average import RunningAverage
 from glpn_cli.training.config import Phase, TrainingConfig
 from glpn_cli.training.feed import Batch, Feed, Recipe
-from glpn_cli.training.losses import log_gradient_loss, picture_silog_loss
+from glpn_cli.training.losses import log_gradient_loss, log_l1_loss
 from glpn_cli.training.ranks import Ranks
 from glpn_cli.training.state import TrainingState
 
@@ -54,8 +53,8 @@ class StepReport:
 
     step: int
     loss: float
-    silog: float
-    gradient: float
+    depth_loss: float
+    gradient_loss: float
     rate: float
     norm: float
     seconds: float
@@ -68,7 +67,7 @@ class Trainer:
     """A run that can be stepped, saved and picked up again.
 
     network:  pixels (B, 3, h, w) in [0, 1] -> depth (B, h, w), metres; moved to `device` and trained in place.
-    loss:     the family's own, (predicted, target) -> scalar; used unless the config has a scale_weight.
+    loss:     the family's own, (predicted, target) -> scalar; used unless the config names another.
     limit_m:  the network's largest depth.
     settings: goes into the state, for comparing when it is picked up.
     """
@@ -91,9 +90,7 @@ class Trainer:
         if config.batch_size % self.ranks.world:
             raise UsageError(f"--batch-size {config.batch_size} cannot be shared by {self.ranks.world} processes")
         self.config = config
-        self.loss = (
-            loss if config.scale_weight is None else partial(picture_silog_loss, scale_weight=config.scale_weight)
-        )
+        self.loss = log_l1_loss if config.loss == "log-l1" else loss
         self.limit_m = limit_m
         self.lens = lens
         self.device = torch.device(device)
@@ -178,8 +175,8 @@ class Trainer:
         return StepReport(
             step=self.step,
             loss=losses[0],
-            silog=losses[1],
-            gradient=losses[2],
+            depth_loss=losses[1],
+            gradient_loss=losses[2],
             rate=rate,
             norm=norm,
             seconds=time.perf_counter() - began,
@@ -189,7 +186,7 @@ class Trainer:
         )
 
     def _backward(self, batch: Batch, phase: Phase) -> list[Tensor]:
-        """Forward and backward; (loss, SiLog, gradient term), zeros where the batch is empty."""
+        """Forward and backward; (loss, depth loss, gradient loss), zeros where the batch is empty."""
         self.network.train()
         if len(batch) == 0:
             return [torch.zeros((), device=self.device) for _ in range(3)]
@@ -197,11 +194,11 @@ class Trainer:
         target = batch.depth.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             predicted = self.network(pixels)
-        silog = self.loss(predicted, target)
-        gradient = log_gradient_loss(predicted, target) if phase.gradient_weight else torch.zeros_like(silog)
-        total = silog + phase.gradient_weight * gradient
+        depth = self.loss(predicted, target)
+        gradient = log_gradient_loss(predicted, target) if phase.gradient_weight else torch.zeros_like(depth)
+        total = depth + phase.gradient_weight * gradient
         total.backward()  # type: ignore[no-untyped-call]
-        return [total.detach(), silog.detach(), gradient.detach()]
+        return [total.detach(), depth.detach(), gradient.detach()]
 
     def _share(self, losses: list[Tensor], batch: Batch) -> tuple[float, list[float]]:
         """Average gradients, losses and counts over the processes, clip; the gradient's norm and the mean losses."""

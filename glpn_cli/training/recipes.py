@@ -88,7 +88,7 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
             warm_up=min(300, steps // 10),
             decay=0.3,
         ),
-        scale_weight=0.5,
+        loss="log-l1",
         weight_decay=0.02,
         betas=(0.9, 0.99),
         clip=1.0,

@@ -5,8 +5,7 @@ import math
 import pytest
 import torch
 
-from glpn_cli.models.glpn.loss import silog_loss
-from glpn_cli.training.losses import log_gradient_loss, picture_silog_loss
+from glpn_cli.training.losses import log_gradient_loss, log_l1_loss
 
 
 def test_slopes_are_matched_whatever_the_scale() -> None:
@@ -48,27 +47,26 @@ def test_a_picture_narrower_than_the_longest_distance_still_counts() -> None:
     assert log_gradient_loss(torch.ones(1, 1, 2), target).item() == pytest.approx(1 / 10)
 
 
-def test_picture_by_picture_each_scale_has_the_say_it_is_given() -> None:
+def test_errors_of_log_depth_count_alike_near_and_far_too_near_and_too_far() -> None:
     target = torch.rand(3, 16, 24) + 0.5
     predicted = target * torch.tensor([1.0, 2.0, 0.5])[:, None, None]
-    expected = 2 / 3 * math.log(2) * math.sqrt(0.25)
-    assert picture_silog_loss(predicted, target).item() == pytest.approx(expected, rel=1e-2)
-    assert picture_silog_loss(predicted, target, scale_weight=0).item() == pytest.approx(0, abs=1e-3)
+    assert log_l1_loss(predicted, target).item() == pytest.approx(2 / 3 * math.log(2), rel=1e-5)
 
 
-def test_picture_by_picture_agrees_with_the_papers_loss_on_a_single_picture() -> None:
-    target, predicted = torch.rand(1, 16, 24) + 0.5, torch.rand(1, 16, 24) + 0.5
-    target[:, :3] = 0
-    ours = picture_silog_loss(predicted, target, scale_weight=0.5)
-    assert ours.item() == pytest.approx(silog_loss(predicted, target).item(), abs=2e-3)
+def test_every_picture_weighs_the_same_however_much_of_it_is_known() -> None:
+    target = torch.full((2, 16, 24), 2.0)
+    target[1, 1:] = 0
+    predicted = torch.full((2, 16, 24), 2.0)
+    predicted[1] = 4
+    assert log_l1_loss(predicted, target).item() == pytest.approx(math.log(2) / 2, rel=1e-5)
 
 
 def test_a_perfect_and_an_empty_picture_cost_nothing_and_have_finite_gradients() -> None:
     target = torch.rand(2, 8, 8) + 0.5
     target[1] = 0
-    predicted = target.clamp(min=0.5).requires_grad_()
-    loss = picture_silog_loss(predicted, target)
+    predicted = target.clone().requires_grad_()
+    loss = log_l1_loss(predicted, target)
     loss.backward()
-    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert loss.item() == 0
     assert predicted.grad is not None
     assert predicted.grad.isfinite().all()

@@ -29,7 +29,8 @@ from glpn_cli.checkpoint import (
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
 from glpn_cli.models.families import WeightRow, family_of
 from glpn_cli.models.fit import fit_weights
-from glpn_cli.models.registry import identify, interpret, resolve_model
+from glpn_cli.models.registry import identify
+from glpn_cli.models.resolving import interpret, resolve_model
 
 if TYPE_CHECKING:
     from torch import Tensor

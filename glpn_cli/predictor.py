@@ -22,7 +22,8 @@ from glpn_cli.images.pixel_modes import flatten
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import load_network
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+from glpn_cli.models.registry import DEFAULT_MODEL
+from glpn_cli.models.resolving import resolve_model
 from glpn_cli.models.upsampling import Upsampling, parse_upsampling, upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
 

@@ -21,7 +21,7 @@ from glpn_cli.conversion import Conversion, Layout, plan_conversion
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.families import family_of
 from glpn_cli.models.pretrained import load_network
-from glpn_cli.models.registry import resolve_model
+from glpn_cli.models.resolving import resolve_model
 
 PLAIN_RENAMES = {
     "patch_embeddings": "patch_embed",

@@ -204,7 +204,8 @@ def check_cache() -> Finding:
 
 def check_bundled_model() -> Finding:
     """Whether the model that comes along is whole."""
-    from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+    from glpn_cli.models.registry import DEFAULT_MODEL
+    from glpn_cli.models.resolving import resolve_model
 
     model = resolve_model(DEFAULT_MODEL, offline=True)
     sha256 = model.checkpoint.sha256()

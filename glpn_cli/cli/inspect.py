@@ -9,6 +9,7 @@ import typer
 
 from glpn_cli.batch.policies import InputKind
 from glpn_cli.cli import options
+from glpn_cli.cli.asked import find_asked
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
 
@@ -21,6 +22,7 @@ _MODEL_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 
 
 def inspect(
+    context: typer.Context,
     target: Annotated[
         str | None,
         typer.Argument(metavar="MODEL|FILE", help="A model, as for -m, or a depth file; - for one on stdin."),
@@ -42,6 +44,13 @@ def inspect(
     is_depth = as_ is InputKind.DEPTH or (as_ is InputKind.AUTO and _is_file(target))
     if as_ is InputKind.PICTURE:
         raise UsageError("inspect looks at models and depth files, not at pictures")
+    asked = find_asked(context)
+    if is_depth:
+        asked.refuse("--model", "--max-depth", "--input-size", because="is about models, and a file is named")
+    else:
+        asked.refuse("--depth-scale", "--kind", because="is about depth files, and a model is named")
+        if target is not None:
+            asked.refuse("--model", because=f"names a model, and so does {target!r}")
     if target is not None and is_depth:
         _inspect_depth(Path(target), depth_scale, kind, json=json)
     elif is_depth:
@@ -99,7 +108,8 @@ def _inspect_model(name: str | None, max_depth: float | None, input_size: str, *
     from glpn_cli.cli.model_report import describe_model, make_model_record
     from glpn_cli.models.families import InputSize
     from glpn_cli.models.inspection import inspect_model
-    from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+    from glpn_cli.models.registry import DEFAULT_MODEL
+    from glpn_cli.models.resolving import resolve_model
 
     size = InputSize.parse(input_size)
     model = resolve_model(

@@ -6,7 +6,8 @@ from glpn_cli.cli.console import console
 from glpn_cli.devices import check_device_name
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.registry import DEFAULT_MODEL, resolve_model
+from glpn_cli.models.registry import DEFAULT_MODEL
+from glpn_cli.models.resolving import resolve_model
 from glpn_cli.models.upsampling import Upsampling
 
 

@@ -65,13 +65,14 @@ def list_models(json: options.Json = False) -> None:
 @app.command("path", cls=TidyCommand, epilog="glpn models path mini\nls -l $(glpn models path nyu)")
 def path(name: Name, json: options.Json = False) -> None:
     """Print the folder that a model lies in; the network is not touched."""
-    from glpn_cli.models.registry import resolve_model
+    from glpn_cli.models.resolving import resolve_model
 
     _show_folder(name, resolve_model(name, offline=True).checkpoint.folder, "ok", json=json)
 
 
 @app.command("download", cls=TidyCommand, epilog="glpn models download nyu\nglpn models download kitti -o kitti/")
 def download(
+    context: typer.Context,
     name: Name,
     output: Annotated[
         Path | None,
@@ -93,11 +94,14 @@ def download(
     -o, a folder is written that needs neither cache nor network: name it with -m.
     """
     from glpn_cli.checkpoint import OWN_KEY, encode_copy
+    from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_folders import place_folder
-    from glpn_cli.models.registry import resolve_model
+    from glpn_cli.models.resolving import resolve_model
     from glpn_cli.publish import probe_writable
 
-    if output is not None:
+    if output is None:
+        find_asked(context).refuse("--existing", because="is about the folder of -o, and none is named")
+    else:
         probe_writable(output)
     try:
         model = resolve_model(name, offline=offline or dry_run, refresh=refresh and not dry_run, announce=console.note)

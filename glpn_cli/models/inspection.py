@@ -11,7 +11,8 @@ from glpn_cli.checkpoint import TensorInfo, find_damaged
 from glpn_cli.errors import ModelError
 from glpn_cli.models.families import Cost, InputSize, ModelFamily, family_of
 from glpn_cli.models.fit import Fit, fit_weights
-from glpn_cli.models.registry import ModelRow, ResolvedModel, resolve_model
+from glpn_cli.models.registry import ModelRow
+from glpn_cli.models.resolving import ResolvedModel, resolve_model
 from glpn_cli.prediction import DepthKind
 
 

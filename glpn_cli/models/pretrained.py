@@ -17,7 +17,7 @@ from glpn_cli.checkpoint import Checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.families import ModelFamily, WeightRow, family_of
 from glpn_cli.models.fit import fit_weights
-from glpn_cli.models.registry import resolve_model
+from glpn_cli.models.resolving import resolve_model
 from glpn_cli.publish import publish
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from glpn_cli.errors import ModelError
 from glpn_cli.geometry import focal_to_35mm
 from glpn_cli.models.families import InputSize, ModelFamily, family_of
-from glpn_cli.models.registry import ResolvedModel
+from glpn_cli.models.resolving import ResolvedModel
 from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.prediction import DepthKind, Provenance
 

@@ -21,7 +21,7 @@ from glpn_cli.benchmark.subjects import make_pictures, make_random_model, read_c
 from glpn_cli.benchmark.timings import Timing, time_in_turns
 from glpn_cli.errors import GlpnError, UsageError
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.registry import resolve_model
+from glpn_cli.models.resolving import resolve_model
 
 
 def test_a_timing_is_its_median_between_its_extremes() -> None:

@@ -20,7 +20,7 @@ from glpn_cli.cli import app
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.registry import resolve_model
+from glpn_cli.models.resolving import resolve_model
 
 COUNT = 6
 

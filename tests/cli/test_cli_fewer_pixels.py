@@ -19,7 +19,7 @@ from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture, read_rgb
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.registry import resolve_model
+from glpn_cli.models.resolving import resolve_model
 from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.predictor import DepthEstimator
 

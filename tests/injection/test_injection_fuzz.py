@@ -28,7 +28,7 @@ from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
 from glpn_cli.models.families import InputSize, family_of
 from glpn_cli.models.inspection import inspect_model
-from glpn_cli.models.registry import resolve_model
+from glpn_cli.models.resolving import resolve_model
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 SOON_S = 20

@@ -19,7 +19,8 @@ from glpn_cli.models import registry
 from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.family import FAMILY
 from glpn_cli.models.pretrained import file_state
-from glpn_cli.models.registry import BUNDLED, REGISTRY, KnownWeights, resolve_model
+from glpn_cli.models.registry import BUNDLED, REGISTRY, KnownWeights
+from glpn_cli.models.resolving import resolve_model
 
 KITTI = "vinvino02/glpn-kitti"
 

@@ -12,7 +12,7 @@ from glpn_cli.errors import UsageError
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import file_state, load_network
 from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.registry import resolve_model
+from glpn_cli.models.resolving import resolve_model
 from glpn_cli.training.loop import Lens
 from glpn_cli.training.recipes import Wishes, paper_recipe, rooms_recipe, smaller_crop
 from glpn_cli.training.schedule import Course

@@ -15,9 +15,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from glpn_cli import publish as publish_room
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, OutputError, StoppedError, UsageError
-from glpn_cli.publish import is_temporary, probe_writable, publish, publish_stdout, publish_together, sweep
+from glpn_cli.publish import is_temporary, probe_writable, publish, publish_stdout, publish_together, sweep, temporaries
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -33,10 +32,10 @@ def dead_pid() -> int:
 
 
 def temporary_name(*, host: str | None = None, pid: int | None = None) -> str:
-    own = publish_room._new_temporary_name()
-    match = publish_room._TEMPORARY.fullmatch(own)
+    own = temporaries.new_temporary_name()
+    match = temporaries._NAME.fullmatch(own)
     assert match
-    return f".glpn-{host or match['host']}-{pid or match['pid']}-{match['token']}.tmp"
+    return f".glpn-{host or match['machine']}-{pid or match['pid']}-{match['token']}.tmp"
 
 
 @pytest.fixture
@@ -356,7 +355,7 @@ def test_files_that_belong_together_stay_as_they_are_unless_all_can_be_written(t
 
 
 def test_temporaries_are_known_by_name() -> None:
-    assert is_temporary(publish_room._new_temporary_name())
+    assert is_temporary(temporaries.new_temporary_name())
     assert is_temporary(".glpn-some-host.example.org-12-0a1b.tmp")
     for name in ("x.png", ".glpn-x.tmp", "glpn-h-1-ab.tmp", ".glpn-h-1-ab.tmp.png", ".glpn-h-x-ab.tmp"):
         assert not is_temporary(name)
@@ -380,14 +379,14 @@ def test_a_sweep_takes_only_this_machines_dead(tmp_path: Path) -> None:
 
 def test_machines_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = tmp_path / "machine-id"
-    monkeypatch.setattr(publish_room, "_MACHINE_ID", identity)
+    monkeypatch.setattr(temporaries, "_MACHINE_ID", identity)
     called = []
     for written in ("3d1219c7", "90ab12cd", None):  # the last has no such file
         identity.write_text(written) if written else identity.unlink()
-        called.append(publish_room._machine.__wrapped__())
+        called.append(temporaries.this_machine.__wrapped__())
     assert len(set(called)) == 3
     assert not any("3d1219c7" in name or "/" in name for name in called), "the id is not for others to know"
-    monkeypatch.setattr(publish_room, "_machine", lambda: called[0])
+    monkeypatch.setattr(temporaries, "this_machine", lambda: called[0])
     theirs = temporary_name(host=called[1], pid=dead_pid())
     (tmp_path / theirs).write_bytes(b"")
     assert sweep(tmp_path) == 0

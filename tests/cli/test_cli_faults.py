@@ -156,10 +156,10 @@ def test_a_bug_in_one_picture_is_told_and_the_others_are_done(
 
 
 def test_temporaries_of_dead_processes_are_swept_at_the_start(untouched_pictures: Path) -> None:
-    from glpn_cli.publish import _machine
+    from glpn_cli.publish.temporaries import this_machine
 
     Path("out").mkdir()
-    dead = Path("out") / f".glpn-{_machine()}-4194305-0123456789abcdef.tmp"
+    dead = Path("out") / f".glpn-{this_machine()}-4194305-0123456789abcdef.tmp"
     other = Path("out/.glpn-elsewhere-4194305-0123456789abcdef.tmp")
     for path in (dead, other):
         path.write_bytes(b"x")

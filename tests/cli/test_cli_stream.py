@@ -20,7 +20,7 @@ from glpn_cli.depth_files.labels import Labels
 from glpn_cli.images import ImageSource
 from glpn_cli.prediction import LabelMap
 from glpn_cli.prediction import Result as Answer
-from glpn_cli.publish import _new_temporary_name
+from glpn_cli.publish.temporaries import new_temporary_name
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +152,7 @@ def test_two_formats_of_an_item_that_would_be_one_file_are_refused_at_once() -> 
 def test_what_killed_runs_left_in_any_folder_is_swept_but_not_by_a_dry_run() -> None:
     words = ("predict", "--files-from", "-", "-o", "out")
     names = {"input": "a.jpg\nsub/c.webp\n"}
-    left = [Path(folder) / _new_temporary_name() for folder in ("out", "out/sub")]
+    left = [Path(folder) / new_temporary_name() for folder in ("out", "out/sub")]
     for _ in range(2):  # all is done at the second time, and skipped
         for path in left:
             path.parent.mkdir(parents=True, exist_ok=True)

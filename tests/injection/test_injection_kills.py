@@ -117,12 +117,12 @@ def test_a_temporary_beside_results_that_are_all_there_is_swept_too(tmp_path: Pa
     from typer.testing import CliRunner
 
     from glpn_cli.cli import app
-    from glpn_cli.publish import _machine
+    from glpn_cli.publish.temporaries import this_machine
 
     command = [str(word) for word in prepare(tmp_path, tiny_model, pictures=1)]
     assert CliRunner().invoke(app, command).exit_code == 0
     whole = contents(Path("out"))
     (done,) = map(Path, names())
-    os.link(done, done.with_name(f".glpn-{_machine()}-4194305-0123456789abcdef.tmp"))
+    os.link(done, done.with_name(f".glpn-{this_machine()}-4194305-0123456789abcdef.tmp"))
     assert CliRunner().invoke(app, command).exit_code == 0
     assert contents(Path("out")) == whole

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.record import PROGRAM, Record
+from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.record_text import PROGRAM
 from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth, with_holes
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.exr_header import SIGNATURE, ExrHeader, read_header

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.npy import decode_array, encode_array
-from glpn_cli.depth_files.record import Record, text_from_json, text_to_json
+from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.record_text import text_from_json, text_to_json
 from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth, with_holes
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import DepthKind, Provenance, Result

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
 from glpn_cli.depth_files.cloud import Cloud
-from glpn_cli.depth_files.record import PROGRAM, Record, make_record
+from glpn_cli.depth_files.record import Record, make_record
+from glpn_cli.depth_files.record_text import PROGRAM
 from glpn_cli.depth_files.writer import depth_of, expect_depth
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import back_project, find_hanging, project

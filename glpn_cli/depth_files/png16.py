@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.png import encode_png
-from glpn_cli.depth_files.record import Record, number_text
+from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.record_text import number_text
 from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth
 from glpn_cli.errors import ErrorCode, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files import exr, gray, npy, npz, pfm, ply, png, png16, tiff
-from glpn_cli.depth_files.record import PREFIX, PROGRAM, Record
+from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.record_text import PREFIX, PROGRAM
 from glpn_cli.depth_files.writer import StoredDepth, depth_from_values
 from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
 from glpn_cli.images.exr_header import SIGNATURE as EXR_SIGNATURE

@@ -1,6 +1,6 @@
-"""What one of our files says about itself: a flat table of ASCII text that any format can carry.
+"""What one of our files says about itself: how a result was made, and what its numbers mean.
 
-The table is what PNG text chunks, a TIFF's description or the fields of an npz hold:
+As a flat table of text it is what PNG text chunks, a TIFF's description or the fields of an npz hold:
 
     Software             glpn-cli 0.1.0
     glpn:format          png16
@@ -19,9 +19,6 @@ The table is what PNG text chunks, a TIFF's description or the fields of an npz 
     glpn:axes ...        everything in `Cloud`, for points in space
     glpn:side_by_side    yes                  for painted labels: the picture is at the left
     glpn:names           ["wall", "floor"]    one a label, for labels, whose kind is `labels`
-
-Keys and values are printable ASCII, because some formats hold nothing else. Whatever is not, and `%` itself, is written
-as the percent-escaped bytes of its UTF-8 form, so a name that is no UTF-8 at all comes back with its own bytes.
 """
 
 from __future__ import annotations
@@ -30,65 +27,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from glpn_cli._version import __version__
 from glpn_cli.depth_files.cloud import Cloud
+from glpn_cli.depth_files.differences import Difference, find_differences
 from glpn_cli.depth_files.look import Look
+from glpn_cli.depth_files.record_text import PREFIX, SOFTWARE, escape, is_ours, number_text, unescape
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
-PROGRAM = "glpn-cli"
-SOFTWARE = f"{PROGRAM} {__version__}"
-PREFIX = "glpn:"
 LABELS = "labels"
 """The kind of what is no depth."""
-
-# What must agree for an existing file to stand for the one that would be written now. What is only known after the
-# network ran (device, precision used, extent) is not asked, and neither is the name that the model went by.
-RECIPE = (
-    "source",
-    "view",
-    "format",
-    "map",
-    "kind",
-    "weights_sha256",
-    "calibration",  # before the limit, which it moves
-    "limit_m",
-    "input_size",
-    "precision_asked",
-    "tta",
-    "upsample",
-    "depth_scale",
-    "range",
-    "near",
-    "far",
-    "colormap",
-    "invert",
-    "colorbar",
-    "side_by_side",
-    "contours_m",
-    "focal",
-    "axes",
-    "edge_cull",
-)
-# Not always known beforehand: a range only where it was given in metres or settled over a batch, a limit not for depth
-# files that do not say how they were made. Compared only where it is.
-_WHERE_EXPECTED = frozenset({"near", "far", "limit_m"})
-
-_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One setting in which a file differs from the one that would be written now; None where a side does not say."""
-
-    key: str
-    found: str | None
-    wanted: str | None
-
-    def __str__(self) -> str:
-        return f"{self.key} is {self.found or 'not recorded'}, not {self.wanted or 'unset'}"
 
 
 @dataclass(frozen=True)
@@ -196,18 +144,8 @@ class Record:
             raise InputError(f"its record makes no sense: {error}") from error
 
     def differences(self, expected: Record) -> tuple[Difference, ...]:
-        """In which settings this file's recipe differs from `expected`; empty when it can stand for it.
-
-        Compared as text, as files hold it: names that have several spellings in memory have one there.
-        """
-        found, wanted = self.to_text(), expected.to_text()
-        differences = (Difference(key, found.get(PREFIX + key), wanted.get(PREFIX + key)) for key in RECIPE)
-        return tuple(
-            difference
-            for difference in differences
-            if difference.found != difference.wanted
-            and not (difference.wanted is None and difference.key in _WHERE_EXPECTED)
-        )
+        """In which settings this file's recipe differs from `expected`; empty when it can stand for it."""
+        return find_differences(self.to_text(), expected.to_text())
 
 
 def make_record(
@@ -245,53 +183,9 @@ def limit_of(provenance: Provenance | None, kind: DepthKind, limit_m: float | No
     return limit_m if provenance is None or provenance.limit_m is None else provenance.limit_m
 
 
-def is_ours(text: Mapping[str, str]) -> bool:
-    """Whether a file that carries this text was written by this program."""
-    return text.get("Software", "").split(" ")[0] == PROGRAM and PREFIX + "format" in text
-
-
-def text_to_json(text: Mapping[str, str]) -> bytes:
-    """A record's text as one JSON object, ASCII, for formats that carry a single text."""
-    return json.dumps(dict(text)).encode("ascii")
-
-
-def text_from_json(raw: bytes) -> dict[str, str]:
-    """A record's text from one JSON object of strings, NUL-padded or not; empty where it is anything else."""
-    try:
-        text = json.loads(raw.rstrip(b"\0"))
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(text, dict):
-        return {}
-    return {key: value for key, value in text.items() if isinstance(value, str)}
-
-
-def escape(value: str) -> str:
-    """Printable ASCII that stands for any string; never fails."""
-    raw = b"".join(_bytes_of(character) for character in value)
-    return quote_from_bytes(raw, safe=_PRINTABLE)
-
-
-def unescape(text: str) -> str:
-    """The string that `escape` was given; bytes that are no UTF-8 come back as Python names files (surrogates)."""
-    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
-
-
-def number_text(value: float) -> str:
-    """The shortest text that reads back as the same number: 1000, 0.3, 65.535."""
-    return repr(float(value)).removesuffix(".0")
-
-
 def round_for_people(value: float) -> float:
     """Six significant digits: what a record says of depths that are themselves in the file."""
     return float(f"{value:.6g}")
-
-
-def _bytes_of(character: str) -> bytes:
-    try:
-        return character.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half of a surrogate pair, which only a script can have put into a name
-        return character.encode("utf-8", "surrogatepass")
 
 
 def _number(fields: Mapping[str, str], key: str, *, may_be_zero: bool = False) -> float | None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import Look, Record
-from glpn_cli.depth_files.record import escape, make_record, number_text, unescape
+from glpn_cli.depth_files.record import make_record
+from glpn_cli.depth_files.record_text import escape, number_text, unescape
 from glpn_cli.errors import InputError
 from glpn_cli.prediction import DepthKind
 

@@ -118,8 +118,10 @@ class Record:
         """
         if not is_ours(text):
             return None
-        fields = {key.removeprefix(PREFIX): unescape(value) for key, value in text.items() if key.startswith(PREFIX)}
         try:
+            fields = {
+                key.removeprefix(PREFIX): unescape(value) for key, value in text.items() if key.startswith(PREFIX)
+            }
             return cls(
                 format=fields["format"],
                 map=fields["map"],

@@ -125,6 +125,7 @@ def test_text_of_others_is_no_record() -> None:
         ("glpn:colormap", "jet"),
         ("glpn:contours_m", "inf"),
         ("glpn:near", "9" * 5000),
+        ("glpn:source", "\ud800"),  # as damaged JSON has it
     ],
 )
 def test_a_record_that_makes_no_sense_is_an_input_error(key: str, value: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from glpn_cli.errors import ModelError
 
+_MOST_SIDE = 65_536
+
 
 def is_whole(value: object) -> bool:
     """Whether it is an integer, which True and False are not."""
@@ -65,6 +67,25 @@ def check_function(config: object, name: str, names: Collection[str]) -> None:
         raise ModelError(f"{name} = {value!r} is neither a name nor a function")
 
 
+def check_size(config: object, name: str) -> None:
+    """Raise ModelError unless the field is (height, width) of a picture."""
+    value = getattr(config, name)
+    if not (isinstance(value, tuple) and len(value) == 2 and all(is_whole(v) and 1 <= v <= _MOST_SIDE for v in value)):
+        raise ModelError(f"{name} = {value!r} is no (height, width)")
+
+
+def check_text(config: object, name: str) -> None:
+    """Raise ModelError unless the field is text, or None."""
+    value = getattr(config, name)
+    if not isinstance(value, str | None):
+        raise ModelError(f"{name} = {value!r} is no text")
+
+
 def as_list(value: Any) -> Any:
     """Tuples are taken for lists; anything else is left for the checks."""
     return list(value) if isinstance(value, tuple) else value
+
+
+def as_tuple(value: Any) -> Any:
+    """The same the other way, for JSON has no tuples."""
+    return tuple(value) if isinstance(value, list) else value

@@ -145,6 +145,7 @@ def test_nonsense_is_refused_by_name(fields: dict[str, Any], word: str) -> None:
         (SMALL | {"backbone_out_indices": [0, 1, 2, 4]}, "backbone_out_indices"),
         (SMALL | {"backbone_out_indices": [0, 1, 2]}, "backbone_out_indices"),
         (HYBRID | {"neck_hidden_sizes": [8, 32, 24, 32]}, "neck_hidden_sizes"),
+        (HYBRID | {"neck_hidden_sizes": [16, 32], "reassemble_factors": [1, 1]}, "backbone_out_indices"),
     ],
 )
 def test_levels_that_nothing_feeds_are_refused_when_a_network_is_built(fields: dict[str, Any], word: str) -> None:

@@ -180,3 +180,12 @@ def round_width(width: float) -> int:
 def bottleneck_width(width: int) -> int:
     """Channels inside a block that has `width` outside: a quarter."""
     return round_width(width / 4)
+
+
+def fields_of(backbone: Any) -> Mapping[str, Any] | None:
+    """A `backbone_config` as its fields, whosever object it is. Raises ModelError where it is none."""
+    if hasattr(backbone, "to_dict"):
+        backbone = backbone.to_dict()
+    if backbone is not None and not isinstance(backbone, Mapping):
+        raise ModelError(f"backbone_config = {backbone!r} is no object")
+    return backbone

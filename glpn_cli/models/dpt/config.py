@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.dpt.bit_config import HYBRID_DEFAULTS, BiTConfig
-from glpn_cli.models.fields import (
-    as_list,
-    check_choice,
-    check_flag,
-    check_function,
-    check_real,
-    check_whole,
-    check_wholes,
-    is_whole,
-)
+from glpn_cli.models.dpt.bit_config import HYBRID_DEFAULTS, BiTConfig, fields_of
+from glpn_cli.models.dpt.config_checks import MOST_LABELS, check_config
+from glpn_cli.models.family_config import FamilyConfig
+from glpn_cli.models.fields import as_list, as_tuple, is_whole
 
-ACTIVATIONS = ("gelu", "relu", "selu", "gelu_new")
-POOLER_ACTIVATIONS = (*ACTIVATIONS, "tanh", "sigmoid")
-READOUT_TYPES = ("ignore", "add", "project")
 LABEL_NETWORK = "DPTForSemanticSegmentation"
 DEPTH_NETWORK = "DPTForDepthEstimation"
 
-# Documented per-call switches; part of a config in memory, of a file only where they differ from these.
-_SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
-# What only this project knows; one key in config.json holds it all.
-_OWN_KEY = "glpn_cli"
-_OWN_FIELDS = ("training_size", "source")
-# Bounds that no honest network comes near, so that a hostile config is refused before anything is allocated.
-_MOST_LAYERS, _MOST_CHANNELS, _MOST_SIDE, _MOST_PATCH, _MOST_LABELS = 1_000, 65_536, 16_384, 256, 65_535
-_LISTS = ("backbone_out_indices", "reassemble_factors", "neck_hidden_sizes", "backbone_featmap_shape")
+_LISTS = (
+    "backbone_out_indices",
+    "reassemble_factors",
+    "neck_hidden_sizes",
+    "backbone_featmap_shape",
+    "neck_ignore_stages",
+    "architectures",
+)
 
 
 @dataclass
-class DPTConfig:
+class DPTConfig(FamilyConfig):
     """The documented fields of a DPT, with the documented defaults (a base-size network), checked by name.
 
     hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: width, blocks, heads and MLP width.
@@ -73,6 +63,10 @@ class DPTConfig:
     Keys of a file that are none of these are kept in `unknown`, written back and otherwise ignored.
     Raises ModelError (a ValueError) naming the field and its value.
     """
+
+    model_type = "dpt"
+    superseded = ("label2id",)
+    own_fields: ClassVar = {"training_size": "training_size", "source": "source"}
 
     hidden_size: int = 768
     num_hidden_layers: int = 12
@@ -120,9 +114,9 @@ class DPTConfig:
     unknown: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in (*_LISTS, "neck_ignore_stages", "architectures"):
+        for name in _LISTS:
             setattr(self, name, as_list(getattr(self, name)))
-        self.training_size = _as_tuple(self.training_size)
+        self.training_size = as_tuple(self.training_size)
         self._complete()
         self.validate()
 
@@ -132,7 +126,7 @@ class DPTConfig:
         self.use_batch_norm_in_fusion_residual = bool(self.use_batch_norm_in_fusion_residual)
         if self.is_hybrid is True:
             if not isinstance(self.backbone_config, BiTConfig):
-                self.backbone_config = BiTConfig.from_dict(_as_mapping(self.backbone_config) or HYBRID_DEFAULTS)
+                self.backbone_config = BiTConfig.from_dict(fields_of(self.backbone_config) or HYBRID_DEFAULTS)
         else:
             self.backbone_featmap_shape = None
             self.neck_ignore_stages = []
@@ -142,7 +136,7 @@ class DPTConfig:
         if self.num_labels is None:
             self.num_labels = 2 if names is None else len(names)
         if (names is None or names == _numbered(len(names))) and is_whole(self.num_labels):
-            names = _numbered(min(self.num_labels, _MOST_LABELS))
+            names = _numbered(min(self.num_labels, MOST_LABELS))
         self.id2label = names
 
     @property
@@ -191,187 +185,22 @@ class DPTConfig:
 
     def validate(self) -> None:
         """Check every field against its type and bounds. Raises ModelError."""
-        for name in ("hidden_size", "intermediate_size", "fusion_hidden_size", "pooler_output_size", "num_channels"):
-            check_whole(self, name, 1, _MOST_CHANNELS)
-        check_whole(self, "num_hidden_layers", 1, _MOST_LAYERS)
-        check_whole(self, "num_attention_heads", 1, self.hidden_size)
-        if self.hidden_size % self.num_attention_heads:
-            raise ModelError(
-                f"hidden_size = {self.hidden_size} is no multiple of num_attention_heads = {self.num_attention_heads}"
-            )
-        check_function(self, "hidden_act", ACTIVATIONS)
-        check_function(self, "pooler_act", POOLER_ACTIVATIONS)
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "semantic_classifier_dropout"):
-            check_real(self, name, 0, 1, highest_too=False)
-        check_real(self, "initializer_range", 0, 100)
-        check_real(self, "layer_norm_eps", 0, 1, lowest_too=False)
-        check_real(self, "auxiliary_loss_weight", 0, 1e6)
-        for name in ("is_hybrid", "qkv_bias", "add_projection", "use_auxiliary_head"):
-            check_flag(self, name)
-        if self.use_bias_in_fusion_residual is not None:
-            check_flag(self, "use_bias_in_fusion_residual")
-        check_choice(self, "readout_type", READOUT_TYPES)
-        check_whole(self, "semantic_loss_ignore_index", -(2**31), 2**31 - 1)
-        check_whole(self, "num_labels", 1, _MOST_LABELS)
-        if len(self.label_names) != self.num_labels:
-            raise ModelError(f"num_labels = {self.num_labels}, and id2label names {len(self.label_names)} of them")
-        self._validate_sizes()
-        self._validate_levels()
-        self._validate_backbone()
-        self._validate_own()
+        check_config(self)
 
-    def _validate_sizes(self) -> None:
-        for name, most in (("image_size", _MOST_SIDE), ("patch_size", _MOST_PATCH)):
-            value = getattr(self, name)
-            sides = (value, value) if is_whole(value) else value
-            if not (
-                isinstance(sides, list | tuple)
-                and len(sides) == 2
-                and all(is_whole(side) and 1 <= side <= most for side in sides)
-            ):
-                raise ModelError(f"{name} = {value!r} is neither a side nor (height, width), each from 1 to {most}")
-        if min(self.grid) < 1:
-            raise ModelError(f"image_size = {self.image_size} is smaller than patch_size = {self.patch_size}")
-
-    def _validate_levels(self) -> None:
-        check_wholes(self, "neck_hidden_sizes", 1, _MOST_CHANNELS)
-        check_wholes(self, "backbone_out_indices", 0, _MOST_LAYERS)
-        levels = len(self.neck_hidden_sizes)
-        factors = self.reassemble_factors
-        if not isinstance(factors, list) or len(factors) != levels:
-            raise ModelError(f"reassemble_factors = {factors!r} must list one number for each of the {levels} levels")
-        for place, factor in enumerate(factors):
-            if not _is_factor(factor):
-                raise ModelError(f"reassemble_factors[{place}] = {factor!r} is neither a whole number nor a part of 1")
-        check_whole(self, "head_in_index", -levels, levels - 1)
-
-    def _validate_backbone(self) -> None:
-        backbone = self.backbone_config
-        if not self.is_hybrid:
-            if backbone is not None:
-                model_type = (_as_mapping(backbone) or {}).get("model_type")
-                raise ModelError(
-                    f"backbone_config of type {model_type!r} is not supported",
-                    hint="Supported is a BiT backbone with is_hybrid = true, or no backbone_config at all.",
-                )
-            return
-        assert isinstance(backbone, BiTConfig)
-        if self.readout_type != "project":
-            raise ModelError(f"readout_type = {self.readout_type!r} does not fit a hybrid, which projects")
-        if len(backbone.outputs) != 3:
-            names = ", ".join(backbone.stage_names[place] for place in backbone.outputs)
-            raise ModelError(f"backbone_config.out_features = {names} must be three stages")
-        shape = self.backbone_featmap_shape
-        if not (isinstance(shape, list) and len(shape) == 4 and shape[1] == backbone.output_widths[-1]):
-            raise ModelError(
-                f"backbone_featmap_shape = {shape!r} does not say the {backbone.output_widths[-1]} channels of the "
-                "backbone's deepest features in its second place"
-            )
-        if self.neck_ignore_stages != [0, 1]:
-            raise ModelError(
-                f"neck_ignore_stages = {self.neck_ignore_stages!r} does not fit a hybrid; it must be [0, 1]"
-            )
-
-    def _validate_own(self) -> None:
-        size = self.training_size
-        if size is not None and not (
-            isinstance(size, tuple) and len(size) == 2 and all(is_whole(side) and 1 <= side <= 65_536 for side in size)
-        ):
-            raise ModelError(f"training_size = {size!r} is no (height, width)")
-        if self.source is not None and not isinstance(self.source, str):
-            raise ModelError(f"source = {self.source!r} is no text")
-        names = self.architectures
-        if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-            raise ModelError(f"architectures = {names!r} is no list of names")
-
-    def check_levels(self) -> None:
-        """Raise ModelError unless there is a block, and for a hybrid a backbone's stage, for every level.
-
-        A bare encoder reads none of these fields, which is why building its config does not ask.
-        """
-        levels = len(self.neck_hidden_sizes)
-        wanted = levels - 2 if self.is_hybrid else levels
-        if len(self.blocks_read) != wanted or max(self.blocks_read) >= self.num_hidden_layers:
-            raise ModelError(
-                f"backbone_out_indices = {self.backbone_out_indices} must name a block from 0 to "
-                f"{self.num_hidden_layers - 1} for each of the {levels} levels"
-            )
-        if self.backbone is not None and tuple(self.neck_hidden_sizes[:2]) != self.backbone.output_widths[:2]:
-            raise ModelError(
-                f"neck_hidden_sizes = {self.neck_hidden_sizes} must begin with the backbone's widths "
-                f"{list(self.backbone.output_widths[:2])}"
-            )
-
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> DPTConfig:
-        """Read the object of a config.json; unknown and legacy keys are kept, never fatal.
-
-        Raises ModelError where a known field has a nonsensical value.
-        """
-        raw = dict(raw)
-        raw.pop("model_type", None)
-        raw.pop("label2id", None)  # follows from id2label
-        own = raw.pop(_OWN_KEY, None) or {}
-        if not isinstance(own, Mapping):
-            raise ModelError(f"config.json: {_OWN_KEY!r} is {type(own).__name__}, not an object")
-        known = {name: raw.pop(name) for name in _FILE_FIELDS if name in raw}
-        known |= {name: own[name] for name in _OWN_FIELDS if own.get(name) is not None}
-        unknown = raw | ({_OWN_KEY: rest} if (rest := {k: v for k, v in own.items() if k not in _OWN_FIELDS}) else {})
-        return cls(**known, unknown=unknown)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The object of a config.json that transformers reads too."""
-        for name in ("hidden_act", "pooler_act"):
-            if not isinstance(value := getattr(self, name), str):
-                raise ModelError(f"{name} = {value!r} is a function and cannot be written to config.json")
-        own: dict[str, Any] = dict(self.unknown.get(_OWN_KEY, {}))
-        own |= {name: as_list(value) for name in _OWN_FIELDS if (value := getattr(self, name)) is not None}
-        written: dict[str, Any] = {name: getattr(self, name) for name in _FILE_FIELDS}
-        written["backbone_config"] = None if self.backbone is None else self.backbone.to_dict()
-        del written["num_labels"]
-        written["id2label"] = {str(index): name for index, name in enumerate(self.label_names)}
-        written["label2id"] = {name: index for index, name in enumerate(self.label_names)}
-        written = {
-            name: value for name, value in written.items() if _SWITCHES.get(name) != value or name not in _SWITCHES
+    def file_values(self) -> dict[str, Any]:
+        """The labels by name alone, and the backbone as an object."""
+        values = super().file_values()
+        del values["num_labels"]
+        return values | {
+            "backbone_config": None if self.backbone is None else self.backbone.to_dict(),
+            "id2label": {str(index): name for index, name in enumerate(self.label_names)},
+            "label2id": {name: index for index, name in enumerate(self.label_names)},
         }
-        rest = {name: value for name, value in self.unknown.items() if name != _OWN_KEY}
-        return {"model_type": "dpt"} | rest | written | ({_OWN_KEY: own} if own else {})
-
-    @classmethod
-    def from_pretrained(cls, name: str, **overrides: Any) -> DPTConfig:
-        """The config of a model folder, registry name or hub repository; see `glpn_cli.models.pretrained`."""
-        from glpn_cli.models.pretrained import read_config
-
-        config: DPTConfig = read_config(cls, name, overrides)
-        return config
-
-    def save_pretrained(self, folder: str) -> None:
-        """Write config.json into `folder`."""
-        from glpn_cli.models.pretrained import write_config
-
-        write_config(self, folder)
-
-
-_FILE_FIELDS = tuple(f.name for f in fields(DPTConfig) if f.name not in (*_OWN_FIELDS, "unknown"))
-
-
-def _as_tuple(value: Any) -> Any:
-    """JSON has no tuples."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _as_sides(value: Any) -> tuple[int, int]:
     height, width = (value, value) if isinstance(value, int) else value
     return height, width
-
-
-def _as_mapping(value: Any) -> Mapping[str, Any] | None:
-    """A config as its fields, whosever object it is."""
-    if value is not None and not isinstance(value, Mapping) and hasattr(value, "to_dict"):
-        value = value.to_dict()
-    if value is not None and not isinstance(value, Mapping):
-        raise ModelError(f"backbone_config = {value!r} is no object")
-    return value
 
 
 def _as_names(names: Any) -> dict[int, str]:
@@ -388,10 +217,3 @@ def _as_names(names: Any) -> dict[int, str]:
 def _numbered(count: int) -> dict[int, str]:
     """The names of labels that have none, as transformers gives them."""
     return {index: f"LABEL_{index}" for index in range(count)}
-
-
-def _is_factor(factor: object) -> bool:
-    """Whether a grid can be made so many times larger: whole, or one over a whole number."""
-    if not isinstance(factor, int | float) or isinstance(factor, bool) or not 1 / 64 <= factor <= 64:
-        return False
-    return float(factor if factor >= 1 else 1 / factor).is_integer()

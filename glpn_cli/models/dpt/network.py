@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from glpn_cli.models import layers
 from glpn_cli.models.dpt.backbone import StandardizedConv2d
 from glpn_cli.models.dpt.config import DPTConfig
+from glpn_cli.models.dpt.config_checks import check_fed
 from glpn_cli.models.dpt.encoder import Encoded, VisionTransformer
 from glpn_cli.models.dpt.fusion import Fusion
 from glpn_cli.models.dpt.heads import DepthHead, LabelHead, make_auxiliary_head
@@ -19,7 +20,7 @@ class DPT(nn.Module):
 
     def __init__(self, config: DPTConfig) -> None:
         super().__init__()
-        config.check_levels()
+        check_fed(config)
         self.blocks_read = config.blocks_read
         self.head_in_index = config.head_in_index
         self.encoder = VisionTransformer(config)

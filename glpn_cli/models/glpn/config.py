@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.fields import check_function, check_real, check_whole, is_whole
+from glpn_cli.models.family_config import ACTIVATIONS, FamilyConfig
+from glpn_cli.models.fields import (
+    as_list,
+    as_tuple,
+    check_choice,
+    check_function,
+    check_real,
+    check_size,
+    check_text,
+    check_whole,
+    is_whole,
+)
 
 EPS_MODES = ("transformers", "author")
-ACTIVATIONS = ("gelu", "relu", "selu", "gelu_new")
-
-# Documented per-call switches; part of a config in memory, of a file only where they differ from these.
-_SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
-# What only this project knows; one key in config.json holds it all.
-_OWN_KEY = "glpn_cli"
-_OWN_FIELDS = ("training_size", "training_focal_px", "layer_norm_eps_mode", "source")
 # Bounds that no honest network comes near, so that a hostile config is refused before anything is allocated.
 _MOST_BLOCKS, _MOST_LAYERS, _MOST_CHANNELS, _MOST_KERNEL, _MOST_RATIO = 8, 1_000, 16_384, 64, 64
 
+_PER_STAGE: dict[str, tuple[int, int]] = {
+    "depths": (1, _MOST_LAYERS),
+    "sr_ratios": (1, _MOST_KERNEL),
+    "hidden_sizes": (1, _MOST_CHANNELS),
+    "patch_sizes": (1, _MOST_KERNEL),
+    "strides": (1, _MOST_KERNEL),
+    "num_attention_heads": (1, _MOST_CHANNELS),
+    "mlp_ratios": (1, _MOST_RATIO),
+}
+
 
 @dataclass
-class GLPNConfig:
+class GLPNConfig(FamilyConfig):
     """The documented fields of a GLPN, with the documented defaults (a b0-size network), checked by name.
 
     num_channels, num_encoder_blocks: channels of the picture; stages of the encoder.
@@ -35,7 +49,8 @@ class GLPNConfig:
     initializer_range:     standard deviation of fresh weights.
     layer_norm_eps:        see `layer_norm_eps_mode`.
     decoder_hidden_size:   width of the decoder.
-    max_depth:             depth at the head's full scale, metres.
+    max_depth:             depth at the head's full scale, metres; a file holds it twice, for transformers in whole
+                           metres and exactly as "limit_m" under "glpn_cli".
     head_in_index:         which output of the decoder the head reads.
 
     Beyond the documentation, kept in config.json under the one key "glpn_cli":
@@ -50,6 +65,16 @@ class GLPNConfig:
     Keys of a file that are none of these are kept in `unknown`, written back and otherwise ignored.
     Raises ModelError (a ValueError) naming the field and its value.
     """
+
+    model_type = "glpn"
+    superseded = ("architectures",)
+    own_fields: ClassVar = {
+        "training_size": "training_size",
+        "training_focal_px": "training_focal_px",
+        "layer_norm_eps_mode": "layer_norm_eps_mode",
+        "source": "source",
+        "limit_m": "max_depth",
+    }
 
     num_channels: int = 3
     num_encoder_blocks: int = 4
@@ -83,10 +108,8 @@ class GLPNConfig:
 
     def __post_init__(self) -> None:
         for name in _PER_STAGE:
-            value = getattr(self, name)
-            if isinstance(value, tuple):
-                setattr(self, name, list(value))
-        self.training_size = _as_tuple(self.training_size)
+            setattr(self, name, as_list(getattr(self, name)))
+        self.training_size = as_tuple(self.training_size)
         self.validate()
 
     @property
@@ -128,86 +151,15 @@ class GLPNConfig:
         check_whole(self, "decoder_hidden_size", 2, _MOST_CHANNELS)
         check_whole(self, "head_in_index", -self.num_encoder_blocks, self.num_encoder_blocks - 1)
         check_function(self, "hidden_act", ACTIVATIONS)
-        if self.layer_norm_eps_mode not in EPS_MODES:
-            raise ModelError(f"layer_norm_eps_mode = {self.layer_norm_eps_mode!r} is none of {', '.join(EPS_MODES)}")
-        self._validate_own()
-
-    def _validate_own(self) -> None:
-        size = self.training_size
-        if not (
-            isinstance(size, tuple) and len(size) == 2 and all(is_whole(side) and 1 <= side <= 65_536 for side in size)
-        ):
-            raise ModelError(f"training_size = {size!r} is no (height, width)")
+        check_choice(self, "layer_norm_eps_mode", EPS_MODES)
+        check_size(self, "training_size")
         if self.training_focal_px is not None:
             check_real(self, "training_focal_px", 0, 1e6, lowest_too=False)
-        if self.source is not None and not isinstance(self.source, str):
-            raise ModelError(f"source = {self.source!r} is no text")
+        check_text(self, "source")
 
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> GLPNConfig:
-        """Read the object of a config.json; unknown and legacy keys are kept, never fatal.
-
-        Raises ModelError where a known field has a nonsensical value.
-        """
-        raw = dict(raw)
-        raw.pop("model_type", None)
-        raw.pop("architectures", None)
-        own = raw.pop(_OWN_KEY, None) or {}
-        if not isinstance(own, Mapping):
-            raise ModelError(f"config.json: {_OWN_KEY!r} is {type(own).__name__}, not an object")
-        known = {name: raw.pop(name) for name in _FILE_FIELDS if name in raw}
-        known |= {name: own[name] for name in _OWN_FIELDS if own.get(name) is not None}
-        if own.get("limit_m") is not None:
-            known["max_depth"] = own["limit_m"]
-        unknown = raw | ({_OWN_KEY: rest} if (rest := {k: v for k, v in own.items() if k not in _OWN_READ}) else {})
-        return cls(**known, unknown=unknown)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The object of a config.json that transformers reads too: whole metres stay whole there."""
-        if not isinstance(self.hidden_act, str):
-            raise ModelError(f"hidden_act = {self.hidden_act!r} is a function and cannot be written to config.json")
-        own: dict[str, Any] = dict(self.unknown.get(_OWN_KEY, {}))
-        own |= {name: value for name in _OWN_FIELDS if (value := getattr(self, name)) is not None}
-        own["training_size"] = list(self.training_size)
-        own["limit_m"] = self.max_depth
-        written: dict[str, Any] = {name: getattr(self, name) for name in _FILE_FIELDS}
-        # transformers insists on an integer; what it cannot hold is exact in limit_m.
-        written["max_depth"] = max(1, round(self.max_depth))
-        written = {name: value for name, value in written.items() if _SWITCHES.get(name) != value}
-        rest = {name: value for name, value in self.unknown.items() if name != _OWN_KEY}
-        return {"model_type": "glpn"} | rest | written | {_OWN_KEY: own}
-
-    @classmethod
-    def from_pretrained(cls, name: str, **overrides: Any) -> GLPNConfig:
-        """The config of a model folder, registry name or hub repository; see `glpn_cli.models.pretrained`."""
-        from glpn_cli.models.pretrained import read_config
-
-        config: GLPNConfig = read_config(cls, name, overrides)
-        return config
-
-    def save_pretrained(self, folder: str) -> None:
-        """Write config.json into `folder`."""
-        from glpn_cli.models.pretrained import write_config
-
-        write_config(self, folder)
-
-
-_PER_STAGE: dict[str, tuple[int, int]] = {
-    "depths": (1, _MOST_LAYERS),
-    "sr_ratios": (1, _MOST_KERNEL),
-    "hidden_sizes": (1, _MOST_CHANNELS),
-    "patch_sizes": (1, _MOST_KERNEL),
-    "strides": (1, _MOST_KERNEL),
-    "num_attention_heads": (1, _MOST_CHANNELS),
-    "mlp_ratios": (1, _MOST_RATIO),
-}
-_FILE_FIELDS = tuple(f.name for f in fields(GLPNConfig) if f.name not in (*_OWN_FIELDS, "unknown"))
-_OWN_READ = (*_OWN_FIELDS, "limit_m")
-
-
-def _as_tuple(value: Any) -> Any:
-    """JSON has no tuples."""
-    return tuple(value) if isinstance(value, list) else value
+    def file_values(self) -> dict[str, Any]:
+        """Whole metres, on which transformers insists; what it cannot hold is exact in `limit_m`."""
+        return super().file_values() | {"max_depth": max(1, round(self.max_depth))}
 
 
 def _check_stages(config: GLPNConfig, name: str, least: int, most: int) -> None:

@@ -16,12 +16,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.record_text import PROGRAM
-from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth, with_holes
+from glpn_cli.depth_files.writer import FloatWriter, depth_of, depth_text, with_holes
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.exr_header import SIGNATURE, ExrHeader, read_header
-from glpn_cli.prediction import DepthKind, Provenance, Result
+from glpn_cli.prediction import Result
 
 _VERSION = struct.pack("<i", 2)
 # Our first attribute, so that a scan knows our files from their first bytes.
@@ -38,20 +37,11 @@ _FLAGS = b"\x02\0\0\0"
 
 
 @dataclass(frozen=True)
-class Exr:
+class Exr(FloatWriter):
     """Depth as OpenEXR, exactly as it is in memory; any kind."""
 
     format: ClassVar[str] = "exr"
     extension: ClassVar[str] = ".exr"
-    map: ClassVar[str] = "depth"
-    carries_record: ClassVar[bool] = True
-
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Everything fits."""
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """What a file written now for `source` would say."""
-        return expect_depth(self, source, kind=kind, provenance=provenance)
 
     def encode(self, result: Result) -> bytes:
         """The EXR file."""

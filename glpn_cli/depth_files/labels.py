@@ -6,7 +6,7 @@ scores know as none; palette PNGs show them transparent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
 from glpn_cli.depth_files.color import put_beside_picture
+from glpn_cli.depth_files.contents import read_contents
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
-from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, LabelMap, Provenance, Result
 
 _PALETTE_LABELS = 255
@@ -43,16 +44,14 @@ class Labels:
                 code=ErrorCode.RANGE,
             )
 
-    def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record | None:
+    def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record:
         """What a file written now for `source` would say."""
         return Record(self.format, self.map, kind, source, provenance=provenance)
 
     def encode(self, result: Result) -> bytes:
         """The PNG file."""
         prediction = labels_of(result)
-        text = Record(
-            self.format, self.map, None, result.source.name, provenance=result.provenance, names=prediction.names
-        ).to_text()
+        text = replace(self._record(result), names=prediction.names).to_text()
         is_wide = len(prediction.names) > _PALETTE_LABELS
         pixels: NDArray[Any] = prediction.labels.astype(np.uint16 if is_wide else np.uint8)
         none = _NO_LABEL[pixels.dtype]
@@ -67,6 +66,9 @@ class Labels:
         palette[none] = HOLE_COLOR
         return encode_png(pixels, text=text, palette=palette, transparent=none)
 
+    def _record(self, result: Result) -> Record:
+        return self.expect(result.source.name, provenance=result.provenance)
+
 
 @dataclass(frozen=True)
 class LabelColor(Labels):
@@ -80,19 +82,17 @@ class LabelColor(Labels):
     format: ClassVar[str] = "color"
     map: ClassVar[str] = "color"
 
-    def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record | None:
+    def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record:
         """What a file written now for `source` would say."""
-        return Record(self.format, self.map, kind, source, provenance=provenance, side_by_side=self.side_by_side)
+        return replace(super().expect(source, kind=kind, provenance=provenance), side_by_side=self.side_by_side)
 
     def encode(self, result: Result) -> bytes:
         """The PNG file. The picture is read again only where it stands beside its labels."""
         prediction = labels_of(result)
-        record = self.expect(result.source.name, provenance=result.provenance)
-        assert record is not None
         canvas = paint_labels(prediction)
         if self.side_by_side:
             canvas = put_beside_picture(result.source, canvas, what="labels")
-        return encode_png(add_legend(canvas, prediction), text=record.to_text())
+        return encode_png(add_legend(canvas, prediction), text=self._record(result).to_text())
 
 
 LABEL_FORMATS = {"labels": Labels, "color": LabelColor}
@@ -122,10 +122,7 @@ def read_labels(source: str | Path | bytes) -> LabelMap:
 
     Raises InputError for whatever is not one.
     """
-    try:
-        data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
+    data = read_contents(source)
     labels, text = decode_png(data, takes_palette=True)
     record = Record.from_text(text)
     if record is None or record.map != "labels" or not record.names or labels.ndim != 2:

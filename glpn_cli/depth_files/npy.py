@@ -16,10 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.record import Record
-from glpn_cli.depth_files.writer import depth_from_values, depth_of, with_holes
+from glpn_cli.depth_files.writer import FloatWriter, depth_from_values, depth_of, with_holes
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+from glpn_cli.prediction import DepthKind, DepthMap, Result
 
 SIGNATURE = b"\x93NUMPY"
 _DESCR = re.compile(rb"'descr': *'([<>|=]?[fiuS][0-9]{1,6})'")
@@ -30,20 +29,12 @@ _MAX_HEADER = 10_000
 
 
 @dataclass(frozen=True)
-class Npy:
+class Npy(FloatWriter):
     """Depth as a NumPy array on disk, exactly as it is in memory."""
 
     format: ClassVar[str] = "npy"
     extension: ClassVar[str] = ".npy"
-    map: ClassVar[str] = "depth"
     carries_record: ClassVar[bool] = False
-
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Everything fits."""
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:  # noqa: ARG002
-        """None: the file holds values only."""
-        return None
 
     def encode(self, result: Result) -> bytes:
         """The .npy file."""

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.npy import decode_array, encode_array
-from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.record_text import text_from_json, text_to_json
-from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth, with_holes
+from glpn_cli.depth_files.writer import FloatWriter, depth_of, depth_text, with_holes
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.prediction import DepthKind, Provenance, Result
+from glpn_cli.prediction import Result
 
 SIGNATURE = b"PK\x03\x04"
 RECORD_MEMBER = "glpn.npy"
@@ -36,20 +35,11 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True)
-class Npz:
+class Npz(FloatWriter):
     """Depth as a NumPy archive, exactly as it is in memory: `numpy.load(path)["depth"]`."""
 
     format: ClassVar[str] = "npz"
     extension: ClassVar[str] = ".npz"
-    map: ClassVar[str] = "depth"
-    carries_record: ClassVar[bool] = True
-
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Everything fits."""
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """What a file written now for `source` would say."""
-        return expect_depth(self, source, kind=kind, provenance=provenance)
 
     def encode(self, result: Result) -> bytes:
         """The .npz file."""

@@ -9,30 +9,21 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.record import Record
-from glpn_cli.depth_files.writer import depth_of, with_holes
+from glpn_cli.depth_files.writer import FloatWriter, depth_of, with_holes
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.prediction import DepthKind, Provenance, Result
+from glpn_cli.prediction import Result
 
 _HEADER = re.compile(rb"P[fF]\s+([0-9]{1,9})\s+([0-9]{1,9})\s+([-+]?[0-9.eE+-]{1,32})\s")
 _COLORED = b"PF"
 
 
 @dataclass(frozen=True)
-class Pfm:
+class Pfm(FloatWriter):
     """Depth as a portable float map, exactly as it is in memory."""
 
     format: ClassVar[str] = "pfm"
     extension: ClassVar[str] = ".pfm"
-    map: ClassVar[str] = "depth"
     carries_record: ClassVar[bool] = False
-
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Everything fits."""
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:  # noqa: ARG002
-        """None: the file holds values only."""
-        return None
 
     def encode(self, result: Result) -> bytes:
         """The PFM file, little-endian."""

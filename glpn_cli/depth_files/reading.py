@@ -10,15 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files import exr, gray, npy, npz, pfm, ply, png, png16, tiff
+from glpn_cli.depth_files.contents import read_contents, read_head
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.record_text import PREFIX, PROGRAM
 from glpn_cli.depth_files.writer import StoredDepth, depth_from_values
-from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.exr_header import SIGNATURE as EXR_SIGNATURE
 from glpn_cli.prediction import DepthKind
 
-# Larger than any map we can write: float64 values of the most pixels that we decode.
-MAX_BYTES = 8 * png.MAX_PIXELS + (1 << 20)
 # A record without its source's name is under 1 kB; a name is at most 4 kB, each byte escaped to three.
 _HEAD_BYTES = 16 << 10
 # The first text of our files ends within this many bytes: enough to know that a file is ours.
@@ -51,7 +50,7 @@ def read_depth(
     """
     if depth_scale is not None:
         png16.check_scale(depth_scale)
-    data = source if isinstance(source, bytes) else _read_bytes(Path(source))
+    data = read_contents(source)
     try:
         # Damaged records can ask for any arithmetic; what it comes to is told by `DepthMap`, not by warnings.
         with np.errstate(all="ignore"):
@@ -65,8 +64,7 @@ def read_record(source: str | Path | bytes) -> Record | None:
 
     Raises InputError where it cannot be opened, or its record makes no sense.
     """
-    head = source[:_HEAD_BYTES] if isinstance(source, bytes) else _read_head(Path(source), _HEAD_BYTES)
-    return Record.from_text(_peek_text(head))
+    return Record.from_text(_peek_text(read_head(source, _HEAD_BYTES)))
 
 
 def is_depth_file(source: Path | bytes) -> bool:
@@ -75,7 +73,7 @@ def is_depth_file(source: Path | bytes) -> bool:
     source: a path, or the file's bytes
     """
     try:
-        head = source[:_HEAD_BYTES] if isinstance(source, bytes) else _read_head(source, _HEAD_BYTES)
+        head = read_head(source, _HEAD_BYTES)
     except InputError:
         return False
     if head.startswith(npy.SIGNATURE) or npz.has_arrays(head) or pfm.is_pfm(head[:_OWN_BYTES]) or exr.is_depth(head):
@@ -90,12 +88,10 @@ def is_own_output(source: Path | bytes) -> bool:
 
     Only files that bear an extension of ours are opened. False where it cannot be read.
     """
-    if isinstance(source, bytes):
-        return is_own(source)
-    if source.suffix.lower() not in _OWN_EXTENSIONS:
+    if isinstance(source, Path) and source.suffix.lower() not in _OWN_EXTENSIONS:
         return False
     try:
-        return is_own(_read_head(source, _OWN_BYTES))
+        return is_own(read_head(source, _OWN_BYTES))
     except InputError:
         return False
 
@@ -184,21 +180,3 @@ def _read_png(data: bytes, *, depth_scale: float | None, kind: DepthKind) -> Sto
         raise InputError("its record makes no sense: integer pixels without a scale in metres")
     depth = png16.dequantize(pixels, depth_scale=record.depth_scale, limit_m=record.limit_m)
     return StoredDepth(depth, record, record.format)
-
-
-def _read_bytes(path: Path) -> bytes:
-    data = _read_head(path, MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise InputError("the file is too large for a depth map", code=ErrorCode.TOO_LARGE)
-    return data
-
-
-def _read_head(path: Path, count: int) -> bytes:
-    try:
-        with path.open("rb", buffering=0) as file:
-            data = file.read(count)
-            while len(data) < count and (more := file.read(count - len(data))):
-                data += more
-            return data
-    except OSError as error:
-        raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error

@@ -161,7 +161,6 @@ def make_record(
     painted: tuple[float, float] | None = None,
 ) -> Record:
     """What a file made of `result` says about itself."""
-    extent = depth.extent()
     return Record(
         format=format,
         map=map,
@@ -169,7 +168,7 @@ def make_record(
         source=result.source.name,
         limit_m=limit_of(result.provenance, depth.kind, depth.limit),
         depth_scale=depth_scale,
-        extent=None if extent is None else (round_for_people(extent[0]), round_for_people(extent[1])),
+        extent=round_for_people(depth.extent()),
         provenance=result.provenance,
         look=look,
         painted=painted,
@@ -185,9 +184,9 @@ def limit_of(provenance: Provenance | None, kind: DepthKind, limit_m: float | No
     return limit_m if provenance is None or provenance.limit_m is None else provenance.limit_m
 
 
-def round_for_people(value: float) -> float:
-    """Six significant digits: what a record says of depths that are themselves in the file."""
-    return float(f"{value:.6g}")
+def round_for_people(extent: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Six significant digits: what a record says of numbers that are themselves in the file."""
+    return None if extent is None else (float(f"{extent[0]:.6g}"), float(f"{extent[1]:.6g}"))
 
 
 def _number(fields: Mapping[str, str], key: str, *, may_be_zero: bool = False) -> float | None:

@@ -21,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
-from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.record_text import text_from_json, text_to_json
-from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth, with_holes
+from glpn_cli.depth_files.writer import FloatWriter, depth_of, depth_text, with_holes
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.prediction import DepthKind, Provenance, Result
+from glpn_cli.prediction import Result
 
 SIGNATURES = (b"II*\0", b"MM\0*")
 MAX_PIXELS = 1 << 28
@@ -51,20 +50,11 @@ Tags = dict[int, bytes | tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Tiff:
+class Tiff(FloatWriter):
     """Depth as float TIFF, exactly as it is in memory; any kind."""
 
     format: ClassVar[str] = "tiff"
     extension: ClassVar[str] = ".tiff"
-    map: ClassVar[str] = "depth"
-    carries_record: ClassVar[bool] = True
-
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Everything fits."""
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """What a file written now for `source` would say."""
-        return expect_depth(self, source, kind=kind, provenance=provenance)
 
     def encode(self, result: Result) -> bytes:
         """The TIFF file."""

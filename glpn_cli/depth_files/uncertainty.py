@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import add_colorbar, paint, resolve_range
+from glpn_cli.depth_files.contents import read_contents
 from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
 from glpn_cli.depth_files.tiff import SIGNATURES, decode_tiff, encode_tiff
-from glpn_cli.depth_files.writer import depth_of, expect_depth, expect_painted
-from glpn_cli.errors import ErrorCode, InputError, OutputError, code_of, reason_of
+from glpn_cli.depth_files.writer import FloatWriter, depth_of, expect_painted, with_holes
+from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, SpreadMap
 
 UNCERTAINTY = "uncertainty"
@@ -23,30 +24,23 @@ UNCERTAINTY = "uncertainty"
 
 
 @dataclass(frozen=True)
-class Uncertainty:
+class Uncertainty(FloatWriter):
     """The standard deviation of several answers at every pixel, as float TIFF, NaN where nothing is known."""
 
     format: ClassVar[str] = "tiff"
     extension: ClassVar[str] = ".tiff"
     map: ClassVar[str] = UNCERTAINTY
-    carries_record: ClassVar[bool] = True
-
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Everything fits."""
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """What a file written now for `source` would say."""
-        return expect_depth(self, source, kind=kind, provenance=provenance)
 
     def encode(self, result: Result) -> bytes:
         """The TIFF file. Raises OutputError where nobody asked how sure the network is."""
         depth = depth_of(result)
         if result.uncertainty is None:
             raise OutputError("nobody asked how sure the network is", code=ErrorCode.INTERNAL)
-        spread = SpreadMap(result.uncertainty.astype("<f4", copy=False), depth.kind, depth.valid)
-        values = spread.values if spread.valid is None else np.where(spread.valid, spread.values, np.float32(np.nan))
-        record = make_record(result, depth, format=self.format, map=self.map)
-        return encode_tiff(values, text=replace(record, extent=_extent_for_people(spread)).to_text())
+        spread = SpreadMap(result.uncertainty, depth.kind, depth.valid)
+        record = replace(
+            make_record(result, depth, format=self.format, map=self.map), extent=round_for_people(spread.extent())
+        )
+        return encode_tiff(with_holes(spread), text=record.to_text())
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,7 @@ class UncertaintyColor:
             kind=spread.kind,
             source=result.source.name,
             limit_m=limit_of(result.provenance, spread.kind),
-            extent=_extent_for_people(spread),
+            extent=round_for_people(spread.extent()),
             provenance=result.provenance,
             look=look,
             painted=(ends.near, ends.far),
@@ -98,10 +92,7 @@ class UncertaintyColor:
 
 def read_uncertainty(source: Path | bytes) -> tuple[SpreadMap, Record]:
     """Read a map of uncertainty that we wrote, from a file or its bytes. Raises InputError for whatever is not one."""
-    try:
-        data = source if isinstance(source, bytes) else source.read_bytes()
-    except OSError as error:
-        raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
+    data = read_contents(source)
     values, text = decode_tiff(data) if data.startswith(SIGNATURES) else (np.empty(0), {})
     record = Record.from_text(text)
     if record is None or record.map != UNCERTAINTY or values.ndim != 2:
@@ -118,8 +109,3 @@ _PAINTED_AS = DepthKind.AFFINE
 def _above_zero(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Answers that agree exactly are as good as a millionth apart, and colours need numbers > 0."""
     return np.maximum(values, np.float32(1e-6))
-
-
-def _extent_for_people(spread: SpreadMap) -> tuple[float, float] | None:
-    extent = spread.extent()
-    return None if extent is None else (round_for_people(extent[0]), round_for_people(extent[1]))

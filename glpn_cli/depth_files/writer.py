@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import ErrorCode, OutputError
 from glpn_cli.geometry import make_camera
-from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result, SpreadMap
 
 
 class Writer(Protocol):
@@ -40,6 +40,20 @@ class Writer(Protocol):
 
     def encode(self, result: Result) -> bytes:
         """The file. Raises OutputError (code RANGE) where the format cannot hold a value."""
+
+
+class FloatWriter(Writer):
+    """What the formats share that hold depth of any kind exactly as it is in memory."""
+
+    map: ClassVar[str] = "depth"
+    carries_record: ClassVar[bool] = True
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Everything fits."""
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """What a file written now for `source` would say; None where the format holds values only."""
+        return expect_depth(self, source, kind=kind, provenance=provenance) if self.carries_record else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,16 +107,8 @@ def expect_painted(
 ) -> Record:
     """What a painted file written now would say; its range only where it is known before the depths are."""
     ends = look.range.ends_for(kind)
-    return Record(
-        format=writer.format,
-        map=writer.map,
-        kind=kind,
-        source=source,
-        limit_m=provenance.limit_m if provenance and kind.is_metric else None,
-        provenance=provenance,
-        look=look,
-        painted=None if ends is None else (ends.near, ends.far),
-    )
+    record = expect_depth(writer, source, kind=kind, provenance=provenance)
+    return replace(record, look=look, painted=None if ends is None else (ends.near, ends.far))
 
 
 def depth_text(writer: Writer, result: Result, *, depth_scale: float | None = None) -> dict[str, str]:
@@ -111,7 +117,7 @@ def depth_text(writer: Writer, result: Result, *, depth_scale: float | None = No
     return record.to_text()
 
 
-def with_holes(depth: DepthMap) -> NDArray[np.float32]:
+def with_holes(depth: DepthMap | SpreadMap) -> NDArray[np.float32]:
     """The values with NaN wherever nothing is known, little-endian float32 (H, W), contiguous."""
     if depth.valid is None:
         return np.ascontiguousarray(depth.values, dtype="<f4")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +16,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_writer, read_depth, read_record
+from glpn_cli.depth_files import (
+    FORMATS,
+    contents,
+    is_depth_file,
+    is_own_output,
+    make_writer,
+    npy,
+    read_depth,
+    read_record,
+)
+from glpn_cli.depth_files.labels import read_labels
+from glpn_cli.depth_files.uncertainty import read_uncertainty
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import DepthKind
 
@@ -115,3 +129,44 @@ def test_asking_whether_a_file_is_ours_reads_little(tmp_path: Path) -> None:
     os.truncate(path, 1 << 40)  # a sparse terabyte: reading it whole would not end
     assert is_own_output(path)
     assert is_depth_file(path)
+
+
+def test_a_small_file_asks_for_little_memory(tmp_path: Path) -> None:
+    """A machine with little of it refuses to set gigabytes aside, needed or not."""
+    path = written(tmp_path, "npz")
+    tracemalloc.start()
+    try:
+        read_depth(path)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 10 << 20
+
+
+@pytest.mark.parametrize("read", [read_depth, read_labels, read_uncertainty])
+def test_a_file_that_is_too_large_for_a_map_is_refused(
+    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contents, "MAX_BYTES", 1000)
+    path = written(tmp_path, "tiff")
+    with pytest.raises(InputError, match="too large for a depth map") as caught:
+        read(path)
+    assert caught.value.code is ErrorCode.TOO_LARGE
+
+
+@pytest.mark.parametrize("pause", [0, 1 << 10])
+def test_a_file_that_comes_through_a_pipe_is_read_whole(pause: int, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.npy"
+    os.mkfifo(pipe)
+    array = np.full((300, 400), 2.5, np.float32)
+    data = npy.encode_array(array)
+
+    def feed() -> None:
+        with pipe.open("wb", buffering=0) as stream:
+            for start in range(0, len(data), pause or len(data)):
+                stream.write(data[start : start + (pause or len(data))])
+
+    feeder = threading.Thread(target=feed, daemon=True)
+    feeder.start()
+    np.testing.assert_array_equal(read_depth(pipe).depth.values, array)
+    feeder.join()

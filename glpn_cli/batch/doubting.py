@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from glpn_cli.batch.naming import choose_formats
+from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import make_plan
-from glpn_cli.batch.predicting import OutputChoice
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
 from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.depth_files import Look, Record, Writer, read_record
@@ -68,21 +68,12 @@ class UncertaintyStages:
         return write_result(task, Result(answer.spread, task.source, answer.provenance))
 
 
-def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: Pace, *, has_page: bool) -> Run:
+def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: Pace) -> Run:
     """A run that paints maps of uncertainty, planned. Raises UsageError where it makes no sense."""
-    asked = (
-        ("--contours", look.contours_m is not None),
-        ("--side-by-side", look.side_by_side),
-        ("--html", has_page),
-        ("--calibration", results.calibration is not None),
-        ("--range batch", look.range.needs_settling),
-    )
-    for option, is_asked in asked:
-        if is_asked:
-            raise UsageError(
-                f"{option} makes no sense for maps of uncertainty",
-                hint="What can be chosen is --colorbar, --colormap, --invert and --range NEAR:FAR.",
-            )
+    because = "makes no sense for maps of uncertainty"
+    results.asked.refuse("--html", "--calibration", "--focal", "--kind", because=because)
+    if look.range.needs_settling:
+        raise UsageError(f"--range batch {because}", hint="Write --range NEAR:FAR.")
     formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
@@ -92,6 +83,7 @@ def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: P
         return writer.expect(source.name, kind=record.depth_kind, provenance=record.provenance)
 
     writers: list[Writer] = [UncertaintyColor(look) for _ in formats]
+    results.check_heeded(writers)
     for writer in writers:
         writer.check(DepthKind.METRIC, None)
     rules = OutputRules(

@@ -10,7 +10,7 @@ from pathlib import Path
 from glpn_cli.batch.doubting import is_uncertainty
 from glpn_cli.batch.inputs import InputChoice, find_inputs, is_stream
 from glpn_cli.batch.labelling import is_stored_labels, tell_labels
-from glpn_cli.batch.policies import InputKind
+from glpn_cli.batch.policies import Asked, InputKind
 from glpn_cli.batch.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart, without_orphans
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Refused
@@ -45,6 +45,13 @@ class ExportInputs:
         """Whether there is a picture whose map is not there yet."""
         is_depth = self.content is Content.DEPTH
         return is_depth and any(isinstance(source, ImageSource) for source in self.sources)
+
+    @property
+    def count_stored(self) -> int:
+        """How many maps are there already."""
+        if self.content is not Content.DEPTH:
+            return len(self.sources)
+        return sum(isinstance(source, DepthSource) for source in self.sources)
 
     @property
     def found(self) -> Found:
@@ -106,6 +113,16 @@ def check_is_exported(source: ImageSource, *, kind: InputKind) -> ImageSource:
     raise InputError(
         f"{source.label} is a picture that was made of depth already", hint=_OTHERWISE, code=ErrorCode.UNSUPPORTED
     )
+
+
+def refuse_for_pictures(sources: Sequence[ExportSource], asked: Asked, *options: str) -> None:
+    """Refuse options about stored maps where there is none (UsageError)."""
+    if not any(isinstance(source, DepthSource) for source in sources):
+        asked.refuse(
+            *options,
+            because="is about depth maps, and there is none among the inputs",
+            hint="Take the inputs for depth maps with --as depth.",
+        )
 
 
 def _is_nothing_to_export(path: Path) -> bool:

@@ -16,14 +16,22 @@ from typing import TYPE_CHECKING
 from glpn_cli.batch.doubting import prepare_uncertainty
 from glpn_cli.batch.engine import Ended, Engine, Job, Width
 from glpn_cli.batch.exhibiting import exhibit_depth, run_with_page
-from glpn_cli.batch.export_inputs import EXTENSIONS, Content, ExportInputs, ExportSource, check_is_exported
+from glpn_cli.batch.export_inputs import (
+    EXTENSIONS,
+    Content,
+    ExportInputs,
+    ExportSource,
+    check_is_exported,
+    refuse_for_pictures,
+)
 from glpn_cli.batch.gallery import check_page
 from glpn_cli.batch.inputs import InputChoice
 from glpn_cli.batch.labelling import prepare_labels, prepare_stored_labels
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
+from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import Plan, make_plan
-from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, calibrate_answer, odd_depth
+from glpn_cli.batch.predicting import Answer, Network, ask, calibrate_answer, odd_depth
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
 from glpn_cli.batch.stored import DepthSource, tell_apart
 from glpn_cli.batch.streaming import StreamRun, read_stream
@@ -44,18 +52,27 @@ FORMATS = ("color", "gray", "gray16", "ply", "png16", "npy", "npz", "tiff", "pfm
 
 ExportTask = Task[ExportSource]
 
+_OF_PAGES = ("--colormap", "--range", "--invert")
+"""The options that a page of `--html` looks at."""
+
 
 def export_rules(
-    sources: Sequence[ExportSource], recipe: Recipe | None, choice: OutputChoice, look: Look
+    sources: Sequence[ExportSource] | None,
+    recipe: Recipe | None,
+    choice: OutputChoice,
+    look: Look,
+    *,
+    has_page: bool = False,
 ) -> OutputRules[ExportSource]:
     """What becomes of pictures and maps. Raises UsageError for formats and looks that make no sense.
 
-    sources: as far as they are known
-    recipe:  what pictures are predicted with; None where every source is a stored map
+    sources:  None where they come one by one
+    recipe:   what pictures are predicted with; None where every source is a stored map
+    has_page: whether they are painted on a page, too
     """
     destination = choice.destination
     formats = choose_formats(choice.formats, destination, default="color", allowed=FORMATS)
-    kind, limit_m = _common_depth(sources, recipe)
+    kind, limit_m = _common_depth(sources or (), recipe)
     calibration = choice.calibration
     if calibration is not None:
         if recipe is not None:
@@ -65,6 +82,9 @@ def export_rules(
         make_writer(name, kind=kind, limit_m=limit_m, depth_scale=choice.depth_scale, look=look, cloud=choice.cloud)
         for name in formats
     ]
+    if sources is not None:
+        refuse_for_pictures(sources, choice.asked, "--kind", *(() if "png16" in formats else ("--depth-scale",)))
+    choice.check_heeded(writers, elsewhere=("--depth-scale", *(_OF_PAGES if has_page else ())))
 
     def expect(source: ExportSource, writer: Writer) -> Record | None:
         kind, provenance = _made(source, recipe)
@@ -221,7 +241,7 @@ def prepare_exports(
     """
     recipe = network.recipe if network is not None else None
     if found is not None and found.content is Content.UNCERTAINTY:
-        return prepare_uncertainty(found.found, results, look, pace, has_page=page is not None)
+        return prepare_uncertainty(found.found, results, look, pace)
     if (found is not None and found.content is Content.LABELS) or (recipe is not None and recipe.predicts_labels):
         return _prepare_labels(choice, found, results, look, network, pace, page)
     if network is not None and found is not None:
@@ -231,7 +251,8 @@ def prepare_exports(
         inputs = found
 
         def plan_for(look: Look) -> Plan[ExportSource]:
-            plan = make_plan(inputs.sources, export_rules(inputs.sources, recipe, results, look))
+            rules = export_rules(inputs.sources, recipe, results, look, has_page=page is not None)
+            plan = make_plan(inputs.sources, rules)
             plan.add_found(inputs.refused, inputs.notes)
             return plan
 
@@ -248,7 +269,7 @@ def prepare_exports(
             hint="Use --range NEAR:FAR, or --files-from a file.",
         )
 
-    rules = export_rules((), recipe, results, look)
+    rules = export_rules(None, recipe, results, look)
 
     def interpret(source: ImageSource) -> ExportSource:
         known = check_is_exported(source, kind=choice.kind)
@@ -267,8 +288,6 @@ def _prepare_labels(
     page: Path | None,
 ) -> Run:
     """The same for labels, stored or to be predicted. Raises UsageError for depth maps, and for what only depth has."""
-    if look.contours_m is not None:
-        raise UsageError("--contours makes no sense for labels")
     if network is None:
         assert found is not None
         return prepare_stored_labels(found.found, results, pace, side_by_side=look.side_by_side, page=page)

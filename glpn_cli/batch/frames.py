@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +24,8 @@ from glpn_cli.batch.inputs import InputChoice
 from glpn_cli.batch.mishaps import as_error
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Facts, Outcome, Output, Status
-from glpn_cli.batch.predicting import Answer, Network, OutputChoice, ask, calibrate
+from glpn_cli.batch.outputs import OutputChoice
+from glpn_cli.batch.predicting import Answer, Network, ask, calibrate
 from glpn_cli.batch.tasks import settle
 from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
 from glpn_cli.depth_files import Look, Writer, make_writer
@@ -37,6 +38,12 @@ from glpn_cli.publish import publish_stdout
 
 FORMATS = ("gray16", "gray", "png16", "color")
 """What frames can be: 16-bit and 8-bit grey, metres in 16 bits (all little-endian), and colours (rgb24)."""
+
+_FOR_FILES = (
+    *("--recursive", "--root", "--shard", "--as", "--kind", "--html", "--allow-failed", "--batch-size", "--workers"),
+    *("--max-pixels", "--allow-truncated", "--orientation", "--frame", "--isolate", "--timeout"),
+)
+"""Options that are for files. `--fail-fast` is none: that is how frames go."""
 
 _SIZE = re.compile(r"(\d{1,5})[x×](\d{1,5})")
 _MOST_PIXELS = 1 << 28
@@ -137,24 +144,16 @@ class FrameRun:
         return settle(frame, Status.OK, outputs=(output,), facts=facts, warnings=answer.warnings, seconds=seconds)
 
 
-def check_frame_options(asked: Mapping[str, bool]) -> None:
-    """Refuse options that are for files (UsageError). `--fail-fast` is none: that is how frames go.
-
-    asked: which of those that raw frames know nothing of were asked for, by name
-    """
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise UsageError(
-                f"{name} makes no sense for --raw frames",
-                hint="They are bare pixels of one stream, and the first that fails ends it.",
-            )
-
-
 def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: Look, network: Network) -> FrameRun:
     """A run over raw frames from standard input to standard output. Raises UsageError where it makes no sense.
 
     text: their size, WIDTHxHEIGHT
     """
+    results.asked.refuse(
+        *_FOR_FILES,
+        because="makes no sense for --raw frames",
+        hint="They are bare pixels of one stream, and the first that fails ends it.",
+    )
     size = parse_frame_size(text)
     if list(choice.named) not in ([], ["-"]) or choice.lists or choice.lists0:
         raise UsageError("--raw reads frames from standard input, and no other inputs")
@@ -168,6 +167,7 @@ def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: 
         raise UsageError(f"{' and '.join(formats)} cannot both be written to standard output")
     kind, provenance = calibrate(network.recipe.kind, network.recipe.provenance, results.calibration)
     writer = make_writer(formats[0], kind=kind, limit_m=provenance.limit_m, depth_scale=results.depth_scale, look=look)
+    results.check_heeded([writer])
     if not isinstance(writer, Png16) and look.range.ends is None and look.range.rule is not RangeRule.MODEL:
         raise UsageError(
             f"--range {look.range.text} changes from frame to frame, and raw frames cannot say how",

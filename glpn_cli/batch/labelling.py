@@ -17,8 +17,9 @@ from glpn_cli.batch.gallery import Entry, check_page, make_label_entry
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
 from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import Outcome
+from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import Plan, make_plan
-from glpn_cli.batch.predicting import Network, OutputChoice
+from glpn_cli.batch.predicting import Network
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
@@ -34,17 +35,21 @@ if TYPE_CHECKING:
 
 D = TypeVar("D")
 
+_OF_DEPTH = ("--calibration", "--focal", "--kind")
+"""Options that labels have no use for, whatever is written."""
+
 
 def label_rules(
     recipe: Recipe, choice: OutputChoice, *, default: str, side_by_side: bool = False
 ) -> OutputRules[ImageSource]:
     """What becomes of pictures. Raises UsageError for formats and settings that labels do not have."""
-    if choice.calibration is not None:
-        raise UsageError(f"--calibration makes no sense for {recipe.model.name!r}, which predicts labels")
+    because = f"makes no sense for {recipe.model.name!r}, which predicts labels"
+    choice.asked.refuse(*_OF_DEPTH, "--upsample", because=because)
     destination = choice.destination
     names = [*LABEL_FORMATS, *(name for name in FORMATS if name not in LABEL_FORMATS)]
     formats = choose_formats(choice.formats, destination, default=default, allowed=names)
     writers: list[Writer] = [make_label_writer(name, side_by_side=side_by_side) for name in formats]
+    choice.check_heeded(writers)
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         assert isinstance(writer, Labels)
@@ -269,6 +274,7 @@ def prepare_stored_labels(
     found: Found, results: OutputChoice, pace: Pace, *, side_by_side: bool = False, page: Path | None = None
 ) -> Run:
     """A run that paints files of labels, planned. Raises UsageError where it makes no sense."""
+    results.asked.refuse(*_OF_DEPTH, because="makes no sense for labels")
     formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
@@ -277,5 +283,6 @@ def prepare_stored_labels(
         return writer.expect(source.name, provenance=record.provenance if record else None)
 
     writers: list[Writer] = [make_label_writer(name, side_by_side=side_by_side) for name in formats]
+    results.check_heeded(writers)
     rules = OutputRules(writers, results.destination, results.name, "labels", results.existing, expect, lambda _: None)
     return _LabelRun(_plan(found, rules, page), StoredLabelStages(), pace, found.sources, page)

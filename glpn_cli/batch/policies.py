@@ -27,6 +27,25 @@ class InputKind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The options that a user typed, by their long names; what the environment or a default says is not among them.
+
+    An option that is dropped without a word is a lie, so one that was typed and cannot matter is refused.
+    """
+
+    options: frozenset[str] = frozenset()
+
+    def among(self, *options: str) -> tuple[str, ...]:
+        """Those of some options that were typed, in their order."""
+        return tuple(option for option in options if option in self.options)
+
+    def refuse(self, *options: str, because: str, hint: str | None = None) -> None:
+        """Raise UsageError for the first of some options that was typed; `because` goes on after its name."""
+        for option in self.among(*options):
+            raise UsageError(f"{option} {because}", hint=hint or "Leave it out.")
+
+
+@dataclass(frozen=True)
 class Allowance:
     """`--allow-failed`: how many failures are no failure of the run."""
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from glpn_cli.batch.engine import Width
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
 from glpn_cli.batch.mishaps import start_thread
-from glpn_cli.batch.naming import Destination, NameTemplate, choose_formats
+from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outcome import FLAT, FOCAL
+from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import make_plan
-from glpn_cli.batch.policies import Existing
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
-from glpn_cli.depth_files import FORMATS, Cloud, Record, Uncertainty, Writer, make_writer
+from glpn_cli.depth_files import FORMATS, Record, Uncertainty, Writer, make_writer
 from glpn_cli.depth_files.calibration import Calibration
 from glpn_cli.devices import cores, memory_bytes, no_collection, set_threads
 from glpn_cli.errors import ErrorCode, InputError, UsageError
@@ -43,34 +43,6 @@ _LARGEST_BATCH = 16
 """More at once gains nothing that was measured."""
 
 
-@dataclass(frozen=True)
-class OutputChoice:
-    """Where results go and in which form, as the command line says it.
-
-    formats:     a comma-separated list; None is the output file's extension, or the command's default
-    depth_scale: stored units per metre, for integers
-    cloud:       how points in space are made
-    calibration: what makes true metres of the depths
-    uncertainty: also write how sure the network is
-    depth_kind:  what depth maps mean that do not say
-    """
-
-    output: str = "."
-    formats: str | None = None
-    name: NameTemplate = NameTemplate()  # noqa: RUF009 - frozen
-    depth_scale: float | None = None
-    existing: Existing = Existing.SKIP
-    cloud: Cloud = field(default_factory=Cloud)
-    calibration: Calibration | None = None
-    uncertainty: bool = False
-    depth_kind: DepthKind = DepthKind.METRIC
-
-    @property
-    def destination(self) -> Destination:
-        """Where results go. Raises UsageError."""
-        return Destination.parse(self.output)
-
-
 def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageSource]:
     """What becomes of pictures. Raises UsageError for formats that make no sense or cannot hold the model's range."""
     destination = choice.destination
@@ -84,9 +56,9 @@ def prediction_rules(recipe: Recipe, choice: OutputChoice) -> OutputRules[ImageS
         make_writer(name, kind=kind, limit_m=limit_m, depth_scale=choice.depth_scale, cloud=choice.cloud)
         for name in formats
     ]
-
     if choice.uncertainty:
         writers.append(Uncertainty())
+    choice.check_heeded(writers)
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         kind, provenance = calibrate(recipe.kind, recipe.provenance, choice.calibration)

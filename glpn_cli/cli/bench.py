@@ -34,6 +34,7 @@ class Peer(StrEnum):
 
 
 def bench(
+    context: typer.Context,
     inputs: options.Inputs = None,
     models: Annotated[
         list[str] | None,
@@ -85,10 +86,13 @@ def bench(
     from glpn_cli.benchmark.peer import check_peer_is_here
     from glpn_cli.benchmark.report import Bench
     from glpn_cli.benchmark.subjects import make_pictures
+    from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.bench_report import describe_speed, make_speed_record
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.devices import choose_device, set_threads
 
+    if inputs:
+        find_asked(context).refuse("--pictures", because="says how many to make, and INPUTS name those that are there")
     if against is not None:
         check_peer_is_here()
     batch = parse_batch_size(batch_size) or 1

@@ -12,7 +12,7 @@ import typer
 from glpn_cli.cli import options
 
 if TYPE_CHECKING:
-    from glpn_cli.batch.policies import Allowance
+    from glpn_cli.batch.policies import Allowance, Asked
     from glpn_cli.batch.running import Pace
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.evaluation.alignment import Alignment
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 SCORING = "Scoring"
 
+_OF_DEPTH = (
+    *("--crop", "--gt-range", "--align", "--clip", "--protocol", "--baseline", "--predictions"),
+    *("--depth-scale", "--kind", "--output"),
+)
+_OF_MODELS = ("--max-depth", "--device", "--precision", "--input-size", "--tta", "--batch-size", "--threads")
+"""What makes no sense for data with labels, and where no model is scored."""
+
 EXAMPLES = """
 glpn evaluate -m nyu --data nyu:datasets/nyu --protocol nyu
 glpn evaluate -m mini -m ./mine --data pairs.csv -o scores.csv
@@ -29,6 +36,7 @@ glpn evaluate -m mini -m ./mine --data pairs.csv -o scores.csv
 
 
 def evaluate(
+    context: typer.Context,
     data: options.Data,
     models: Annotated[
         list[str] | None,
@@ -123,8 +131,9 @@ def evaluate(
     """
     from glpn_cli.batch.policies import Allowance
     from glpn_cli.batch.running import Pace, parse_batch_size
+    from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.evaluation_report import check_results, show_evaluations
-    from glpn_cli.cli.label_evaluation import evaluate_labels, refuse_for_labels
+    from glpn_cli.cli.label_evaluation import evaluate_labels
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.data.sources import open_source
     from glpn_cli.evaluation.alignment import parse_alignments
@@ -136,10 +145,12 @@ def evaluate(
 
     rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
     align_by = parse_alignments(align)
-    allowance = Allowance.parse(allow_failed)
+    allowance, pace = Allowance.parse(allow_failed), Pace(workers, parse_batch_size(batch_size), fail_fast)
+    asked = find_asked(context)
     check_results(output=output, report=report, inputs=[data, *([baseline] if baseline else []), *(predictions or ())])
     source = None
     if not is_label_data(data):
+        _refuse_unread(asked, [data, *([baseline] if baseline else [])], is_model=not predictions or bool(models))
         source = open_source(data, split="test", depth_scale=depth_scale, may_be_empty=allow_empty)
     recipes = [
         choose_recipe(
@@ -155,29 +166,15 @@ def evaluate(
         for name in models or _default_models(predictions)
     ]
     if source is None:
-        refuse_for_labels(
-            {
-                "--crop": crop,
-                "--gt-range": gt_range,
-                "--align": align,
-                "--predictions": predictions,
-                "--clip": clip,
-                "--baseline": baseline,
-                "--output": output,
-                "--protocol": protocol != "none",
-                "--depth-scale": depth_scale,
-                "--kind": kind is not options.Kind.METRIC,
-                "--batch-size": batch_size != "auto",
-            }
-        )
+        asked.refuse(*_OF_DEPTH, because="makes no sense for data with labels")
         code = evaluate_labels(
             recipes,
             data,
             device=device,
             threads=threads,
+            pace=pace,
             json=json,
             report=report,
-            fail_fast=fail_fast,
             allowance=allowance,
             allow_empty=allow_empty,
         )
@@ -190,7 +187,6 @@ def evaluate(
         contestants.append(fit_rows(open_source(baseline, split="train", depth_scale=depth_scale)))
     for contestant in contestants:
         choose_alignments(align_by, contestant)
-    pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     rows, end = _run(source, contestants, rules, align_by, pace)
     if rows or end is None:
         evaluations = gather(contestants, rows, protocol=rules, align_by=align_by, total=source.length)
@@ -198,6 +194,22 @@ def evaluate(
     if end is not None:
         raise end
     raise typer.Exit(_exit_code(rows, source.length or 0, allowance))
+
+
+def _refuse_unread(asked: Asked, data: Sequence[str], *, is_model: bool) -> None:
+    """Refuse options about maps, or about models, that are not scored, and a scale that nothing asks for (UsageError).
+
+    data: all that is read
+    """
+    if not is_model:
+        asked.refuse(*_OF_MODELS, because="is about models, and none is scored", hint="Name one with -m.")
+    if asked.among("--predictions"):
+        return
+    asked.refuse("--kind", because="is about the maps of --predictions, and there are none")
+    from glpn_cli.data.sources import asks_for_scale
+
+    if not any(map(asks_for_scale, data)):
+        asked.refuse("--depth-scale", because="is for a CSV or --predictions, and there are none")
 
 
 def _default_models(predictions: list[Path] | None) -> list[str | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
 from glpn_cli.cli.completion import complete_colormap
@@ -16,6 +18,7 @@ glpn export depth/ -o colours --range 0.5:8 --colormap turbo
 
 
 def export(
+    context: typer.Context,
     inputs: options.Inputs = None,
     files_from: options.FilesFrom = None,
     files0_from: options.Files0From = None,
@@ -110,11 +113,13 @@ def export(
     """
     from glpn_cli.batch.export_inputs import find_exports
     from glpn_cli.batch.exporting import prepare_exports
-    from glpn_cli.batch.frames import check_frame_options, prepare_frames
+    from glpn_cli.batch.frames import prepare_frames
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.naming import NameTemplate
-    from glpn_cli.batch.predicting import Network, OutputChoice
+    from glpn_cli.batch.outputs import OutputChoice
+    from glpn_cli.batch.predicting import Network
     from glpn_cli.batch.running import Pace, parse_batch_size
+    from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.cli.reading import choose_reading
@@ -128,22 +133,12 @@ def export(
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
     meaning = DepthKind(kind.value)
-    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known, depth_kind=meaning)
+    asked = find_asked(context)
+    results = OutputChoice(
+        output, format_, NameTemplate(name), depth_scale, existing, cloud, known, depth_kind=meaning, asked=asked
+    )
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
-    if raw is not None:
-        check_frame_options(
-            {
-                "--html": html is not None,
-                "--allow-failed": allow_failed is not None,
-                "--isolate": isolate,
-                "--timeout": timeout is not None,
-                "--allow-truncated": allow_truncated,
-                "--frame": frame != 0,
-                "--shard": shard is not None,
-                "--root": root is not None,
-            }
-        )
     reading = choose_reading(
         max_pixels=max_pixels,
         allow_truncated=allow_truncated,
@@ -159,6 +154,7 @@ def export(
     found = None
     if raw is None:
         found = find_exports(choice, depth_scale=depth_scale, depth_kind=meaning, side_by_side=side_by_side)
+        note_made_earlier(found, asked)
     recipe = None
     if found is None or found.needs_network:
         recipe = choose_recipe(

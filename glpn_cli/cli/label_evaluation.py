@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,12 @@ from glpn_cli.batch.outcome import judge_failures
 from glpn_cli.batch.policies import Allowance
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
-from glpn_cli.errors import ExitCode, InputError, StoppedError, UsageError
-from glpn_cli.evaluation.segmentation import LabelScores, read_label_pairs, sum_scores
+from glpn_cli.errors import ExitCode, StoppedError, UsageError
+from glpn_cli.evaluation.segmentation import LabelScores, read_label_pairs, score_labels, sum_scores
 from glpn_cli.publish import publish
 
 if TYPE_CHECKING:
+    from glpn_cli.batch.running import Pace
     from glpn_cli.models.recipe import Recipe
 
 _MOST_SHOWN = 20
@@ -30,9 +31,9 @@ def evaluate_labels(
     *,
     device: str,
     threads: int | None,
+    pace: Pace,
     json: bool,
     report: Path | None,
-    fail_fast: bool,
     allowance: Allowance,
     allow_empty: bool = False,
 ) -> ExitCode:
@@ -54,21 +55,27 @@ def evaluate_labels(
         names = recipe.config.label_names
         scores: list[LabelScores] = []
         try:
-            for index, pair in enumerate(pairs):
-                try:
-                    picture, truth = pair.read(len(names))
-                    scores.append(LabelScores.of(estimator.label_pictures([picture])[0], truth))
-                except InputError as error:
-                    failed.add(index)
-                    console.error(error, about=pair.name)
-                    if fail_fast:
-                        is_cut_short = recipe is not recipes[-1] or index + 1 < len(pairs)
-                        break
+            found = score_labels(
+                pairs,
+                estimator.label_pictures,
+                labels=len(names),
+                workers=pace.threads,
+                batch_size=pace.batch_size or 1,
+            )
+            for index, each in enumerate(found):
+                if isinstance(each, LabelScores):
+                    scores.append(each)
+                    continue
+                failed.add(index)
+                console.error(each, about=pairs[index].name)
+                if pace.fail_fast:
+                    is_cut_short = recipe is not recipes[-1] or index + 1 < len(pairs)
+                    break
         except (KeyboardInterrupt, StoppedError, MemoryError) as error:
             end = error
         total = sum_scores(scores, labels=len(names))
         records.append(_record(recipe, total, names, of=len(pairs), precision=estimator.precision))
-        if end is not None or (failed and fail_fast):
+        if end is not None or (failed and pace.fail_fast):
             break
     _show(records, json=json, report=report)
     if end is not None:
@@ -89,13 +96,6 @@ def _show(records: Sequence[dict[str, Any]], *, json: bool, report: Path | None)
         if report is not None:
             lines = "".join(json_module.dumps(record, ensure_ascii=False) + "\n" for record in records)
             publish(report, lines.encode())
-
-
-def refuse_for_labels(asked: Mapping[str, object]) -> None:
-    """Raise UsageError for options that only depth has."""
-    for option, value in asked.items():
-        if value:
-            raise UsageError(f"{option} makes no sense for a model that predicts labels")
 
 
 def _record(recipe: Recipe, scores: LabelScores, names: tuple[str, ...], *, of: int, precision: str) -> dict[str, Any]:

@@ -26,6 +26,7 @@ glpn measure photo_depth.png --calibrate 320,240=2.35
 
 
 def measure(
+    context: typer.Context,
     file: Annotated[str, typer.Argument(metavar="FILE", help="A picture or a depth file; - for a picture on stdin.")],
     pixels: Annotated[
         list[str] | None, typer.Argument(metavar="X,Y", help="Pixels, from 0,0 at the top left of the upright picture.")
@@ -76,10 +77,11 @@ def measure(
     Depth is along the camera's axis, not along the ray; with several pixels, the distance in space from each to the
     next is told too. A picture whose map lies beside it is measured in that; other pictures go through the model.
     """
-    from glpn_cli.batch.export_inputs import Content, find_exports
+    from glpn_cli.batch.export_inputs import Content, find_exports, refuse_for_pictures
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.measuring import Box, Pixel
     from glpn_cli.batch.predicting import Network
+    from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.measurements import Measurements, calibrate_by
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.reading import choose_reading
@@ -90,6 +92,9 @@ def measure(
     wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
     if not (wanted or boxes or calibrate):
         raise UsageError("nothing to measure", hint="Name pixels, such as 320,240, or a --box, or --calibrate.")
+    asked = find_asked(context)
+    if not calibrate:
+        asked.refuse("--output", because="is where --calibrate saves, and that is not asked for")
     choice, known = FocalChoice(focal), read_calibration(calibration) if calibration is not None else None
     reading = choose_reading(
         max_pixels=max_pixels,
@@ -111,6 +116,8 @@ def measure(
         raise UsageError(
             f"{file!r} is a map of {found.content.value}, not of depth", hint="Name the depth map beside it."
         )
+    note_made_earlier(found, asked)
+    refuse_for_pictures(found.sources, asked, "--kind", "--depth-scale")
     network = None
     if found.needs_network:
         recipe = choose_recipe(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import typer
+
 from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
 
@@ -14,6 +16,7 @@ glpn predict holiday/ -m nyu -f png16,npy -o depth --json > depth.jsonl
 
 
 def predict(
+    context: typer.Context,
     inputs: options.Inputs = None,
     files_from: options.FilesFrom = None,
     files0_from: options.Files0From = None,
@@ -69,8 +72,10 @@ def predict(
     """
     from glpn_cli.batch.inputs import InputChoice, find_pictures
     from glpn_cli.batch.naming import NameTemplate
-    from glpn_cli.batch.predicting import Network, OutputChoice, prepare_predictions
+    from glpn_cli.batch.outputs import OutputChoice
+    from glpn_cli.batch.predicting import Network, prepare_predictions
     from glpn_cli.batch.running import Pace, parse_batch_size
+    from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.cli.reading import choose_reading
@@ -80,7 +85,10 @@ def predict(
 
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    results = OutputChoice(output, format_, NameTemplate(name), depth_scale, existing, cloud, known, uncertainty)
+    asked = find_asked(context)
+    results = OutputChoice(
+        output, format_, NameTemplate(name), depth_scale, existing, cloud, known, uncertainty, asked=asked
+    )
     pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
     check_stdout(results.destination, json=json)
     reading = choose_reading(

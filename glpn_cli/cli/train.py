@@ -16,6 +16,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from glpn_cli.batch.policies import Asked
     from glpn_cli.data.samples import Sample
     from glpn_cli.models.recipe import Recipe
     from glpn_cli.training.config import TrainingConfig
@@ -48,6 +49,7 @@ class Freeze(StrEnum):
 
 
 def train(
+    context: typer.Context,
     data: options.Data,
     output: options.OutputFolder,
     validation: Annotated[
@@ -177,6 +179,7 @@ def train(
     """
     import torch
 
+    from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.data.sources import open_source
     from glpn_cli.devices import choose_device, choose_precision
@@ -189,6 +192,7 @@ def train(
     if (model is None) == (config is None):
         raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
     source = open_source(data, split="train", depth_scale=depth_scale)
+    _refuse_unread(find_asked(context), [data, *([validation] if validation else [])], is_endless=source.length is None)
     chosen_device = own_device(choose_device(device))
     wishes = Wishes(
         steps=steps,
@@ -229,6 +233,23 @@ def train(
         console.progress("")
         leave_ranks()
     _sum_up(end, settings, output, ranks, json=json)
+
+
+def _refuse_unread(asked: Asked, data: Sequence[str], *, is_endless: bool) -> None:
+    """Refuse options that nothing would look at (UsageError).
+
+    data: what is learned from, and what is validated on
+    """
+    from glpn_cli.data.sources import asks_for_scale
+
+    if not any(map(asks_for_scale, data)):
+        asked.refuse("--depth-scale", because="is for a CSV, and there is none")
+    if len(data) == 1 and not data[0].startswith("scenes:"):
+        asked.refuse("--val-count", because="is about the pictures of --val, and there are none")
+    if asked.among("--steps"):
+        asked.refuse("--epochs", because="says how long, and so does --steps")
+    if is_endless:
+        asked.refuse("--epochs", because="has no meaning: these data have no end", hint="Say how long with --steps.")
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:

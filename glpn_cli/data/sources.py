@@ -73,6 +73,11 @@ def open_source(spec: str, *, split: str, depth_scale: float | None = None, may_
     return read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty)
 
 
+def asks_for_scale(spec: str) -> bool:
+    """Whether `open_source` looks at `depth_scale`: a CSV may leave it to the user, everything else says its own."""
+    return spec.partition(":")[0] not in ("scenes", "nyu", "kitti")
+
+
 def _scenes(spec: str, rest: str, split: str) -> SceneStream:
     seed, _, count = rest.partition(":")
     if not seed.isascii() or not seed.isdigit() or (count and not (count.isascii() and count.isdigit() and int(count))):

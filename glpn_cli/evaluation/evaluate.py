@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -19,6 +19,7 @@ from glpn_cli.evaluation.contestants import Contestant, ModelContestant
 from glpn_cli.evaluation.intervals import Interval, bootstrap, bootstrap_difference
 from glpn_cli.evaluation.metrics import METRICS, Scores, score
 from glpn_cli.evaluation.protocols import Protocol
+from glpn_cli.evaluation.reading import read_ahead
 from glpn_cli.prediction import DepthMap
 
 
@@ -104,7 +105,8 @@ def evaluate(
     """
     assert source.length is not None, "an endless source has no mean"
     alignments = [choose_alignments(align_by, contestant) for contestant in contestants]
-    frames = _read_ahead(source, protocol, workers=workers, ahead=workers + batch_size)
+    read = partial(_read_frame, source, protocol)
+    frames = read_ahead(read, source.length, workers=workers, ahead=workers + batch_size)
     while batch := list(islice(frames, batch_size)):
         samples = [frame.sample for frame in batch if frame.sample is not None]
         maps = [iter(_predict(contestant, samples)) for contestant in contestants]
@@ -157,21 +159,6 @@ class _Frame:
     sample: Sample | None = None
     counted: NDArray[np.bool_] | None = None
     error: InputError | None = None
-
-
-def _read_ahead(source: SampleSource, protocol: Protocol, *, workers: int, ahead: int) -> Iterator[_Frame]:
-    """Every picture in its order, a few of them read before they are asked for."""
-    waiting: deque[Future[_Frame]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        for index in range(source.length or 0):
-            waiting.append(pool.submit(_read_frame, source, protocol, index))
-            if len(waiting) > ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:

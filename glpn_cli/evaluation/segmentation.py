@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from glpn_cli.depth_files import read_record
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.errors import ErrorCode, InputError, UsageError, reason_of
+from glpn_cli.evaluation.reading import read_ahead
 from glpn_cli.images import Picture, read_rgb
 from glpn_cli.prediction import LabelMap
 
@@ -189,6 +191,53 @@ class LabelScores:
         """The mean over the labels that are there or were given, as the field's tools count it."""
         known = self.iou[~np.isnan(self.iou)]
         return float(known.mean()) if known.size else float("nan")
+
+
+def score_labels(
+    pairs: Sequence[LabelPair],
+    label: Callable[[Sequence[Picture]], Sequence[LabelMap]],
+    *,
+    labels: int,
+    workers: int = 1,
+    batch_size: int = 1,
+) -> Iterator[LabelScores | InputError]:
+    """The scores on every pair in turn, or why there are none.
+
+    label:      labels pictures; raises InputError where one of them cannot be
+    labels:     how many labels there are
+    workers:    threads that read pairs while others are labelled
+    batch_size: pictures that are labelled at once
+    """
+
+    def read(index: int) -> tuple[Picture, NDArray[np.int64]] | InputError:
+        try:
+            return pairs[index].read(labels)
+        except InputError as error:
+            return error
+
+    halves = read_ahead(read, len(pairs), workers=workers, ahead=workers + batch_size)
+    while batch := list(islice(halves, batch_size)):
+        answers = iter(_label_each([each[0] for each in batch if isinstance(each, tuple)], label))
+        for each in batch:
+            answer = next(answers) if isinstance(each, tuple) else each
+            if isinstance(answer, InputError):
+                yield answer
+            elif isinstance(each, tuple):
+                yield LabelScores.of(answer, each[1])
+
+
+def _label_each(
+    pictures: Sequence[Picture], label: Callable[[Sequence[Picture]], Sequence[LabelMap]]
+) -> list[LabelMap | InputError]:
+    """The labels of every picture, or why it has none."""
+    if not pictures:
+        return []
+    try:
+        return [*label(pictures)]
+    except InputError as error:
+        if len(pictures) == 1:
+            return [error]
+        return [answer for picture in pictures for answer in _label_each([picture], label)]  # which, they say alone
 
 
 def sum_scores(scores: Sequence[LabelScores], *, labels: int) -> LabelScores:

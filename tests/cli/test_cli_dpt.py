@@ -435,7 +435,6 @@ def test_scoring_labels_refuses_what_only_depth_has(
         (("--protocol", "kitti"), "--protocol"),
         (("--depth-scale", 1000), "--depth-scale"),
         (("--kind", "disparity"), "--kind"),
-        (("--batch-size", 4), "--batch-size"),
         (("-m", depth_model), "scored apart"),
     ):
         result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", *arguments)

@@ -1,0 +1,216 @@
+"""No option is dropped without a word: what is typed matters, or is refused, or is said to change nothing."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from lively_dpt import SMALL, lively_estimator, lively_segmenter
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from glpn_cli import DepthEstimator
+from glpn_cli.cli import app
+
+
+def glpn(line: str, *more: object) -> Result:
+    return CliRunner().invoke(app, [*shlex.split(line), *map(str, more)], catch_exceptions=False)
+
+
+def refused(result: Result, option: str, reason: str) -> None:
+    """One error line that names the option and says why, a hint, exit code 2, and nothing else."""
+    said = " ".join(result.stderr.split())
+    assert result.exit_code == 2, said
+    assert f"error: {option} " in said
+    assert reason in said
+    assert said.count("error:") == 1
+    assert "hint: " in said
+    assert result.stdout == ""
+
+
+@pytest.fixture(scope="module")
+def label_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "ade"
+    lively_segmenter(**SMALL).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def disparity_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "dpt"
+    lively_estimator(**SMALL).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    """A photo, a depth map and the lists of both in the current folder; the tiny model is the usual one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLPN_MODEL", str(tiny_model))
+    random = np.random.default_rng(1)
+    Image.fromarray(random.integers(0, 256, (48, 64, 3), dtype=np.uint8)).save("photo.png")
+    np.save("map.npy", np.linspace(1, 5, 48 * 64, dtype=np.float32).reshape(48, 64))
+    Image.fromarray(np.full((48, 64), 2000, np.uint16)).save("truth.png")
+    Path("pairs.csv").write_text("rgb_path,depth_path,depth_scale\nphoto.png,truth.png,1000\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "option", "reason"),
+    [
+        ("predict photo.png -f npy --depth-scale 1000", "--depth-scale", "npy files"),
+        ("predict photo.png --axes blender", "--axes", "hint: It is for -f ply."),
+        ("predict photo.png -f npy,exr --edge-cull", "--edge-cull", "npy and exr files"),
+        ("predict photo.png -o out.png --name '{stem}'", "--name", "--output out.png"),
+        ("predict photo.png -o - --name '{stem}'", "--name", "standard output"),
+        ("predict photo.png -o - --existing skip", "--existing", "standard output"),
+        ("export photo.png -f npy --colormap turbo", "--colormap", "hint: It is for -f color."),
+        ("export photo.png -f gray --colormap gray", "--colormap", "gray files"),
+        ("export photo.png -f gray16 --colorbar", "--colorbar", "gray16 files"),
+        ("export photo.png -f gray --side-by-side", "--side-by-side", "gray files"),
+        ("export photo.png -f gray --contours 1", "--contours", "gray files"),
+        ("export photo.png -f tiff --range batch", "--range", "It is for -f color and gray and gray16"),
+        ("export photo.png -f png16 --invert", "--invert", "png16 files"),
+        ("export photo.png --depth-scale 5000", "--depth-scale", "hint: Take the inputs for depth maps with --as"),
+        ("export photo.png --kind disparity", "--kind", "there is none among the inputs"),
+        ("measure photo.png 1,1 --depth-scale 5000", "--depth-scale", "--as depth"),
+        ("measure map.npy 1,1 -o known.json", "--output", "--calibrate"),
+        ("inspect map.npy -m mini", "--model", "a file is named"),
+        ("inspect map.npy --input-size 640", "--input-size", "a file is named"),
+        ("inspect mini --depth-scale 1000", "--depth-scale", "a model is named"),
+        ("inspect mini -m nyu", "--model", "so does 'mini'"),
+        ("models download mini --existing overwrite", "--existing", "none is named"),
+        ("bench photo.png --pictures 4", "--pictures", "INPUTS"),
+        ("evaluate --data pairs.csv --kind disparity", "--kind", "there are none"),
+        ("evaluate --data scenes:1:2 --depth-scale 1000", "--depth-scale", "there are none"),
+        ("evaluate --data pairs.csv --predictions . --tta flip", "--tta", "hint: Name one with -m"),
+        ("evaluate --data pairs.csv --predictions . --precision fp32", "--precision", "none is scored"),
+        ("train --config b0 --data scenes:1 -o out --depth-scale 1000", "--depth-scale", "there is none"),
+        ("train --config b0 --data pairs.csv -o out --val-count 4", "--val-count", "--val"),
+        ("train --config b0 --data pairs.csv -o out --epochs 1 --steps 4", "--epochs", "--steps"),
+        ("train --config b0 --data scenes:1 -o out --recipe rooms --epochs 2", "--epochs", "no end"),
+    ],
+)
+def test_what_would_change_nothing_is_refused_before_anything_starts(line: str, option: str, reason: str) -> None:
+    refused(glpn(line), option, reason)
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("--existing overwrite", "--name {stem}", "--batch-size 1", "--workers 2", "--recursive", "--root ."),
+        *("--max-pixels 5M", "--orientation ignore", "--frame 0", "--as picture", "--kind metric", "--axes opengl"),
+        *("--colormap turbo", "--contours 1", "--edge-cull"),
+    ],
+)
+def test_raw_frames_refuse_what_is_for_files(words: str) -> None:
+    option, *value = words.split()
+    result = CliRunner().invoke(app, ["export", "--raw", "64x48", "-o", "-", "--range", "1:2", option, *value])
+    refused(result, option, "makes no sense for")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("--colormap turbo", "--range 1:5", "--invert", "--colorbar", "--contours 1", "--depth-scale 1000"),
+        *("--focal 65deg", "--axes opengl", "--edge-cull", "--kind metric", "--upsample nearest"),
+    ],
+)
+def test_labels_refuse_what_only_depth_has(label_model: Path, words: str) -> None:
+    option = words.partition(" ")[0]
+    refused(glpn(f"export photo.png {words} -m", label_model), option, "labels")
+    if option in ("--depth-scale", "--focal", "--upsample", "--axes"):
+        refused(glpn(f"predict photo.png {words} -m", label_model), option, "labels")
+
+
+def test_stored_labels_and_spreads_refuse_what_only_depth_has(label_model: Path) -> None:
+    assert glpn("predict photo.png -o labels -m", label_model).exit_code == 0
+    assert glpn("predict photo.png -o spread --uncertainty").exit_code == 0
+    for option, value in (("--colormap", "turbo"), ("--colorbar", ""), ("--focal", "65deg"), ("--kind", "metric")):
+        refused(glpn(f"export labels/photo_labels.png {option} {value}"), option, "labels")
+    for option, value in (("--contours", "1"), ("--side-by-side", ""), ("--html", "x.html"), ("--focal", "65deg")):
+        refused(glpn(f"export spread/photo_uncertainty.tiff {option} {value}"), option, "maps of uncertainty")
+    assert glpn("export spread/photo_uncertainty.tiff --colorbar --colormap turbo --invert --range 1:5").exit_code == 0
+
+
+def test_a_default_format_that_has_no_use_for_an_option_counts_too(disparity_model: Path) -> None:
+    refused(glpn("predict photo.png --depth-scale 1000 -m", disparity_model), "--depth-scale", "tiff files")
+
+
+def test_what_one_of_the_files_or_the_page_looks_at_is_taken() -> None:
+    for line in (
+        "export photo.png -f npy,gray --range 1:5 -o one",
+        "export photo.png -f color,ply --contours 1 --axes opengl -o two",
+        "export photo.png -f gray --colormap turbo --html page.html -o three",
+        "export map.npy -f npz --kind metric -o four",
+        "export truth.png --as depth --depth-scale 1000 -o five",
+        "predict photo.png -f png16,npy --depth-scale 500 -o six",
+        "evaluate --data scenes:1:1 --baseline pairs.csv --depth-scale 1000",
+    ):
+        assert glpn(line).exit_code == 0, line
+
+
+def test_the_environment_types_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLPN_DEVICE", "cpu")
+    assert glpn("export map.npy").stderr == ""
+    assert glpn("inspect map.npy").exit_code == 0
+    assert glpn("evaluate --data pairs.csv --predictions . --depth-scale 1000").exit_code != 2
+
+
+def test_maps_made_earlier_say_that_another_model_changes_nothing_in_them(tiny_model: Path) -> None:
+    assert glpn("predict photo.png").exit_code == 0
+    one = glpn("export photo.png --tta flip -m", tiny_model)
+    assert one.exit_code == 0
+    assert "1 map is there already, made earlier: --model, --tta change nothing in it" in one.stderr
+    measured = glpn("measure photo.png 1,1 --upsample nearest")
+    assert "--upsample changes nothing in it" in measured.stderr
+    anew = glpn("export photo.png --as picture -o anew -m", tiny_model)
+    assert anew.exit_code == 0
+    assert "made earlier" not in anew.stderr
+
+
+def labelled(label_model: Path, count: int) -> list[str]:
+    """Lines of a CSV of pictures whose labels are half of the model's own."""
+    lines = ["rgb_path,label_path"]
+    for index in range(count):
+        random = np.random.default_rng(index)
+        Image.fromarray(random.integers(0, 256, (40 + 8 * (index % 2), 64, 3), dtype=np.uint8)).save(f"{index}.png")
+        found = DepthEstimator.from_pretrained(label_model, precision="fp32").label(f"{index}.png").labels
+        found[:20] = 0
+        Image.fromarray(found).save(f"{index}_labels.png")
+        lines.append(f"{index}.png,{index}_labels.png")
+    return lines
+
+
+def test_labels_are_scored_alike_by_many_workers_and_in_batches(
+    label_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = labelled(label_model, 5)
+    Path("labels.csv").write_text("\n".join([*lines[:3], "0.png,missing.png", *lines[3:]]) + "\n")
+    sizes = _watch_batches(monkeypatch)
+    results = [
+        glpn(f"evaluate --data labels.csv --json --workers {workers} --batch-size {size} -m", label_model)
+        for workers, size in ((1, 1), (3, 4))
+    ]
+    assert [result.exit_code for result in results] == [3, 3]
+    assert all("missing.png" in result.stderr for result in results)
+    one, many = (json.loads(result.stdout) for result in results)
+    assert one == many
+    assert (one["pictures"], one["of"]) == (5, 6)
+    assert sizes == [1, 1, 1, 1, 1, 3, 2]
+
+
+def _watch_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sizes: list[int] = []
+    label: Callable[..., object] = DepthEstimator.label_pictures
+
+    def watched(self: DepthEstimator, pictures: list[object]) -> object:
+        sizes.append(len(pictures))
+        return label(self, pictures)
+
+    monkeypatch.setattr(DepthEstimator, "label_pictures", watched)
+    return sizes

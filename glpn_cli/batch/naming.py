@@ -101,8 +101,8 @@ class NameTemplate:
 
     {stem}   the input's name without folders and extension
     {name}   with its extension
-    {map}    depth, color, gray, ...
-    {format} png16, gray16, ...: formats that share map and extension need it
+    {map}    depth, color, gray, ...; where two formats share it and their extension, the format
+    {format} png16, gray16, ...
     {parent} the name of the folder that the input is in
     {model}  the model, by its last name
 

@@ -125,9 +125,7 @@ def _check_formats(rules: OutputRules[S]) -> None:
     """Refuse two formats of any one item for one file (UsageError)."""
     first: dict[str, str] = {}
     for writer in rules.writers:
-        filled = rules.template.fill("x.x", parent="x", map=writer.map, format=writer.format, model=rules.model)
-        name = filled + writer.extension
-        other = first.setdefault(name, writer.format)
+        other = first.setdefault(rules.name_of(writer, "x.x", parent="x"), writer.format)
         if other != writer.format:
             raise UsageError(
                 f"{other} and {writer.format} of every input would be the same file",

@@ -92,15 +92,25 @@ class OutputRules(Generic[S]):
         return tuple(Target(self._path(source, writer), writer, kind) for writer in self.writers)
 
     def _path(self, source: S, writer: Writer) -> str | None:
-        destination, template = self.destination, self.template
+        destination = self.destination
         if destination.path is None or destination.is_file:
             return None if destination.path is None else str(destination.path)
         parent = ""
-        if template.asks_for_parent and source.path is not None:
+        if self.template.asks_for_parent and source.path is not None:
             parent = source.path.absolute().parent.name
-        filled = template.fill(source.name, parent=parent, map=writer.map, format=writer.format, model=self.model)
         # os.path, not Path: there may be 100,000 of them.
-        return os.path.normpath(os.path.join(destination.path, filled + writer.extension))  # noqa: PTH118
+        name = self.name_of(writer, source.name, parent=parent)
+        return os.path.normpath(os.path.join(destination.path, name))  # noqa: PTH118
+
+    def name_of(self, writer: Writer, name: str, *, parent: str) -> str:
+        """What a writer's file is called, below the destination; see `NameTemplate.fill`.
+
+        Where two formats share map and extension, as gray and gray16 do, {map} is the format.
+        """
+        likes = sum((each.map, each.extension) == (writer.map, writer.extension) for each in self.writers)
+        shown = writer.map if likes == 1 else writer.format
+        filled = self.template.fill(name, parent=parent, map=shown, format=writer.format, model=self.model)
+        return filled + writer.extension
 
 
 def settle(

@@ -101,6 +101,17 @@ def test_the_same_map_in_two_formats_is_painted_once(tiny_pictures: Path) -> Non
     assert record["weights_sha256"], "the one that says how it was made"
 
 
+def test_grey_in_8_and_in_16_bits_goes_side_by_side_by_the_names_of_its_formats(tiny_pictures: Path) -> None:
+    words = ("export", tiny_pictures / "a.jpg", "-f", "gray,gray16,color,png16", "-o", "out")
+    assert glpn(*words).exit_code == 0
+    assert written("out") == ["a_color.png", "a_depth.png", "a_gray.png", "a_gray16.png"]
+    assert [pixels(f"out/a_{name}.png").dtype.itemsize for name in ("gray", "gray16")] == [1, 2]
+    assert glpn(*words, "--name", "x").exit_code == 2, "a name that tells nothing apart"
+    listed = glpn("export", "--files-from", "-", "-f", "gray16,gray", "-o", "listed", input=f"{tiny_pictures}/a.jpg\n")
+    assert listed.exit_code == 0
+    assert [Path(line).name for line in listed.stdout.split()] == ["a_gray16.png", "a_gray.png"]
+
+
 def test_bare_numbers_are_painted_too(depth: Path) -> None:
     np.save("x.npy", np.linspace(1, 5, 48 * 64, dtype=np.float32).reshape(48, 64))
     assert glpn("export", "x.npy", "-o", "out", "--colorbar").exit_code == 0

@@ -8,6 +8,8 @@ judging     what is there already
 plan        all of a run, and everything that can be refused before a model is loaded
 streaming   the same one by one, for lists that are still being written
 engine      threads that decode and write around the main thread, which computes
+stages      what the engine asks of a kind of run; jobs: one task on its way through them
+intake      tasks on their way in; batches: which of them go through the network next; crew: the threads
 running     a plan through the engine
 outcome     what became of an input; counts, exit code
 records     the same as JSON lines (records.schema.json)

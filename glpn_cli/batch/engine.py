@@ -1,91 +1,44 @@
 """The engine: threads that decode and write, around the main thread, which computes.
 
     tasks -> [decode threads] -> waiting -> main thread, or lanes (infer) -> [finish threads] -> report
+       `Intake`                 `Batches`
 
-Every arrow is bounded: a picture is decoded only when a slot is free, and a slot becomes free when its picture has been
-through the network; the network waits while too many answers are unwritten. So memory does not grow with the number of
-inputs. Whatever happens to a task is reported in the main thread, when it happens.
+Every arrow is bounded: a picture is decoded only when a place is free, and a place becomes free when its picture has
+been through the network; the network waits while too many answers are unwritten. So memory does not grow with the
+number of inputs. Whatever happens to a task is reported in the main thread, when it happens.
 
-Lanes are threads that each infer a batch, side by side. Where memory runs out, less goes through the network at once:
-smaller batches, then one lane; only a task that does not fit alone has that for its error.
+Each kind of thread is a `Crew`: it tells the main thread by an event, a call that the main thread is to make. Lanes are
+threads that each infer a batch, side by side.
 """
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from queue import Empty, SimpleQueue
-from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
-from glpn_cli.batch.mishaps import as_error, forget_locals, out_of_memory, start_thread
-from glpn_cli.errors import ErrorCode, GlpnError, StoppedError
+from glpn_cli.batch.batches import Batch, Batches
+from glpn_cli.batch.crew import Crew, Event
+from glpn_cli.batch.intake import SLOW_S, Intake
+from glpn_cli.batch.jobs import Job, decode_task, finish_job, infer_jobs
+from glpn_cli.batch.mishaps import out_of_memory
+from glpn_cli.batch.stages import Stages, Width
+from glpn_cli.errors import StoppedError
 
 T = TypeVar("T")  # what to do
 D = TypeVar("D")  # what came off the disk
 A = TypeVar("A")  # what the network answered
 W = TypeVar("W")  # what was written
-_T_contra = TypeVar("_T_contra", contravariant=True)
-_W_co = TypeVar("_W_co", covariant=True)
 
 _GRACE_S = 1.5
 """How long an interrupted run waits for the files that are being written."""
 
 _WATCH_S = 1.0
 """How often the main thread, while it waits, makes sure that the others live."""
-
-_PATIENCE_S = 0.05
-"""How long a batch that is not full waits for a list that is still being written."""
-
-
-@dataclass(frozen=True)
-class Width:
-    """How much is inferred at once: batches side by side, each of so many tasks."""
-
-    lanes: int = 1
-    batch_size: int = 1
-
-
-class Stages(Protocol[_T_contra, D, A, _W_co]):
-    """What one kind of run does with each of its tasks. What a method raises becomes that task's error."""
-
-    def open(self) -> Width | None:
-        """Load what all tasks need. Called once, in the main thread, while the first tasks are being decoded.
-
-        Says how much at once is quickest; None is one task at a time.
-        """
-
-    def decode(self, task: _T_contra) -> D:
-        """Read it from disk. Called in threads."""
-
-    def group(self, decoded: D) -> Hashable:
-        """What tasks must have in common to share a batch; None for one that needs no company.
-
-        Called in the main thread.
-        """
-
-    def infer(self, batch: Sequence[D]) -> Sequence[A]:
-        """Answer a batch, one answer each. Called in the main thread, or in as many threads as there are lanes."""
-
-    def finish(self, task: _T_contra, answer: A) -> _W_co:
-        """Encode and publish. Called in threads."""
-
-
-@dataclass(slots=True)
-class Job(Generic[T, D, A, W]):
-    """One task on its way. At its end either `written` or `error` is set; `seconds` counts work, not waiting."""
-
-    task: T
-    decoded: D | None = None
-    answer: A | None = None
-    written: W | None = None
-    error: GlpnError | None = None
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +58,7 @@ class _EnoughError(Exception):
 
 
 class Engine(Generic[T, D, A, W]):
-    """Runs tasks through the stages.
+    """Runs tasks through the stages, once.
 
     report:     told of every job at its end; says whether to go on
     workers:    threads that decode, and as many that write
@@ -126,24 +79,16 @@ class Engine(Generic[T, D, A, W]):
         self._report = report
         self._workers = workers
         self._asked_batch_size = batch_size
-        self._batch_size = batch_size or 1
-        self._lanes = 1
-        self._capacity = workers + 1
-        self._slots = threading.Semaphore(self._capacity)
         self._is_fed = is_fed
-        self._taking = threading.Lock()
-        self._asked_at: float | None = None  # since when the list of tasks is asked for the next
-        self._taken = 0  # tasks, by the decode threads
-        self._delivered = 0  # by them
-        self._is_ending = False
-        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()  # what the main thread should do next
+        self._intake: Intake[T] = Intake(room=workers + 1)
+        self._batches: Batches[T, D, A, W] = Batches(stages.group)
+        self._begun: SimpleQueue[Batch[T, D, A, W] | None] = SimpleQueue()  # for lanes to infer
         self._answered: SimpleQueue[Job[T, D, A, W] | None] = SimpleQueue()
-        self._waiting: deque[Job[T, D, A, W]] = deque()  # decoded
-        self._batches: SimpleQueue[tuple[list[Job[T, D, A, W]], int] | None] = SimpleQueue()  # for lanes to infer
-        self._busy = 0  # lanes that infer
-        self._inferred = 0  # tasks in them
-        self._decoders = 0  # alive
-        self._unwritten = 0  # handed to the finish threads
+        self._unwritten = 0  # of them, and those that are being written
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._decoders = Crew(self._intake.take, self._decode, self._events.put)
+        self._lanes = Crew(self._begun.get, self._infer, self._events.put)
+        self._writers = Crew(self._answered.get, self._finish, self._events.put)
 
     def run(self, tasks: Iterable[T]) -> Ended:
         """Run all tasks. Errors of `open`, of `report` and of the iterator `tasks` pass through.
@@ -151,30 +96,18 @@ class Engine(Generic[T, D, A, W]):
         An interrupt, or an error that is no input's, ends the run: what is being written is finished and reported, the
         rest is dropped.
         """
-        remaining = iter(tasks)
-        self._decoders = self._workers
-        decoders: list[threading.Thread] = []
-        others: list[threading.Thread] = []
-        lanes = 0
+        self._intake.open(tasks)
         try:
-            for _ in range(self._workers):
-                decoders.append(self._start(self._decode_tasks, remaining))
-                others.append(self._start(self._finish_jobs))
+            self._decoders.start(self._workers)
+            self._writers.start(self._workers)
             self._widen(self._stages.open() or Width())
-            lanes = self._lanes if self._lanes > 1 else 0
-            others += (self._start(self._infer_batches) for _ in range(lanes))
-            while self._decoders or self._waiting or self._busy or self._unwritten:
-                batch = self._next_batch()
-                if not batch:
-                    self._next_event(decoders, others)()
-                    continue
-                self._busy += 1
-                self._inferred += len(batch)
-                if lanes:
-                    self._batches.put((batch, self._lanes))
+            while self._decoders.at_work or self._batches or self._unwritten:
+                if (batch := self._next_batch()) is None:
+                    self._next_event()()
+                elif self._lanes.at_work:
+                    self._begun.put(batch)
                 else:
-                    self._infer(batch)
-                    self._take_inferred(batch, 1)
+                    self._infer(batch)()
         except _EnoughError:
             ended = Ended(is_enough=True)
         except StoppedError as error:
@@ -186,128 +119,40 @@ class Engine(Generic[T, D, A, W]):
         else:
             ended = Ended()
         finally:
-            self._stop_threads(others, lanes)
+            self._stop()
         return self._report_rest(ended)
 
-    def _widen(self, width: Width) -> None:
-        """Take as much at once as is quickest, and let as much be decoded beforehand."""
-        self._lanes = width.lanes
-        self._batch_size = self._asked_batch_size or width.batch_size
-        more = max(0, 2 * self._batch_size - self._capacity) + self._lanes - 1
-        self._capacity += more
-        if more:
-            self._slots.release(more)
+    # In threads: what is done with each item, and what the main thread should do then
 
-    def _start(self, work: Callable[..., None], *arguments: object) -> threading.Thread:
-        """A daemon, so that a second Ctrl-C need not wait for a decoder. Raises StoppedError."""
+    def _decode(self, task: T) -> Event:
+        return partial(self._take_decoded, decode_task(self._stages, task))
 
-        def live() -> None:
-            try:
-                work(*arguments)
-            except BaseException as error:  # noqa: BLE001 - the main thread would wait for this one for ever
-                self._events.put(partial(_raise, error))
+    def _infer(self, batch: Batch[T, D, A, W]) -> Event:
+        infer_jobs(self._stages, batch.jobs)
+        return partial(self._take_inferred, batch)
 
-        return start_thread(live)
+    def _finish(self, job: Job[T, D, A, W]) -> Event:
+        finish_job(self._stages, job)
+        return partial(self._take_finished, job)
 
-    # In decode threads
-
-    def _decode_tasks(self, remaining: Iterator[T]) -> None:
-        while True:
-            self._slots.acquire()
-            try:
-                task = self._take_task(remaining)
-            except Exception as error:  # noqa: BLE001 - of the list of tasks itself: the main thread's business
-                self._events.put(partial(_raise, error))
-                task = None
-            if task is None:
-                self._slots.release()
-                self._events.put(self._lose_decoder)
-                return
-            job: Job[T, D, A, W] = Job(task)
-            with _work_on(job):
-                job.decoded = self._stages.decode(task)
-            self._events.put(partial(self._take_decoded, job))
-
-    def _take_task(self, remaining: Iterator[T]) -> T | None:
-        with self._taking:
-            if self._is_ending:
-                return None
-            self._asked_at = time.monotonic()
-            task = next(remaining, None)
-            self._asked_at = None
-            self._taken += task is not None
-            return task
-
-    # In finish threads
-
-    def _finish_jobs(self) -> None:
-        while (job := self._answered.get()) is not None:
-            assert job.answer is not None
-            with _work_on(job):
-                job.written = self._stages.finish(job.task, job.answer)
-            job.answer = None
-            self._events.put(partial(self._take_finished, job))
-
-    # In the main thread, or in lanes
-
-    def _infer_batches(self) -> None:
-        while (given := self._batches.get()) is not None:
-            batch, lanes = given
-            self._infer(batch)
-            self._events.put(partial(self._take_inferred, batch, lanes))
-
-    def _infer(self, batch: Sequence[Job[T, D, A, W]]) -> None:
-        """Give every job of a batch its answer, or its error."""
-        started = time.perf_counter()
-        try:
-            answers = self._stages.infer([job.decoded for job in batch])  # type: ignore[misc]
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this input's, and told
-            forget_locals(error)
-            known = as_error(error)
-            if len(batch) > 1 and known.code is not ErrorCode.OUT_OF_MEMORY:  # one of them is to blame
-                for job in batch:
-                    self._infer([job])
-                return
-            for job in batch:
-                job.error = known
-        else:
-            for job, answer in zip(batch, answers, strict=True):
-                job.answer = answer
-        for job in batch:
-            job.seconds += (time.perf_counter() - started) / len(batch)
-
-    # In the main thread
-
-    def _next_event(
-        self, decoders: Sequence[threading.Thread], others: Sequence[threading.Thread]
-    ) -> Callable[[], None]:
-        """What a thread has to tell, as soon as it does; nothing where a batch has waited long enough to be full.
-
-        Raises MemoryError when a thread ended without a word.
-        """
-        is_patient = not (self._is_fed and self._waiting)
-        while True:
-            try:
-                return self._events.get(timeout=_WATCH_S if is_patient else _PATIENCE_S)
-            except Empty:
-                alive = sum(thread.is_alive() for thread in decoders)
-                if (alive < self._decoders or not all(thread.is_alive() for thread in others)) and (
-                    self._events.empty()
-                ):
-                    raise MemoryError from None  # nothing else leaves a thread no time for it
-                if not is_patient:
-                    return _do_nothing
-
-    def _lose_decoder(self) -> None:
-        self._decoders -= 1
+    # In the main thread: what has come
 
     def _take_decoded(self, job: Job[T, D, A, W]) -> None:
-        self._delivered += 1
         if job.error is None:
-            self._waiting.append(job)
+            self._batches.add(job)
         else:
-            self._slots.release()
+            self._intake.free_place()
             self._end(job)
+
+    def _take_inferred(self, batch: Batch[T, D, A, W]) -> None:
+        for job in self._batches.end(batch):
+            job.decoded = None
+            self._intake.free_place()
+            if job.error is not None:
+                self._end(job)
+            else:
+                self._unwritten += 1
+                self._answered.put(job)
 
     def _take_finished(self, job: Job[T, D, A, W]) -> None:
         self._unwritten -= 1
@@ -319,74 +164,54 @@ class Engine(Generic[T, D, A, W]):
         if not self._report(job):
             raise _EnoughError
 
-    def _next_batch(self) -> list[Job[T, D, A, W]]:
-        """The jobs to infer now; none while a fuller batch may come, or too many answers are unwritten."""
-        is_full = self._busy >= self._lanes or self._unwritten >= self._workers + self._batch_size
-        if not self._waiting or is_full:
-            return []
-        if self._batch_size == 1:
-            return [self._waiting.popleft()]
-        groups = [self._stages.group(job.decoded) for job in self._waiting]  # type: ignore[arg-type]
-        if None in groups:
-            batch = [self._waiting[groups.index(None)]]
-        else:
-            batch = [job for job, group in zip(self._waiting, groups, strict=True) if group == groups[0]]
-            is_all = not self._decoders or len(self._waiting) + self._inferred >= self._capacity or self._is_dry()
-            if len(batch) < self._batch_size and not is_all:
-                return []
-            del batch[self._batch_size :]
-        for job in batch:
-            self._waiting.remove(job)
-        return batch
+    # In the main thread: what to do next
 
-    def _is_dry(self) -> bool:
-        """Whether the list of tasks is being written so slowly that nothing more is at hand."""
-        asked_at = self._asked_at
-        is_asking = asked_at is not None and time.monotonic() - asked_at >= _PATIENCE_S
-        return self._is_fed and is_asking and self._taken == self._delivered
+    def _widen(self, width: Width) -> None:
+        """Take as much at once as is quickest, and let as much be decoded beforehand."""
+        batch_size = self._asked_batch_size or width.batch_size
+        self._batches.width = Width(width.lanes, batch_size)
+        self._intake.enlarge(max(self._intake.room, 2 * batch_size) + width.lanes - 1)
+        self._lanes.start(width.lanes if width.lanes > 1 else 0)
 
-    def _take_inferred(self, batch: Sequence[Job[T, D, A, W]], lanes: int) -> None:
-        """Pass a batch on; what did not fit into memory while `lanes` lanes were open is to be tried again."""
-        self._busy -= 1
-        self._inferred -= len(batch)
-        again = [job for job in batch if job.error is not None and job.error.code is ErrorCode.OUT_OF_MEMORY]
-        if again and self._narrow(len(batch), lanes):
-            for job in reversed(again):
-                job.error = None
-                self._waiting.appendleft(job)
-        for job in batch:
-            if job.error is None and job.answer is None:
-                continue
-            job.decoded = None
-            self._slots.release()
-            if job.error is not None:
-                self._end(job)
-            else:
-                self._unwritten += 1
-                self._answered.put(job)
+    def _next_batch(self) -> Batch[T, D, A, W] | None:
+        """The jobs to infer now; None while a fuller batch may come, or too many answers are unwritten."""
+        if self._unwritten >= self._workers + self._batches.width.batch_size:
+            return None
+        return self._batches.begin(is_all=self._is_all_there())
 
-    def _narrow(self, size: int, lanes: int) -> bool:
-        """Take less at once from now on than a batch of `size` beside others; says whether there is less."""
-        if size > 1:
-            self._batch_size = max(1, min(self._batch_size, size // 2))
-        elif lanes > 1:
-            self._lanes = 1
-        return size > 1 or lanes > 1
+    def _is_all_there(self) -> bool:
+        """Whether no other job comes before one of those that are there has been inferred."""
+        there = len(self._batches)
+        if not self._decoders.at_work or there >= self._intake.room:
+            return True
+        return self._is_fed and self._intake.is_slow and self._intake.held == there
 
-    def _stop_threads(self, others: Sequence[threading.Thread], lanes: int) -> None:
+    def _next_event(self) -> Event:
+        """What a thread has to tell, as soon as it does; nothing where a batch has waited long enough to be full.
+
+        Raises MemoryError when a thread ended without a word.
+        """
+        is_patient = not (self._is_fed and self._batches.is_any_waiting)
+        while True:
+            try:
+                return self._events.get(timeout=_WATCH_S if is_patient else SLOW_S)
+            except Empty:
+                crews = (self._decoders, self._lanes, self._writers)
+                if any(crew.is_missing_one() for crew in crews) and self._events.empty():
+                    raise MemoryError from None  # nothing else leaves a thread no time for it
+                if not is_patient:
+                    return _do_nothing
+
+    # In the main thread: the end
+
+    def _stop(self) -> None:
         """Let files that are being written be finished, and nothing else begin."""
-        self._is_ending = True
-        for _ in range(self._workers):
-            self._slots.release()
-        _drain(self._answered)
-        _drain(self._batches)
-        for _ in range(self._workers):
-            self._answered.put(None)
-        for _ in range(lanes):
-            self._batches.put(None)
+        self._intake.close()
+        _close(self._answered, self._writers.at_work)
+        _close(self._begun, self._lanes.at_work)
         deadline = time.monotonic() + _GRACE_S
-        for thread in others:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._writers.join(deadline)
+        self._lanes.join(deadline)
 
     def _report_rest(self, ended: Ended) -> Ended:
         """Report what was finished while the threads were stopping."""
@@ -396,41 +221,18 @@ class Engine(Generic[T, D, A, W]):
             except Empty:
                 return ended
             if isinstance(event, partial) and event.func == self._take_finished:
-                try:
+                with suppress(_EnoughError, StoppedError):
                     event()
-                except (_EnoughError, StoppedError):
-                    continue
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 def _do_nothing() -> None:
     pass
 
 
-def _drain(queue: SimpleQueue[Any]) -> None:
+def _close(queue: SimpleQueue[Any], readers: int) -> None:
+    """Drop what a queue holds, and tell its readers that nothing more comes."""
     with suppress(Empty):
         while True:
             queue.get_nowait()
-
-
-class _work_on:  # noqa: N801 - a context manager, read as a verb
-    """Time what is done for a job, and make what goes wrong its error."""
-
-    def __init__(self, job: Job[T, D, A, W]) -> None:
-        self._job = job
-
-    def __enter__(self) -> None:
-        self._started = time.perf_counter()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        self._job.seconds += time.perf_counter() - self._started
-        if isinstance(error, Exception):
-            forget_locals(error)
-            self._job.error = as_error(error)
-            return True
-        return False
+    for _ in range(readers):
+        queue.put(None)

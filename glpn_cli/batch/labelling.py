@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.batch.engine import Ended, Width
+from glpn_cli.batch.engine import Ended
 from glpn_cli.batch.exhibiting import read_for_page, run_with_page
 from glpn_cli.batch.gallery import Entry, check_page, make_label_entry
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
@@ -21,6 +21,7 @@ from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import Plan, make_plan
 from glpn_cli.batch.predicting import Network
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
+from glpn_cli.batch.stages import Width
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.depth_files import FORMATS, Record, Writer, is_own_output, read_record

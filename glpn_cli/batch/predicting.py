@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.batch.engine import Width
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
 from glpn_cli.batch.mishaps import start_thread
 from glpn_cli.batch.naming import choose_formats
@@ -19,6 +18,7 @@ from glpn_cli.batch.outcome import FLAT, FOCAL
 from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import make_plan
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
+from glpn_cli.batch.stages import Width
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.depth_files import FORMATS, Record, Uncertainty, Writer, make_writer

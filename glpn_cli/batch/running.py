@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from glpn_cli.batch.engine import Ended, Engine, Job, Stages
+from glpn_cli.batch.engine import Ended, Engine
+from glpn_cli.batch.jobs import Job
 from glpn_cli.batch.outcome import ASSUMED_FOV, Facts, Outcome, Output, Status
 from glpn_cli.batch.plan import Plan
+from glpn_cli.batch.stages import Stages
 from glpn_cli.batch.tasks import Source, Task, describe, settle
 from glpn_cli.depth_files import read_record
 from glpn_cli.devices import cores

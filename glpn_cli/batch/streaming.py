@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar, cast
 
-from glpn_cli.batch.engine import Ended, Engine, Job, Stages
+from glpn_cli.batch.engine import Ended, Engine
 from glpn_cli.batch.inputs import InputChoice
+from glpn_cli.batch.jobs import Job
 from glpn_cli.batch.judging import Inputs, Judge
 from glpn_cli.batch.outcome import Outcome, Status
 from glpn_cli.batch.plan import name_folding
 from glpn_cli.batch.running import Pace, Written, outcome_of
+from glpn_cli.batch.stages import Stages
 from glpn_cli.batch.tasks import OutputRules, Source, Task, place_of, settle
 from glpn_cli.depth_files import is_own_output
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from glpn_cli.batch.engine import Ended, Engine, Job, Width
+from glpn_cli.batch.engine import Ended, Engine
+from glpn_cli.batch.jobs import Job
+from glpn_cli.batch.stages import Width
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
 
 

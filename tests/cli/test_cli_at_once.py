@@ -14,8 +14,8 @@ from torch import Tensor
 from typer.testing import CliRunner, Result
 
 from glpn_cli.batch import predicting
-from glpn_cli.batch.engine import Width
 from glpn_cli.batch.predicting import Network
+from glpn_cli.batch.stages import Width
 from glpn_cli.cli import app
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.glpn.network import GLPN

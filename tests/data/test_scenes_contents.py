@@ -9,8 +9,9 @@ from glpn_cli.data.scenes.arrange import ODD, PLANS
 from glpn_cli.data.scenes.chance import Chance
 from glpn_cli.data.scenes.furniture.clutter import SMALL, Thing
 from glpn_cli.data.scenes.furniture.piece import Maker
+from glpn_cli.data.scenes.materials import Material, Texture
 from glpn_cli.data.scenes.noise import stripe
-from glpn_cli.data.scenes.parts import Material, Parts, Texture
+from glpn_cli.data.scenes.parts import Parts
 from glpn_cli.data.scenes.render import KINDS, bound_solids
 from glpn_cli.data.scenes.room import SIZES
 from glpn_cli.data.scenes.shell import build_shell

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from glpn_cli.data.scenes.camera import make_pose
-from glpn_cli.data.scenes.parts import Material, Parts
+from glpn_cli.data.scenes.materials import Material
+from glpn_cli.data.scenes.parts import Parts
 from glpn_cli.data.scenes.rays import grow_tree, leave_shell, trace
 from glpn_cli.data.scenes.render import bound_solids
 from glpn_cli.data.scenes.solids import FAR, hit_solid, surface

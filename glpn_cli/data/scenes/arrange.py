@@ -22,7 +22,8 @@ from glpn_cli.data.scenes.furniture.seating import bar_stool, bed, bench, chair,
 from glpn_cli.data.scenes.furniture.storage import boxes, cupboard, rack, shelf, shop_rack, tv_stand
 from glpn_cli.data.scenes.furniture.tables import coffee_table, desk, side_table, table
 from glpn_cli.data.scenes.furniture.wet import basin, bathtub, counter, fridge, toilet, washing_machine
-from glpn_cli.data.scenes.parts import Label, Material, Texture
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Label
 from glpn_cli.data.scenes.room import YAWS, Room
 from glpn_cli.data.scenes.style import Style
 

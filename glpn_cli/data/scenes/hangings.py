@@ -6,7 +6,8 @@ import math
 
 from glpn_cli.data.scenes.furniture.clutter import scatter
 from glpn_cli.data.scenes.furniture.living import shade
-from glpn_cli.data.scenes.parts import Label, Material, Texture
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Label
 from glpn_cli.data.scenes.room import PUBLIC, YAWS, Room, Wall
 from glpn_cli.data.scenes.style import Style
 

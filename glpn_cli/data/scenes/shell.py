@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from glpn_cli.data.scenes.parts import Label, Material, Texture
+from glpn_cli.data.scenes.colours import scaled
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Label
 from glpn_cli.data.scenes.room import PUBLIC, SIZES, YAWS, Room, Wall
-from glpn_cli.data.scenes.style import Style, scaled
+from glpn_cli.data.scenes.style import Style
 from glpn_cli.data.scenes.surfaces import make_ceiling, make_floor, make_wall
 from glpn_cli.data.scenes.windows import add_windows, span
 

@@ -1,4 +1,4 @@
-"""Taste: which colours and materials a home or an office of one owner has; priors from real rooms, with wide tails.
+"""Taste: which materials a home or an office of one owner has; priors from real rooms, with wide tails.
 
 White, grey and beige walls dominate; wood is brown, appliances are white or steel, screens are black; and now and then
 anything goes, because a network should not learn that walls are white.
@@ -10,7 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from glpn_cli.data.scenes.chance import Chance
-from glpn_cli.data.scenes.parts import Colour, Material, Parts, Texture
+from glpn_cli.data.scenes.colours import Colours, scaled
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Parts
 
 # sRGB, 0..255
 WOODS = (
@@ -23,30 +25,14 @@ CLOTHS = (
 )  # fmt: skip
 
 
-def linear(r: float, g: float, b: float) -> Colour:
-    """SRGB 0..255 to linear 0..1."""
-    return _to_linear(r), _to_linear(g), _to_linear(b)
-
-
-def _to_linear(value: float) -> float:
-    value = min(max(value / 255.0, 0.0), 1.0)
-    return float(value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4)
-
-
-def scaled(colour: Colour, factor: float) -> Colour:
-    """A lighter or darker colour."""
-    return (min(colour[0] * factor, 0.95), min(colour[1] * factor, 0.95), min(colour[2] * factor, 0.95))
-
-
-class Style:
+class Style(Colours):
     """Materials for one scene. Each method gives a material's number; asking twice often gives the same one."""
 
     def __init__(self, parts: Parts, chance: Chance) -> None:
         self.parts = parts
-        self.chance = chance
         self.loyalty = chance.between(0.3, 0.95)  # how often furniture matches
         self._kept: dict[str, int] = {}
-        self.vivid = chance.yes(0.12)  # a room where anything goes
+        super().__init__(chance)  # last: what chance says depends on what it was asked before
 
     def _kept_or(self, name: str, make: Callable[[], Material]) -> int:
         if name not in self._kept or not self.chance.yes(self.loyalty):
@@ -56,32 +42,6 @@ class Style:
     def seed(self) -> int:
         """A seed for a texture."""
         return self.chance.whole(0, 1 << 20)
-
-    def any_colour(self, saturation: float = 1.0, low: float = 20.0, high: float = 245.0) -> Colour:
-        """Any hue; linear."""
-        d = self.chance
-        value = d.between(low, high)
-        s = saturation * (d.unit() if self.vivid else d.unit() ** 1.6 * 0.9)
-        h = 6.0 * d.unit()
-        r = min(max(abs(h - 3.0) - 1.0, 0.0), 1.0)
-        g = min(max(2.0 - abs(h - 2.0), 0.0), 1.0)
-        b = min(max(2.0 - abs(h - 4.0), 0.0), 1.0)
-        return linear(value * (1 - s + s * r), value * (1 - s + s * g), value * (1 - s + s * b))
-
-    def near(self, rgb: tuple[float, float, float], spread: float = 14.0) -> Colour:
-        """A colour (sRGB 0..255) with jitter; linear."""
-        d = self.chance
-        shift = d.bell(0, spread, -50, 50)
-        return linear(*[v + shift + d.bell(0, spread * 0.4, -30, 30) for v in rgb])
-
-    def grey(self, low: float, high: float, warmth: float = 8.0) -> Colour:
-        """A grey between two sRGB values, a little warm or cold; linear."""
-        d = self.chance
-        v = d.between(low, high)
-        w = d.bell(0.3 * warmth, warmth, -20, 30)
-        return linear(v + w, v + 0.4 * w, v - w)
-
-    # Furniture
 
     def wood(self) -> int:
         """Wood, with grain."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from glpn_cli.data.scenes.parts import Colour, Material, Texture
-from glpn_cli.data.scenes.style import Style, scaled
+from glpn_cli.data.scenes.colours import Colour, scaled
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.style import Style
 
 
 def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:

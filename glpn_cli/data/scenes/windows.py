@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from glpn_cli.data.scenes.parts import Label, Material, Texture
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Label
 from glpn_cli.data.scenes.room import YAWS, Room, Wall
 from glpn_cli.data.scenes.style import Style
 from glpn_cli.data.scenes.surfaces import make_view

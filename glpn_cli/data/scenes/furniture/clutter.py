@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from glpn_cli.data.scenes.parts import Label, Material, Texture
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Label
 from glpn_cli.data.scenes.style import Style
 
 Thing = Callable[[Style], float]

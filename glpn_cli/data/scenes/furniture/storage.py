@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from glpn_cli.data.scenes.colours import scaled
 from glpn_cli.data.scenes.furniture.clutter import scatter
 from glpn_cli.data.scenes.furniture.piece import Piece
-from glpn_cli.data.scenes.parts import Label, Material, Texture
-from glpn_cli.data.scenes.style import Style, scaled
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Label
+from glpn_cli.data.scenes.style import Style
 
 
 def shelf(style: Style) -> Piece:

@@ -7,7 +7,8 @@ import math
 from glpn_cli.data.scenes.furniture.clutter import scatter
 from glpn_cli.data.scenes.furniture.piece import Piece
 from glpn_cli.data.scenes.furniture.seating import chair
-from glpn_cli.data.scenes.parts import Label, Material, Texture
+from glpn_cli.data.scenes.materials import Material, Texture
+from glpn_cli.data.scenes.parts import Label
 from glpn_cli.data.scenes.style import Style
 
 

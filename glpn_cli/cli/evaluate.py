@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,6 +112,8 @@ def evaluate(
     workers: options.Workers = None,
     threads: options.Threads = None,
     depth_scale: options.DepthScale = None,
+    isolate: options.Isolate = False,
+    timeout: options.Timeout = None,
     kind: options.KindOption = options.Kind.METRIC,
     output: Annotated[
         Path | None,
@@ -135,23 +138,26 @@ def evaluate(
     from glpn_cli.cli.evaluation_report import check_results, show_evaluations
     from glpn_cli.cli.label_evaluation import evaluate_labels
     from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.cli.reading import choose_workers
     from glpn_cli.data.sources import open_source
     from glpn_cli.evaluation.alignment import parse_alignments
     from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
     from glpn_cli.evaluation.evaluate import choose_alignments, gather
     from glpn_cli.evaluation.protocols import choose_protocol
     from glpn_cli.evaluation.segmentation import is_label_data
+    from glpn_cli.images import ReadOptions
     from glpn_cli.prediction import DepthKind
 
     rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
     align_by = parse_alignments(align)
     allowance, pace = Allowance.parse(allow_failed), Pace(workers, parse_batch_size(batch_size), fail_fast)
     asked = find_asked(context)
+    reading = ReadOptions(workers=choose_workers(isolate=isolate, timeout=timeout, processes=pace.threads))
     check_results(output=output, report=report, inputs=[data, *([baseline] if baseline else []), *(predictions or ())])
     source = None
     if not is_label_data(data):
         _refuse_unread(asked, [data, *([baseline] if baseline else [])], is_model=not predictions or bool(models))
-        source = open_source(data, split="test", depth_scale=depth_scale, may_be_empty=allow_empty)
+        source = open_source(data, split="test", depth_scale=depth_scale, may_be_empty=allow_empty, reading=reading)
     recipes = [
         choose_recipe(
             name,
@@ -167,27 +173,30 @@ def evaluate(
     ]
     if source is None:
         asked.refuse(*_OF_DEPTH, because="makes no sense for data with labels")
-        code = evaluate_labels(
-            recipes,
-            data,
-            device=device,
-            threads=threads,
-            pace=pace,
-            json=json,
-            report=report,
-            allowance=allowance,
-            allow_empty=allow_empty,
-        )
+        with reading.workers or nullcontext():
+            code = evaluate_labels(
+                recipes,
+                data,
+                device=device,
+                threads=threads,
+                pace=pace,
+                reading=reading,
+                json=json,
+                report=report,
+                allowance=allowance,
+                allow_empty=allow_empty,
+            )
         raise typer.Exit(code)
-    contestants: list[Contestant] = [
-        FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value)) for folder in predictions or ()
-    ]
-    contestants[:0] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
-    if baseline is not None:
-        contestants.append(fit_rows(open_source(baseline, split="train", depth_scale=depth_scale)))
-    for contestant in contestants:
-        choose_alignments(align_by, contestant)
-    rows, end = _run(source, contestants, rules, align_by, pace)
+    with reading.workers or nullcontext():
+        contestants: list[Contestant] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
+        for folder in predictions or ():
+            known = FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value), reading=reading)
+            contestants.append(known)
+        if baseline is not None:
+            contestants.append(fit_rows(open_source(baseline, split="train", depth_scale=depth_scale, reading=reading)))
+        for contestant in contestants:
+            choose_alignments(align_by, contestant)
+        rows, end = _run(source, contestants, rules, align_by, pace)
     if rows or end is None:
         evaluations = gather(contestants, rows, protocol=rules, align_by=align_by, total=source.length)
         show_evaluations(evaluations, json=json, report=report, output=output)
@@ -205,6 +214,8 @@ def _refuse_unread(asked: Asked, data: Sequence[str], *, is_model: bool) -> None
         asked.refuse(*_OF_MODELS, because="is about models, and none is scored", hint="Name one with -m.")
     if asked.among("--predictions"):
         return
+    if all(spec.startswith("scenes:") for spec in data):
+        asked.refuse("--isolate", "--timeout", because="is about files, and these pictures are rendered")
     asked.refuse("--kind", because="is about the maps of --predictions, and there are none")
     from glpn_cli.data.sources import asks_for_scale
 

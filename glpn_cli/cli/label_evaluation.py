@@ -20,6 +20,7 @@ from glpn_cli.publish import publish
 
 if TYPE_CHECKING:
     from glpn_cli.batch.running import Pace
+    from glpn_cli.images import ReadOptions
     from glpn_cli.models.recipe import Recipe
 
 _MOST_SHOWN = 20
@@ -32,6 +33,7 @@ def evaluate_labels(
     device: str,
     threads: int | None,
     pace: Pace,
+    reading: ReadOptions,
     json: bool,
     report: Path | None,
     allowance: Allowance,
@@ -61,6 +63,7 @@ def evaluate_labels(
                 labels=len(names),
                 workers=pace.threads,
                 batch_size=pace.batch_size or 1,
+                reading=reading,
             )
             for index, each in enumerate(found):
                 if isinstance(each, LabelScores):

@@ -18,6 +18,8 @@ ISOLATED_TIMEOUT_S = 60.0
 WORKER_MODULES = ("glpn_cli.images",)
 """What the processes import while they wait for their first picture."""
 
+_MOST_PIXELS = ReadOptions().max_pixels
+
 # What decoding took at most, by measurement: 41 bytes a pixel, for floats. The rest is Python and its libraries.
 _BYTES_PER_PIXEL, _BYTES_BESIDES = 48, 2 << 30
 
@@ -39,19 +41,23 @@ def choose_reading(
 
     Raises UsageError for a time that is none.
     """
-    if timeout is not None and not timeout > 0:
-        raise UsageError(f"--timeout {timeout:g} leaves no time", hint="Give seconds, such as --timeout 30.")
-    workers = None
-    if isolate or timeout is not None:
-        workers = _make_workers(processes, ISOLATED_TIMEOUT_S if timeout is None else timeout, max_pixels)
+    workers = choose_workers(isolate=isolate, timeout=timeout, processes=processes, max_pixels=max_pixels)
     return ReadOptions(max_pixels, orientation.value, frame, allow_truncated, workers)
 
 
-def _make_workers(count: int, timeout_s: float, max_pixels: int) -> Workers:
+def choose_workers(
+    *, isolate: bool, timeout: float | None, processes: int, max_pixels: int = _MOST_PIXELS
+) -> Workers | None:
+    """The processes that pictures are decoded in; None where that is done in this one. See `choose_reading`."""
+    if timeout is not None and not timeout > 0:
+        raise UsageError(f"--timeout {timeout:g} leaves no time", hint="Give seconds, such as --timeout 30.")
+    if not isolate and timeout is None:
+        return None
+    timeout_s = ISOLATED_TIMEOUT_S if timeout is None else timeout
     from glpn_cli.isolation import Workers
 
     return Workers(
-        count,
+        processes,
         timeout_s=timeout_s if timeout_s < math.inf else None,
         memory_bytes=_BYTES_BESIDES + _BYTES_PER_PIXEL * max_pixels,
         modules=WORKER_MODULES,

@@ -10,6 +10,7 @@ import csv
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,7 @@ from glpn_cli.data.kitti_crop import kb_crop
 from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import read_depth
 from glpn_cli.errors import ErrorCode, InputError, UsageError, reason_of
-from glpn_cli.images import read_rgb
+from glpn_cli.images import ReadOptions, read_rgb
 
 CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
 _CSV_CAMERA = ("fx", "fy", "cx", "cy")
@@ -30,6 +31,8 @@ _LEAST_MEDIAN_M, _MOST_MEDIAN_M = 0.02, 300.0
 
 
 Half = TypeVar("Half")
+
+_HERE = ReadOptions()
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,17 @@ class Pair:
     name: str = ""
     is_kitti: bool = False
 
-    def read(self) -> Sample:
+    def read(self, reading: ReadOptions = _HERE) -> Sample:
         """The upright picture with its depth in metres, 0 where nothing was measured.
+
+        reading: how, and in which processes, both are decoded.
 
         Raises InputError for a half that is missing or unreadable, for halves of different size, for depth without a
         single valid pixel, and for depths that can only come from a wrong scale.
         """
-        rgb = self._half(self.rgb_path, lambda path: read_rgb(path).rgb, "picture")
-        stored = self._half(self.depth_path, lambda path: read_depth(path, depth_scale=self.depth_scale), "depth")
+        rgb = self._half(self.rgb_path, lambda path: read_rgb(path, reading).rgb, "picture")
+        read = partial(reading.run, read_depth, about="it", depth_scale=self.depth_scale)
+        stored = self._half(self.depth_path, read, "depth")
         depth = stored.depth
         if not depth.kind.is_metric:
             raise InputError(f"{self.depth_path}: {depth.kind.value} is no depth in metres", code=ErrorCode.DATA)
@@ -98,10 +104,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairList:
-    """Pairs in the order of their list; a source of samples for training."""
+    """Pairs in the order of their list; a source of samples for training.
+
+    reading: how, and in which processes, they are decoded.
+    """
 
     name: str
     pairs: tuple[Pair, ...]
+    reading: ReadOptions = _HERE
 
     @property
     def length(self) -> int:
@@ -110,7 +120,7 @@ class PairList:
 
     def read(self, index: int) -> Sample:
         """Sample `index`; see `Pair.read`."""
-        return self.pairs[index].read()
+        return self.pairs[index].read(self.reading)
 
     def name_of(self, index: int) -> str:
         """What pair `index` is called."""

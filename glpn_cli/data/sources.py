@@ -9,6 +9,7 @@ from glpn_cli.data.layouts import KITTI, NYU, read_layout
 from glpn_cli.data.pairs import read_pairs_csv
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.images import ReadOptions
 
 _SCENES_TO_TEST = 200
 
@@ -47,12 +48,20 @@ class SceneStream:
         return Sample(scene.rgb, scene.depth, scene.intrinsics.fx, self.name_of(index))
 
 
-def open_source(spec: str, *, split: str, depth_scale: float | None = None, may_be_empty: bool = False) -> SampleSource:
+def open_source(
+    spec: str,
+    *,
+    split: str,
+    depth_scale: float | None = None,
+    may_be_empty: bool = False,
+    reading: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
+) -> SampleSource:
     """Open what `--data` names.
 
     split:        "train" or "test", where the data has both; a test of scenes has an end.
     depth_scale:  stored units per metre, for a CSV that does not say.
     may_be_empty: whether a CSV may list nothing.
+    reading:      how, and in which processes, files are decoded.
 
     Raises UsageError where it makes no sense or is not there.
     """
@@ -60,7 +69,8 @@ def open_source(spec: str, *, split: str, depth_scale: float | None = None, may_
     if colon and word == "scenes":
         return _scenes(spec, rest, split)
     if colon and word in ("nyu", "kitti"):
-        return read_layout(NYU if word == "nyu" else KITTI, Path(rest).expanduser(), split=split)
+        layout = NYU if word == "nyu" else KITTI
+        return replace(read_layout(layout, Path(rest).expanduser(), split=split), reading=reading)
     path = Path(spec).expanduser()
     if path.is_dir():
         path = path / "pairs.csv"
@@ -70,7 +80,7 @@ def open_source(spec: str, *, split: str, depth_scale: float | None = None, may_
             hint="Use a CSV of rgb_path,depth_path,depth_scale, or nyu:DIR, kitti:DIR, scenes:SEED.",
             code=ErrorCode.NOT_FOUND,
         )
-    return read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty)
+    return replace(read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty), reading=reading)
 
 
 def asks_for_scale(spec: str) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.depth_files import is_depth_file, read_depth, read_record
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.images import Picture
+from glpn_cli.images import Picture, ReadOptions
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import DepthKind, DepthMap
 
@@ -96,12 +96,21 @@ class FolderContestant:
     kitchen/rgb_1, kitchen/rgb_1_depth, kitchen_rgb_1, rgb_1 or rgb_1_depth; the first of these that some file has.
 
     depth_scale: stored units per metre, for integer files that do not say their own.
+    reading:     in which processes they are decoded.
     Raises UsageError where the folder has no maps.
     """
 
-    def __init__(self, folder: Path, *, depth_scale: float | None = None, kind: DepthKind = DepthKind.METRIC) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        depth_scale: float | None = None,
+        kind: DepthKind = DepthKind.METRIC,
+        reading: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
+    ) -> None:
         self.folder = folder
         self.depth_scale = depth_scale
+        self._reading = reading
         self._by_source: dict[str, list[Path]] = defaultdict(list)
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         kinds = {self._enter(path, kind) for path in _find_maps(folder)}
@@ -140,9 +149,10 @@ class FolderContestant:
         """Read the picture's map. Raises InputError where it is missing, ambiguous or unreadable."""
         path = self.find(sample.name)
         try:
-            return read_depth(path, depth_scale=self.depth_scale, kind=self._kind).depth
+            stored = self._reading.run(read_depth, path, about="it", depth_scale=self.depth_scale, kind=self._kind)
         except InputError as error:
             raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
+        return stored.depth
 
     def find(self, name: str) -> Path:
         """The file that is the map of picture `name`. Raises InputError."""

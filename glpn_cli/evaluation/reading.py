@@ -22,4 +22,4 @@ def read_ahead(read: Callable[[int], R], count: int, *, workers: int, ahead: int
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)  # one that never ends must not hold up who is interrupted

@@ -17,7 +17,7 @@ from glpn_cli.depth_files import read_record
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.errors import ErrorCode, InputError, UsageError, reason_of
 from glpn_cli.evaluation.reading import read_ahead
-from glpn_cli.images import Picture, read_rgb
+from glpn_cli.images import Picture, ReadOptions, read_rgb
 from glpn_cli.prediction import LabelMap
 
 CSV_COLUMNS = ("rgb_path", "label_path")
@@ -25,6 +25,7 @@ NO_LABEL = 255
 """What stored numbers of one byte mean by none."""
 
 
+_HERE = ReadOptions()
 _NUMBER_MODES = ("L", "P", "1", "I;16")
 
 
@@ -41,13 +42,15 @@ class LabelPair:
     first_label: int = 0
     name: str = ""
 
-    def read(self, count: int) -> tuple[Picture, NDArray[np.int64]]:
+    def read(self, count: int, reading: ReadOptions = _HERE) -> tuple[Picture, NDArray[np.int64]]:
         """The upright picture, and one of `count` labels for every pixel, int64 (H, W), -1 where there is none.
+
+        reading: how, and in which processes, both are decoded.
 
         Raises InputError for a half that is missing or unreadable, and for halves of different size.
         """
-        picture = read_rgb(self.rgb_path)
-        stored = self._stored()
+        picture = read_rgb(self.rgb_path, reading)
+        stored = self._stored(reading)
         if stored.shape != picture.full_size:
             height, width = picture.full_size
             raise InputError(
@@ -59,14 +62,17 @@ class LabelPair:
         is_none = stored == NO_LABEL if stored.dtype.itemsize == 1 else np.zeros(stored.shape, np.bool_)
         return picture, np.where((labels >= 0) & (labels < count) & ~is_none, labels, -1)
 
-    def _stored(self) -> NDArray[Any]:
+    def _stored(self, reading: ReadOptions) -> NDArray[Any]:
         """The numbers of a grey or palette PNG, or of a file of ours."""
         try:
-            if read_record(self.label_path) is not None:
-                return _numbers_of(read_labels(self.label_path))
-            return _read_numbers(self.label_path)
+            return reading.run(_read_stored, self.label_path, about="it")
         except InputError as error:
             raise InputError(f"{self.label_path}: {error.message}", hint=error.hint, code=error.code) from error
+
+
+def _read_stored(path: Path) -> NDArray[Any]:
+    """The numbers of a grey or palette PNG, or of a file of ours. Raises InputError."""
+    return _read_numbers(path) if read_record(path) is None else _numbers_of(read_labels(path))
 
 
 def _numbers_of(prediction: LabelMap) -> NDArray[np.int64]:
@@ -200,6 +206,7 @@ def score_labels(
     labels: int,
     workers: int = 1,
     batch_size: int = 1,
+    reading: ReadOptions = _HERE,
 ) -> Iterator[LabelScores | InputError]:
     """The scores on every pair in turn, or why there are none.
 
@@ -207,11 +214,12 @@ def score_labels(
     labels:     how many labels there are
     workers:    threads that read pairs while others are labelled
     batch_size: pictures that are labelled at once
+    reading:    how, and in which processes, pairs are decoded
     """
 
     def read(index: int) -> tuple[Picture, NDArray[np.int64]] | InputError:
         try:
-            return pairs[index].read(labels)
+            return pairs[index].read(labels, reading)
         except InputError as error:
             return error
 

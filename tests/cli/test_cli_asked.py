@@ -86,6 +86,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
         ("bench photo.png --pictures 4", "--pictures", "INPUTS"),
         ("evaluate --data pairs.csv --kind disparity", "--kind", "there are none"),
         ("evaluate --data scenes:1:2 --depth-scale 1000", "--depth-scale", "there are none"),
+        ("evaluate --data scenes:1:2 --isolate", "--isolate", "these pictures are rendered"),
         ("evaluate --data pairs.csv --predictions . --tta flip", "--tta", "hint: Name one with -m"),
         ("evaluate --data pairs.csv --predictions . --precision fp32", "--precision", "none is scored"),
         ("train --config b0 --data scenes:1 -o out --depth-scale 1000", "--depth-scale", "there is none"),

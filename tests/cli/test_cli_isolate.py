@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import moody_decoder
+import numpy as np
 import pytest
 from conftest import make_rgb
+from lively_dpt import SMALL, lively_segmenter
 from moody_decoder import ppm
 from PIL import Image
 from program_runs import OUT, check_no_temporaries, encode, glpn, good_png, predict, written
@@ -273,6 +275,38 @@ def test_export_isolates_pictures_their_colours_and_stored_maps() -> None:
         assert result.exit_code == 0, result.stderr
     assert len(contents(Path("painted"))) == 6
     assert contents(Path("painted")) == contents(Path("painted--isolate"))
+
+
+def test_evaluate_isolates_pictures_their_depth_and_labels_and_maps_that_were_predicted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put("a.png")
+    put("b.ppm", "crash SIGSEGV")
+    with Image.open("a.png") as picture:
+        size = picture.size
+    Image.new("I;16", size, 2000).save("truth.png")
+    Image.new("L", size, 1).save("labels.png")
+    lines = ["rgb_path,depth_path,depth_scale", "a.png,truth.png,1000", "b.ppm,truth.png,1000"]
+    Path("pairs.csv").write_text("\n".join(lines) + "\n")
+    result = glpn("evaluate", "--data", "pairs.csv", "--isolate", "--json")
+    assert result.exit_code == 3
+    assert "'b.ppm' crashed the process that read it (SIGSEGV) [E_CRASH]" in result.stderr
+    assert json.loads(result.stdout)["models"][0]["measured"] == 1
+
+    lively_segmenter(**SMALL).save_pretrained("ade")
+    Path("labels.csv").write_text("rgb_path,label_path\nb.ppm,labels.png\na.png,labels.png\n")
+    result = glpn("evaluate", "--data", "labels.csv", "--timeout", "100", "--json", "-m", "ade")
+    assert result.exit_code == 3
+    assert "[E_CRASH]" in result.stderr
+    assert json.loads(result.stdout)["pictures"] == 1
+
+    monkeypatch.setattr(reading, "WORKER_MODULES", ("glpn_cli.images", "moody_npy"))
+    Path("maps").mkdir()
+    np.save("maps/a.npy", np.ones(size[::-1], np.float32))
+    Path("pairs.csv").write_text("\n".join(lines[:2]) + "\n")
+    result = glpn("evaluate", "--data", "pairs.csv", "--predictions", "maps", "--isolate")
+    assert result.exit_code == 1
+    assert "maps/a.npy: it crashed the process that read it (SIGSEGV) [E_CRASH]" in result.stderr
 
 
 def test_a_stored_map_that_crashes_its_decoder_is_one_failed_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,8 +69,8 @@ def encode_tiff(values: NDArray[np.float32], *, text: Mapping[str, str]) -> byte
     strips = [zlib.compress(band.astype("<f4", copy=False).tobytes(), _COMPRESS_LEVEL) for band in bands]
     software = text["Software"].encode("ascii") + b"\0"
     description = text_to_json(text) + b"\0"
-    description += b"\0" * ((len(software) + len(description)) % 2)  # what follows begins at an even byte
-    directory_at = 8 + len(software) + len(description)
+    padding = b"\0" * ((len(software) + len(description)) % 2)  # what follows begins at an even byte
+    directory_at = 8 + len(software) + len(description) + len(padding)
     fields: list[tuple[int, int, int, int | None]] = [  # tag, type, count, value (None: the next of `tails`)
         (_WIDTH, _LONG, 1, width),
         (_HEIGHT, _LONG, 1, height),
@@ -97,7 +97,7 @@ def encode_tiff(values: NDArray[np.float32], *, text: Mapping[str, str]) -> byte
             table, at = next(tables)
             value = table[0] if count == 1 else at  # noqa: PLW2901
         entries += struct.pack("<HHII", tag, kind, count, value)
-    head = struct.pack("<4sI", b"II*\0", directory_at) + software + description
+    head = struct.pack("<4sI", b"II*\0", directory_at) + software + description + padding
     directory = struct.pack("<H", len(fields)) + entries + struct.pack("<I", 0)
     return b"".join([head, directory, np.array(offsets + counts, "<u4").tobytes(), *strips])
 

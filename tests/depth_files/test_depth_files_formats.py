@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, PaintRange, paint, parse_
 from glpn_cli.depth_files import EXTENSIONS, FORMATS, Look, Writer, make_writer, read_depth, read_record
 from glpn_cli.depth_files.gray import Gray, Gray16
 from glpn_cli.depth_files.png16 import default_scale
+from glpn_cli.depth_files.tiff import encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Result
 
@@ -215,6 +217,16 @@ def test_tiff_and_npz_say_what_they_are_where_other_programs_look(tmp_path: Path
     path.write_bytes(writer_of("npz", depth).encode(make_result(depth)))
     with np.load(path, allow_pickle=False) as archive:
         assert sorted(archive) == ["depth", "glpn"]
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_text_of_a_tiff_ends_once_whatever_its_length(length: int) -> None:
+    text = {"Software": "glpn-cli 0", "glpn:source": "a" * length}
+    data = encode_tiff(np.ones((2, 3), np.float32), text=text)
+    entry = data.index(struct.pack("<HH", 270, 2), struct.unpack_from("<I", data, 4)[0])
+    count, at = struct.unpack_from("<II", data, entry + 4)
+    # libtiff warns of a second NUL, and so does everything that reads by it: OpenCV, Blender.
+    assert data[at : at + count].index(0) == count - 1
 
 
 def test_a_tiff_of_many_strips_comes_back() -> None:

@@ -124,7 +124,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
-        """Read `to_json` back. Raises ValueError, TypeError or KeyError where it makes no sense."""
+        """Read `to_json` back. Raises ValueError, OverflowError, TypeError or KeyError where it makes no sense."""
         if raw.get("type") != "calibration" or raw.get("schema") != SCHEMA:
             raise ValueError("it is no calibration of a version that is known here")
         scale, shift = float(raw["scale"]), float(raw["shift"])
@@ -195,7 +195,7 @@ def read_calibration(path: Path) -> Calibration:
         if not isinstance(raw, dict):
             raise TypeError("it is no JSON object")  # noqa: TRY301 (told like all other nonsense)
         return Calibration.from_json(raw)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, OverflowError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{str(path)!r} is no calibration: {error}",
             hint="Run: glpn measure FILE --calibrate x,y=METRES",

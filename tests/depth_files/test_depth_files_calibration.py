@@ -94,6 +94,11 @@ def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
         '{"type": "calibration", "schema": 1, "kind": "metric", "scale": NaN, "shift": 0}',
         '{"type": "calibration", "schema": 1, "kind": "mild", "scale": 1, "shift": 0}',
         '{"type": "calibration", "schema": 1, "kind": "metric", "scale": 1, "shift": 0, "points": [3]}',
+        '{"type": "calibration", "schema": 1, "kind": "metric", "scale": 1%s, "shift": 0}' % ("0" * 400),
+        (
+            '{"type": "calibration", "schema": 1, "kind": "metric", "scale": 1, "shift": 0,'
+            ' "points": [{"x": Infinity, "y": 0, "found": 1, "metres": 1}]}'
+        ),
         "[" * 100_000,
     ],
 )

@@ -23,7 +23,10 @@ W = TypeVar("W")  # what was written
 
 @dataclass(frozen=True)
 class Batch(Generic[T, D, A, W]):
-    """Jobs that are inferred together, beside as many batches as there were lanes when it began, less one."""
+    """Jobs that are inferred together.
+
+    lanes: how many batches, this one among them, may have shared the memory with it
+    """
 
     jobs: list[Job[T, D, A, W]]
     lanes: int

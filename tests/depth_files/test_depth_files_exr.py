@@ -27,6 +27,9 @@ def test_the_library_reads_metres_and_what_the_file_says_of_itself() -> None:
     file = OpenEXR.File(BytesIO(data), separate_channels=True, num_threads=0)
     pixels = file.channels()["Z"].pixels
     assert pixels.dtype == np.float32
+    # Blender and OpenCV know of no depth in an EXR file, but show what is in Y.
+    assert list(file.channels()) == ["Y", "Z"]
+    assert np.array_equal(file.channels()["Y"].pixels, pixels)
     assert depth.valid is not None
     assert np.array_equal(pixels[depth.valid], depth.known())
     assert np.isinf(pixels[~depth.valid]).all()

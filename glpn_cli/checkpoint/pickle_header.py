@@ -4,6 +4,9 @@ A pickle is a program for a small stack machine that may import and call whateve
 few instructions that a dictionary of tensors needs, on values of its own; what would be a call becomes a description,
 and anything else is refused by name. So a pickle can be inspected, and checked against its config, before torch is
 asked to load it (with `weights_only=True`).
+
+A small program can build a tuple in a tuple, a million deep or doubled a hundred times, of which nothing may be asked:
+to hash, compare or print it overflows the stack or never ends. So names and keys are plain, and numbers short.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
-from glpn_cli.checkpoint.safetensors_header import ITEM_BYTES, TensorInfo, check_dtype, shown
+from glpn_cli.checkpoint.safetensors_header import ITEM_BYTES, MAX_DIMENSIONS, TensorInfo, check_dtype, shown
 from glpn_cli.errors import ModelError
 
 MAX_PROGRAM_BYTES = 16_000_000
@@ -27,6 +30,7 @@ MAX_PROGRAM_BYTES = 16_000_000
 ZIP_MAGIC = b"PK\x03\x04"
 PICKLE_MAGIC = b"\x80"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # what torch.save wrote first before it wrote zip archives (until 1.5)
+_MAX_BITS = 80  # of a number: the one above is the longest that there is
 
 _STORAGES = {
     "FloatStorage": "F32",
@@ -66,10 +70,6 @@ class _Storage:
 class _Tensor:
     info: TensorInfo
     storage: _Storage
-
-
-class _Mark:
-    """Where a group of operands begins on the stack."""
 
 
 def read_pickle_header(file: BinaryIO, *, where: str) -> dict[str, TensorInfo]:
@@ -184,11 +184,14 @@ class _StackMachine:
     def __init__(self, where: str) -> None:
         self.where = where
         self.stack: list[Any] = []
+        self.marks: list[int] = []  # where groups of operands begin on the stack
         self.memo: dict[int, Any] = {}
 
     def step(self, opcode: str, argument: Any) -> None:
         """Carry out one instruction."""
         if opcode in _PUSH_ARGUMENT:
+            if isinstance(argument, int) and argument.bit_length() > _MAX_BITS:
+                self.refuse(f"has a number of {argument.bit_length():,} bits")
             self.stack.append(argument)
         elif opcode in _PUSH_CONSTANT:
             self.stack.append(_PUSH_CONSTANT[opcode]())
@@ -213,9 +216,12 @@ class _StackMachine:
             hint="Use a safetensors file of these weights, or ask where this file comes from.",
         )
 
+    def mark(self, _argument: Any) -> None:
+        self.marks.append(len(self.stack))
+
     def _since_mark(self) -> list[Any]:
-        at = max(index for index, value in enumerate(self.stack) if isinstance(value, _Mark))
-        values = self.stack[at + 1 :]
+        at = self.marks.pop()
+        values = self.stack[at:]
         del self.stack[at:]
         return values
 
@@ -232,11 +238,11 @@ class _StackMachine:
 
     def set_item(self, _argument: Any) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        self.stack[-1].update({key: value})
+        self.stack[-1].update(_make_dict([(key, value)]))
 
     def set_items(self, _argument: Any) -> None:
         values = self._since_mark()
-        self.stack[-1].update(zip(values[::2], values[1::2], strict=True))
+        self.stack[-1].update(_make_dict(zip(values[::2], values[1::2], strict=True)))
 
     def name(self, argument: str) -> None:
         module, _, name = argument.partition(" ")
@@ -244,7 +250,9 @@ class _StackMachine:
 
     def name_from_stack(self, _argument: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        self._push_global(str(module), str(name))
+        if not isinstance(name, str) or not isinstance(module, str):
+            self.refuse("asks for something without a name")
+        self._push_global(module, name)
 
     def _push_global(self, module: str, name: str) -> None:
         """Nothing is imported; a name that no dictionary of tensors needs is refused."""
@@ -255,33 +263,43 @@ class _StackMachine:
 
     def refer_to_storage(self, _argument: Any) -> None:
         kind, storage, key, _device, items, *_ = self.stack.pop()
-        if kind != "storage" or not isinstance(storage, _Global) or type(items) is not int:
+        if (kind, type(storage), type(key), type(items)) != ("storage", _Global, str, int):
             self.refuse("has a reference to something that is no storage")
-        self.stack.append(_Storage(_STORAGES[storage.name], str(key), items))
+        self.stack.append(_Storage(_STORAGES[storage.name], key, items))
 
     def call(self, _argument: Any) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if function not in _CALLS:
-            self.refuse(f"calls {shown(str(function))}")
+        if not isinstance(function, _Global) or function not in _CALLS:
+            self.refuse(f"calls {shown(str(function))}" if isinstance(function, _Global) else "calls what has no name")
         self.stack.append(_CALLS[function](*arguments))
 
     def set_attributes(self, _argument: Any) -> None:
         self.stack.pop()  # attributes of a dictionary: notes of torch's modules on their versions
 
 
+def _make_dict(pairs: Iterable[Any] = ()) -> dict[Any, Any]:
+    """A dictionary whose keys are texts or numbers."""
+    listed = [(key, value) for key, value in pairs]
+    if not all(isinstance(key, str | bytes | int | float | None) for key, _ in listed):
+        raise ValueError("it keeps something under a key that is no text and no number")
+    return dict(listed)
+
+
 def _rebuild_tensor(storage: _Storage, _offset: int, shape: Iterable[int], *_rest: Any) -> _Tensor:
     sizes = tuple(shape)
-    if not isinstance(storage, _Storage) or not all(type(size) is int and size >= 0 for size in sizes):
-        raise ValueError(f"impossible tensor {str(sizes)[:80]}")
+    is_shape = len(sizes) <= MAX_DIMENSIONS and all(type(size) is int and size >= 0 for size in sizes)
+    if not isinstance(storage, _Storage) or not is_shape:
+        raise ValueError("it has a tensor of an impossible shape")
     return _Tensor(TensorInfo(storage.dtype, sizes), storage)
 
 
 _CALLS: Mapping[Any, Callable[..., Any]] = {
-    _Global("collections", "OrderedDict"): lambda pairs=(): dict(pairs),
+    _Global("collections", "OrderedDict"): _make_dict,
     _Global("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     _Global("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
 }
 _INSTRUCTIONS: Mapping[str, Callable[[_StackMachine, Any], None]] = {
+    "MARK": _StackMachine.mark,
     "TUPLE": _StackMachine.make_tuple,
     "APPEND": _StackMachine.append,
     "APPENDS": _StackMachine.appends,
@@ -305,7 +323,6 @@ _PUSH_CONSTANT: Mapping[str, Callable[[], Any]] = {
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
     "EMPTY_SET": set,
-    "MARK": _Mark,
 }
 _STORE = {"PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"}
 _FETCH = {"GET", "BINGET", "LONG_BINGET"}

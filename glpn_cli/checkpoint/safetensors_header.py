@@ -24,7 +24,8 @@ ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 
 COUNTER = "num_batches_tracked"
 METADATA_KEY = "__metadata__"
-_MAX_DIMENSIONS = 8
+MAX_DIMENSIONS = 8
+"""Of a tensor: of a convolution it has four."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _read_span(name: str, entry: Any, where: str) -> tuple[TensorInfo, int, int]
     if not isinstance(dtype, str):
         raise ModelError(f"the header of {where}: the type of {shown(name)} is no string")
     check_dtype(name, dtype, where=where)
-    if not _are_sizes(shape) or len(shape) > _MAX_DIMENSIONS:
+    if not _are_sizes(shape) or len(shape) > MAX_DIMENSIONS:
         raise ModelError(f"the header of {where}: {shown(name)} has the impossible shape {str(shape)[:80]}")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise ModelError(f"the header of {where}: {shown(name)} has the impossible span {str(offsets)[:80]}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -228,3 +230,56 @@ def test_an_odd_escape_in_an_old_text_is_a_damaged_pickle_and_no_warning(tmp_pat
     path.write_bytes(b"\x80\x02S'\\H'\n.")
     with pytest.raises(ModelError):
         read_header(path)
+
+
+def long_number(bits: int) -> bytes:
+    """The instruction that pushes it."""
+    digits = pickle.encode_long(1 << bits)
+    return b"\x8b" + len(digits).to_bytes(4, "little") + digits
+
+
+DEEP = b")" + b"\x85" * 200_000
+DOUBLED = b")" + b"q\x00h\x00\x86" * 100
+STORAGE = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x04tQ"
+TENSOR = b"}U\x01wctorch._utils\n_rebuild_tensor_v2\n(" + STORAGE + b"K\x00"
+TRAPS = {
+    "a deep key": b"}" + DEEP + b"K\x01s",
+    "a doubled key": b"}" + DOUBLED + b"K\x01s",
+    "a deep key among others": b"}(K\x01K\x02" + DEEP + b"K\x01u",
+    "a deep key of an OrderedDict": b"ccollections\nOrderedDict\n(" + DEEP + b"K\x01\x86tR",
+    "a deep function": DEEP + b")R",
+    "a doubled function": DOUBLED + b")R",
+    "a deep name": b"U\x01a" + DEEP + b"\x93",
+    "a deep storage": b"(U\x07storagectorch\nFloatStorage\n" + DEEP + b"U\x03cpuK\x04tQ",
+    "a deep side": TENSOR + DEEP + b"\x85)tRs",
+    "a long side": TENSOR + long_number(50_000) + b"\x85)tRs",
+    "a long key": b"}" + long_number(50_000) + b"K\x01s",
+    "a million dimensions": TENSOR + b"(" + b"J\xff\xff\xff\x7f" * 100_000 + b"t)tRs",
+    "a million groups": b"N" * 100_000 + b"(t" * 300_000,
+    "a group without a beginning": b"t",
+}
+
+
+READ_EACH = """
+import sys
+from pathlib import Path
+from glpn_cli.checkpoint import read_header
+from glpn_cli.errors import ModelError
+for path in sys.argv[1:]:
+    try:
+        read_header(Path(path))
+    except ModelError:
+        print(Path(path).stem, flush=True)
+"""
+
+
+def test_a_program_that_would_end_the_process_or_never_end_is_refused(tmp_path: Path) -> None:
+    """In a process of their own, because the deep ones overflowed its stack."""
+    magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2) + pickle.dumps({}, 2)
+    paths = [tmp_path / f"{trap}.bin" for trap in TRAPS]
+    for path, program in zip(paths, TRAPS.values(), strict=True):
+        path.write_bytes(magic + b"\x80\x02" + program + b".")
+    command = [sys.executable, "-c", READ_EACH, *paths]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.stderr == ""
+    assert ran.stdout.splitlines() == list(TRAPS)

@@ -13,6 +13,8 @@ intake      tasks on their way in; batches: which of them go through the network
 running     a plan through the engine
 outcome     what became of an input; counts, exit code
 records     the same as JSON lines (records.schema.json)
-predicting, exporting
+outputs     what is made of them, and which options that has a use for
+network     the model that a run asks; answers: what it says
+predicting, labelling, exporting, doubting
             what the two commands put through the engine
 """

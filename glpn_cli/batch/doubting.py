@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -10,10 +9,12 @@ from glpn_cli.batch.naming import choose_formats
 from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import make_plan
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, write_result
+from glpn_cli.batch.stages import StoredStages
+from glpn_cli.batch.stored import find_record
 from glpn_cli.batch.tasks import OutputRules, Task
-from glpn_cli.depth_files import Look, Record, Writer, read_record
+from glpn_cli.depth_files import Look, Record, Writer
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY, Uncertainty, UncertaintyColor, read_uncertainty
-from glpn_cli.errors import InputError, UsageError
+from glpn_cli.errors import UsageError
 from glpn_cli.images import Found, ImageSource
 from glpn_cli.prediction import DepthKind, Provenance, Result, SpreadMap
 
@@ -22,17 +23,8 @@ def is_uncertainty(source: ImageSource) -> bool:
     """Whether a source is a map of uncertainty that we wrote."""
     if source.path is None or source.path.suffix.lower() != Uncertainty.extension:
         return False
-    record = _record_of(source)
+    record = find_record(source.content)
     return record is not None and record.map == UNCERTAINTY
-
-
-def _record_of(source: ImageSource) -> Record | None:
-    """What a file of ours says about itself; what cannot be read is told when its turn comes."""
-    assert source.path is not None
-    try:
-        return read_record(source.path)
-    except InputError:
-        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +35,14 @@ class Doubted:
     provenance: Provenance | None
 
 
-class UncertaintyStages:
+class UncertaintyStages(StoredStages[Doubted]):
     """Maps of uncertainty, to be painted without a network."""
-
-    def open(self) -> None:
-        """There is nothing to open."""
 
     def decode(self, task: Task[ImageSource]) -> Doubted:
         """Read the map."""
         source = task.source
         spread, record = source.options.run(read_uncertainty, source.content, about=source.label)
         return Doubted(spread, record.provenance)
-
-    def group(self, decoded: Doubted) -> Hashable:  # noqa: ARG002
-        """They need no company."""
-        return None
-
-    def infer(self, batch: Sequence[Doubted]) -> list[Doubted]:
-        """They are answers already."""
-        return list(batch)
 
     def finish(self, task: Task[ImageSource], answer: Doubted) -> Written:
         """Paint and write."""
@@ -77,7 +58,7 @@ def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: P
     formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
-        record = _record_of(source)
+        record = find_record(source.content)
         if record is None:
             return None
         return writer.expect(source.name, kind=record.depth_kind, provenance=record.provenance)
@@ -96,6 +77,6 @@ def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: P
 
 def _named_after_picture(source: ImageSource) -> ImageSource:
     """`a/x_uncertainty.jpg` for `a/x_uncertainty.tiff` of `x.jpg`, so that a depth map's picture has another name."""
-    record = _record_of(source)
+    record = find_record(source.content)
     suffix = PurePosixPath(record.source).suffix if record else ""
     return replace(source, name=str(PurePosixPath(source.name).with_suffix(suffix))) if suffix else source

@@ -10,13 +10,13 @@ from typing import Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.batch.answers import Answer
 from glpn_cli.batch.engine import Ended, Engine
 from glpn_cli.batch.gallery import Entry, Gallery, make_entry
 from glpn_cli.batch.gallery.entries import PICTURE_SIDE
 from glpn_cli.batch.jobs import Job
 from glpn_cli.batch.outcome import Outcome, Status
 from glpn_cli.batch.plan import Plan
-from glpn_cli.batch.predicting import Answer
 from glpn_cli.batch.running import Pace, Written, run_plan
 from glpn_cli.batch.stages import Stages
 from glpn_cli.batch.stored import DepthSource

@@ -13,6 +13,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glpn_cli.batch.answers import Answer, ask, calibrate_answer, odd_depth
 from glpn_cli.batch.doubting import prepare_uncertainty
 from glpn_cli.batch.engine import Ended, Engine
 from glpn_cli.batch.exhibiting import exhibit_depth, run_with_page
@@ -29,10 +30,10 @@ from glpn_cli.batch.inputs import InputChoice
 from glpn_cli.batch.jobs import Job
 from glpn_cli.batch.labelling import prepare_labels, prepare_stored_labels
 from glpn_cli.batch.naming import choose_formats
+from glpn_cli.batch.network import Network
 from glpn_cli.batch.outcome import Outcome
 from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import Plan, make_plan
-from glpn_cli.batch.predicting import Answer, Network, ask, calibrate_answer, odd_depth
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
 from glpn_cli.batch.stages import Width
 from glpn_cli.batch.stored import DepthSource, tell_apart

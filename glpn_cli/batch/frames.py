@@ -18,14 +18,15 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.batch.answers import Answer, ask, calibrate
 from glpn_cli.batch.conveyor import WriteBehind, read_ahead
 from glpn_cli.batch.engine import Ended
 from glpn_cli.batch.inputs import InputChoice
 from glpn_cli.batch.mishaps import as_error
 from glpn_cli.batch.naming import choose_formats
+from glpn_cli.batch.network import Network
 from glpn_cli.batch.outcome import Facts, Outcome, Output, Status
 from glpn_cli.batch.outputs import OutputChoice
-from glpn_cli.batch.predicting import Answer, Network, ask, calibrate
 from glpn_cli.batch.tasks import settle
 from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
 from glpn_cli.depth_files import Look, Writer, make_writer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,12 +16,13 @@ from glpn_cli.batch.exhibiting import read_for_page, run_with_page
 from glpn_cli.batch.gallery import Entry, check_page, make_label_entry
 from glpn_cli.batch.inputs import InputChoice, check_is_picture
 from glpn_cli.batch.naming import choose_formats
+from glpn_cli.batch.network import Network, NetworkStages
 from glpn_cli.batch.outcome import Outcome
 from glpn_cli.batch.outputs import OutputChoice
 from glpn_cli.batch.plan import Plan, make_plan
-from glpn_cli.batch.predicting import Network
 from glpn_cli.batch.running import Pace, PlannedRun, Run, Written, run_plan, write_result
-from glpn_cli.batch.stages import Width
+from glpn_cli.batch.stages import StoredStages
+from glpn_cli.batch.stored import find_record
 from glpn_cli.batch.streaming import StreamRun, read_stream
 from glpn_cli.batch.tasks import OutputRules, Task
 from glpn_cli.depth_files import FORMATS, Record, Writer, is_own_output, read_record
@@ -32,7 +33,7 @@ from glpn_cli.models.recipe import Recipe
 from glpn_cli.prediction import LabelMap, Provenance, Result
 
 if TYPE_CHECKING:
-    from glpn_cli.predictor import DepthEstimator
+    pass
 
 D = TypeVar("D")
 
@@ -68,34 +69,13 @@ class Labelled:
     warnings: tuple[str, ...]
 
 
-class LabelStages:
+class LabelStages(NetworkStages):
     """Pictures through a network that answers labels."""
-
-    def __init__(self, network: Network) -> None:
-        self._network = network
-        self._estimator: DepthEstimator | None = None
-
-    def open(self) -> Width:
-        """Load the model."""
-        self._estimator, width = self._network.open_wide()
-        return width
-
-    def decode(self, task: Task[ImageSource]) -> Picture:
-        """Read the picture."""
-        return self._network.read(task.source)
-
-    def group(self, decoded: Picture) -> Hashable:
-        """Pictures of one network size go together."""
-        return self._network.network_size(decoded)
 
     def infer(self, batch: Sequence[Picture]) -> list[Labelled]:
         """Labels for pictures of one network size."""
-        estimator = self._estimator
-        assert estimator is not None
-        return [
-            Labelled(labels, estimator.provenance(picture), picture.warnings)
-            for picture, labels in zip(batch, estimator.label_pictures(batch), strict=True)
-        ]
+        answers = zip(batch, self._estimator.label_pictures(batch), strict=True)
+        return [Labelled(labels, self._estimator.provenance(seen), seen.warnings) for seen, labels in answers]
 
     def finish(self, task: Task[ImageSource], answer: Labelled) -> Written:
         """Write the files."""
@@ -218,10 +198,7 @@ def is_stored_labels(path: Path) -> bool:
     """Whether a file holds labels that we wrote; quick, for scans."""
     if path.suffix.lower() != Labels.extension or not is_own_output(path):
         return False
-    try:
-        record = read_record(path)
-    except InputError:
-        return False
+    record = find_record(path)
     return record is not None and record.map == Labels.map
 
 
@@ -229,10 +206,7 @@ def _record_of(source: ImageSource) -> Record | None:
     """What a PNG file of ours says about itself; what cannot be read is told when its turn comes."""
     if source.path is not None and source.path.suffix.lower() != Labels.extension:
         return None
-    try:
-        return read_record(source.content)
-    except InputError:
-        return None
+    return find_record(source.content)
 
 
 def _stored_labels(source: ImageSource, record: Record) -> LabelSource:
@@ -246,25 +220,14 @@ def _stored_labels(source: ImageSource, record: Record) -> LabelSource:
     return LabelSource(source.path, name, source.given, source.data, source.options, picture)
 
 
-class StoredLabelStages:
+class StoredLabelStages(StoredStages[Labelled]):
     """Files of labels, to be painted without a network."""
-
-    def open(self) -> None:
-        """There is nothing to open."""
 
     def decode(self, task: Task[ImageSource]) -> Labelled:
         """Read the labels."""
         record = read_record(task.source.content)
         labels = task.source.options.run(read_labels, task.source.content, about=task.source.label)
         return Labelled(labels, record.provenance if record else None, ())
-
-    def group(self, decoded: Labelled) -> Hashable:  # noqa: ARG002
-        """They need no company."""
-        return None
-
-    def infer(self, batch: Sequence[Labelled]) -> list[Labelled]:
-        """They are answers already."""
-        return list(batch)
 
     def finish(self, task: Task[ImageSource], answer: Labelled) -> Written:
         """Paint and write."""

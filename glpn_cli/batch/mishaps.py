@@ -9,23 +9,22 @@ from threading import Thread
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, code_of, reason_of
 
 
+def call_bug(error: BaseException) -> str:
+    """An error that nobody expected, in words."""
+    said = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"this is a bug in glpn: {said}"
+
+
 def as_error(error: Exception) -> GlpnError:
     """Whatever an input ran into, as an error of ours that names it."""
     if isinstance(error, GlpnError):
         return error
     if isinstance(error, MemoryError):
-        known = InputError(
-            "there is not enough memory for it", hint="Try a smaller --input-size.", code=ErrorCode.OUT_OF_MEMORY
-        )
+        known = InputError("there is not enough memory for it", code=ErrorCode.OUT_OF_MEMORY)
     elif isinstance(error, OSError):
         known = InputError(reason_of(error), code=code_of(error))
     else:
-        said = f"{type(error).__name__}: {error}".rstrip(": ")
-        known = InputError(
-            f"this is a bug in glpn: {said}",
-            hint="Run it again with --debug, and report what it says.",
-            code=ErrorCode.INTERNAL,
-        )
+        known = InputError(call_bug(error), code=ErrorCode.INTERNAL)
     known.__cause__ = error
     return known
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 A = TypeVar("A")  # what the network answered
 D = TypeVar("D")  # what came off the disk
@@ -43,3 +43,18 @@ class Stages(Protocol[_T_contra, D, A, _W_co]):
 
     def finish(self, task: _T_contra, answer: A) -> _W_co:
         """Encode and publish. Called in threads."""
+
+
+class StoredStages(Generic[A]):
+    """The steps between reading and writing of what is an answer already: none."""
+
+    def open(self) -> None:
+        """There is nothing to open."""
+
+    def group(self, decoded: A) -> Hashable:  # noqa: ARG002
+        """It needs no company."""
+        return None
+
+    def infer(self, batch: Sequence[A]) -> Sequence[A]:
+        """It is an answer already."""
+        return batch

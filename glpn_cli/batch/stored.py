@@ -174,7 +174,7 @@ def _is_map(source: ImageSource, kind: InputKind) -> bool:
 
 def _stored(source: ImageSource, depth_scale: float | None) -> DepthSource:
     """A file that is a map, named after its picture; which is taken along if it lies beside."""
-    record = _record_of(source.content)
+    record = find_record(source.content)
     own = PurePosixPath(source.name)
     extension = PurePosixPath(record.source).suffix if record else own.suffix
     name = str(own.with_name(own.stem.removesuffix(_SUFFIX) + extension)) if own.stem != _SUFFIX else source.name
@@ -194,13 +194,14 @@ def _with_map_beside(picture: ImageSource, folders: _Folders, depth_scale: float
         path = picture.path.with_name(picture.path.stem + _SUFFIX + extension)
         if not folders.has(path) or not is_depth_file(path):
             continue
-        record = _record_of(path)
+        record = find_record(path)
         if record is None or _is_of(record, PurePosixPath(picture.path.name)):
             return DepthSource(path, picture.name, picture.given, record, picture, depth_scale, picture.options)
     return None
 
 
-def _record_of(source: Path | bytes) -> Record | None:
+def find_record(source: Path | bytes) -> Record | None:
+    """What a file of ours says about itself; what cannot be read is told when its turn comes."""
     try:
         return read_record(source)
     except InputError:

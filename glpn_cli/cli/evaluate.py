@@ -139,12 +139,12 @@ def evaluate(
     from glpn_cli.cli.label_evaluation import evaluate_labels
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.reading import choose_workers
+    from glpn_cli.data.label_pairs import is_label_data
     from glpn_cli.data.sources import open_source
     from glpn_cli.evaluation.alignment import parse_alignments
     from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
     from glpn_cli.evaluation.evaluate import choose_alignments, gather
     from glpn_cli.evaluation.protocols import choose_protocol
-    from glpn_cli.evaluation.segmentation import is_label_data
     from glpn_cli.images import ReadOptions
     from glpn_cli.prediction import DepthKind
 

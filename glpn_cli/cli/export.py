@@ -116,8 +116,8 @@ def export(
     from glpn_cli.batch.frames import prepare_frames
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.naming import NameTemplate
+    from glpn_cli.batch.network import Network
     from glpn_cli.batch.outputs import OutputChoice
-    from glpn_cli.batch.predicting import Network
     from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.model_choice import choose_recipe

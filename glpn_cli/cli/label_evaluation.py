@@ -14,8 +14,9 @@ from glpn_cli.batch.outcome import judge_failures
 from glpn_cli.batch.policies import Allowance
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
+from glpn_cli.data.label_pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
-from glpn_cli.evaluation.segmentation import LabelScores, read_label_pairs, score_labels, sum_scores
+from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
 from glpn_cli.publish import publish
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from glpn_cli.cli.console import console
 from glpn_cli.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from glpn_cli.batch.answers import Answer
     from glpn_cli.batch.export_inputs import ExportSource
-    from glpn_cli.batch.predicting import Answer, Network
+    from glpn_cli.batch.network import Network
     from glpn_cli.depth_files.calibration import Calibration
     from glpn_cli.geometry import FocalChoice
 
@@ -80,7 +81,7 @@ def measure(
     from glpn_cli.batch.export_inputs import Content, find_exports, refuse_for_pictures
     from glpn_cli.batch.inputs import InputChoice
     from glpn_cli.batch.measuring import Box, Pixel
-    from glpn_cli.batch.predicting import Network
+    from glpn_cli.batch.network import Network
     from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.measurements import Measurements, calibrate_by
     from glpn_cli.cli.model_choice import choose_recipe

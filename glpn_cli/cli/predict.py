@@ -72,8 +72,9 @@ def predict(
     """
     from glpn_cli.batch.inputs import InputChoice, find_pictures
     from glpn_cli.batch.naming import NameTemplate
+    from glpn_cli.batch.network import Network
     from glpn_cli.batch.outputs import OutputChoice
-    from glpn_cli.batch.predicting import Network, prepare_predictions
+    from glpn_cli.batch.predicting import prepare_predictions
     from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe

@@ -24,30 +24,25 @@ _KEPT_TOGETHER = "\N{NO-BREAK SPACE}"
 _OPTIONS, _ARGUMENTS = "Options", "Arguments"
 
 
-class TidyCommand(TyperCommand):
+class _Tidy:
+    """What a command and a group have in common: the options that everybody has, and a page that one can read."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        settings["params"] = [*(settings.get("params") or ()), *talk_options()]
+        settings["context_settings"] = {**CONTEXT, **(settings.get("context_settings") or {})}
+        super().__init__(*args, **settings)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the page."""
+        formatter.write(render_page(self, ctx))
+
+
+class TidyCommand(_Tidy, TyperCommand):
     """A command whose help is a page that one can read."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        settings["params"] = [*(settings.get("params") or ()), *talk_options()]
-        settings["context_settings"] = {**CONTEXT, **(settings.get("context_settings") or {})}
-        super().__init__(*args, **settings)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the page."""
-        formatter.write(render_page(self, ctx))
-
-
-class TidyGroup(TyperGroup):
+class TidyGroup(_Tidy, TyperGroup):
     """A group of commands whose help is a page that one can read."""
-
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        settings["params"] = [*(settings.get("params") or ()), *talk_options()]
-        settings["context_settings"] = {**CONTEXT, **(settings.get("context_settings") or {})}
-        super().__init__(*args, **settings)
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the page."""
-        formatter.write(render_page(self, ctx))
 
 
 def _talk(

@@ -6,9 +6,8 @@ what is often a slow disk, and one file that is missing costs one pair.
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.kitti_crop import kb_crop
+from glpn_cli.data.rows import Row, read_rows
 from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import read_depth
-from glpn_cli.errors import ErrorCode, InputError, UsageError, reason_of
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
 
 CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
@@ -138,48 +138,28 @@ def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty
     """
     if depth_scale is not None and not 0 < depth_scale < math.inf:
         raise UsageError(f"--depth-scale {depth_scale:g} is no positive number", hint="Write 1000 for millimetres.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            needed = CSV_COLUMNS if depth_scale is None else CSV_COLUMNS[:2]
-            missing = [column for column in needed if column not in (rows.fieldnames or ())]
-            if missing:
-                or_asked = ", or say the scale with --depth-scale" if missing == [CSV_COLUMNS[2]] else ""
-                raise UsageError(
-                    f"{path} has no column {', '.join(missing)}",
-                    hint=f"The first line must name {','.join(CSV_COLUMNS)}, and may name {','.join(_CSV_CAMERA)}"
-                    f"{or_asked}.",
-                    code=ErrorCode.DATA,
-                )
-            pairs = tuple(_pairs_of_rows(path, rows, depth_scale))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is no CSV file: {error}", code=ErrorCode.DATA) from error
-    if not pairs and not may_be_empty:
-        raise UsageError(f"{path} lists no pairs", code=ErrorCode.DATA)
+    needed = CSV_COLUMNS if depth_scale is None else CSV_COLUMNS[:2]
+    or_asked = ", or say the scale with --depth-scale" if depth_scale is None else ""
+    hint = f"The first line must name {','.join(needed)}, and may name {','.join(_CSV_CAMERA)}{or_asked}."
+    rows = read_rows(path, needed=needed, paths=CSV_COLUMNS[:2], hint=hint, may_be_empty=may_be_empty)
+    pairs = tuple(_pair_of(path, row, depth_scale) for row in rows)
     scaled = "" if depth_scale is None else f", {depth_scale:g} units per metre"
     return PairList(f"{path}{scaled}", pairs)
 
 
-def _pairs_of_rows(path: Path, rows: csv.DictReader[str], depth_scale: float | None) -> Iterator[Pair]:
-    for row in rows:
-        where = f"{path} line {rows.line_num}"
-        rgb, depth = row["rgb_path"], row["depth_path"]
-        if not rgb or not depth:
-            raise UsageError(f"{where}: a path is empty", code=ErrorCode.DATA)
-        told = row.get("depth_scale")
-        scale = depth_scale if depth_scale is not None and not told else _positive(told, where, "depth_scale")
-        has_camera = bool(row.get("fx") and row.get("fy"))
-        focal = math.sqrt(_positive(row["fx"], where, "fx") * _positive(row["fy"], where, "fy")) if has_camera else None
-        yield Pair(path.parent / rgb, path.parent / depth, scale, focal, Path(rgb).as_posix())
+def _pair_of(path: Path, row: Row, depth_scale: float | None) -> Pair:
+    rgb, told = row.get("rgb_path"), row.get("depth_scale")
+    scale = depth_scale if depth_scale is not None and not told else _positive(row, "depth_scale")
+    has_camera = bool(row.get("fx") and row.get("fy"))
+    focal = math.sqrt(_positive(row, "fx") * _positive(row, "fy")) if has_camera else None
+    return Pair(path.parent / rgb, path.parent / row.get("depth_path"), scale, focal, Path(rgb).as_posix())
 
 
-def _positive(text: str | None, where: str, column: str) -> float:
+def _positive(row: Row, column: str) -> float:
     try:
-        value = float(text or "")
+        value = float(row.get(column))
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise UsageError(f"{where}: {column} {text!r} is no positive number", code=ErrorCode.DATA)
+        raise UsageError(f"{row.where}: {column} {row.get(column)!r} is no positive number", code=ErrorCode.DATA)
     return value

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
-from glpn_cli.batch import predicting
-from glpn_cli.batch.predicting import Network
+from glpn_cli.batch import network
+from glpn_cli.batch.network import Network
 from glpn_cli.batch.stages import Width
 from glpn_cli.cli import app
 from glpn_cli.models.families import InputSize
@@ -115,7 +115,7 @@ def test_lanes_are_by_threads_pictures_and_memory(
     free: int | None,
     lanes: int,
 ) -> None:
-    monkeypatch.setattr(predicting, "memory_bytes", lambda device: free)
+    monkeypatch.setattr(network, "memory_bytes", lambda device: free)
     recipe = Recipe(resolve_model(str(tiny_model)), InputSize.parse(size), precision="fp32")
     before = torch.get_num_threads()
     try:

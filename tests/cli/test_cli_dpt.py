@@ -23,10 +23,10 @@ from glpn_cli import DepthEstimator, DPTImageProcessor
 from glpn_cli.cli import app
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import label_palette
+from glpn_cli.data.label_pairs import LabelPair
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.depth_files.labels import Labels, read_labels
 from glpn_cli.errors import ModelError
-from glpn_cli.evaluation.segmentation import LabelPair
 from glpn_cli.images import ImageSource
 from glpn_cli.prediction import DepthKind, LabelMap
 from glpn_cli.prediction import Result as Answer
@@ -471,10 +471,10 @@ def test_an_interrupt_shows_how_labels_scored_so_far(
     Path("pairs.csv").write_text("\n".join(lines) + "\n")
     read = LabelPair.read
 
-    def interrupted(self: LabelPair, count: int) -> Any:
+    def interrupted(self: LabelPair, *how: Any) -> Any:
         if self.label_path.name == "last.png":
             raise KeyboardInterrupt
-        return read(self, count)
+        return read(self, *how)
 
     monkeypatch.setattr(LabelPair, "read", interrupted)
     result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", "--report", "report.jsonl")

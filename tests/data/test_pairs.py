@@ -144,7 +144,7 @@ def test_a_csv_lists_pairs_relative_to_itself(tmp_path: Path) -> None:
         ([HEADER, "a.png,,1000"], "line 2: a path is empty"),
         ([HEADER, "a.png,b.png,1000", "a.png,b.png,zero"], "line 3: depth_scale 'zero'"),
         ([HEADER, "a.png,b.png,-1"], "depth_scale '-1' is no positive number"),
-        ([HEADER, "a.png,b.png"], "depth_scale None"),
+        ([HEADER, "a.png,b.png"], "depth_scale ''"),
         ([f"{HEADER},fx,fy", "a.png,b.png,1000,nan,4"], "fx 'nan'"),
     ],
 )

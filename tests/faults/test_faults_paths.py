@@ -33,7 +33,7 @@ from program_runs import (
 )
 
 from glpn_cli.batch import plan
-from glpn_cli.batch.predicting import Network
+from glpn_cli.batch.network import Network
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture
 from glpn_cli.publish import files

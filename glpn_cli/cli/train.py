@@ -6,7 +6,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from glpn_cli.data.samples import Sample
     from glpn_cli.models.recipe import Recipe
     from glpn_cli.training.config import TrainingConfig
-    from glpn_cli.training.events import Event, Skipped
-    from glpn_cli.training.ranks import Ranks
     from glpn_cli.training.recipes import Wishes
-    from glpn_cli.training.run import RunEnd
     from glpn_cli.training.starts import Start
 
 TRAINING = "Training"
@@ -181,6 +177,7 @@ def train(
 
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe
+    from glpn_cli.cli.training_report import TrainingView, sum_up
     from glpn_cli.data.sources import open_source
     from glpn_cli.devices import choose_device, choose_precision
     from glpn_cli.publish import probe_writable
@@ -227,12 +224,12 @@ def train(
             ranks=ranks,
             command=shlex.join(["glpn", *sys.argv[1:]]),
         )
-        view = _View(ranks, json=json)
+        view = TrainingView(ranks, json=json)
         end = run_training(run, resume=resume, tell=view.show)
     finally:
         console.progress("")
         leave_ranks()
-    _sum_up(end, settings, output, ranks, json=json)
+    sum_up(end, settings, output, ranks, json=json)
 
 
 def _refuse_unread(asked: Asked, data: Sequence[str], *, is_endless: bool) -> None:
@@ -304,55 +301,3 @@ def _read_held_out(spec: str | None, *, data: str, count: int, depth_scale: floa
     if not found:
         raise UsageError(f"none of the pictures of --val {spec} can be used")
     return found
-
-
-class _View:
-    """Shows a run as it goes: a line that redraws itself, sentences at validations, JSON lines where asked."""
-
-    def __init__(self, ranks: Ranks, *, json: bool) -> None:
-        self._ranks = ranks
-        self._json = json
-        self._named = 0
-
-    def show(self, event: Event) -> None:
-        """One thing happened. Only the first process talks, but all name what they could not read."""
-        from glpn_cli.training.events import Progress, Skipped, Validated
-
-        if isinstance(event, Skipped):
-            self._show_skipped(event)
-        if not self._ranks.is_first:
-            return
-        if self._json:
-            console.json(event.to_line())
-        if isinstance(event, Progress):
-            console.progress(event.words())
-            if not console.draws_progress:
-                console.detail(event.words())
-        if isinstance(event, Validated):
-            console.note(event.words())
-
-    def _show_skipped(self, event: Skipped) -> None:
-        for message in event.messages:
-            self._named += 1
-            if self._named <= _MOST_NAMED:
-                console.warn(f"left out: {message}")
-            elif self._named == _MOST_NAMED + 1:
-                console.note("more pictures are left out; history.jsonl names them all")
-
-
-_MOST_NAMED = 10
-
-
-def _sum_up(end: RunEnd, settings: TrainingConfig, output: Path, ranks: Ranks, *, json: bool) -> None:
-    if ranks.is_first:
-        left_out = ", ".join(
-            f"{count} {what}"
-            for count, what in ((end.skipped, "pictures left out"), (end.dropped, "steps not finite"))
-            if count
-        )
-        stopped = f"stopped after step {end.step} of {settings.steps}, everything is saved; go on with --resume"
-        console.note((stopped if end.signal else f"{end.step} steps") + (f"; {left_out}" if left_out else ""))
-        if not json and not end.signal:
-            console.result(output)
-    if end.signal:
-        raise typer.Exit(128 + end.signal)

@@ -1,0 +1,103 @@
+"""The one boundary where errors become a line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import typer
+
+from glpn_cli.batch.mishaps import call_bug
+from glpn_cli.cli.console import console
+from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
+
+PARSE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
+"""What Typer raises for a command line it cannot parse; its own click, which nobody outside may import."""
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """Whatever is raised within becomes one line on stderr and an exit code."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort, SystemExit, GeneratorExit, PARSE_ERROR):
+        raise
+    except BaseException as error:
+        raise typer.Exit(tell(error)) from error
+
+
+def tell(error: BaseException) -> int:
+    """Say what went wrong, and give the exit code that says it too."""
+    if isinstance(error, BrokenPipeError):
+        return _reader_left()
+    if isinstance(error, KeyboardInterrupt):
+        return interrupted(error)
+    known = _known(error)
+    console.error(known)
+    # Some failed and others did not: only who does several things can say so, and then nothing comes here.
+    return ExitCode.NOTHING_DONE if known.exit_code is ExitCode.SOME_FAILED else known.exit_code
+
+
+def _known(error: BaseException) -> GlpnError:
+    """`error` as one of ours, so that everything that goes wrong looks the same."""
+    known: GlpnError
+    if isinstance(error, GlpnError):
+        return error
+    if isinstance(error, MemoryError):
+        known = StoppedError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
+    elif isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        kind = StoppedError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else GlpnError
+        known = kind(f"{where}{reason_of(error)}", code=code_of(error))
+    else:
+        known = GlpnError(call_bug(error))
+    known.__cause__ = error
+    return known
+
+
+def tell_parse_error(error: Any) -> int:
+    """Say what is wrong with a command line, in our own form."""
+    ctx: Any = getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "glpn"
+    if type(error).__name__ == "NoArgsIsHelpError":
+        console.page(ctx.get_help())
+        return ExitCode.USAGE
+    message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
+    known = UsageError(message[:1].lower() + message[1:], hint=f"Run: {path} --help")
+    known.__cause__ = error
+    console.error(known)
+    return known.exit_code
+
+
+def interrupted(error: KeyboardInterrupt) -> int:
+    """130, or 128 and the number of the signal that `_hear_signals` put into the exception."""
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 128 + signal.SIGINT
+    if console.debug:
+        console.traceback(error)
+    console.note("interrupted")
+    return code
+
+
+def _reader_left() -> int:
+    """A reader who has seen enough of a list is no error; one who misses half of a file is."""
+    console.abandon_stdout()
+    return 128 + signal.SIGPIPE if console.writes_bytes and hasattr(signal, "SIGPIPE") else ExitCode.OK
+
+
+def close_stdout(code: int) -> int:
+    """Flush what is left while an error can still be told; the exit code, now that this is known."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        return code or _reader_left()
+    except OSError as error:
+        console.error(GlpnError(f"cannot write to standard output: {reason_of(error)}", code=ErrorCode.IO))
+        console.abandon_stdout()
+        return code or ExitCode.NOTHING_DONE
+    return code

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from PIL import Image
 
-from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, code_of, reason_of
 from glpn_cli.images.content import EMPTY, Foreign, PictureFormat
 from glpn_cli.images.picture import ReadOptions
 from glpn_cli.images.pixel_modes import NoValuesError
@@ -50,7 +50,7 @@ def explained(kind: PictureFormat, label: str, options: ReadOptions) -> Iterator
     """Turn whatever a decoder raises into an InputError that says what is wrong with the picture."""
     try:
         yield
-    except InputError:
+    except GlpnError:
         raise
     except Exception as error:
         raise _refusal(error, kind, label, options) from error

@@ -20,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
-from glpn_cli.errors import ErrorCode, ExitCode, InputError
+from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
 from glpn_cli.images import BACKGROUND, ImageSource, Picture, PictureWarning, ReadOptions, decode, read_rgb
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -351,6 +351,16 @@ def test_other_formats_come_at_full_size(kind: str) -> None:
 def test_the_pixel_limit_holds_for_the_whole_picture() -> None:
     with pytest.raises(InputError, match="pixels"):
         read_rgb(encode(make_rgb(480, 640), "JPEG"), ReadOptions(max_pixels=100_000), at_least=(60, 80))
+
+
+def test_who_is_asked_how_few_pixels_will_do_may_refuse_to_tell() -> None:
+    """It came out as a damaged picture."""
+
+    def refuse(size: tuple[int, int]) -> tuple[int, int] | None:
+        raise UsageError(f"nothing fits {size}")
+
+    with pytest.raises(UsageError, match=r"nothing fits \(48, 64\)"):
+        read_rgb(encode(make_rgb(48, 64), "JPEG"), at_least=refuse)
 
 
 # Frames

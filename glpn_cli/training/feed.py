@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 
 import numpy as np
 import torch
@@ -14,9 +19,10 @@ from torch import Tensor
 
 from glpn_cli.data.augment import Augmentation, augment
 from glpn_cli.data.samples import Sample, SampleSource, index_at
-from glpn_cli.errors import InputError
+from glpn_cli.errors import InputError, StoppedError
 
 _AUGMENT_STREAM = 1  # keeps the augmentation's random numbers apart from those of anything else with the same seed
+_MOST_BROKEN = 5
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,10 @@ class Recipe:
     limit_m: float
     focal_px: float | None
     seed: int
+
+
+Wanted = tuple[list[int], Recipe]
+"""Positions in the row of pictures, and what becomes of those."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,44 +93,81 @@ def read_batch(source: SampleSource, positions: list[int], recipe: Recipe) -> Ba
 
 
 class Feed:
-    """Batches in order, read ahead by `workers` processes; 0 reads each when it is wanted."""
+    """Batches in order, read ahead by `workers` processes; 0 reads each when it is wanted.
+
+    What a worker that died was to read is read here, and others take its place: a signal to all processes of a run, or
+    a system short of memory, costs time and no picture. Raises StoppedError where they keep dying.
+    """
 
     def __init__(self, source: SampleSource, *, workers: int) -> None:
         self.source = source
-        self.ahead = 2 * workers
-        self._pool = (
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(source,))
-            if workers
-            else None
-        )
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+        self._broken = 0
 
-    def batches(self, wanted: Iterator[tuple[list[int], Recipe]]) -> Iterator[Batch]:
-        """One batch for every (positions, recipe) that is wanted."""
-        if self._pool is None:
-            for positions, recipe in wanted:
-                yield read_batch(self.source, positions, recipe)
-            return
-        waiting: deque[Future[Batch]] = deque()
-        for positions, recipe in wanted:
-            waiting.append(self._pool.submit(_read_in_worker, positions, recipe))
-            if len(waiting) > self.ahead:
-                yield waiting.popleft().result()
+    def batches(self, wanted: Iterator[Wanted]) -> Iterator[Batch]:
+        """One batch for each that is wanted."""
+        waiting: deque[tuple[Wanted, Future[Batch] | None]] = deque()
+        for each in wanted:
+            waiting.append((each, self._submit(each)))
+            if len(waiting) > 2 * self.workers:
+                yield self._receive(*waiting.popleft())
         while waiting:
-            yield waiting.popleft().result()
+            yield self._receive(*waiting.popleft())
 
     def close(self) -> None:
         """End the workers; what they had read ahead is dropped."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+    def _submit(self, wanted: Wanted) -> Future[Batch] | None:
+        """Have a batch read by a worker; None where there are none."""
+        if self.workers == 0:
+            return None
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(self.source,)
+            )
+        try:
+            return self._pool.submit(_read_in_worker, *wanted)
+        except BrokenProcessPool as error:
+            self.close()
+            self._broken += 1
+            if self._broken > _MOST_BROKEN:
+                raise StoppedError(
+                    "the processes that read pictures keep dying",
+                    hint="Go on from the last save by --resume, with fewer --workers.",
+                ) from error
+            return self._submit(wanted)
+
+    def _receive(self, wanted: Wanted, reading: Future[Batch] | None) -> Batch:
+        if reading is not None:
+            with suppress(BrokenProcessPool):
+                return reading.result()
+        return read_batch(self.source, *wanted)
 
 
 _source: SampleSource | None = None
 
 
 def _start_worker(source: SampleSource) -> None:
+    """Make this process a worker. Ctrl-C and a closed terminal are for the parent, who then tells the children."""
     global _source  # noqa: PLW0603 - a worker has one source, sent once
+    for name in ("SIGINT", "SIGHUP"):
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _source = source
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed tells nobody, and a pool's workers would wait for it for good."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _read_in_worker(positions: list[int], recipe: Recipe) -> Batch:

@@ -20,7 +20,7 @@ from glpn_cli.data.samples import SampleSource
 from glpn_cli.errors import StoppedError, UsageError
 from glpn_cli.training.average import RunningAverage
 from glpn_cli.training.config import Phase, TrainingConfig
-from glpn_cli.training.feed import Batch, Feed, Recipe
+from glpn_cli.training.feed import Batch, Feed, Recipe, Wanted
 from glpn_cli.training.losses import log_gradient_loss, log_l1_loss
 from glpn_cli.training.ranks import Ranks
 from glpn_cli.training.state import TrainingState
@@ -112,8 +112,8 @@ class Trainer:
         has ceased to be finite for good.
         """
         until = self.config.steps if until is None else min(until, self.config.steps)
-        batches = self.feed.batches(self._wanted(self.step, self.position))
-        for batch in islice(batches, until - self.step):
+        wanted = islice(self._wanted(self.step, self.position), until - self.step)
+        for batch in self.feed.batches(wanted):
             yield self._take_step(batch)
             if self.is_stopping:
                 return
@@ -140,7 +140,7 @@ class Trainer:
         self.step, self.position = state.step, state.position
         self.skipped, self.dropped = state.skipped, state.dropped
 
-    def _wanted(self, step: int, position: int) -> Iterator[tuple[list[int], Recipe]]:
+    def _wanted(self, step: int, position: int) -> Iterator[Wanted]:
         """What this process reads at every step from here on."""
         world, share = self.ranks.world, self.config.batch_size // self.ranks.world
         while True:

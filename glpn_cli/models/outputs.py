@@ -9,6 +9,11 @@ from typing import Any
 from torch import Tensor
 
 
+def asked(argument: bool | None, default: bool) -> bool:
+    """A documented per-call switch: what the call says, or what the config does where the call says nothing."""
+    return default if argument is None else argument
+
+
 class ModelOutput:
     """Base of the documented outputs: fields that are None are not there, for keys, positions and tuples alike."""
 

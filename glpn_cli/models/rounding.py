@@ -24,13 +24,13 @@ _TURNED = 4
 Layer = nn.Linear | nn.Conv2d
 
 
-def mean_inputs(network: nn.Module, *, side: int = 64) -> dict[nn.Module, Tensor]:
+def mean_inputs(network: nn.Module, *, channels: int = 3, side: int = 64) -> dict[nn.Module, Tensor]:
     """What each small linear layer and convolution of `network` reads on average, (C,), in a picture of soft colours.
 
-    network: answers pixels (1, 3, side, side).
+    network: answers pixels (1, channels, side, side).
     """
     random = torch.Generator().manual_seed(0)
-    coarse = torch.rand(1, 3, side // 16, side // 16, generator=random)
+    coarse = torch.rand(1, channels, side // 16, side // 16, generator=random)
     pixels = F.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
     device = next(network.parameters()).device
     means: dict[nn.Module, Tensor] = {}

@@ -11,6 +11,7 @@ from transformers import GLPNConfig as TheirConfig
 
 from glpn_cli.errors import ModelError
 from glpn_cli.models.glpn.config import GLPNConfig
+from glpn_cli.models.glpn.documented import GLPNModel
 from glpn_cli.models.glpn.network import GLPN
 
 HUB = {
@@ -141,6 +142,18 @@ def test_sides_that_do_not_fit_are_named() -> None:
     network = GLPN(GLPNConfig(**SMALL))
     with pytest.raises(ModelError, match="100x64"):
         network(torch.zeros(1, 3, 64, 100))
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 96), (64, 96), (1, 1, 3, 64, 96)])
+def test_pixels_that_are_no_batch_of_pictures_are_refused(shape: tuple[int, ...]) -> None:
+    for model in (GLPN(GLPNConfig(**SMALL)), GLPNModel(GLPNConfig(**SMALL))):
+        with pytest.raises(ModelError, match=r"must be \(B, C, h, w\)"):
+            model(torch.zeros(shape))
+
+
+def test_even_patches_whose_grids_the_decoder_cannot_climb_are_refused() -> None:
+    with pytest.raises(ModelError, match="patch_sizes"):
+        GLPN(GLPNConfig(patch_sizes=[4, 3, 3, 3]))
 
 
 def test_strides_that_the_decoder_cannot_climb_are_refused() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from lively import SMALL
 from torch import Tensor, nn
 
+from glpn_cli.models.glpn.config import GLPNConfig
+from glpn_cli.models.glpn.fast import cast
+from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.rounding import mean_inputs, neighbours, rounded_to_bf16
 
 
@@ -89,3 +95,12 @@ def test_mean_inputs_are_what_the_layers_read() -> None:
     torch.testing.assert_close(means[network.conv], network.read.mean(dim=(0, 2, 3)))
     torch.testing.assert_close(means[network.linear], network.tokens.mean(dim=(0, 1, 2)))
     assert not network.conv._forward_pre_hooks
+
+
+@pytest.mark.parametrize("fields", [{"num_channels": 1}, {"strides": [3, 2, 2, 2]}], ids=str)
+def test_networks_of_other_channels_and_strides_are_rounded_too(fields: dict[str, Any]) -> None:
+    config = GLPNConfig(**SMALL, **fields)
+    network = cast(GLPN(config).eval(), "bf16")
+    with torch.no_grad():
+        depth = network(torch.rand(1, config.num_channels, 96, 96))
+    assert torch.isfinite(depth).all()

@@ -9,9 +9,9 @@ from torch import Tensor
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.encoder import MixTransformer
 from glpn_cli.models.glpn.loss import silog_loss
-from glpn_cli.models.glpn.network import GLPN, check_sides
+from glpn_cli.models.glpn.network import GLPN, check_pixels
 from glpn_cli.models.layers import initialise
-from glpn_cli.models.outputs import DepthEstimatorOutput, EncoderOutput
+from glpn_cli.models.outputs import DepthEstimatorOutput, EncoderOutput, asked
 from glpn_cli.models.pretrained import Pretrained
 
 
@@ -44,10 +44,11 @@ class GLPNModel(Pretrained):
 
         pixel_values: (B, C, h, w) in [0, 1]. What is None is as the config says.
         """
+        check_pixels(pixel_values, stride=1)
         grids, attentions = _encode(self.encoder, pixel_values, self.config, output_attentions)
-        wants_hidden = _asked(output_hidden_states, self.config.output_hidden_states)
+        wants_hidden = asked(output_hidden_states, self.config.output_hidden_states)
         output = EncoderOutput(grids[-1], tuple(grids) if wants_hidden else None, attentions)
-        return output if _asked(return_dict, self.config.return_dict) else output.to_tuple()
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
 
 
 class GLPNForDepthEstimation(Pretrained):
@@ -79,28 +80,24 @@ class GLPNForDepthEstimation(Pretrained):
         pixel_values: (B, 3, h, w) in [0, 1], sides multiples of 32.
         labels:       (B, h, w), metres, 0 where nothing was measured.
         """
-        check_sides(pixel_values, self.network.stride)
+        check_pixels(pixel_values, self.network.stride)
         grids, attentions = _encode(self.network.encoder, pixel_values, self.config, output_attentions)
         depth = self.network.decode(grids)
-        wants_hidden = _asked(output_hidden_states, self.config.output_hidden_states)
+        wants_hidden = asked(output_hidden_states, self.config.output_hidden_states)
         output = DepthEstimatorOutput(
             loss=None if labels is None else silog_loss(depth, labels),
             predicted_depth=depth,
             hidden_states=tuple(grids) if wants_hidden else None,
             attentions=attentions,
         )
-        return output if _asked(return_dict, self.config.return_dict) else output.to_tuple()
-
-
-def _asked(argument: bool | None, default: bool) -> bool:
-    return default if argument is None else argument
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
 
 
 def _encode(
     encoder: MixTransformer, pixels: Tensor, config: GLPNConfig, output_attentions: bool | None
 ) -> tuple[list[Tensor], tuple[Tensor, ...] | None]:
     """The stages' grids, with every block's attention only where it is asked for: it takes N² memory."""
-    if not _asked(output_attentions, config.output_attentions):
+    if not asked(output_attentions, config.output_attentions):
         return encoder(pixels), None
     grids, attentions = encoder.explain(pixels)
     return grids, tuple(attentions)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -9,10 +11,11 @@ from glpn_cli.models.folding import fold
 from glpn_cli.models.glpn.decoder import SelectiveFeatureFusion
 from glpn_cli.models.glpn.encoder import Stage
 from glpn_cli.models.glpn.network import GLPN
-from glpn_cli.models.layers import LayerNorm
+from glpn_cli.models.layers import DTYPES, LayerNorm
 from glpn_cli.models.rounding import mean_inputs, rounded_to_bf16
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_ENOUGH = 64
+"""Pixels a side that show what layers read on average."""
 
 
 @torch.no_grad()
@@ -28,8 +31,9 @@ def cast(network: nn.Module, precision: str) -> nn.Module:
         assert isinstance(fusion, SelectiveFeatureFusion)
         fusion.norm1 = fold(fusion.conv1, fusion.norm1)
         fusion.norm2 = fold(fusion.conv2, fusion.norm2)
-    dtype = _DTYPES[precision]
-    means = mean_inputs(network) if precision == "bf16" else {}
+    dtype = DTYPES[precision]
+    side = math.ceil(_ENOUGH / network.stride) * network.stride
+    means = mean_inputs(network, channels=network.channels, side=side) if precision == "bf16" else {}
     for module in network.modules():
         if isinstance(module, LayerNorm):
             module.keep_fp32(answer=dtype)

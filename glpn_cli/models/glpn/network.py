@@ -13,14 +13,15 @@ from glpn_cli.models.glpn.encoder import MixTransformer
 from glpn_cli.models.layers import initialise
 
 _HALO = 2
+"""Rows beside a band that its depth depends on, of features and of enlarged features alike; see `DepthHead._band`."""
 _BAND_BYTES = 4 * 2**20
 """Of enlarged features in one band: measured best of 1/4 to 16 MiB, 27 to 45 % under the time of one whole."""
 
 
 class DepthHead(nn.Module):
-    """From features to metres: bilinear to the output's size, two convolutions, a sigmoid of the largest depth.
+    """From features to metres: bilinear to the output's size, two convolutions, and a sigmoid times the largest depth.
 
-    (Paper section 3.2.)
+    doublings: how often the features' size is doubled; two bring the published last step to the picture's size.
     """
 
     def __init__(self, width: int, *, max_depth_m: float, doublings: int) -> None:
@@ -83,6 +84,11 @@ class GLPN(nn.Module):
         super().__init__()
         if any(stride != 2 for stride in config.strides[1:]):
             raise ModelError(f"strides = {config.strides} do not fit the decoder, which doubles the size at every step")
+        if any(kernel % 2 == 0 for kernel in config.patch_sizes):
+            raise ModelError(
+                f"patch_sizes = {config.patch_sizes} do not fit the decoder: an even kernel gives a row too many"
+            )
+        self.channels = config.num_channels
         self.stride = config.stride
         self.head_in_index = config.head_in_index
         self.encoder = MixTransformer(config)
@@ -97,7 +103,7 @@ class GLPN(nn.Module):
 
         h and w must be multiples of the stride (32 for the published models). Raises ModelError otherwise.
         """
-        check_sides(pixels, self.stride)
+        check_pixels(pixels, self.stride)
         return self.decode(self.encoder(pixels.to(self.head.conv.weight.dtype)))
 
     def decode(self, grids: list[Tensor]) -> Tensor:
@@ -106,8 +112,10 @@ class GLPN(nn.Module):
         return depth
 
 
-def check_sides(pixels: Tensor, stride: int) -> None:
-    """Raise ModelError where a side is no multiple of `stride`."""
+def check_pixels(pixels: Tensor, stride: int) -> None:
+    """Raise ModelError unless these are (B, C, h, w) with sides that are multiples of `stride`."""
+    if pixels.dim() != 4:
+        raise ModelError(f"pixels must be (B, C, h, w), not {tuple(pixels.shape)}")
     height, width = pixels.shape[-2:]
     if height % stride or width % stride:
         raise ModelError(

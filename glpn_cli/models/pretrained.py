@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -149,16 +149,13 @@ class Pretrained(nn.Module):
 
 
 def with_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:
-    """The config with some fields replaced. Raises ModelError naming fields that it does not have."""
+    """A copy of the config with some fields replaced. Raises ModelError naming fields that it does not have."""
     known = {field.name for field in fields(config)}
     if unknown := sorted(set(overrides) - known):
         raise ModelError(
             f"{type(config).__name__} has no field {', '.join(unknown)}", hint=f"It has: {', '.join(sorted(known))}."
         )
-    for name, value in overrides.items():
-        setattr(config, name, value)
-    config.validate()
-    return config
+    return replace(config, **overrides)
 
 
 def open_named(name: str | PathLike[str], *, revision: str | None = None, offline: bool = False) -> Checkpoint:

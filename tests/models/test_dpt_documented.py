@@ -275,6 +275,7 @@ def test_overrides_reach_the_config_and_unknown_ones_are_named(their_folder: Pat
     model = DPTForDepthEstimation.from_pretrained(their_folder, output_attentions=True)
     with torch.no_grad():
         assert "attentions" in model(pixels_for((64, 64)))
+    assert len(DPTConfig.from_pretrained(their_folder, num_labels=7).label_names) == 7
     with pytest.raises(ModelError, match="output_attention"):
         DPTForDepthEstimation.from_pretrained(their_folder, output_attention=True)
     with pytest.raises(ModelError, match="size_divider"):

@@ -181,6 +181,10 @@ def test_overrides_reach_the_config_and_unknown_ones_are_named(their_folder: Pat
         output = model(picture((64, 96)))
     assert "attentions" in output
     assert float(output.predicted_depth.max()) > 10
+    given = GLPNConfig.from_pretrained(their_folder, depths=tuple(model.config.depths), training_size=[64, 96])
+    assert (given.depths, given.training_size) == (model.config.depths, (64, 96))
+    kept = GLPNForDepthEstimation.from_pretrained(their_folder, config=given, max_depth=20)
+    assert (kept.config.max_depth, given.max_depth) == (20, 10), "what was given is not changed"
     with pytest.raises(ModelError, match="output_attention"):
         GLPNForDepthEstimation.from_pretrained(their_folder, output_attention=True)
     with pytest.raises(ModelError, match="size_divider"):

@@ -8,11 +8,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.outputs import BatchFeature, DepthEstimatorOutput
+from glpn_cli.models.picture_arrays import as_list, check_formats, stack, to_channels_first
 from glpn_cli.publish import publish
 
 _PREPROCESSOR_FILE = "preprocessor_config.json"
@@ -37,13 +40,38 @@ class ImageProcessor:
         """Pictures -> {"pixel_values": ...}."""
         raise NotImplementedError
 
+    def pixel_values(
+        self, images: Any, *, return_tensors: str | None, data_format: str | None, input_data_format: str | None
+    ) -> Any:
+        """Every picture as `process` makes it, laid out and stacked as `preprocess` documents.
+
+        Raises UsageError for formats that are not documented and for pictures that cannot be understood or stacked.
+        """
+        check_formats(return_tensors, data_format, input_data_format)
+        arrays = [self.process(to_channels_first(image, input_data_format)) for image in as_list(images)]
+        if data_format == "channels_last":
+            arrays = [np.moveaxis(array, 0, -1) for array in arrays]
+        return stack(arrays, return_tensors)
+
+    def process(self, picture: NDArray[Any]) -> NDArray[Any]:
+        """One picture (C, H, W) -> (C, h, w), by the settings."""
+        raise NotImplementedError
+
     def settings(self) -> dict[str, Any]:
         """Every setting as plain values."""
         values = ((name, getattr(self, name)) for name in self.setting_names)
         return {name: int(value) if name == "resample" else value for name, value in values}
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
-        """The same processor with some settings replaced, those that are not None."""
+        """The same processor with some settings replaced, those that are not None.
+
+        Raises UsageError for settings that do not exist.
+        """
+        if unknown := sorted(set(changes) - set(self.setting_names)):
+            raise UsageError(
+                f"{type(self).__name__} has no setting {', '.join(unknown)}",
+                hint=f"It has: {', '.join(self.setting_names)}.",
+            )
         return type(self)(**(self.settings() | {name: value for name, value in changes.items() if value is not None}))
 
     def post_process_depth_estimation(

@@ -82,9 +82,14 @@ def to_channels_first(image: Any, input_data_format: str | None) -> NDArray[Any]
 
 
 def stack(arrays: list[NDArray[Any]], return_tensors: str | None) -> Any:
-    """A list of arrays as `return_tensors` asks: None leaves it, "np" and "pt" make one stack of them."""
+    """A list of arrays as `return_tensors` asks: None leaves it, "np" and "pt" make one stack of them.
+
+    Raises UsageError where there is nothing to stack, or arrays of different sizes.
+    """
     if return_tensors is None:
         return arrays
+    if not arrays:
+        raise UsageError("there are no pictures to stack")
     if len({array.shape for array in arrays}) > 1:
         shapes = ", ".join(str(array.shape) for array in arrays)
         raise UsageError(f"pictures of different sizes do not stack: {shapes}", hint="Process them one by one.")

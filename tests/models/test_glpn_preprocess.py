@@ -125,6 +125,7 @@ def test_answers_are_a_mapping_with_attributes_that_moves() -> None:
         (np.full((64, 64, 3), 300), {}, "300"),
         (np.zeros((64, 64, 7), np.uint8), {}, "channels"),
         ([photograph((64, 96)), photograph((96, 96))], {"return_tensors": "pt"}, "different sizes"),
+        ([], {"return_tensors": "pt"}, "no pictures"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(images: object, settings: dict[str, object], word: str) -> None:

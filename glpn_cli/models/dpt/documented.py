@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from glpn_cli.models.dpt.network import DPT, initialise
 from glpn_cli.models.dpt.weights import pooler_rows
 from glpn_cli.models.families import ModelFamily, WeightRow
 from glpn_cli.models.layers import find_activation
-from glpn_cli.models.outputs import DepthEstimatorOutput, PooledEncoderOutput, SemanticSegmenterOutput
+from glpn_cli.models.outputs import DepthEstimatorOutput, PooledEncoderOutput, SemanticSegmenterOutput, asked
 from glpn_cli.models.pretrained import Pretrained
 
 
@@ -78,7 +79,7 @@ class DPTModel(Pretrained):
             attentions=attentions,
             intermediate_activations=encoded.features or None,
         )
-        return output if _asked(return_dict, self.config.return_dict) else output.to_tuple()
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
 
     @classmethod
     def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
@@ -95,22 +96,33 @@ class DPTModel(Pretrained):
         return torch.empty(row.shape).normal_(std=config.initializer_range)
 
 
-class DPTForDepthEstimation(Pretrained):
+class _WholeNetwork(Pretrained):
+    """What the classes with a head share: the network for their `architecture`, whatever the config calls itself."""
+
+    config_class = DPTConfig
+    config: DPTConfig
+    module_prefix = "network."
+    architecture: ClassVar[str]
+
+    def __init__(self, config: DPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = DPT(replace(config, architectures=[self.architecture]))
+
+    @classmethod
+    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+        """Those of a network of this architecture."""
+        return list(family.weight_rows(replace(config, architectures=[cls.architecture])))
+
+
+class DPTForDepthEstimation(_WholeNetwork):
     """The documented depth estimator; it answers inverse depth, up to scale and shift.
 
     >>> model = DPTForDepthEstimation.from_pretrained("Intel/dpt-large")
     >>> model(**processor(images=picture, return_tensors="pt")).predicted_depth   # (B, h, w)
     """
 
-    config_class = DPTConfig
-    config: DPTConfig
-    module_prefix = "network."
-    architecture: ClassVar[str] = DEPTH_NETWORK
-
-    def __init__(self, config: DPTConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.network = DPT(replace(config, architectures=[self.architecture]))
+    architecture = DEPTH_NETWORK
 
     def forward(
         self,
@@ -137,30 +149,17 @@ class DPTForDepthEstimation(Pretrained):
             hidden_states=hidden_states,
             attentions=attentions,
         )
-        return output if _asked(return_dict, self.config.return_dict) else output.to_tuple()
-
-    @classmethod
-    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
-        """Those of a depth network, whatever the config calls itself."""
-        return list(family.weight_rows(replace(config, architectures=[cls.architecture])))
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
 
 
-class DPTForSemanticSegmentation(Pretrained):
+class DPTForSemanticSegmentation(_WholeNetwork):
     """The documented labelling network.
 
     >>> model = DPTForSemanticSegmentation.from_pretrained("Intel/dpt-large-ade")
     >>> model(**processor(images=picture, return_tensors="pt")).logits   # (B, 150, h, w)
     """
 
-    config_class = DPTConfig
-    config: DPTConfig
-    module_prefix = "network."
-    architecture: ClassVar[str] = LABEL_NETWORK
-
-    def __init__(self, config: DPTConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.network = DPT(replace(config, architectures=[self.architecture]))
+    architecture = LABEL_NETWORK
 
     def forward(
         self,
@@ -188,7 +187,7 @@ class DPTForSemanticSegmentation(Pretrained):
             hidden_states=hidden_states,
             attentions=attentions,
         )
-        return output if _asked(return_dict, self.config.return_dict) else output.to_tuple()
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
 
     def _loss(self, logits: Tensor, finest: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the head, and of the auxiliary head over the finest features where there is one."""
@@ -201,17 +200,13 @@ class DPTForSemanticSegmentation(Pretrained):
 
     @classmethod
     def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
-        """Those of a labelling network, whatever the config calls itself; here the auxiliary head is used."""
-        rows = family.weight_rows(replace(config, architectures=[cls.architecture]))
-        return _used("auxiliary_head.", rows)
+        """Here the auxiliary head is used."""
+        return _used("auxiliary_head.", super().rows(family, config))
 
 
-def _used(start: str, rows: Any) -> list[WeightRow]:
+def _used(start: str, rows: Iterable[WeightRow]) -> list[WeightRow]:
+    """The rows, those whose names begin with `start` needed in a file."""
     return [replace(row, is_idle=False) if row.name.startswith(start) else row for row in rows]
-
-
-def _asked(argument: bool | None, default: bool) -> bool:
-    return default if argument is None else argument
 
 
 def _encode(
@@ -222,7 +217,7 @@ def _encode(
     output_hidden_states: bool | None,
 ) -> tuple[Encoded, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
     """(what the encoder found, every block's tokens, every block's attention), the latter two where asked for."""
-    explains = _asked(output_attentions, config.output_attentions)
+    explains = asked(output_attentions, config.output_attentions)
     encoded: Encoded = encoder.explain(pixels) if explains else encoder(pixels)
-    states = tuple(encoded.states.values()) if _asked(output_hidden_states, config.output_hidden_states) else None
+    states = tuple(encoded.states.values()) if asked(output_hidden_states, config.output_hidden_states) else None
     return encoded, states, tuple(encoded.attentions) if explains else None

@@ -10,8 +10,7 @@ from glpn_cli.models.dpt.fusion import ResidualConvUnit
 from glpn_cli.models.dpt.heads import DepthHead, LabelHead
 from glpn_cli.models.dpt.network import DPT
 from glpn_cli.models.folding import fold
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from glpn_cli.models.layers import DTYPES
 
 
 @torch.no_grad()
@@ -32,7 +31,7 @@ def cast(network: nn.Module, precision: str) -> nn.Module:
             module.norm2 = fold(module.conv2, module.norm2)
         elif isinstance(module, LabelHead):
             module.norm = fold(module.conv, module.norm)
-    network.to(dtype=_DTYPES[precision])
+    network.to(dtype=DTYPES[precision])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in the stubs
     assert isinstance(network.head, DepthHead | LabelHead)
     network.head.output.float()

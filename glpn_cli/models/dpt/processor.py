@@ -15,14 +15,7 @@ from glpn_cli.errors import UsageError
 from glpn_cli.models.fields import is_whole
 from glpn_cli.models.image_processor import ImageProcessor
 from glpn_cli.models.outputs import BatchFeature, SemanticSegmenterOutput
-from glpn_cli.models.picture_arrays import (
-    as_list,
-    check_formats,
-    rescale,
-    resize_picture,
-    stack,
-    to_channels_first,
-)
+from glpn_cli.models.picture_arrays import as_list, rescale, resize_picture, stack
 
 Size = int | Sequence[int] | dict[str, int]
 NO_LABEL = 255
@@ -112,21 +105,15 @@ class DPTImageProcessor(ImageProcessor):
         input_data_format: the same for what goes in; inferred where None.
         settings:          any of the processor's, for this call.
         """
-        if unknown := sorted(set(settings) - set(self.setting_names)):
-            raise UsageError(
-                f"{type(self).__name__} has no setting {', '.join(unknown)}",
-                hint=f"It has: {', '.join(self.setting_names)}.",
-            )
         asked = self.changed(settings)
-        check_formats(return_tensors, data_format, input_data_format)
-        arrays = [asked._process(to_channels_first(image, input_data_format)) for image in as_list(images)]
-        if data_format == "channels_last":
-            arrays = [np.moveaxis(array, 0, -1) for array in arrays]
-        answer = BatchFeature(pixel_values=stack(arrays, return_tensors))
+        pixels = asked.pixel_values(
+            images, return_tensors=return_tensors, data_format=data_format, input_data_format=input_data_format
+        )
+        answer = BatchFeature(pixel_values=pixels)
         if segmentation_maps is not None:
             maps = [asked._process_labels(np.asarray(one)) for one in as_list(segmentation_maps)]
-            if len(maps) != len(arrays):
-                raise UsageError(f"{len(maps)} segmentation maps were given for {len(arrays)} pictures")
+            if len(maps) != len(pixels):
+                raise UsageError(f"{len(maps)} segmentation maps were given for {len(pixels)} pictures")
             answer["labels"] = stack(maps, return_tensors)
         return answer
 
@@ -154,7 +141,7 @@ class DPTImageProcessor(ImageProcessor):
             return [BatchFeature(segmentation=one.argmax(dim=0), segmentation_scores=one) for one in logits]
         return [one.argmax(dim=0) for one in logits]
 
-    def _process(self, picture: NDArray[Any]) -> NDArray[Any]:
+    def process(self, picture: NDArray[Any]) -> NDArray[Any]:
         """(C, H, W) -> (C, h, w)."""
         if self.do_resize:
             picture = resize_picture(picture, self._size_for(picture), resample=self.resample)

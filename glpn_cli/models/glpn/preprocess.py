@@ -15,17 +15,10 @@ from PIL import Image
 from torch import Tensor
 
 from glpn_cli.errors import UsageError
+from glpn_cli.models.fields import is_whole
 from glpn_cli.models.image_processor import ImageProcessor, resize_depth
 from glpn_cli.models.outputs import BatchFeature
-from glpn_cli.models.picture_arrays import (
-    UNIT,
-    as_list,
-    check_formats,
-    rescale,
-    resize_picture,
-    stack,
-    to_channels_first,
-)
+from glpn_cli.models.picture_arrays import UNIT, rescale, resize_picture
 
 LOWEST_SHARE = 1e-4
 """Depth is never brought back under this share of the limit: bicubic overshoot would make it negative."""
@@ -69,7 +62,7 @@ class GLPNImageProcessor(ImageProcessor):
         do_rescale: bool = True,
         rescale_factor: float = 1 / 255,
     ) -> None:
-        if isinstance(size_divisor, bool) or not isinstance(size_divisor, int) or size_divisor < 1:
+        if not is_whole(size_divisor) or size_divisor < 1:
             raise UsageError(f"size_divisor = {size_divisor!r} is no whole number from 1 up")
         self.do_resize = do_resize
         self.size_divisor = size_divisor
@@ -98,21 +91,19 @@ class GLPNImageProcessor(ImageProcessor):
         data_format:       "channels_first" (default) or "channels_last" for what comes out.
         input_data_format: the same for what goes in; inferred where None.
         """
-        changed = {
+        asked = {
             "do_resize": do_resize,
             "size_divisor": size_divisor,
             "resample": resample,
             "do_rescale": do_rescale,
             "rescale_factor": rescale_factor,
         }
-        settings = self.changed(changed)
-        check_formats(return_tensors, data_format, input_data_format)
-        arrays = [settings._process(to_channels_first(image, input_data_format)) for image in as_list(images)]
-        if data_format == "channels_last":
-            arrays = [np.moveaxis(array, 0, -1) for array in arrays]
-        return BatchFeature(pixel_values=stack(arrays, return_tensors))
+        pixels = self.changed(asked).pixel_values(
+            images, return_tensors=return_tensors, data_format=data_format, input_data_format=input_data_format
+        )
+        return BatchFeature(pixel_values=pixels)
 
-    def _process(self, picture: NDArray[Any]) -> NDArray[Any]:
+    def process(self, picture: NDArray[Any]) -> NDArray[Any]:
         """(C, H, W) -> (C, h, w)."""
         if self.do_resize:
             picture = self._resize(picture)

@@ -94,6 +94,11 @@ class WeightRow:
     is_counter: bool = False
     is_idle: bool = False
 
+    @property
+    def is_parameter(self) -> bool:
+        """Whether it is learned; running statistics and counters of batch norms are not."""
+        return not self.is_counter and ".running_" not in self.name
+
 
 class ModelFamily(Protocol):
     """A kind of network. Everything up to `weight_rows` works without torch.
@@ -140,7 +145,7 @@ class ModelFamily(Protocol):
     def build(self, config: Any) -> nn.Module:
         """The network with fresh weights: what `prepare` makes, stacked -> raw answers.
 
-        Depth (B, h, w), or logits (B, labels, h, w).
+        Depth (B, h, w), or logits (B, labels, h, w). Raises ModelError for a config that `prepare` makes nothing for.
         """
 
     def prepare(self, config: Any, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
@@ -157,6 +162,15 @@ class ModelFamily(Protocol):
 
     def loss(self, config: Any) -> Callable[[Tensor, Tensor], Tensor]:
         """(predicted, target) -> the published training loss."""
+
+
+def require_colours(config: Any) -> None:
+    """Raise ModelError unless the network of a config looks at the three colours of a picture, as `prepare` makes them.
+
+    The documented classes take tensors of any number of channels; predictions do not.
+    """
+    if config.num_channels != 3:
+        raise ModelError(f"the network looks at num_channels = {config.num_channels}, and pictures have 3")
 
 
 def find_family(model_type: str) -> ModelFamily:

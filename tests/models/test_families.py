@@ -61,6 +61,13 @@ def picture(size: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
+def test_a_network_that_looks_at_other_than_three_colours_is_refused(
+    family: ModelFamily, raw_config: dict[str, Any]
+) -> None:
+    with pytest.raises(ModelError, match="num_channels = 1"):
+        family.build(family.read_config(raw_config | {"num_channels": 1}))
+
+
 def test_every_family_has_a_small_config_to_be_tested_with() -> None:
     assert {raw["model_type"] for raw in SMALL_CONFIGS.values()} == set(FAMILIES)
 

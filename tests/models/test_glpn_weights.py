@@ -11,9 +11,10 @@ from transformers import GLPNForDepthEstimation as TheirModel
 
 from glpn_cli.models.fit import fit_weights
 from glpn_cli.models.glpn.config import GLPNConfig
+from glpn_cli.models.glpn.cost import cost
 from glpn_cli.models.glpn.decoder import upsample
 from glpn_cli.models.glpn.network import GLPN
-from glpn_cli.models.glpn.weights import cost, parts, shapes, weight_rows
+from glpn_cli.models.glpn.weights import parts, shapes, weight_rows
 
 CONFIGS = {
     "b0": {},

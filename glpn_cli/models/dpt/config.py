@@ -14,6 +14,8 @@ from glpn_cli.models.fields import as_list, as_tuple, is_whole
 
 LABEL_NETWORK = "DPTForSemanticSegmentation"
 DEPTH_NETWORK = "DPTForDepthEstimation"
+DEPTH_WIDTH = 32
+"""Channels of the depth head's last hidden layer; no config says them."""
 
 _LISTS = (
     "backbone_out_indices",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from glpn_cli.models.dpt.bit_config import BiTConfig, bottleneck_width
-from glpn_cli.models.dpt.config import DPTConfig
+from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
 from glpn_cli.models.dpt.weights import weight_rows
 from glpn_cli.models.families import Cost
 
@@ -115,8 +115,8 @@ def _decoder(config: DPTConfig, grids: list[Size]) -> tuple[int, int]:
         return macs, max(3 * math.prod(outputs[-1]) * width, 5 * pixels * config.num_labels)
     if config.add_projection:
         macs += 9 * pixels * width**2
-    macs += 9 * pixels * width * (width // 2) + 4 * pixels * 32 * (9 * (width // 2) + 1)
-    return macs, max(3 * math.prod(outputs[-1]) * width, pixels * (5 * (width // 2) + 4 * 32))
+    macs += 9 * pixels * width * (width // 2) + 4 * pixels * DEPTH_WIDTH * (9 * (width // 2) + 1)
+    return macs, max(3 * math.prod(outputs[-1]) * width, pixels * (5 * (width // 2) + 4 * DEPTH_WIDTH))
 
 
 def _convolved(size: Size, *, kernel: int, stride: int, padding: str | int | None, dilation: int = 1) -> Size:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from glpn_cli.errors import ModelError
 from glpn_cli.models.dpt import cost, sizes, weights
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.families import Cost, InputSize, WeightRow
+from glpn_cli.models.families import Cost, InputSize, WeightRow, require_colours
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Prediction
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class DPTFamily:
         """The network with fresh weights."""
         from glpn_cli.models.dpt.network import DPT
 
+        require_colours(config)
         return DPT(config)
 
     def prepare(self, config: DPTConfig, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:  # noqa: ARG002

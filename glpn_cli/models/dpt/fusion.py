@@ -21,11 +21,8 @@ class ResidualConvUnit(nn.Module):
 
     def __init__(self, config: DPTConfig) -> None:
         super().__init__()
-        width, bias, is_normed = (
-            config.fusion_hidden_size,
-            config.residual_bias,
-            config.use_batch_norm_in_fusion_residual,
-        )
+        width, bias = config.fusion_hidden_size, config.residual_bias
+        is_normed = config.use_batch_norm_in_fusion_residual
         self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
         self.norm1: nn.Module = nn.BatchNorm2d(width) if is_normed else nn.Identity()
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glpn_cli.models.dpt.config import DEPTH_WIDTH
 from glpn_cli.models.dpt.fusion import upsample
 
-_DEPTH_WIDTH = 32
 _AUXILIARY_DROPOUT = 0.1
 
 
@@ -19,8 +19,8 @@ class DepthHead(nn.Module):
         super().__init__()
         self.projection = nn.Conv2d(width, width, 3, padding=1) if adds_projection else None
         self.conv1 = nn.Conv2d(width, width // 2, 3, padding=1)
-        self.conv2 = nn.Conv2d(width // 2, _DEPTH_WIDTH, 3, padding=1)
-        self.output = nn.Conv2d(_DEPTH_WIDTH, 1, 1)
+        self.conv2 = nn.Conv2d(width // 2, DEPTH_WIDTH, 3, padding=1)
+        self.output = nn.Conv2d(DEPTH_WIDTH, 1, 1)
 
     def forward(self, grid: Tensor) -> Tensor:
         """(B, C, h, w) -> inverse depth float32 (B, 2 h, 2 w), >= 0, up to scale and shift.

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from glpn_cli.models.dpt.bit_config import BiTConfig, bottleneck_width
-from glpn_cli.models.dpt.config import DPTConfig
+from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
 from glpn_cli.models.families import WeightRow
 
 
@@ -38,7 +38,7 @@ def parts(config: DPTConfig) -> dict[str, int]:
     """Parameters of each part; running statistics and counters are not parameters."""
     counts = {"encoder": 0, "reassemble": 0, "fusion": 0, "head": 0}
     for row in weight_rows(config):
-        if not row.is_counter and ".running_" not in row.name:
+        if row.is_parameter:
             part = row.name.split(".")[0]
             counts[part] = counts.get(part, 0) + math.prod(row.shape)
     return counts
@@ -178,8 +178,8 @@ def _heads(config: DPTConfig) -> Iterator[WeightRow]:
     if config.add_projection:
         yield from _layer("head.projection", (width, width, 3, 3), "head.projection")
     yield from _layer("head.conv1", (width // 2, width, 3, 3), "head.head.0")
-    yield from _layer("head.conv2", (32, width // 2, 3, 3), "head.head.2")
-    yield from _layer("head.output", (1, 32, 1, 1), "head.head.4")
+    yield from _layer("head.conv2", (DEPTH_WIDTH, width // 2, 3, 3), "head.head.2")
+    yield from _layer("head.output", (1, DEPTH_WIDTH, 1, 1), "head.head.4")
 
 
 def _label_head(config: DPTConfig, name: str) -> Iterator[WeightRow]:

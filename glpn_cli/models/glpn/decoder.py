@@ -1,4 +1,4 @@
-"""The local path: a light decoder that lets local features in where they help (paper sections 3.2 and 3.3)."""
+"""The local path: a light decoder that lets local features in where they help (paper section 3)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def upsample(grid: Tensor) -> Tensor:
 
 
 class SelectiveFeatureFusion(nn.Module):
-    """Weigh local against global features, pixel by pixel, with two learned attention maps (paper section 3.3)."""
+    """Weigh the encoder's local against the decoder's global features, pixel by pixel (paper section 3, SFF)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -26,17 +26,20 @@ class SelectiveFeatureFusion(nn.Module):
         self.norm2: nn.Module = nn.BatchNorm2d(half)
         self.attention = nn.Conv2d(half, 2, 3, padding=1)
 
-    def forward(self, local_: Tensor, global_: Tensor) -> Tensor:
-        """Two grids (B, C, h, w) -> their weighted sum."""
-        both = torch.cat((local_, global_), dim=1)  # (B, 2 C, h, w)
+    def forward(self, local_features: Tensor, global_features: Tensor) -> Tensor:
+        """Two grids (B, C, h, w) -> their sum (B, C, h, w), each times an attention map of its own."""
+        both = torch.cat((local_features, global_features), dim=1)  # (B, 2 C, h, w)
         hidden = F.relu(self.norm1(self.conv1(both)), inplace=True)  # (B, C, h, w)
         hidden = F.relu(self.norm2(self.conv2(hidden)), inplace=True)  # (B, C / 2, h, w)
-        weight = torch.sigmoid(self.attention(hidden))  # (B, 2, h, w)
-        return local_ * weight[:, 0:1] + global_ * weight[:, 1:2]
+        attention = torch.sigmoid(self.attention(hidden))  # (B, 2, h, w)
+        return local_features * attention[:, 0:1] + global_features * attention[:, 1:2]
 
 
 class Decoder(nn.Module):
-    """Climb from the deepest feature map towards the picture's size, one stage's local features at a time."""
+    """Climb from the deepest feature map towards the picture's size, one stage's local features at a time.
+
+    A 1x1 convolution brings each stage to the decoder's width, but for stages that have it (the published first one).
+    """
 
     def __init__(self, config: GLPNConfig) -> None:
         super().__init__()
@@ -53,8 +56,10 @@ class Decoder(nn.Module):
         The published decoder doubles each step's features at once, and the last step's twice; here the next step, or
         the head, does so when it needs them.
         """
-        locals_ = [projection(grid) for projection, grid in zip(self.projections, reversed(grids), strict=True)]
-        features = [locals_[0]]
-        for fusion, local_ in zip(self.fusions, locals_[1:], strict=True):
-            features.append(fusion(local_, upsample(features[-1])))
+        bottleneck, *finer = [
+            projection(grid) for projection, grid in zip(self.projections, reversed(grids), strict=True)
+        ]
+        features = [bottleneck]
+        for fusion, local_features in zip(self.fusions, finer, strict=True):
+            features.append(fusion(local_features, upsample(features[-1])))
         return features

@@ -1,4 +1,4 @@
-"""The global path: a hierarchical Mix Transformer (paper section 3.2; SegFormer, arXiv 2105.15203, section 3.1).
+"""The global path: a hierarchical Mix Transformer, that of SegFormer (Xie et al. 2021, arXiv 2105.15203, section 3.1).
 
 Tokens stay channels-last, (B, h, w, C), from end to end: a token is a pixel of its stage, so nothing needs to carry
 height and width beside a flat sequence, and convolutions see the same memory as a channels-last picture.
@@ -27,7 +27,10 @@ def to_tokens(grid: Tensor) -> Tensor:
 
 
 class OverlapPatchEmbedding(nn.Module):
-    """Cut the picture, or the stage before, into overlapping patches and embed each (SegFormer, eq. 0)."""
+    """Cut the picture, or the grid of the stage before, into overlapping patches and embed each.
+
+    SegFormer calls it overlapped patch merging.
+    """
 
     def __init__(self, in_channels: int, *, width: int, patch_size: int, stride: int, eps: float) -> None:
         super().__init__()
@@ -35,15 +38,16 @@ class OverlapPatchEmbedding(nn.Module):
         self.norm = LayerNorm(width, eps=eps)
 
     def forward(self, grid: Tensor) -> Tensor:
-        """(B, C_in, H, W) -> tokens (B, h, w, C)."""
+        """(B, C_in, H, W) -> tokens (B, H / stride, W / stride, C)."""
         tokens: Tensor = self.norm(to_tokens(self.projection(grid)))
         return tokens
 
 
 class EfficientSelfAttention(nn.Module):
-    """Every token attends to a reduced grid of keys and values (SegFormer, eq. 1 and 2; Pyramid ViT's reduction).
+    """Every token attends to a reduced grid of keys and values (SegFormer, eq. 1 and 2).
 
-    With reduction r the cost falls from N² to N²/r².
+    R neighbouring tokens become one, by a convolution whose kernel and stride are `reduction` = sqrt(R), so that the
+    cost falls from N² to N² / R. (The idea is the Pyramid Vision Transformer's, Wang et al. 2021, arXiv 2102.12122.)
     """
 
     def __init__(self, width: int, *, heads: int, reduction: int, dropout: float, eps: float) -> None:
@@ -74,6 +78,7 @@ class EfficientSelfAttention(nn.Module):
         return self._merge(attention @ value, tokens.shape), attention
 
     def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, h, w, C) -> queries (B, heads, N, d), keys and values (B, heads, n, d); d = C / heads."""
         reduced = self.reduction_norm(to_tokens(self.reduction(to_grid(tokens))))  # (B, h/r, w/r, C)
         return self._split(self.query(tokens)), self._split(self.key(reduced)), self._split(self.value(reduced))
 
@@ -91,7 +96,7 @@ class EfficientSelfAttention(nn.Module):
 class MixFFN(nn.Module):
     """A feed-forward network whose 3x3 depth-wise convolution tells tokens where they are (SegFormer, eq. 3).
 
-    It takes the place of position embeddings, which is why any picture size will do.
+    Its zero padding takes the place of position embeddings, which is why any picture size will do.
     """
 
     def __init__(self, width: int, *, hidden: int, activation: Activation, dropout: float) -> None:
@@ -183,7 +188,7 @@ class Stage(nn.Module):
 
 
 class MixTransformer(nn.Module):
-    """Four stages, each at half the resolution of the one before it (the first at a quarter of the picture's)."""
+    """Stages of ever coarser grids: published are four, at 1/4, 1/8, 1/16 and 1/32 of the picture's size."""
 
     def __init__(self, config: GLPNConfig) -> None:
         super().__init__()
@@ -195,7 +200,7 @@ class MixTransformer(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) -> one grid (B, C, h, w) a stage, finest first."""
+        """Pixels (B, 3, H, W) in [0, 1] -> one grid (B, C, h, w) a stage, finest first."""
         grids = []
         grid = pixels
         for stage in self.stages:

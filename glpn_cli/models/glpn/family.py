@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from glpn_cli.models.families import Cost, InputSize, WeightRow
-from glpn_cli.models.glpn import sizes, weights
+from glpn_cli.models.families import Cost, InputSize, WeightRow, require_colours
+from glpn_cli.models.glpn import cost, sizes, weights
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.prediction import DepthKind, DepthMap
 
@@ -45,7 +45,7 @@ class GLPNFamily:
 
     def cost(self, config: GLPNConfig, size: tuple[int, int]) -> Cost:
         """What one picture of network size (h, w) costs."""
-        return weights.cost(config, size)
+        return cost.cost(config, size)
 
     def kind(self, config: GLPNConfig) -> DepthKind:  # noqa: ARG002 - every GLPN is metric
         """Metres along the optical axis."""
@@ -71,6 +71,7 @@ class GLPNFamily:
         """The network with fresh weights."""
         from glpn_cli.models.glpn.network import GLPN
 
+        require_colours(config)
         return GLPN(config)
 
     def prepare(self, config: GLPNConfig, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""The training loss of the paper: scale-invariant log error (Eigen et al. 2014, arXiv 1406.2283; paper section 3.4)."""
+"""The training loss of the paper: scale-invariant log error (Eigen et al. 2014, arXiv 1406.2283, eq. 4)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from glpn_cli.batch.json_values import words_text
 from glpn_cli.training.config import TrainingConfig
 
 
@@ -40,7 +41,7 @@ def make_card(
         command,
         "```",
     ]
-    return "\n".join(lines) + "\n"
+    return words_text("\n".join(lines) + "\n")
 
 
 def _recipe(config: TrainingConfig) -> str:

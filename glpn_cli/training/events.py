@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from glpn_cli.batch.json_values import words_text
 from glpn_cli.training.loop import StepReport
 from glpn_cli.training.validation import Validation
 
@@ -84,7 +85,7 @@ class Skipped:
 
     def to_line(self) -> dict[str, Any]:
         """For history.jsonl."""
-        return {"type": "skipped", "step": self.step, "messages": list(self.messages)}
+        return {"type": "skipped", "step": self.step, "messages": [words_text(message) for message in self.messages]}
 
 
 Event = Progress | Validated | Skipped

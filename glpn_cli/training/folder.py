@@ -72,10 +72,9 @@ class RunFolder:
         """
         path = self.path / HISTORY_FILE
         if path.is_file():
-            lines = path.read_text("utf-8").splitlines()
             kept = [
                 line
-                for line in lines
+                for line in path.read_text("utf-8", "replace").split("\n")
                 if _step_of(line) < step or (_step_of(line) == step and (validated or '"validation"' not in line))
             ]
             publish(path, "".join(f"{line}\n" for line in kept).encode())
@@ -84,13 +83,13 @@ class RunFolder:
         """Append to history.jsonl."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / HISTORY_FILE).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+            file.writelines(json.dumps(line, allow_nan=False) + "\n" for line in lines)
 
     def read_history(self) -> list[dict[str, Any]]:
         """Every line of history.jsonl."""
         path = self.path / HISTORY_FILE
         text = path.read_text("utf-8") if path.is_file() else ""
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.split("\n") if line]
 
 
 def _step_of(line: str) -> float:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from tiny_training import TINY, Floors, tiny_trainer
 
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.data.samples import Sample
-from glpn_cli.errors import ErrorCode, GlpnError, UsageError
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, UsageError
 from glpn_cli.models.pretrained import load_network
 from glpn_cli.training.config import TrainingConfig
 from glpn_cli.training.events import Event, Progress
@@ -151,6 +151,43 @@ def test_pictures_without_depth_are_left_out_named_and_counted(shape: Path, tmp_
     named = [message for line in events if line["type"] == "skipped" for message in line["messages"]]
     assert len(named) == 4
     assert "4 pictures" in (tmp_path / "out/README.md").read_text()
+
+
+@dataclass(frozen=True)
+class OddlyNamed(Floors):
+    """Floors whose every fourth cannot be read, with names as disks have them: no UTF-8, ends of lines of all kinds."""
+
+    name: str = "caf\udce9.csv"
+
+    def read(self, index: int) -> Sample:
+        if index % 4 == 0:
+            raise InputError(f"caf\udce9 \u2028 \x85 {index}.png is missing")
+        return super().read(index)
+
+
+def test_names_that_are_no_text_are_told_escaped_and_gone_on_with(shape: Path, tmp_path: Path) -> None:
+    odd = shape.rename(shape.with_name("caf\udce9.json"))
+    _, events = run(replace(make_run(odd, tmp_path / "out", source=OddlyNamed()), command="glpn caf\udce9"))
+    history = RunFolder(tmp_path / "out").read_history()
+    assert history == events
+    assert "caf\\xe9 \u2028 \x85 12.png is missing" in {
+        message for line in history for message in line.get("messages", ())
+    }
+    json.dumps(events, ensure_ascii=False).encode()  # as standard output takes it
+    card = (tmp_path / "out/README.md").read_text("utf-8")
+    assert "Data: caf\\xe9.csv" in card
+    assert "glpn caf\\xe9" in card
+    end, _ = run(make_run(odd, tmp_path / "out", source=OddlyNamed()), resume=True)
+    assert end.step == 6
+
+
+def test_a_history_that_was_cut_within_a_letter_is_gone_on_with(shape: Path, tmp_path: Path) -> None:
+    run(make_run(shape, tmp_path / "out"))
+    path = tmp_path / "out" / HISTORY_FILE
+    whole = path.read_bytes()
+    path.write_bytes(whole + '{"type": "skipped", "messages": ["é'.encode()[:-1])
+    run(make_run(shape, tmp_path / "out"), resume=True)
+    assert path.read_bytes() == whole
 
 
 def test_data_of_which_nothing_can_be_used_end_the_run(shape: Path, tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
-from glpn_cli.images import Picture, read_rgb
-from glpn_cli.images.pixel_modes import flatten
+from glpn_cli.images import Picture, adopt, read_rgb
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import load_network
 from glpn_cli.models.recipe import Recipe
@@ -95,7 +94,8 @@ class DepthEstimator:
 
         picture: a path, a PIL image, or uint8 (H, W, 3). Transparent pixels are not valid in the answer.
 
-        Raises InputError where the picture cannot be read, or does not fit into memory.
+        Raises InputError where the picture cannot be read, or does not fit into memory, UsageError for what is no
+        picture at all.
         """
         return self.predict_pictures([self._as_picture(picture)])[0]
 
@@ -124,8 +124,11 @@ class DepthEstimator:
         if isinstance(given, str | PathLike):
             return read_rgb(Path(given), at_least=self.recipe.enough_pixels)
         if isinstance(given, Image.Image):
-            flat = flatten(ImageOps.exif_transpose(given))
-            return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, warnings=flat.warnings)
+            return adopt(given)
+        if not isinstance(given, np.ndarray):
+            raise UsageError(
+                f"a picture is a path, a PIL image or an array uint8 (H, W, 3), not {type(given).__name__}"
+            )
         if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
             raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
         return Picture(given, given.shape[:2])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
 from glpn_cli.images import read_rgb
@@ -109,6 +111,45 @@ def test_an_answer_says_how_it_was_made(estimator: DepthEstimator, tiny_model: P
 def test_an_array_that_is_no_picture_is_refused(estimator: DepthEstimator, wrong: np.ndarray) -> None:
     with pytest.raises(UsageError, match="uint8"):
         estimator.predict(wrong)
+
+
+@pytest.mark.parametrize("wrong", [[[1, 2, 3]], b"\xff\xd8\xff", None], ids=["list", "bytes", "None"])
+def test_what_is_no_picture_at_all_is_refused(estimator: DepthEstimator, wrong: Any) -> None:
+    with pytest.raises(UsageError, match=f"not {type(wrong).__name__}"):
+        estimator.predict(wrong)
+
+
+def make_jpeg(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stream = io.BytesIO()
+    Image.fromarray(picture(48, 64)).save(stream, "JPEG", exif=exif)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("image", "trouble"),
+    [
+        (Image.open(io.BytesIO(make_jpeg(1)[:-200])), "the image is cut short"),
+        (Image.new("RGB", (0, 5)), "the image has no pixels: it is 0x5"),
+        (Image.fromarray(np.full((40, 40), np.nan, np.float32)), "the image has no picture in it"),
+    ],
+    ids=["cut short", "no pixels", "no numbers"],
+)
+def test_a_pil_image_that_cannot_be_read_is_an_input_error(
+    estimator: DepthEstimator, image: Image.Image, trouble: str
+) -> None:
+    with pytest.raises(InputError, match=trouble):
+        estimator.predict(image)
+
+
+def test_a_pil_image_is_turned_upright_whatever_else_its_metadata_say(estimator: DepthEstimator) -> None:
+    data = make_jpeg(6)
+    assert estimator.predict(Image.open(io.BytesIO(data))).size == (64, 48)
+    at = data.index(b"Exif\0\0") + 6
+    with pytest.warns(UserWarning, match="Corrupt EXIF"):
+        broken = Image.open(io.BytesIO(data[: at + 4] + b"\xff\xff\xff\x7f" + data[at + 8 :]))
+    assert estimator.predict(broken).size == (48, 64)  # without a Python warning
 
 
 @pytest.mark.parametrize(

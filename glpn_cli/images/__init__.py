@@ -12,6 +12,7 @@ What does not come out is an `InputError` whose code and sentence say why.
 
 from __future__ import annotations
 
+from glpn_cli.images.decode import adopt
 from glpn_cli.images.find import PICTURE_EXTENSIONS, Found, Refused, Search, find_images, iterate_list
 from glpn_cli.images.lists import ListFile
 from glpn_cli.images.names import stem_of
@@ -31,6 +32,7 @@ __all__ = [
     "Refused",
     "Search",
     "Shard",
+    "adopt",
     "find_images",
     "iterate_list",
     "parse_shard",

@@ -84,6 +84,24 @@ def decode(
     return Picture(flat.rgb, full_size, flat.valid, focal, (*warnings, *flat.warnings))
 
 
+def adopt(image: Image.Image) -> Picture:
+    """The picture in an image that somebody else opened or made with Pillow; the image stays as it is.
+
+    Raises InputError as `decode` does: Pillow reads a file's pixels only when they are asked for.
+    """
+    filename = getattr(image, "filename", "")
+    label = f"the image {filename!r}" if filename else "the image"
+    if 0 in image.size:
+        raise InputError(f"{label} has no pixels: it is {image.width}x{image.height}")
+    with quiet(), explained(PictureFormat(image.format or image.mode, ""), label, ReadOptions()):
+        image.load()
+        upright = None
+        with _metadata_may_be_broken():
+            upright = ImageOps.exif_transpose(image)
+        flat = flatten(upright or image.copy())
+    return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, warnings=flat.warnings)
+
+
 def _recognise(stream: BinaryIO, *, label: str, name: str) -> PictureFormat:
     """The format, which is one that may be opened."""
     head = stream.read(HEAD_BYTES)

@@ -50,6 +50,8 @@ def find_inputs(
     """
     if not (choice.named or choice.lists or choice.lists0):
         raise UsageError("no inputs", hint="Name pictures or folders of them, or - for standard input.")
+    if choice.root is not None and not (choice.lists or choice.lists0) and set(choice.named) == {"-"}:
+        raise UsageError("--root makes no sense for standard input, which has no path", hint="Leave it out.")
     shard = parse_shard(choice.shard) if choice.shard is not None else None
     ours: list[Path] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable
 from threading import Thread
@@ -13,6 +14,12 @@ def call_bug(error: BaseException) -> str:
     """An error that nobody expected, in words."""
     said = f"{type(error).__name__}: {error}".rstrip(": ")
     return f"this is a bug in glpn: {said}"
+
+
+def interrupt_code(error: KeyboardInterrupt) -> int:
+    """128 and the signal's number: the program's signal handlers put it into the exception; else Ctrl-C's 130."""
+    told = error.args[0] if error.args else None
+    return told if isinstance(told, int) else 128 + signal.SIGINT
 
 
 def as_error(error: Exception) -> GlpnError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from glpn_cli.batch.engine import Ended
+from glpn_cli.batch.mishaps import interrupt_code
 from glpn_cli.batch.policies import Allowance
 from glpn_cli.depth_files import Record
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError
@@ -174,12 +175,6 @@ def judge_failures(
     if not failed or (allowance.covers(failed, total) and not is_cut_short):
         return ExitCode.OK
     return ExitCode.SOME_FAILED if is_any_done else ExitCode.NOTHING_DONE
-
-
-def interrupt_code(error: KeyboardInterrupt) -> int:
-    """128 and the signal's number: the program's signal handlers put it into the exception; else Ctrl-C's 130."""
-    told = error.args[0] if error.args else None
-    return told if isinstance(told, int) else 128 + signal.SIGINT
 
 
 def words_of(warning: str) -> str:

@@ -54,6 +54,10 @@ class Pace:
         """The number of workers."""
         return self.workers or min(cores(), _MOST_WORKERS)
 
+    def is_enough(self, outcome: Outcome) -> bool:
+        """Whether the run ends with this one."""
+        return self.fail_fast and outcome.status is Status.ERROR
+
 
 def parse_batch_size(text: str) -> int | None:
     """Read `--batch-size`: a number, or auto, which is None. Raises UsageError."""
@@ -108,6 +112,8 @@ class PlannedRun(Generic[S, D, A]):
         """Tell what would be done, and do nothing."""
         for outcome in (*self.plan.settled, *(task.planned() for task in self.plan.tasks)):
             show(outcome)
+            if self.pace.is_enough(outcome):
+                return Ended(is_enough=True)
         return Ended()
 
 
@@ -117,7 +123,7 @@ def run_plan(
     """Do all that a plan holds; `show` is told of every outcome as it comes."""
     for outcome in plan.settled:
         show(outcome)
-        if pace.fail_fast and outcome.status is Status.ERROR:
+        if pace.is_enough(outcome):
             return Ended(is_enough=True)
     for folder in plan.swept:
         sweep(Path(folder))
@@ -132,7 +138,7 @@ def run_plan(
                 job.error = error
         outcome = outcome_of(job)
         show(outcome)
-        return not (pace.fail_fast and outcome.status is Status.ERROR)
+        return not pace.is_enough(outcome)
 
     return Engine(stages, report, workers=pace.threads, batch_size=pace.batch_size).run(plan.tasks)
 

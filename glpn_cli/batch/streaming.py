@@ -203,7 +203,7 @@ class StreamRun(Generic[S, D, A]):
             else:
                 outcome = outcome_of(cast("Job[Task[S], D, A, Written]", job))
             show(outcome)
-            return not (self.pace.fail_fast and outcome.status is Status.ERROR)
+            return not self.pace.is_enough(outcome)
 
         tasks = _sweeping(self._plan(planner), {planner.folder})
         engine = Engine(
@@ -218,7 +218,10 @@ class StreamRun(Generic[S, D, A]):
     def rehearse(self, show: Callable[[Outcome], None]) -> Ended:
         """Tell what would be done with each item, and do nothing."""
         for task in self._plan(StreamPlanner(self.rules, self.interpret)):
-            show(task.outcome if isinstance(task, Settled) else task.planned())
+            outcome = task.outcome if isinstance(task, Settled) else task.planned()
+            show(outcome)
+            if self.pace.is_enough(outcome):
+                return Ended(is_enough=True)
         return Ended()
 
     def _plan(self, planner: StreamPlanner[S]) -> Iterator[Task[S] | Settled]:

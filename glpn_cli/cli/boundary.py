@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import typer
 
-from glpn_cli.batch.mishaps import call_bug
+from glpn_cli.batch.mishaps import call_bug, interrupt_code
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
 
@@ -75,12 +75,11 @@ def tell_parse_error(error: Any) -> int:
 
 
 def interrupted(error: KeyboardInterrupt) -> int:
-    """130, or 128 and the number of the signal that `_hear_signals` put into the exception."""
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else 128 + signal.SIGINT
+    """Say so, and give the exit code that tells of the signal."""
     if console.debug:
         console.traceback(error)
     console.note("interrupted")
-    return code
+    return interrupt_code(error)
 
 
 def _reader_left() -> int:

@@ -46,7 +46,7 @@ def evaluate(
             "-m",
             metavar="NAME",
             panel=options.MODEL,
-            show_default="mini",
+            show_default="mini, or GLPN_MODEL",
             help="As in predict; given more than once, differences to the first are told with paired intervals.",
         ),
     ] = None,
@@ -108,7 +108,9 @@ def evaluate(
     precision: options.PrecisionOption = options.Precision.FP32,
     input_size: options.InputSize = "auto",
     tta: options.TtaOption = options.Tta.NONE,
-    batch_size: options.BatchSize = "auto",
+    batch_size: Annotated[
+        str, options.option("--batch-size", metavar="N", panel=options.MODEL, help="Pictures together; auto is 1.")
+    ] = "auto",
     workers: options.Workers = None,
     threads: options.Threads = None,
     depth_scale: options.DepthScale = None,

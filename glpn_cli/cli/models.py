@@ -99,8 +99,9 @@ def download(
     from glpn_cli.models.resolving import resolve_model
     from glpn_cli.publish import probe_writable
 
+    asked = find_asked(context)
     if output is None:
-        find_asked(context).refuse("--existing", because="is about the folder of -o, and none is named")
+        asked.refuse("--existing", because="is about the folder of -o, and none is named")
     else:
         probe_writable(output)
     try:
@@ -111,6 +112,8 @@ def download(
         console.note(f"{name} would be downloaded")
         return
     checkpoint = model.checkpoint
+    if not checkpoint.is_cached:
+        asked.refuse("--refresh", because=f"asks the hub, and {name!r} is not from there")
     if output is None:
         _show_folder(name, checkpoint.folder, "ok", json=json)
         return

@@ -83,6 +83,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
         ("inspect mini --depth-scale 1000", "--depth-scale", "a model is named"),
         ("inspect mini -m nyu", "--model", "so does 'mini'"),
         ("models download mini --existing overwrite", "--existing", "none is named"),
+        ("models download mini --refresh", "--refresh", "not from there"),
         ("bench photo.png --pictures 4", "--pictures", "INPUTS"),
         ("evaluate --data pairs.csv --kind disparity", "--kind", "there are none"),
         ("evaluate --data scenes:1:2 --depth-scale 1000", "--depth-scale", "there are none"),
@@ -98,6 +99,21 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
 def test_what_would_change_nothing_is_refused_before_anything_starts(line: str, option: str, reason: str) -> None:
     refused(glpn(line), option, reason)
     assert not Path("out").exists()
+
+
+def test_standard_input_has_no_path_below_a_root() -> None:
+    refused(CliRunner().invoke(app, shlex.split("predict - --root . -o out"), input=b"x"), "--root", "has no path")
+
+
+def test_a_rehearsal_ends_with_the_first_failure_as_the_run_would() -> None:
+    line = "predict photo.png one.jpg two.jpg -o out --fail-fast"
+    runs = [glpn(line + more) for more in (" --dry-run", "")]
+    assert [run.exit_code for run in runs] == [1, 1]
+    assert ["one.jpg" in run.stderr and "two.jpg" not in run.stderr for run in runs] == [True, True]
+    listed = CliRunner().invoke(
+        app, shlex.split("predict --files-from - -o out --fail-fast -n"), input="one.jpg\nphoto.png\n"
+    )
+    assert (listed.exit_code, listed.stdout) == (1, "")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ Nothing is clipped. Greys of 16 bits are divided by their full range, which is w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ _SHORTS = ("I;16", "I;16L", "I;16B", "I;16N")
 _BITS, _SAMPLE_FORMAT = 258, 339
 _UNSIGNED = 1
 
-# Pixels that are copied at once.
+# Pixels that are worked on at once.
 _STRIP = 1 << 18
 
 
@@ -70,7 +72,7 @@ def flatten(image: Image.Image) -> Flat:
         background = Image.new("RGB", colors.size, BACKGROUND)
         background.paste(colors, mask=layers.alpha)
         colors = background
-        opaque = np.asarray(layers.alpha) >= OPAQUE_FROM
+        opaque = _copy_pixels(layers.alpha) >= OPAQUE_FROM
         valid = opaque if valid is None else valid & opaque
     rgb = _copy_pixels(colors)
     if layers.known is not None:
@@ -78,19 +80,24 @@ def flatten(image: Image.Image) -> Flat:
     return Flat(rgb, None if valid is None or valid.all() else valid, tuple(warnings))
 
 
-def _copy_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """The pixels of an RGB picture as an array of their own, uint8 (H, W, 3).
+def _copy_pixels(image: Image.Image) -> NDArray[Any]:
+    """The pixels as an array of their own: of the picture's own type, (H, W), or (H, W, 3) for RGB.
 
     By strips: Pillow hands out all pixels at once by way of three copies, which takes three times as long for a
     photograph and thirteen times for 200 megapixels.
     """
     width, height = image.size
-    pixels = np.empty((height, width, 3), dtype=np.uint8)
-    rows = max(1, _STRIP // width)
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        pixels[top:bottom] = np.asarray(image.crop((0, top, width, bottom)))
+    one = np.asarray(image.crop((0, 0, 1, 1)))
+    pixels = np.empty((height, width, *one.shape[2:]), one.dtype)
+    for rows in _strips(height, width):
+        pixels[rows] = np.asarray(image.crop((0, rows.start, width, rows.stop)))
     return pixels
+
+
+def _strips(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture, some at a time."""
+    count = max(1, _STRIP // width)
+    yield from (slice(top, min(top + count, height)) for top in range(0, height, count))
 
 
 def _take_apart(image: Image.Image) -> _Layers:
@@ -99,7 +106,7 @@ def _take_apart(image: Image.Image) -> _Layers:
     if image.mode == "I":
         return _take_apart_integers(image)
     if image.mode == "F":
-        return _stretch(np.asarray(image))
+        return _stretch(_copy_pixels(image))
     if image.mode == "La":
         image = image.convert("LA")
     elif image.mode in ("PA", "RGBa"):
@@ -126,14 +133,14 @@ def _key_out(image: Image.Image) -> Image.Image:
 
 
 def _take_apart_shorts(image: Image.Image) -> _Layers:
-    values = np.asarray(image).astype(np.uint16, copy=False)
+    values = _copy_pixels(image).astype(np.uint16, copy=False)
     key = image.info.get("transparency")
     known = values != key if isinstance(key, int) else None
     return _Layers(_scale(values, bits=min(_tag(image, _BITS, 16), 16)), known=known)
 
 
 def _take_apart_integers(image: Image.Image) -> _Layers:
-    values = np.asarray(image)
+    values = _copy_pixels(image)
     if image.format == "TIFF":
         # 32 bits, whose range nobody uses in full.
         is_unsigned = _tag(image, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED and _tag(image, _BITS, 32) == 32
@@ -156,17 +163,17 @@ def _scale(values: NDArray[np.uint16], *, bits: int) -> Image.Image:
     return Image.fromarray(table[values])
 
 
-def _stretch(values: NDArray[np.generic]) -> _Layers:
+def _stretch(values: NDArray[Any]) -> _Layers:
     """Stretch whatever is finite between black and white; one value everywhere becomes mid grey."""
-    numbers = values.astype(np.float64)
-    known = np.isfinite(numbers)
-    if not known.any():
+    known = np.isfinite(values)
+    numbers = values if known.all() else values[known]
+    if not numbers.size:
         raise NoValuesError("not one of its values is a number")
-    low, high = float(numbers[known].min()), float(numbers[known].max())
-    if low == high:
-        grey = np.full(numbers.shape, BACKGROUND[0], dtype=np.uint8)
-    else:
-        # Halves, because the distance between two floats may be more than a float holds.
-        share = (numbers / 2 - low / 2) / (high / 2 - low / 2)
-        grey = np.round(np.where(known, share, 0) * 255).astype(np.uint8)
+    low, high = float(numbers.min()), float(numbers.max())
+    grey = np.full(values.shape, BACKGROUND[0], dtype=np.uint8)
+    if low < high:
+        for rows in _strips(*values.shape):
+            # Halves, because the distance between two floats may be more than a float holds.
+            share = (values[rows].astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
+            grey[rows] = np.round(np.where(known[rows], share, 0) * 255)
     return _Layers(Image.fromarray(grey), known=None if known.all() else known, is_stretched=True)

@@ -26,10 +26,10 @@ def find_asked(context: typer.Context) -> Asked:
     return Asked(frozenset(typed))
 
 
-def note_made_earlier(found: ExportInputs | None, asked: Asked) -> None:
+def note_made_earlier(found: ExportInputs, asked: Asked) -> None:
     """Tell of options that change nothing in maps that are there already, which no network has to make."""
     typed = asked.among(*_MAKING)
-    if found is None or not typed or not (count := found.count_stored):
+    if not typed or not (count := found.count_stored):
         return
     maps = "1 map is there already" if count == 1 else f"{count} maps are there already"
     change = "changes" if len(typed) == 1 else "change"

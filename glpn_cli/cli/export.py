@@ -154,7 +154,6 @@ def export(
     found = None
     if raw is None:
         found = find_exports(choice, depth_scale=depth_scale, depth_kind=meaning, side_by_side=side_by_side)
-        note_made_earlier(found, asked)
     recipe = None
     if found is None or found.needs_network:
         recipe = choose_recipe(
@@ -169,6 +168,8 @@ def export(
             view=reading.view,
             takes_labels=True,
         )
+    if found is not None and not (recipe and recipe.predicts_labels):
+        note_made_earlier(found, asked)
     network = Network(recipe, device, threads, cloud.focal, known) if recipe else None
     if raw is not None:
         assert network is not None

@@ -96,6 +96,8 @@ def measure(
     asked = find_asked(context)
     if not calibrate:
         asked.refuse("--output", because="is where --calibrate saves, and that is not asked for")
+    if not (wanted or boxes):
+        asked.refuse("--focal", because="is about what is measured, and nothing is")
     choice, known = FocalChoice(focal), read_calibration(calibration) if calibration is not None else None
     reading = choose_reading(
         max_pixels=max_pixels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from typer.testing import CliRunner, Result
 
 from glpn_cli import DepthEstimator
 from glpn_cli.cli import app
+from glpn_cli.depth_files import read_record
 
 
 def glpn(line: str, *more: object) -> Result:
@@ -78,6 +80,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
         ("export photo.png --kind disparity", "--kind", "there is none among the inputs"),
         ("measure photo.png 1,1 --depth-scale 5000", "--depth-scale", "--as depth"),
         ("measure map.npy 1,1 -o known.json", "--output", "--calibrate"),
+        ("measure map.npy --calibrate 1,1=2 --focal 65deg", "--focal", "is measured"),
         ("inspect map.npy -m mini", "--model", "a file is named"),
         ("inspect map.npy --input-size 640", "--input-size", "a file is named"),
         ("inspect mini --depth-scale 1000", "--depth-scale", "a model is named"),
@@ -188,6 +191,15 @@ def test_maps_made_earlier_say_that_another_model_changes_nothing_in_them(tiny_m
     anew = glpn("export photo.png --as picture -o anew -m", tiny_model)
     assert anew.exit_code == 0
     assert "made earlier" not in anew.stderr
+
+
+def test_labels_of_pictures_whose_depth_is_there_are_not_said_to_be_made_earlier(label_model: Path) -> None:
+    assert glpn("predict photo.png -o .").exit_code == 0
+    shutil.copy("photo.png", "other.png")
+    result = glpn("export photo.png other.png -o out -m", label_model)
+    assert sorted(Path(line).name for line in result.stdout.split()) == ["other_color.png", "photo_color.png"]
+    assert "made earlier" not in result.stderr
+    assert read_record(Path("out/photo_color.png")).kind is None
 
 
 def labelled(label_model: Path, count: int) -> list[str]:

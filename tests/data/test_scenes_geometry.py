@@ -14,6 +14,7 @@ from glpn_cli.data.scenes.rays import grow_tree, leave_shell, trace
 from glpn_cli.data.scenes.render import bound_solids
 from glpn_cli.data.scenes.solids import FAR, hit_solid, surface
 from glpn_cli.data.scenes.tracer import draw
+from glpn_cli.data.scenes.world import World
 
 
 def hit(parts: Parts, origin: tuple[float, float, float], direction: tuple[float, float, float]) -> float:
@@ -148,9 +149,8 @@ def test_back_projected_walls_are_planar_to_the_millimetre() -> None:
     lens = np.array([focal, focal, 0.5 * (width - 1), 0.5 * (height - 1)])
     sky = np.array([0.2, 0.2, 0.2, 0, 0, 0, 0, 0, 0.0])
     half = (0.5 * width / focal, 0.5 * height / focal)
-    _, depth, normals, labels = draw(
-        pose.row(*half), lens, height, width, nodes, solids, air, materials, lights, sky, 0.3, 0
-    )
+    empty = World(nodes, solids, air, materials, lights, sky)
+    _, depth, normals, labels = draw(pose.row(*half), lens, height, width, empty, 0.3, 0)
     v, u = np.mgrid[:height, :width]
     camera = np.stack([(u - lens[2]) / focal * depth, (v - lens[3]) / focal * depth, depth], axis=-1)
     axes = np.array([pose.right, pose.down, pose.forward])

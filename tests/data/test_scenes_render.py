@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +101,20 @@ def test_chance_is_a_stream_that_its_key_alone_decides() -> None:
     assert {first.whole(2, 4) for _ in range(200)} == {2, 3, 4}
     assert {first.weigh([(1, "a"), (0, "b"), (3, "c")]) for _ in range(200)} == {"a", "c"}
     assert all(-1 <= first.bell(0, 5, -1, 1) <= 1 for _ in range(200))
+
+
+def test_every_file_that_kernels_are_made_of_decides_where_their_machine_code_is_kept() -> None:
+    from glpn_cli.data.scenes import compiled
+
+    sources = {path.stem: path.read_text("utf-8") for path in Path(compiled.__file__).parent.glob("*.py")}
+    imports = {
+        name: set(re.findall(r"^from glpn_cli\.data\.scenes\.(\w+) import", text, re.MULTILINE))
+        for name, text in sources.items()
+    }
+    reached = {name for name, found in imports.items() if "compiled" in found}
+    while more := set.union(*(imports[name] for name in reached)) - reached:
+        reached |= more
+    assert set(compiled.KERNEL_FILES) == reached
 
 
 def test_importing_scenes_needs_no_numba_and_rendering_says_what_to_install() -> None:

@@ -30,7 +30,19 @@ Floats = NDArray[Any]
 """float64, or float32 where a picture's worth of numbers is kept."""
 Integers = NDArray[np.int64]
 
-KERNEL_FILES = ("compiled", "noise", "textures", "pictures", "solids", "rays", "hits", "lighting", "tracer")
+KERNEL_FILES = (
+    "compiled",
+    "noise",
+    "textures",
+    "pictures",
+    "solids",
+    "rays",
+    "hits",
+    "world",
+    "lighting",
+    "shading",
+    "tracer",
+)
 
 
 def _find_cache() -> str:

@@ -10,6 +10,7 @@ from glpn_cli.data.scenes.noise import wave2
 from glpn_cli.data.scenes.rays import leave_shell, trace
 from glpn_cli.data.scenes.solids import surface
 from glpn_cli.data.scenes.textures import texture
+from glpn_cli.data.scenes.world import World
 
 
 @compiled_small
@@ -30,9 +31,7 @@ def shell_surface(
 
 @compiled_small
 def paint_hit(
-    solids: Floats,
-    shell: Floats,
-    mats: Floats,
+    world: World,
     who: int,
     x: float,
     y: float,
@@ -48,6 +47,7 @@ def paint_hit(
 
     who: row of a solid, or -(cuboid * 6 + face) - 1 for the shell. width: of a pixel at this distance, metres.
     """
+    solids, shell, mats = world.solids, world.air, world.materials
     tone = 0
     if who >= 0:
         nx, ny, nz, u, v, hu, hv, face = surface(solids, who, x, y, z)
@@ -111,9 +111,7 @@ def paint_hit(
 
 @compiled_small
 def first_hit(
-    nodes: Floats,
-    solids: Floats,
-    shell: Floats,
+    world: World,
     stack: Integers,
     ox: float,
     oy: float,
@@ -124,8 +122,8 @@ def first_hit(
     near: float,
 ) -> tuple[float, int]:
     """The nearest surface of all: (ray parameter, who as in `paint_hit`)."""
-    far, cuboid, face = leave_shell(shell, ox, oy, oz, dx, dy, dz)
-    t, who = trace(nodes, solids, stack, ox, oy, oz, dx, dy, dz, near, far, False)
+    far, cuboid, face = leave_shell(world.air, ox, oy, oz, dx, dy, dz)
+    t, who = trace(world.nodes, world.solids, stack, ox, oy, oz, dx, dy, dz, near, far, False)
     if who < 0:
         return far, -(cuboid * 6 + face) - 1
     return t, who

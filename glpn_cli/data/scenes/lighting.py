@@ -16,6 +16,7 @@ import math
 from glpn_cli.data.scenes.compiled import Floats, Integers, compiled_small
 from glpn_cli.data.scenes.hits import first_hit, paint_hit
 from glpn_cli.data.scenes.rays import leave_shell, trace
+from glpn_cli.data.scenes.world import World
 
 
 @compiled_small
@@ -39,10 +40,9 @@ def lamp_term(
 
 
 @compiled_small
-def rough_light(
-    lights: Floats, sky: Floats, x: float, y: float, z: float, nx: float, ny: float, nz: float, out: Floats
-) -> None:
+def rough_light(world: World, x: float, y: float, z: float, nx: float, ny: float, nz: float, out: Floats) -> None:
     """Light without shadows at a point that is only seen by way of another; fills out[7:10]."""
+    lights, sky = world.lights, world.sky
     r = sky[0] * (0.8 + 0.2 * nz)
     g = sky[1] * (0.8 + 0.2 * nz)
     b = sky[2] * (0.8 + 0.2 * nz)
@@ -61,12 +61,7 @@ def rough_light(
 
 @compiled_small
 def lamp_light(
-    nodes: Floats,
-    solids: Floats,
-    shell: Floats,
-    mats: Floats,
-    lights: Floats,
-    sky: Floats,
+    world: World,
     stack: Integers,
     spot: Floats,
     a: float,
@@ -78,6 +73,7 @@ def lamp_light(
 
     a, c: 0..1, where on each lamp. through: share of light let through from behind.
     """
+    nodes, solids, shell, mats, lights, sky = world
     x = spot[0]
     y = spot[1]
     z = spot[2]
@@ -144,12 +140,7 @@ def lamp_light(
 
 @compiled_small
 def gather_light(
-    nodes: Floats,
-    solids: Floats,
-    shell: Floats,
-    mats: Floats,
-    lights: Floats,
-    sky: Floats,
+    world: World,
     stack: Integers,
     spot: Floats,
     other: Floats,
@@ -183,12 +174,12 @@ def gather_light(
     dx = up * nx + ca * tx + sa * bx
     dy = up * ny + ca * ty + sa * by
     dz = up * nz + ca * tz + sa * bz
-    t, who = first_hit(nodes, solids, shell, stack, sx, sy, sz, dx, dy, dz, 0.0)
+    t, who = first_hit(world, stack, sx, sy, sz, dx, dy, dz, 0.0)
     hx = sx + t * dx
     hy = sy + t * dy
     hz = sz + t * dz
-    paint_hit(solids, shell, mats, who, hx, hy, hz, dx, dy, dz, 0.15 + 0.3 * t, False, other)
-    rough_light(lights, sky, hx, hy, hz, other[0], other[1], other[2], other)
+    paint_hit(world, who, hx, hy, hz, dx, dy, dz, 0.15 + 0.3 * t, False, other)
+    rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
     glow = min(other[6], 1.0) * 0.5
     out[0] = other[3] * (other[7] + glow)
     out[1] = other[4] * (other[8] + glow)
@@ -197,12 +188,7 @@ def gather_light(
 
 @compiled_small
 def shine(
-    nodes: Floats,
-    solids: Floats,
-    shell: Floats,
-    mats: Floats,
-    lights: Floats,
-    sky: Floats,
+    world: World,
     stack: Integers,
     spot: Floats,
     other: Floats,
@@ -215,6 +201,7 @@ def shine(
     out: Floats,
 ) -> None:
     """Highlights of the lamps and the mirror image of the room on material `k`; fills out[0:3]."""
+    mats, lights = world.materials, world.lights
     nx = spot[3]
     ny = spot[4]
     nz = spot[5]
@@ -248,12 +235,12 @@ def shine(
         ox = spot[0] + nx * spot[6]
         oy = spot[1] + ny * spot[6]
         oz = spot[2] + nz * spot[6]
-        t, who = first_hit(nodes, solids, shell, stack, ox, oy, oz, rx, ry, rz, 0.0)
+        t, who = first_hit(world, stack, ox, oy, oz, rx, ry, rz, 0.0)
         hx = ox + t * rx
         hy = oy + t * ry
         hz = oz + t * rz
-        paint_hit(solids, shell, mats, who, hx, hy, hz, rx, ry, rz, 0.004 + 0.004 * t + blur * t, False, other)
-        rough_light(lights, sky, hx, hy, hz, other[0], other[1], other[2], other)
+        paint_hit(world, who, hx, hy, hz, rx, ry, rz, 0.004 + 0.004 * t + blur * t, False, other)
+        rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
         r += fresnel * other[3] * (other[7] + other[6])
         g += fresnel * other[4] * (other[8] + other[6])
         b += fresnel * other[5] * (other[9] + other[6])

@@ -50,6 +50,10 @@ class Frame:
 SOLID_COLUMNS = 24
 
 
+def _halves(size: Sequence[float]) -> tuple[float, float, float]:
+    return 0.5 * size[0], 0.5 * size[1], 0.5 * size[2]
+
+
 @dataclass
 class Parts:
     """Everything a scene is made of, while it is being drawn."""
@@ -134,8 +138,7 @@ class Parts:
         face: int = 2,
     ) -> None:
         """A box of full `size` about `centre`; face: which faces carry a one-sided texture (1 x, 2 y, 4 z)."""
-        half = (0.5 * size[0], 0.5 * size[1], 0.5 * size[2])
-        self._solid(0, centre, half, material, (yaw, tilt, roll), shadow=shadow, face=face)
+        self._solid(0, centre, _halves(size), material, (yaw, tilt, roll), shadow=shadow, face=face)
 
     def slab(self, low: Sequence[float], high: Sequence[float], material: int, *, face: int = 2) -> None:
         """A box between two corners."""
@@ -154,7 +157,7 @@ class Parts:
         roll: float = 0.0,
     ) -> None:
         """A box with round edges."""
-        half = (0.5 * size[0], 0.5 * size[1], 0.5 * size[2])
+        half = _halves(size)
         self._solid(3, centre, half, material, (yaw, tilt, roll), shape=min(radius, *[h * 0.98 for h in half]))
 
     def ball(
@@ -170,8 +173,7 @@ class Parts:
         shadow: bool = True,
     ) -> None:
         """An ellipsoid of full `size`; what lies above `cut` (in half heights from the middle) is cut away, hollow."""
-        half = (0.5 * size[0], 0.5 * size[1], 0.5 * size[2])
-        self._solid(1, centre, half, material, (yaw, tilt, roll), shape=cut, shadow=shadow)
+        self._solid(1, centre, _halves(size), material, (yaw, tilt, roll), shape=cut, shadow=shadow)
 
     def pipe(
         self,

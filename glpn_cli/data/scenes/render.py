@@ -17,6 +17,7 @@ from glpn_cli.data.scenes.room import Room
 from glpn_cli.data.scenes.sensor import develop
 from glpn_cli.data.scenes.shell import build_shell
 from glpn_cli.data.scenes.style import Style
+from glpn_cli.data.scenes.world import World
 from glpn_cli.geometry import make_camera
 from glpn_cli.prediction import Intrinsics
 
@@ -61,18 +62,6 @@ class Scene:
     normals: NDArray[np.float32]
     labels: NDArray[np.uint8]
     kind: str
-
-
-@dataclass(frozen=True, eq=False)
-class World:
-    """A furnished room as the kernels see it."""
-
-    nodes: NDArray[np.float64]
-    solids: NDArray[np.float64]
-    air: NDArray[np.float64]
-    materials: NDArray[np.float64]
-    lights: NDArray[np.float64]
-    sky: NDArray[np.float64]
 
 
 def draw_room(chance: Chance) -> tuple[World, Room]:
@@ -131,7 +120,7 @@ def choose_view(chance: Chance, world: World, room: Room, half: tuple[float, flo
         pose, want = propose_pose(chance, room)
         if not is_clear(world.solids, pose.position, 0.1 if attempt < 16 else 0.02):
             continue
-        depth, changes = look_around(pose.row(*half), 9, 12, world.nodes, world.solids, world.air)
+        depth, changes = look_around(pose.row(*half), 9, 12, world)
         near, middle, far = np.percentile(depth, [3, 50, 97])
         cost = (
             abs(math.log(middle / want)) + 2.0 * max(0.0, math.log(0.45 / near)) + 0.3 * max(0.0, math.log(far / 9.0))
@@ -166,10 +155,7 @@ def render_scene(
     view = Chance(seed, index, 2)
     pose = choose_view(view, world, room, half)
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    light, depth, normals, labels = draw(
-        pose.row(*half), lens, height, width, world.nodes, world.solids, world.air, world.materials, world.lights,
-        world.sky, view.unit(), extra_rays,
-    )  # fmt: skip
+    light, depth, normals, labels = draw(pose.row(*half), lens, height, width, world, view.unit(), extra_rays)
     rgb = develop(Chance(seed, index, 3), light, depth)
     return Scene(rgb, depth, camera, normals, labels, room.kind)
 

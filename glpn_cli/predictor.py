@@ -150,9 +150,18 @@ class DepthEstimator:
         The answers are for the picture and its mirror image, each at three quarters, all, and five quarters of the
         size that the network sees. Where they disagree, none of them is to be trusted.
         """
+        mean, squares = np.zeros((2, *picture.full_size), np.float32)
+        for count, values in enumerate(self._answers_about(picture), start=1):
+            step = values - mean  # Welford's way, which holds no answer longer than it takes to count it
+            mean += step / count
+            squares += step * (values - mean)
+        spread: NDArray[np.float32] = np.sqrt(squares / count)
+        return spread
+
+    def _answers_about(self, picture: Picture) -> Iterator[NDArray[np.float32]]:
+        """Depths float32 (H, W) for a picture and its mirror image at several sizes."""
         family, config = self.recipe.family, self.recipe.config
         own = self.network_size(picture)
-        answers = []
         for share in _SPREAD_SIZES:
             asked = InputSize("longest", longest_side=round(share * max(own)))
             size = own if share == 1 else family.network_size(config, picture.full_size, asked)
@@ -162,9 +171,7 @@ class DepthEstimator:
             for raw in raws:
                 answer = self._decode(raw, picture)
                 assert isinstance(answer, DepthMap)
-                answers.append(answer.values)
-        spread: NDArray[np.float32] = np.std(np.stack(answers), axis=0)
-        return spread
+                yield answer.values
 
     def network_size(self, picture: Picture) -> tuple[int, int]:
         """(h, w) that the network sees of a picture. Raises UsageError for a size it cannot take."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from PIL import ExifTags, Image
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
-from glpn_cli.images import read_rgb
+from glpn_cli.images import Picture, read_rgb
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.predictor import DepthEstimator
 
@@ -86,6 +87,21 @@ def test_flip_is_the_average_with_the_mirrored_picture(tiny_model: Path, estimat
     both = DepthEstimator.from_pretrained(tiny_model, precision="fp32", tta="flip")
     np.testing.assert_allclose(both.predict(rgb).values, expected, rtol=0, atol=1e-4)
     assert np.abs(expected - estimator.predict(rgb).values).max() > 0.01, "weights that cannot tell left from right"
+
+
+def test_the_spread_of_answers_is_their_standard_deviation_in_the_memory_of_a_few(estimator: DepthEstimator) -> None:
+    large = Picture(picture(1000, 1500), (1000, 1500))
+    expected = np.std(list(estimator._answers_about(large)), axis=0)
+    assert expected.max() > 0.01, "answers that cannot tell"
+    tracemalloc.start()
+    try:
+        found = estimator.spread(large)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    assert peak < 32 * 1_500_000
 
 
 def test_bf16_is_close_and_says_so(tiny_model: Path, estimator: DepthEstimator) -> None:

@@ -126,7 +126,7 @@ def plan_conversion(
     Raises ModelError listing every tensor that is missing, unexpected or mis-shaped, UsageError where something must be
     given that the source does not say.
     """
-    weights, known = _locate(source, offline=offline, announce=announce)
+    weights, known = _locate(source, needs_config=config_file is None, offline=offline, announce=announce)
     shapes = {name: info.shape for name, info in read_header(weights).items()}
     layout = layout or _layout_of(shapes, weights)
     notes: list[str] = []
@@ -256,8 +256,13 @@ def match_tensors(
     return sources, dropped
 
 
-def _locate(source: str, *, offline: bool, announce: Callable[[str], None]) -> tuple[Path, Checkpoint | None]:
-    """(the weights, the checkpoint where there is a config beside them). A path comes before a model's name."""
+def _locate(
+    source: str, *, needs_config: bool, offline: bool, announce: Callable[[str], None]
+) -> tuple[Path, Checkpoint | None]:
+    """(the weights, the checkpoint where there is a config beside them). A path comes before a model's name.
+
+    A config that is not needed, because there is another to go by, may be broken.
+    """
     path = Path(source)
     if path.is_dir():
         weights = find_weights(path)
@@ -270,7 +275,12 @@ def _locate(source: str, *, offline: bool, announce: Callable[[str], None]) -> t
         return checkpoint.weights, checkpoint
     if not (weights.parent / CONFIG_FILE).is_file():
         return weights, None
-    return weights, replace(open_checkpoint(weights), name=source)
+    try:
+        return weights, replace(open_checkpoint(weights), name=source)
+    except ModelError:
+        if needs_config:
+            raise
+        return weights, None
 
 
 def _layout_of(shapes: Shapes, weights: Path) -> Layout:

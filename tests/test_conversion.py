@@ -194,6 +194,15 @@ def test_a_config_of_another_network_is_refused(tmp_path: Path) -> None:
         plan(source)
 
 
+def test_a_broken_config_beside_the_weights_is_no_obstacle_where_another_is_given(tmp_path: Path) -> None:
+    source = author_checkpoint(tmp_path / "a.ckpt", tiny_state())
+    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "good.json").write_text(json.dumps(TINY | {"max_depth": 25}))
+    with pytest.raises(ModelError, match=r"config\.json' is not JSON"):
+        plan(source)
+    assert plan(source, config_file=tmp_path / "good.json").config["max_depth"] == 25
+
+
 def test_names_of_no_known_layout_are_shown(tmp_path: Path) -> None:
     torch.save({"backbone.conv1.weight": torch.rand(2)}, tmp_path / "resnet.pth")
     with pytest.raises(

@@ -76,7 +76,7 @@ def decode(
         elif turned_by_pillow in _TURN_BACK:
             upright = image.transpose(_TURN_BACK[turned_by_pillow])
 
-        flat = flatten(upright)
+        flat = flatten(upright, opened=image)
         height, width, _ = flat.rgb.shape
         full_size = shrunk_from or (height, width)
         if min(full_size) < TINY:
@@ -98,7 +98,7 @@ def adopt(image: Image.Image) -> Picture:
         upright = None
         with _metadata_may_be_broken():
             upright = ImageOps.exif_transpose(image)
-        flat = flatten(upright or image.copy())
+        flat = flatten(upright or image.copy(), opened=image)
     return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, warnings=flat.warnings)
 
 

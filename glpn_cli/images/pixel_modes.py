@@ -54,12 +54,14 @@ class _Layers:
     is_stretched: bool = False
 
 
-def flatten(image: Image.Image) -> Flat:
+def flatten(image: Image.Image, *, opened: Image.Image | None = None) -> Flat:
     """Bring a loaded picture of any mode to RGB.
+
+    opened: the picture as its file was opened, which still has the file's tags where `image` is a turned copy of it
 
     Raises NoValuesError for a float picture of NaNs, ValueError for a mode that Pillow cannot convert.
     """
-    layers = _take_apart(image)
+    layers = _take_apart(image, opened or image)
     warnings = [PictureWarning.RANGE] if layers.is_stretched else []
     try:
         colors = to_srgb(layers.colors, image.info.get("icc_profile") or None)
@@ -100,11 +102,11 @@ def _strips(height: int, width: int) -> Iterator[slice]:
     yield from (slice(top, min(top + count, height)) for top in range(0, height, count))
 
 
-def _take_apart(image: Image.Image) -> _Layers:
+def _take_apart(image: Image.Image, opened: Image.Image) -> _Layers:
     if image.mode in _SHORTS:
-        return _take_apart_shorts(image)
+        return _take_apart_shorts(image, opened)
     if image.mode == "I":
-        return _take_apart_integers(image)
+        return _take_apart_integers(image, opened)
     if image.mode == "F":
         return _stretch(_copy_pixels(image))
     if image.mode == "La":
@@ -132,18 +134,18 @@ def _key_out(image: Image.Image) -> Image.Image:
     return image.convert("RGBA") if image.mode in ("P", "RGB") else image
 
 
-def _take_apart_shorts(image: Image.Image) -> _Layers:
+def _take_apart_shorts(image: Image.Image, opened: Image.Image) -> _Layers:
     values = _copy_pixels(image).astype(np.uint16, copy=False)
     key = image.info.get("transparency")
     known = values != key if isinstance(key, int) else None
-    return _Layers(_scale(values, bits=min(_tag(image, _BITS, 16), 16)), known=known)
+    return _Layers(_scale(values, bits=min(_tag(opened, _BITS, 16), 16)), known=known)
 
 
-def _take_apart_integers(image: Image.Image) -> _Layers:
+def _take_apart_integers(image: Image.Image, opened: Image.Image) -> _Layers:
     values = _copy_pixels(image)
-    if image.format == "TIFF":
+    if opened.format == "TIFF":
         # 32 bits, whose range nobody uses in full.
-        is_unsigned = _tag(image, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED and _tag(image, _BITS, 32) == 32
+        is_unsigned = _tag(opened, _SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED and _tag(opened, _BITS, 32) == 32
         return _stretch(values.view(np.uint32) if is_unsigned else values)
     if values.min() < 0 or values.max() > 65535:
         return _stretch(values)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images import BACKGROUND, Picture, read_rgb
+from glpn_cli.images import BACKGROUND, Picture, PictureWarning, ReadOptions, adopt, read_rgb
 from glpn_cli.images.pixel_modes import flatten
 
 MODES = "1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV I F I;16 I;16L I;16B I;16N".split()
@@ -32,7 +32,7 @@ def read(image: Image.Image | NDArray[Any], kind: str, **options: Any) -> Pictur
     return read_rgb(stream.getvalue())
 
 
-def make_tiff(values: bytes, *, bits: int, sample_format: int, order: str = "<") -> bytes:
+def make_tiff(values: bytes, *, bits: int, sample_format: int, order: str = "<", orientation: int = 1) -> bytes:
     """A TIFF of one channel, uncompressed, in one strip, written by hand."""
     height, width = SIZE
     tags = [
@@ -42,6 +42,7 @@ def make_tiff(values: bytes, *, bits: int, sample_format: int, order: str = "<")
         (259, 1),
         (262, 1),
         (273, 0),
+        (274, orientation),
         (277, 1),
         (278, height),
         (279, len(values)),
@@ -90,13 +91,33 @@ def test_both_byte_orders_of_16_bits_are_read(order: str) -> None:
     np.testing.assert_array_equal(picture.rgb[..., 1], ramp())
 
 
-def test_twelve_bits_are_scaled_by_twelve_bits() -> None:
+def pack_twelve_bits() -> bytes:
     twelve = np.round(ramp() * (4095 / 255)).astype(int).ravel()
     packed = bytearray()
     for a, b in zip(twelve[::2], twelve[1::2], strict=True):
         packed += bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255])
-    picture = read_rgb(make_tiff(bytes(packed), bits=12, sample_format=1))
+    return bytes(packed)
+
+
+def test_twelve_bits_are_scaled_by_twelve_bits() -> None:
+    picture = read_rgb(make_tiff(pack_twelve_bits(), bits=12, sample_format=1))
     np.testing.assert_array_equal(picture.rgb[..., 0], ramp())
+
+
+def test_twelve_bits_are_twelve_bits_however_the_picture_is_turned_and_whoever_opened_it() -> None:
+    """As stored, or opened by somebody else, they came out sixteen times too dark: a copy has no tags."""
+    data = make_tiff(pack_twelve_bits(), bits=12, sample_format=1, orientation=6)
+    upright = np.rot90(ramp(), -1)
+    np.testing.assert_array_equal(read_rgb(data).rgb[..., 0], upright)
+    np.testing.assert_array_equal(read_rgb(data, ReadOptions(orientation="ignore")).rgb[..., 0], ramp())
+    np.testing.assert_array_equal(adopt(Image.open(io.BytesIO(data))).rgb[..., 0], upright)
+
+
+def test_long_integers_are_stretched_whoever_opened_them() -> None:
+    data = make_tiff((ramp().astype("<u4") * 100).tobytes(), bits=32, sample_format=1)
+    adopted = adopt(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(adopted.rgb, read_rgb(data).rgb)
+    assert adopted.warnings == (PictureWarning.RANGE,)
 
 
 def test_twelve_bits_in_sixteen_are_dark_and_never_clipped() -> None:

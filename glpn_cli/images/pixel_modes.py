@@ -18,9 +18,9 @@ from glpn_cli.images.color_profiles import ProfileError, to_srgb
 from glpn_cli.images.picture import BACKGROUND, OPAQUE_FROM, PictureWarning
 
 _SHORTS = ("I;16", "I;16L", "I;16B", "I;16N")
-# TIFF's BitsPerSample and SampleFormat.
-_BITS, _SAMPLE_FORMAT = 258, 339
-_UNSIGNED = 1
+# TIFF's BitsPerSample, PhotometricInterpretation and SampleFormat.
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _UNSIGNED = 0, 1, 1
 
 # Pixels that are worked on at once.
 _STRIP = 1 << 18
@@ -138,6 +138,8 @@ def _take_apart_shorts(image: Image.Image, opened: Image.Image) -> _Layers:
     values = _copy_pixels(image).astype(np.uint16, copy=False)
     key = image.info.get("transparency")
     known = values != key if isinstance(key, int) else None
+    if _tag(opened, _PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO:
+        values = ~values  # which Pillow does for 8 bits, and not for 16
     return _Layers(_scale(values, bits=min(_tag(opened, _BITS, 16), 16)), known=known)
 
 

@@ -32,7 +32,9 @@ def read(image: Image.Image | NDArray[Any], kind: str, **options: Any) -> Pictur
     return read_rgb(stream.getvalue())
 
 
-def make_tiff(values: bytes, *, bits: int, sample_format: int, order: str = "<", orientation: int = 1) -> bytes:
+def make_tiff(
+    values: bytes, *, bits: int, sample_format: int, order: str = "<", orientation: int = 1, photometric: int = 1
+) -> bytes:
     """A TIFF of one channel, uncompressed, in one strip, written by hand."""
     height, width = SIZE
     tags = [
@@ -40,7 +42,7 @@ def make_tiff(values: bytes, *, bits: int, sample_format: int, order: str = "<",
         (257, height),
         (258, bits),
         (259, 1),
-        (262, 1),
+        (262, photometric),
         (273, 0),
         (274, orientation),
         (277, 1),
@@ -89,6 +91,13 @@ def test_both_byte_orders_of_16_bits_are_read(order: str) -> None:
     values = (ramp().astype(np.uint16) * 257).astype(order + "u2").tobytes()
     picture = read_rgb(make_tiff(values, bits=16, sample_format=1, order=order))
     np.testing.assert_array_equal(picture.rgb[..., 1], ramp())
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_where_white_is_zero_the_largest_value_is_black(bits: int) -> None:
+    values = ramp().astype("<u2") * 257 if bits == 16 else ramp()
+    picture = read_rgb(make_tiff(values.tobytes(), bits=bits, sample_format=1, photometric=0))
+    np.testing.assert_array_equal(picture.rgb[..., 1], 255 - ramp())
 
 
 def pack_twelve_bits() -> bytes:

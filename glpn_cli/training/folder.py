@@ -49,7 +49,8 @@ class RunFolder:
                     code=ErrorCode.EXISTS,
                 )
             return None
-        if changed := changed_settings(state.settings, settings):
+        told = {name: value for name, value in settings.items() if name in state.settings}  # earlier versions told less
+        if changed := changed_settings(state.settings, told):
             more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
             raise UsageError(
                 f"the run in {self.path} had other settings: {'; '.join(changed[:_MOST_NAMED])}{more}",

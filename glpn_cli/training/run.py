@@ -58,6 +58,8 @@ class Run:
             "start": self.start.words,
             "limit_m": self.start.limit_m,
             "processes": self.ranks.world,
+            "pictures": self.source.length,
+            "model": self.start.config.to_dict(),
         }
 
 

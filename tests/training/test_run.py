@@ -22,7 +22,7 @@ from glpn_cli.training.folder import HISTORY_FILE, RunFolder
 from glpn_cli.training.loop import Lens
 from glpn_cli.training.run import Run, RunEnd, read_held_out, run_training
 from glpn_cli.training.starts import start_from_shape
-from glpn_cli.training.state import STATE_FILE
+from glpn_cli.training.state import STATE_FILE, read_state
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +133,26 @@ def test_resuming_with_other_settings_names_them(shape: Path, tmp_path: Path) ->
     made = replace(made, config=replace(made.config, batch_size=2))
     with pytest.raises(UsageError, match=r"training\.batch_size: 4, now 2; data: 'floors', now 'other floors'"):
         run(made, resume=True)
+
+
+def test_resuming_with_another_model_of_the_same_name_or_other_pictures_names_them(shape: Path, tmp_path: Path) -> None:
+    run(make_run(shape, tmp_path / "out", steps=2))
+    with pytest.raises(UsageError, match="had other settings: pictures: 16, now 12"):
+        run(make_run(shape, tmp_path / "out", steps=2, source=Floors(length=12)), resume=True)
+    shape.write_text(json.dumps({"model_type": "glpn", **TINY, "drop_path_rate": 0.2}))
+    with pytest.raises(UsageError, match=r"had other settings: model\.drop_path_rate: 0\.1, now 0\.2"):
+        run(make_run(shape, tmp_path / "out", steps=2), resume=True)
+
+
+def test_a_run_of_an_earlier_version_that_told_less_is_gone_on_with(shape: Path, tmp_path: Path) -> None:
+    made = make_run(shape, tmp_path / "out", steps=2)
+    run(made)
+    state = read_state(tmp_path / "out")
+    assert state is not None
+    told = {name: value for name, value in state.settings.items() if name not in ("model", "pictures")}
+    assert RunFolder(tmp_path / "out").open(made.settings, resume=True) is not None
+    replace(state, settings=told).save(tmp_path / "out")
+    assert RunFolder(tmp_path / "out").open(made.settings, resume=True) is not None
 
 
 def test_resuming_starts_where_there_is_nothing_and_refuses_what_is_not_its_own(shape: Path, tmp_path: Path) -> None:

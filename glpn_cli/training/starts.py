@@ -76,7 +76,7 @@ def start_from_model(recipe: Recipe, *, seed: int) -> Start:
     _ = recipe.kind
     limit = family.limit_m(config)
     if limit is None:
-        raise ModelError(f"{recipe.model.name} does not predict metres, and only metres can be trained here")
+        raise _no_metres(recipe.model.name)
     shapes = {name: info.shape for name, info in checkpoint.header().items()}
     words = f"{recipe.model.name} (weights {checkpoint.sha256()[:16]})"
     is_bare = not any(name.startswith(("decoder.", "head.")) for name in shapes)
@@ -108,6 +108,12 @@ def start_from_shape(name: str, *, max_depth: float | None, lens: Lens, seed: in
     config = family.read_config(raw)
     if max_depth is not None:
         config = family.config_with_limit(config, max_depth)
+    if family.limit_m(config) is None:
+        raise _no_metres(f"--config {name!r}")
     network = family.build(config)
     initialise_from_scratch(network, seed=seed)
     return Start(family, config, network, lens, f"nothing: shape {Path(name).stem}, seed {seed}")
+
+
+def _no_metres(name: str) -> ModelError:
+    return ModelError(f"{name} does not predict metres, and only metres can be trained here")

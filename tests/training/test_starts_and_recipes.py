@@ -8,7 +8,7 @@ import torch
 from conftest import write_tiny_model
 
 from glpn_cli.checkpoint import write_checkpoint
-from glpn_cli.errors import UsageError
+from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import file_state, load_network
 from glpn_cli.models.recipe import Recipe
@@ -51,6 +51,12 @@ def test_an_encoder_alone_gets_a_fresh_decoder(tmp_path: Path) -> None:
     fresh = start.network.state_dict()
     assert all(torch.equal(fresh[name], value) for name, value in state.items())
     assert not torch.equal(fresh["head.conv.weight"], whole.network.state_dict()["head.conv.weight"])
+
+
+def test_a_shape_that_predicts_no_metres_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "dpt.json").write_text('{"model_type": "dpt"}')
+    with pytest.raises(ModelError, match=r"dpt\.json' does not predict metres"):
+        start_from_shape(str(tmp_path / "dpt.json"), max_depth=None, lens=NO_LENS, seed=0)
 
 
 def test_what_is_trained_on_is_not_taken_for_the_weights_it_started_from(tmp_path: Path) -> None:

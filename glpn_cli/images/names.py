@@ -8,6 +8,7 @@ Paths are text here, not `Path`: there may be a hundred thousand of them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from glpn_cli.errors import UsageError
@@ -22,12 +23,7 @@ def stem_of(name: str) -> str:
 
 def name_below(root: str | Path, path: str) -> str:
     """The path below the root, with `/`, '' for the root itself; raises UsageError outside it."""
-    # As written first; a root and a path that were reached through different links meet only without them.
-    for top, inner in (
-        (os.path.abspath(root), os.path.abspath(path)),
-        (os.path.realpath(root), _without_links_above(path)),
-        (os.path.realpath(root), os.path.realpath(path)),
-    ):
+    for top, inner in _ways(root, path):
         if inner == top:
             return ""
         if inner.startswith(top.rstrip(os.sep) + os.sep):
@@ -43,7 +39,9 @@ def last_part(path: str) -> str:
     return os.path.basename(path.rstrip(os.sep)) or path
 
 
-def _without_links_above(path: str | Path) -> str:
-    """The real path of the folder that holds `path`, and its own name there."""
+def _ways(root: str | Path, path: str) -> Iterator[tuple[str, str]]:
+    """A root and a path as they are written; and, should they meet only so, without the links that led to them."""
+    yield os.path.abspath(root), os.path.abspath(path)
     folder, name = os.path.split(os.path.abspath(path))
-    return os.path.join(os.path.realpath(folder), name)
+    yield os.path.realpath(root), os.path.join(os.path.realpath(folder), name)
+    yield os.path.realpath(root), os.path.realpath(path)

@@ -10,6 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,15 @@ ASSUMED_FOV_DEG = 60.0
 _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 _FOCAL = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(px|mm|deg)")
 
-# Steeper than this, as seen from the camera, no surface is worth keeping: 19 units deep for each unit across.
-_STEEPEST = math.tan(math.radians(87.0))
+# A slide from a foreground to a background: steeper than a surface turned away by 70 degrees, a tenth of the depth at
+# least, and going on beyond its ends for a third of what a plane would.
+_STEEP = math.tan(math.radians(70.0))
+_LEAST_STEP = 0.1
+_GOING_ON = 0.33
+_WELL_BETWEEN = 0.15
 _DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+_T = TypeVar("_T", bound=np.generic)
 
 
 class Axes(StrEnum):
@@ -154,32 +161,54 @@ def find_hanging(depth: DepthMap, intrinsics: Intrinsics) -> NDArray[np.bool_]:
     """Which pixels hang in the air between a foreground and a background, bool (H, W).
 
     Networks do not jump at a silhouette but slide, and back-projected the slide is a curtain between two surfaces. A
-    pixel hangs where, along a row, a column or a diagonal, one neighbour is nearer, the opposite one farther, and both
-    steps are steeper than any surface that one would care to see. The two surfaces keep their last pixels.
+    slide is steep and then ends. A surface, however steep, goes on: the inverse depth of a plane is linear in the
+    picture, so over twice the distance it changes twice as much. A pixel hangs where, along a row, a column or a
+    diagonal, it is well between a nearer and a farther pixel, the step from one to the other is steep, and twice as far
+    out it is hardly more. Slides may be as wide as a thirtieth of the picture. The two surfaces keep their last pixels.
     """
     height, width = depth.size
     hanging = np.zeros((height, width), np.bool_)
-    # A surface turned away by an angle from facing the camera gets deeper by z / f * tan(angle) from pixel to pixel.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_depth = np.log(depth.values)
-    if depth.valid is not None:
-        log_depth = np.where(depth.valid, log_depth, np.nan)
-    for down, right in _DIRECTIONS:
-        if height <= 2 * down or width <= 2 * abs(right):
-            continue
-        least = _STEEPEST * math.hypot(down, right) / intrinsics.fx
-        rows = slice(down, height - down or None)
-        columns = slice(abs(right), width - abs(right) or None)
-        before = log_depth[: height - 2 * down, _shifted(-right, width, abs(right))]
-        after = log_depth[2 * down :, _shifted(right, width, abs(right))]
-        middle = log_depth[rows, columns]
-        with np.errstate(invalid="ignore"):
-            coming, going = middle - before, after - middle
-            steep = ((coming > least) & (going > least)) | ((coming < -least) & (going < -least))
-        hanging[rows, columns] |= steep
+    known = depth.values > 0 if depth.valid is None else depth.valid & (depth.values > 0)
+    metres = np.where(known, depth.values, np.float32(np.nan))
+    inverse, log_depth = np.float32(1) / metres, np.log(metres)
+    reach = 1
+    while reach <= max(4, min(height, width) // 60):
+        # A surface turned away by an angle from facing the camera changes by tan(angle) / f of itself in a pixel.
+        steepest = max(_LEAST_STEP, 2 * reach * _STEEP / intrinsics.fx)
+        for down, right in _DIRECTIONS:
+            before, after = (-reach * down, -reach * right), (reach * down, reach * right)
+            if 4 * after[0] < height and 4 * abs(after[1]) < width:
+                _mark_slides(hanging, inverse, log_depth, before, after, steepest)
+        reach *= 2
     return hanging
 
 
-def _shifted(by: int, width: int, margin: int) -> slice:
-    """The columns `by` to the right of those that keep `margin` from both sides."""
-    return slice(margin + by, width - margin + by)
+def _mark_slides(
+    hanging: NDArray[np.bool_],
+    inverse: NDArray[np.float32],
+    log_depth: NDArray[np.float32],
+    before: tuple[int, int],
+    after: tuple[int, int],
+    steepest: float,
+) -> None:
+    """Mark the pixels in the middle of slides between two places beside them, given as (down, right)."""
+    margin = 2 * after[0], 2 * abs(after[1])
+
+    def at(values: NDArray[_T], place: tuple[int, int], times: int = 1) -> NDArray[_T]:
+        """What is at a place beside each of the pixels that have room for two such steps on either side."""
+        return values[_shifted(times * place[0], margin[0]), _shifted(times * place[1], margin[1])]
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        step = at(log_depth, after) - at(log_depth, before)
+        share = (at(log_depth, (0, 0)) - at(log_depth, before)) / step
+        between = (np.abs(step) > steepest) & (share > _WELL_BETWEEN) & (share < 1 - _WELL_BETWEEN)
+        beyond = np.abs(at(inverse, after, 2) - at(inverse, after)) + np.abs(
+            at(inverse, before) - at(inverse, before, 2)
+        )
+        ends = beyond < _GOING_ON * np.abs(at(inverse, after) - at(inverse, before))
+    at(hanging, (0, 0))[...] |= between & ends
+
+
+def _shifted(by: int, margin: int) -> slice:
+    """The rows or columns `by` behind those that keep `margin` from both ends."""
+    return slice(margin + by, by - margin or None)

@@ -99,41 +99,56 @@ def test_axes_turn_right_handed_into_right_handed(axes: Axes, expected: tuple[fl
 
 
 def slide(width: int = 5) -> np.ndarray:
-    """A thing at 1 m before a wall at 4 m, with a slide of `width` pixels between them, float32 (20, 60)."""
-    line = np.concatenate([np.ones(25), np.linspace(1, 4, width + 2)[1:-1], np.full(35 - width, 4.0)])
-    return np.tile(line, (20, 1)).astype(np.float32)
+    """A thing at 1 m before a wall at 4 m, with a slide of `width` pixels between them, float32 (240, 320)."""
+    line = np.concatenate([np.ones(125), np.linspace(1, 4, width + 2)[1:-1], np.full(195 - width, 4.0)])
+    return np.tile(line, (240, 1)).astype(np.float32)
+
+
+def hangs(depth: np.ndarray, focal_px: float = 300) -> np.ndarray:
+    return find_hanging(DepthMap(depth), make_camera(focal_px, depth.shape, source="option"))
 
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_what_hangs_between_foreground_and_background_is_found_and_the_surfaces_stay(turned: bool) -> None:
-    depth = slide().T.copy() if turned else slide()
-    hanging = find_hanging(DepthMap(depth), make_camera(300, depth.shape, source="option"))
-    inner = (hanging.T if turned else hanging)[1:-1]
-    assert inner[:, 25:30].all()
-    assert not inner[:, :25].any()
-    assert not inner[:, 30:].any()
+    found = hangs(slide().T.copy()).T if turned else hangs(slide())
+    inner = found[20:-20]
+    assert inner[:, 125:129].all()
+    assert not found[:, :125].any()
+    assert not found[:, 130:].any()
+
+
+def test_the_slides_of_a_map_that_was_enlarged_are_found_however_soft() -> None:
+    small = np.where(np.arange(64) < 32, 1.5, 3.0)
+    soft = np.interp((np.arange(640) + 0.5) / 10 - 0.5, np.arange(64), small)  # ten times as large: 10 pixels wide
+    found = hangs(np.tile(soft, (480, 1)).astype(np.float32), 550)[40:-40]
+    is_between = (soft > 1.8) & (soft < 2.6)
+    assert found[:, is_between].all()
+    assert not found[:, (soft == 1.5) | (soft == 3.0)].any()
 
 
 def test_a_clean_step_has_nothing_hanging() -> None:
-    depth = slide(0)
-    assert not find_hanging(DepthMap(depth), make_camera(300, depth.shape, source="option")).any()
+    assert not hangs(slide(0)).any()
 
 
 def test_a_floor_that_runs_away_stays() -> None:
-    rows = np.arange(1, 121)[::-1, None]  # pixels below the horizon
-    depth = (300 * 1.5 / np.tile(rows, (1, 50))).astype(np.float32)  # a camera 1.5 m above the floor
-    hanging = find_hanging(DepthMap(depth), make_camera(300, depth.shape, source="option"))
-    grazing = np.degrees(np.arctan(depth / 1.5))
-    assert not hanging[grazing < 85].any()
+    rows = np.arange(1, 241)[::-1, None]  # pixels below the horizon
+    depth = (300 * 1.5 / np.tile(rows, (1, 320))).astype(np.float32)  # a camera 1.5 m above the floor
+    assert not hangs(depth).any()
     assert math.isclose(depth.max(), 450)
+
+
+def test_the_corner_of_a_corridor_stays() -> None:
+    across = np.abs(np.arange(320) - 160) + 20.0  # two walls that meet, far away
+    depth = np.tile(300 / across, (240, 1)).astype(np.float32)
+    assert not hangs(depth).any()
 
 
 def test_holes_and_tiny_maps_hang_nowhere() -> None:
     depth = slide()
     valid = np.ones(depth.shape, np.bool_)
-    valid[:, 27] = False
-    depth[:, 27] = 0
+    valid[:, 127] = False
+    depth[:, 127] = 0
     hanging = find_hanging(DepthMap(depth, valid=valid), make_camera(300, depth.shape, source="option"))
-    assert not hanging[:, 26:29].any()
+    assert not hanging[:, 127].any()
     for shape in ((1, 1), (2, 5), (5, 2)):
         assert not find_hanging(DepthMap(np.ones(shape, np.float32)), make_camera(300, shape, source="option")).any()

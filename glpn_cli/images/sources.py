@@ -23,6 +23,9 @@ _DEFAULTS = ReadOptions()
 # The most that is taken from a stream or a file. A TIFF may be larger: it is read by pieces.
 MAX_BYTES = 2 << 30
 
+# Bytes of a stream that are taken at once.
+_PIECE = 1 << 20
+
 # Files up to this size are read at once, so that nobody can change them under the decoder.
 _AT_ONCE = 64 << 20
 
@@ -122,10 +125,12 @@ def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:
 
 def read_limited(stream: BinaryIO, label: str) -> bytes:
     """All of a stream, which must end within `MAX_BYTES`; raises InputError (E_TOO_LARGE)."""
-    data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{label} does not end within {MAX_BYTES >> 30} GiB", code=ErrorCode.TOO_LARGE)
-    return data
+    data = io.BytesIO()
+    while piece := stream.read(_PIECE):  # asked for all at once, Python takes the memory for the most that may come
+        data.write(piece)
+        if data.tell() > MAX_BYTES:
+            raise InputError(f"{label} does not end within {MAX_BYTES >> 30} GiB", code=ErrorCode.TOO_LARGE)
+    return data.getvalue()
 
 
 def read_once(path: Path, label: str) -> bytes:

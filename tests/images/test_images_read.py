@@ -9,6 +9,7 @@ import struct
 import sys
 import threading
 import time
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable
@@ -468,6 +469,19 @@ def test_a_picture_can_come_through_a_pipe(tmp_path: Path) -> None:
     writer.join()
 
 
+def test_a_small_picture_from_a_stream_asks_for_little_memory(tmp_path: Path) -> None:
+    """Under `ulimit -v` it was refused, because two gigabytes are set aside for the most that may come."""
+    (tmp_path / "x.png").write_bytes(encode(make_rgb(), "PNG"))
+    sources = sys.modules["glpn_cli.images.sources"]
+    tracemalloc.start()
+    try:
+        with (tmp_path / "x.png").open("rb") as stream:
+            assert sources.read_limited(stream, "standard input").startswith(b"\x89PNG")
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     sources = sys.modules["glpn_cli.images.sources"]
     monkeypatch.setattr(sources, "MAX_BYTES", 5000)
@@ -491,7 +505,7 @@ def test_large_files_are_read_from_the_disk(kind: str, tmp_path: Path, monkeypat
 
 
 def test_memory_that_runs_out_is_this_pictures_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: object) -> None:
+    def fail(*_: object, **_named: object) -> None:
         raise MemoryError
 
     monkeypatch.setattr(sys.modules["glpn_cli.images.decode"], "flatten", fail)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from threading import Thread
 
@@ -81,14 +81,14 @@ def read_batch(source: SampleSource, positions: list[int], recipe: Recipe) -> Ba
             focal_px=recipe.focal_px,
             rng=rng,
         )
-        if not (sample.depth > 0).any():
-            skipped.append(f"{sample.name}: the crop has no pixel of known depth")
+        known = (sample.depth > 0) & (sample.depth < recipe.limit_m)
+        if not known.any():
+            skipped.append(f"{sample.name}: the crop has no pixel of known depth under {recipe.limit_m:g} m")
             continue
-        samples.append(sample)
+        samples.append(replace(sample, depth=np.where(known, sample.depth, np.float32(0))))
     h, w = recipe.size
     rgb = np.stack([s.rgb for s in samples]) if samples else np.zeros((0, h, w, 3), np.uint8)
     depth = np.stack([s.depth for s in samples]) if samples else np.zeros((0, h, w), np.float32)
-    depth = np.where(depth < recipe.limit_m, depth, np.float32(0))
     return Batch(torch.from_numpy(rgb), torch.from_numpy(depth), tuple(skipped))
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import parent_process
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tiny_training import AUGMENTATION, Floors
 
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import StoppedError
-from glpn_cli.training.feed import Batch, Feed, Recipe, Wanted
+from glpn_cli.training.feed import Batch, Feed, Recipe, Wanted, read_batch
 
 RECIPE = Recipe((32, 64), AUGMENTATION, 10.0, None, seed=0)
 WANTED: list[Wanted] = [([index], RECIPE) for index in range(3)]
@@ -50,6 +50,13 @@ def read_all(source: Floors, *, workers: int, times: int = 1) -> list[Batch]:
         return [batch for _ in range(times) for batch in feed.batches(iter(WANTED))]
     finally:
         feed.close()
+
+
+def test_a_picture_of_nothing_within_the_limit_is_left_out_and_named() -> None:
+    near, far = (read_batch(Floors(), [0, 1], replace(RECIPE, limit_m=limit)) for limit in (10.0, 0.9))
+    assert (len(near), near.skipped) == (2, ())
+    assert (len(far), len(far.skipped)) == (0, 2)
+    assert "no pixel of known depth under 0.9 m" in far.skipped[0]
 
 
 def test_what_a_worker_that_died_was_to_read_is_read_all_the_same(tmp_path: Path) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+from glpn_cli.errors import UsageError
 
 
 class Course(StrEnum):
@@ -30,6 +33,10 @@ class Schedule:
     low: float = 3e-5
     warm_up: int = 0
     decay: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.peak) and math.isfinite(self.low)):
+            raise UsageError(f"--learning-rate {self.peak:g} is no rate")
 
     def rate(self, step: int, *, steps: int) -> float:
         """The rate of step 0 <= `step` < `steps`."""

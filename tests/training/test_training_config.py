@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ def test_phases_follow_one_another() -> None:
         (lambda: TrainingConfig(phases=()), "without a phase"),
         (lambda: TrainingConfig(phases=(Phase(1),), batch_size=0), "--batch-size 0"),
         (lambda: TrainingConfig(phases=(Phase(1),), precision="fp16"), "fp16"),
+        (lambda: Schedule(peak=math.inf), "--learning-rate inf"),
         (lambda: TrainingConfig(phases=(Phase(1),), freeze="head"), "head"),
     ],
 )

@@ -71,6 +71,16 @@ def test_large_maps_and_pictures_become_small_without_inventing_depths() -> None
     assert (facts["width"], facts["height"]) == (3000, 2000)
 
 
+@pytest.mark.parametrize("kind", list(DepthKind))
+def test_the_nearest_and_the_farthest_are_those_of_the_whole_map(kind: DepthKind) -> None:
+    values = np.full((2000, 3000), 4, np.float32)
+    values[0, 0], values[1, 0] = 0.5, 9  # between the pixels that the page keeps
+    facts, _, codes = parts(make_entry("x", DepthMap(values, kind=kind), None, look=Look()).text)
+    assert len(np.unique(codes)) == 1
+    ends = (9, 0.5) if kind is DepthKind.DISPARITY else (0.5, 9)
+    assert (facts["nearest"], facts["farthest"], facts["median"]) == (*ends, 4)
+
+
 def write(folder: Path, gallery: Gallery) -> str:
     path = folder / "page.html"
     with gallery:

@@ -185,6 +185,55 @@ def test_the_page_tells_metres_under_the_mouse(glpn: Glpn, tmp_path: Path) -> No
 
 
 @pytest.mark.browser
+def test_leafing_quickly_shows_the_scale_of_the_map_that_is_shown(tmp_path: Path) -> None:
+    gallery = Gallery(Look())
+    for index, factor in enumerate((1, 0.01)):
+        gallery.add(
+            index, make_entry(f"{index}.jpg", DepthMap(room(index).values * np.float32(factor)), None, look=Look())
+        )
+    with gallery:
+        gallery.write(tmp_path / "page.html", title="Two")
+    with chromium(tmp_path / "profile") as page:
+        page.open(tmp_path / "page.html", ready="document.documentElement?.dataset.ready === '2'")
+        page.wait_for("entries.every((entry) => entry.map)")
+        # The first map takes long to read, and before it is there the second is asked for.
+        page.run("""{
+            const map = entries[0].map, quick = load;
+            entries[0].map = undefined;
+            load = async (entry) => {
+                if (entry === entries[0]) await new Promise((go) => setTimeout(go, 300));
+                entries[0].map = map;
+                return quick(entry);
+            };
+            window.both = [open(entries[0]), open(entries[1])];
+        }""")
+        page.run("Promise.all(both).then(() => 0)")
+        assert page.run("document.querySelector('dialog h2').textContent") == "1.jpg"
+        assert page.run("document.querySelector('.ticks span').textContent").startswith("0.0")
+        assert page.said == []
+
+
+@pytest.mark.browser
+def test_near_comes_first_whether_a_larger_number_is_nearer_or_not(tmp_path: Path) -> None:
+    for kind, expected in ((DepthKind.METRIC, ["b", "c", "a", "none"]), (DepthKind.DISPARITY, ["a", "c", "b", "none"])):
+        gallery = Gallery(Look())
+        nothing = np.zeros((192, 256), np.bool_)
+        for index, (name, factor) in enumerate((("none", 0), ("a", 3), ("b", 1), ("c", 2))):
+            values = room(0).values * np.float32(factor or 1)
+            depth = DepthMap(values, kind=kind, valid=None if factor else nothing)
+            gallery.add(index, make_entry(name, depth, None, look=Look()))
+        path = tmp_path / f"{kind.value}.html"
+        with gallery:
+            gallery.write(path, title="Order")
+        with chromium(tmp_path / f"profile {kind.value}") as page:
+            page.open(path, ready="document.documentElement?.dataset.ready === '4'")
+            for order in ("nearest", "median"):
+                page.run(f"document.querySelector('select').value = '{order}'; arrange()")
+                assert page.run("listed.map(({ name }) => name)") == expected
+            assert page.said == []
+
+
+@pytest.mark.browser
 def test_a_thousand_pictures_open_in_under_3_seconds_without_an_error(tmp_path: Path) -> None:
     gallery = Gallery(Look())
     rng = np.random.default_rng(0)

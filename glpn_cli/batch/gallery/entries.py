@@ -73,9 +73,9 @@ def make_entry(
         "calibration": provenance.calibration if provenance else None,
         "warnings": list(warnings),
     }
-    known = depth.known()
-    if known.size:
-        facts["median"] = float(np.median(known))
+    if (extent := depth.extent()) is not None:
+        facts["median"] = float(np.median(depth.known()))
+        facts["nearest"], facts["farthest"] = extent if ends.near < ends.far else extent[::-1]
     lines = (plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(codes))
     return Entry("\n".join(lines))
 

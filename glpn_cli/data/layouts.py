@@ -6,6 +6,7 @@ was never measured. The two halves of KITTI usually live in two trees.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from glpn_cli.data.pairs import Pair, PairList
 from glpn_cli.errors import ErrorCode, UsageError, reason_of
 
 SPLITS = ("train", "test")
+_OF_OTHERS = {"train": {"test", "val"}, "test": {"train", "sync"}}
+"""Folders whose files a split without a list leaves to the other one; NYU's `sync` is all for training."""
 
 
 @dataclass(frozen=True)
@@ -59,19 +62,19 @@ def _find_list(layout: Layout, folder: Path, split: str) -> Path | None:
 
 def _read_list(layout: Layout, folder: Path, path: Path, split: str) -> list[Pair]:
     try:
-        lines = [line.split() for line in path.read_text("utf-8").splitlines() if line.strip()]
+        lines = [(number, line.split()) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
     except (OSError, UnicodeDecodeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else "it is no text"
         raise UsageError(f"{path} cannot be read: {reason}", code=ErrorCode.DATA) from error
-    for number, words in enumerate(lines, 1):
-        if len(words) not in (2, 3):
+    for number, words in lines:
+        if len(words) not in (0, 2, 3):
             raise UsageError(
                 f"{path} line {number}: {' '.join(words)!r} is not PICTURE DEPTH FOCAL", code=ErrorCode.DATA
             )
-    lines = [words for words in lines if words[1] != "None"]
+    lines = [(number, words) for number, words in lines if words and words[1] != "None"]
     roots = [folder / below.format(split=split) for below in layout.roots]
-    rgb_root = _root_of(roots, [words[0] for words in lines])
-    depth_root = _root_of(roots, [words[1] for words in lines])
+    rgb_root = _root_of(roots, [words[0] for _, words in lines])
+    depth_root = _root_of(roots, [words[1] for _, words in lines])
     return [
         Pair(
             rgb_root / words[0].lstrip("/"),
@@ -81,7 +84,7 @@ def _read_list(layout: Layout, folder: Path, path: Path, split: str) -> list[Pai
             words[0].lstrip("/"),
             layout.is_kitti,
         )
-        for number, words in enumerate(lines, 1)
+        for number, words in lines
     ]
 
 
@@ -89,11 +92,12 @@ def _focal(words: list[str], path: Path, number: int) -> float | None:
     if len(words) < 3:
         return None
     try:
-        return float(words[2])
+        focal = float(words[2])
     except ValueError:
-        raise UsageError(
-            f"{path} entry {number}: focal length {words[2]!r} is no number", code=ErrorCode.DATA
-        ) from None
+        focal = math.nan
+    if not 0 < focal < math.inf:
+        raise UsageError(f"{path} line {number}: focal length {words[2]!r} is no positive number", code=ErrorCode.DATA)
+    return focal
 
 
 def _root_of(roots: list[Path], names: list[str]) -> Path:
@@ -105,7 +109,11 @@ def _root_of(roots: list[Path], names: list[str]) -> Path:
 def _scan(layout: Layout, folder: Path, split: str) -> list[Pair]:
     for below in layout.roots:
         root = folder / below.format(split=split)
-        if root.is_dir() and (found := layout.scan(root / split if (root / split).is_dir() else root)):
+        if not root.is_dir():
+            continue
+        scanned = layout.scan(root / split if (root / split).is_dir() else root)
+        found = [pair for pair in scanned if _OF_OTHERS[split].isdisjoint(pair[1].relative_to(folder).parts)]
+        if found:
             return [
                 Pair(
                     rgb,

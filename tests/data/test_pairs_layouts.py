@@ -64,9 +64,30 @@ def test_kitti_is_found_without_a_list(tmp_path: Path) -> None:
     assert pairs.read(0).depth[0, 0] == 10
 
 
+def test_without_a_list_what_is_learned_from_is_never_measured_on(tmp_path: Path) -> None:
+    for drive, half in (("2011_09_26_drive_0001_sync", "train"), ("2011_09_26_drive_0002_sync", "val")):
+        write_pair(
+            tmp_path / "kitti/kitti_raw/2011_09_26" / drive / "image_02/data/05.png",
+            tmp_path / "kitti/data_depth_annotated" / half / drive / "proj_depth/groundtruth/image_02/05.png",
+        )
+    for split, drive in (("train", "0001"), ("test", "0002")):
+        pairs = open_source(f"kitti:{tmp_path / 'kitti'}", split=split)
+        assert [drive in pairs.name_of(index) for index in range(pairs.length or 0)] == [True]
+    write_pair(tmp_path / "nyu/sync/kitchen/rgb_1.jpg", tmp_path / "nyu/sync/kitchen/sync_depth_1.png")
+    assert open_source(f"nyu:{tmp_path / 'nyu'}", split="train").length == 1
+    with pytest.raises(UsageError, match="no test pictures of nyu"):
+        open_source(f"nyu:{tmp_path / 'nyu'}", split="test")
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("a.jpg\n", "line 1: 'a.jpg' is not PICTURE DEPTH FOCAL"), ("a.jpg b.png far\n", "focal length 'far'")],
+    [
+        ("a.jpg\n", "line 1: 'a.jpg' is not PICTURE DEPTH FOCAL"),
+        ("a.jpg b.png 500\n\na.jpg\n", "line 3: 'a.jpg' is not PICTURE DEPTH FOCAL"),
+        ("a.jpg None 500\n\na.jpg b.png far\n", "line 3: focal length 'far'"),
+        ("a.jpg b.png nan\n", "line 1: focal length 'nan' is no positive number"),
+        ("a.jpg b.png -5\n", "line 1: focal length '-5' is no positive number"),
+    ],
 )
 def test_a_list_that_makes_no_sense_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "test_list.txt").write_text(text)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from types import FrameType
 from typing import Any
 
@@ -76,11 +78,10 @@ class RunEnd:
 def read_held_out(source: SampleSource, *, count: int) -> list[Sample]:
     """The first `count` pictures that can be used."""
     found: list[Sample] = []
-    for index in range(count if source.length is None else min(count, source.length)):
-        try:
+    indices = islice(itertools.count(), source.length)
+    while len(found) < count and (index := next(indices, None)) is not None:
+        with suppress(InputError):
             found.append(source.read(index))
-        except InputError:
-            continue
     return found
 
 

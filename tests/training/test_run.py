@@ -210,6 +210,13 @@ def test_a_history_that_was_cut_within_a_letter_is_gone_on_with(shape: Path, tmp
     assert path.read_bytes() == whole
 
 
+def test_as_many_pictures_are_held_out_as_were_asked_for_where_some_cannot_be_used() -> None:
+    names = [sample.name for sample in read_held_out(Floors(unreadable=2), count=4)]
+    assert names == ["floor 1", "floor 3", "floor 5", "floor 7"]
+    assert len(read_held_out(Floors(length=3, unreadable=2), count=4)) == 1
+    assert len(read_held_out(Floors(length=None), count=4)) == 4
+
+
 def test_data_of_which_nothing_can_be_used_end_the_run(shape: Path, tmp_path: Path) -> None:
     with pytest.raises(GlpnError, match="none of the first 16 pictures can be used"):
         run(make_run(shape, tmp_path / "out", steps=20, every=20, source=Floors(empty=1)))

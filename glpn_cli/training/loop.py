@@ -201,13 +201,18 @@ class Trainer:
         return [total.detach(), depth.detach(), gradient.detach()]
 
     def _share(self, losses: list[Tensor], batch: Batch) -> tuple[float, list[float]]:
-        """Average gradients, losses and counts over the processes, clip; the gradient's norm and the mean losses."""
+        """Average what the processes found of their own pictures, clip; the gradient's norm and the mean losses.
+
+        Batch-norm statistics too, at every step: the average of the weights holds all of them, and a run that is saved
+        at another step goes on from no others.
+        """
         for parameter in self.trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad for parameter in self.trained if parameter.grad is not None]
         counts = torch.tensor([len(batch.skipped), float(self.is_asked_to_stop)], device=self.device)
-        self.ranks.average([*gradients, *losses, counts])
+        statistics = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
+        self.ranks.average([*gradients, *statistics, *losses, counts])
         self.skipped += round(counts[0].item() * self.ranks.world)
         self.is_stopping = counts[1].item() > 0  # one process may have been asked, all end
         norm = nn.utils.clip_grad_norm_(self.trained, self.config.clip or math.inf)

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
 
@@ -36,10 +36,6 @@ class Ranks:
         for value in values:
             value.copy_(flat[offset : offset + value.numel()].view_as(value))
             offset += value.numel()
-
-    def average_buffers(self, network: nn.Module) -> None:
-        """Agree on batch-norm statistics, which every process gathers from its own pictures."""
-        self.average([buffer for buffer in network.buffers() if buffer.is_floating_point()])
 
     def wait(self) -> None:
         """Until all have come this far."""

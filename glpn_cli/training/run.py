@@ -149,7 +149,6 @@ def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
 
 def _save_and_validate(run: Run, trainer: Trainer) -> Iterator[Event]:
     """Save first: what comes after may take long, and a signal may come."""
-    run.ranks.average_buffers(trainer.network)
     if run.ranks.is_first:
         run.folder.path.mkdir(parents=True, exist_ok=True)
         trainer.state().save(run.folder.path)

@@ -20,8 +20,9 @@ from tiny_training import Floors, tiny_trainer
 ranks = join_ranks()
 trainer = tiny_trainer(steps=3, ranks=ranks)
 losses = [report.loss for report in trainer.run()]
-ranks.average_buffers(trainer.network)
-seen = {"losses": losses, "weights": trainer.network.state_dict(), "position": trainer.position}
+weights = trainer.network.state_dict()
+weights |= {f"average.{name}": value for name, value in trainer.average.values.items()}
+seen = {"losses": losses, "weights": weights, "position": trainer.position}
 torch.save(seen, sys.argv[1] + str(ranks.rank))
 leave_ranks()
 """

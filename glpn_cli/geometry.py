@@ -169,8 +169,9 @@ def find_hanging(depth: DepthMap, intrinsics: Intrinsics) -> NDArray[np.bool_]:
     height, width = depth.size
     hanging = np.zeros((height, width), np.bool_)
     known = depth.values > 0 if depth.valid is None else depth.valid & (depth.values > 0)
-    metres = np.where(known, depth.values, np.float32(np.nan))
-    inverse, log_depth = np.float32(1) / metres, np.log(metres)
+    metres: NDArray[np.float32] = np.where(known, depth.values, np.float32(np.nan))
+    inverse: NDArray[np.float32] = np.reciprocal(metres)
+    log_depth: NDArray[np.float32] = np.log(metres)
     reach = 1
     while reach <= max(4, min(height, width) // 60):
         # A surface turned away by an angle from facing the camera changes by tan(angle) / f of itself in a pixel.
@@ -202,10 +203,9 @@ def _mark_slides(
         step = at(log_depth, after) - at(log_depth, before)
         share = (at(log_depth, (0, 0)) - at(log_depth, before)) / step
         between = (np.abs(step) > steepest) & (share > _WELL_BETWEEN) & (share < 1 - _WELL_BETWEEN)
-        beyond = np.abs(at(inverse, after, 2) - at(inverse, after)) + np.abs(
-            at(inverse, before) - at(inverse, before, 2)
-        )
-        ends = beyond < _GOING_ON * np.abs(at(inverse, after) - at(inverse, before))
+        beyond_after = np.abs(at(inverse, after, 2) - at(inverse, after))
+        beyond_before = np.abs(at(inverse, before) - at(inverse, before, 2))
+        ends = beyond_after + beyond_before < _GOING_ON * np.abs(at(inverse, after) - at(inverse, before))
     at(hanging, (0, 0))[...] |= between & ends
 
 

@@ -32,7 +32,8 @@ _BEYOND = 1.01
 """How much more than its limit a network may answer, by rounding."""
 
 _SPREAD_SIZES = (0.75, 1.0, 1.25)
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+_TEST_TIME = ("none", "flip")
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
 _LOST_DEVICE = ("CUDA error", "CUDA driver", "device-side assert")
 
 
@@ -51,13 +52,16 @@ class DepthEstimator:
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.precision, self.device)
         if threads is not None:
+            if threads < 1:
+                raise UsageError(f"{threads} threads compute nothing", hint="Give 1 or more, or None for torch's own.")
             torch.set_num_threads(threads)
         try:
             with _own_errors():
                 network = load_network(recipe.model.checkpoint, limit_m=recipe.limit_m)
                 self._network = recipe.family.cast(network.to(self.device), self.precision)
         except InputError as error:
-            raise StoppedError("there is not enough memory for the model", code=error.code) from error
+            hint = "Choose a smaller model, such as mini, or another --device."
+            raise StoppedError("there is not enough memory for the model", hint=hint, code=error.code) from error
 
     @classmethod
     def from_pretrained(
@@ -67,7 +71,7 @@ class DepthEstimator:
         device: str = "auto",
         precision: str = "auto",
         max_depth: float | None = None,
-        input_size: str = "auto",
+        input_size: str | int = "auto",
         tta: str = "none",
         upsample: str = "bicubic",
         offline: bool = False,
@@ -84,9 +88,11 @@ class DepthEstimator:
         Raises ModelError where the model is missing, damaged or not what it says, UsageError for settings that make
         no sense.
         """
-        way = parse_upsampling(upsample)
+        way, size = parse_upsampling(upsample), InputSize.parse(str(input_size))
+        if tta not in _TEST_TIME:
+            raise UsageError(f"there is no tta {tta!r}", hint=f"Choose from {', '.join(_TEST_TIME)}.")
         model = resolve_model(str(name), max_depth=max_depth, offline=offline)
-        recipe = Recipe(model, input_size=InputSize.parse(input_size), precision=precision, tta=tta, upsample=way)
+        recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=way)
         return cls(recipe, device=device, threads=threads)
 
     def predict(self, picture: PictureLike) -> DepthMap:

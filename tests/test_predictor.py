@@ -72,6 +72,19 @@ def test_transparent_pixels_are_not_valid(estimator: DepthEstimator, tmp_path: P
     np.testing.assert_array_equal(depth.valid, alpha > 0)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"threads": 0}, {"tta": "rotate"}, {"input_size": -5}, {"upsample": "x"}, {"precision": "x"}], ids=str
+)
+def test_a_setting_that_makes_no_sense_is_refused(tiny_model: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=str(next(iter(wrong.values())))):
+        DepthEstimator.from_pretrained(tiny_model, **wrong)
+
+
+def test_the_longest_side_may_be_a_number(tiny_model: Path) -> None:
+    small = DepthEstimator.from_pretrained(tiny_model, input_size=64)
+    assert small.network_size(Picture(picture(96, 192), (96, 192))) == (32, 64)
+
+
 def test_max_depth_rescales_every_depth(tiny_model: Path, estimator: DepthEstimator) -> None:
     rgb = picture(48, 64)
     farther = DepthEstimator.from_pretrained(tiny_model, precision="fp32", max_depth=25.0)
@@ -173,6 +186,11 @@ def test_a_pil_image_is_turned_upright_whatever_else_its_metadata_say(estimator:
     [
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), InputError, ErrorCode.OUT_OF_MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory"), InputError, ErrorCode.OUT_OF_MEMORY),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            InputError,
+            ErrorCode.OUT_OF_MEMORY,
+        ),
         (MemoryError(), InputError, ErrorCode.OUT_OF_MEMORY),
         (RuntimeError("CUDA error: an illegal memory access"), StoppedError, ErrorCode.DEVICE),
     ],

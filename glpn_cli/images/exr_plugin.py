@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from glpn_cli.images.exr_header import SIGNATURE, read_header
+from glpn_cli.images.pixel_modes import strips
 
 _MAX_HEADER = 1 << 20
 
@@ -42,10 +43,12 @@ class ExrImageFile(ImageFile.ImageFile):
             self.fp.seek(0)
             file = OpenEXR.File(self.fp, separate_channels=True, num_threads=0)
             channels = file.channels()
-            planes = [np.asarray(channels[name].pixels, np.float32) for name in self.mode]
-            pixels = make_srgb(np.stack(planes, axis=-1))
-            if pixels.shape[:2] != self.size[::-1]:
+            planes = [channels[name].pixels for name in self.mode]
+            if any(plane.shape != self.size[::-1] for plane in planes):
                 raise ValueError("its channels are of different sizes")
+            pixels = np.empty((*self.size[::-1], len(planes)), np.uint8)
+            for rows in strips(*self.size[::-1]):
+                pixels[rows] = make_srgb(np.stack([plane[rows] for plane in planes], axis=-1, dtype=np.float32))
             self._is_decoded = True
             self.fp = BytesIO(pixels.tobytes())
             self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]

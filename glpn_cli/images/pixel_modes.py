@@ -91,13 +91,13 @@ def _copy_pixels(image: Image.Image) -> NDArray[Any]:
     width, height = image.size
     one = np.asarray(image.crop((0, 0, 1, 1)))
     pixels = np.empty((height, width, *one.shape[2:]), one.dtype)
-    for rows in _strips(height, width):
+    for rows in strips(height, width):
         pixels[rows] = np.asarray(image.crop((0, rows.start, width, rows.stop)))
     return pixels
 
 
-def _strips(height: int, width: int) -> Iterator[slice]:
-    """The rows of a picture, some at a time."""
+def strips(height: int, width: int) -> Iterator[slice]:
+    """The rows of a picture, some at a time: whatever is computed of them takes little memory."""
     count = max(1, _STRIP // width)
     yield from (slice(top, min(top + count, height)) for top in range(0, height, count))
 
@@ -176,7 +176,7 @@ def _stretch(values: NDArray[Any]) -> _Layers:
     low, high = float(numbers.min()), float(numbers.max())
     grey = np.full(values.shape, BACKGROUND[0], dtype=np.uint8)
     if low < high:
-        for rows in _strips(*values.shape):
+        for rows in strips(*values.shape):
             # Halves, because the distance between two floats may be more than a float holds.
             share = (values[rows].astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
             grey[rows] = np.round(np.where(known[rows], share, 0) * 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,19 @@ def test_files_that_are_cut_short_are_errors(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(InputError):
         read_rgb(path)
+
+
+def test_a_large_picture_takes_little_more_memory_than_its_numbers(tmp_path: Path) -> None:
+    """It took 100 bytes a pixel, twenty gigabytes for 200 megapixels."""
+    half = np.full((1500, 2000), 0.25, np.float16)
+    path = save(tmp_path / "x.exr", R=half, G=half, B=half, A=half)
+    tracemalloc.start()
+    try:
+        assert read_rgb(path).rgb[-1, -1].tolist() == [160] * 3
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * half.size
 
 
 def test_folder_scans_take_them() -> None:

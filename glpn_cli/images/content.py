@@ -99,7 +99,8 @@ _FOREIGN: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
             "Run: git lfs pull",
         ),
         (rb"(\xef\xbb\xbf)?\s*<(!doctype html|html|head|body)", "a web page", "Download the picture itself."),
-        (rb"(\xef\xbb\xbf)?\s*(<\?xml.*?)?(<!--.*?-->\s*)*(<!doctype svg.*?)?<svg", "an SVG drawing", _RENDER),
+        # Comments are taken for good (*+): there are as many ways to tell them apart as sets of them.
+        (rb"(\xef\xbb\xbf)?\s*(<\?xml.*?|(<!--.*?-->\s*)*+(<!doctype svg.*?)?)<svg", "an SVG drawing", _RENDER),
         (rb"%PDF", "a PDF document", "Render its pages to PNG first."),
         (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript file", _RENDER),
         (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile", _RENDER),

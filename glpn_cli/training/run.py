@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from types import FrameType
 from typing import Any
@@ -26,7 +27,7 @@ from glpn_cli.training.loop import Trainer
 from glpn_cli.training.previews import draw_preview
 from glpn_cli.training.ranks import Ranks
 from glpn_cli.training.starts import Start
-from glpn_cli.training.validation import validate
+from glpn_cli.training.validation import answer, validate
 
 _PREVIEWED = 4
 _HOPELESS = 200
@@ -171,20 +172,19 @@ def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
 
 
 def _validate(run: Run, trainer: Trainer, size: tuple[int, int]) -> Iterator[Event]:
-    focal = run.start.lens.at(size)
-    result = validate(
+    ask = partial(
+        answer,
         trainer.network,
-        run.held_out,
         size=size,
-        focal_px=focal,
+        focal_px=run.start.lens.at(size),
         limit_m=run.start.limit_m,
         precision=run.config.precision,
     )
+    result = validate(ask(run.held_out), limit_m=run.start.limit_m)
     if result is None:
         return
     previews = run.folder.path / PREVIEWS_FOLDER
-    preview = draw_preview(trainer.network, run.held_out[:_PREVIEWED], size=size, focal_px=focal)
-    publish(previews / f"step_{trainer.step:07d}.png", preview)
+    publish(previews / f"step_{trainer.step:07d}.png", draw_preview(ask(run.held_out[:_PREVIEWED])))
     yield Validated(trainer.step, trainer.position, size, result)
 
 

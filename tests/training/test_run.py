@@ -217,6 +217,16 @@ def test_as_many_pictures_are_held_out_as_were_asked_for_where_some_cannot_be_us
     assert len(read_held_out(Floors(length=None), count=4)) == 4
 
 
+def test_a_network_that_says_nothing_but_zero_is_validated_and_drawn(shape: Path, tmp_path: Path) -> None:
+    made = make_run(shape, tmp_path / "out", steps=2)
+    with torch.no_grad():
+        made.start.network.head.output.bias.fill_(-500)  # type: ignore[union-attr,operator]
+    end, events = run(made)
+    assert end.step == 2
+    assert events[-1]["raw"]["abs_rel"] == pytest.approx(1, abs=0.01)
+    assert (tmp_path / "out/previews/step_0000002.png").is_file()
+
+
 def test_data_of_which_nothing_can_be_used_end_the_run(shape: Path, tmp_path: Path) -> None:
     with pytest.raises(GlpnError, match="none of the first 16 pictures can be used"):
         run(make_run(shape, tmp_path / "out", steps=20, every=20, source=Floors(empty=1)))

@@ -227,6 +227,9 @@ def test_near_comes_first_whether_a_larger_number_is_nearer_or_not(tmp_path: Pat
             gallery.write(path, title="Order")
         with chromium(tmp_path / f"profile {kind.value}") as page:
             page.open(path, ready="document.documentElement?.dataset.ready === '4'")
+            said = page.run("entries.slice(1, 2).map((entry) => entry.card.querySelector('.label span').textContent)")
+            reach = "3.37 to 18.0 m" if kind is DepthKind.METRIC else "18.0 to 3.37 (disparity)"
+            assert said == [reach]
             for order in ("nearest", "median"):
                 page.run(f"document.querySelector('select').value = '{order}'; arrange()")
                 assert page.run("listed.map(({ name }) => name)") == expected

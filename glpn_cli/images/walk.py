@@ -99,13 +99,14 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _as_file(entry: os.DirEntry[str], name: str, real: str) -> Entry | None:
     """The entry as a file, None if it is something else."""
-    if not entry.is_symlink():
-        return Entry(entry.path, name, real) if entry.is_file() else None
     try:
-        entry.stat()
-    except OSError as error:
+        is_link = entry.is_symlink()
+        if is_link:
+            entry.stat()
+        is_file = entry.is_file()
+    except OSError as error:  # even of what is no link, where a file system over a network does not list its kind
         return Entry(entry.path, name, real, error)
-    return Entry(entry.path, name, os.path.realpath(entry.path)) if entry.is_file() else None
+    return Entry(entry.path, name, os.path.realpath(entry.path) if is_link else real) if is_file else None
 
 
 def _is_within(path: str, folder: str) -> bool:

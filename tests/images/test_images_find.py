@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -26,6 +27,7 @@ from glpn_cli.images import (
     iterate_list,
     parse_shard,
     stem_of,
+    walk,
 )
 from glpn_cli.images.names import name_below
 
@@ -350,6 +352,25 @@ def test_under_a_root_every_name_is_the_path_below_it(here: Path) -> None:
     assert found.refused[0].name == "missing.jpg"
     assert names(find(str(here / "r" / "a" / ".." / "b"), root=here)) == ["r/b/c/z.jpg", "r/b/y.jpg"]
     assert names(find("r", root=Path("r"))) == ["a/x.jpg", "b/c/z.jpg", "b/y.jpg", "w.jpg"]
+
+
+class Stale:
+    """An entry of a folder over a network whose server forgot it: asking what it is fails."""
+
+    name, path = "x.jpg", "r/x.jpg"
+
+    def is_symlink(self) -> bool:
+        return False
+
+    def is_file(self) -> bool:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def test_a_file_of_which_nothing_is_known_is_refused_and_the_search_goes_on() -> None:
+    found = walk._as_file(Stale(), "x.jpg", "/r/x.jpg")  # type: ignore[arg-type]
+    assert found is not None
+    assert found.error is not None
+    assert found.error.errno == errno.ESTALE
 
 
 def test_a_name_below_its_root_as_written_follows_no_links(monkeypatch: pytest.MonkeyPatch) -> None:

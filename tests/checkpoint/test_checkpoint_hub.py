@@ -141,7 +141,7 @@ def test_an_absent_model_offline_fails_at_once_and_says_what_to_run(
     started = time.perf_counter()
     with pytest.raises(ModelError) as caught:
         fetch(NAME, command_name="nyu", offline=True, announce=silent)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10, "nothing is waited for"
     assert caught.value.code == ErrorCode.MODEL
     assert "vinvino02/glpn-nyu is not in the cache" in caught.value.message
     assert str(caught.value.hint).startswith("Run with network: glpn models download nyu ")

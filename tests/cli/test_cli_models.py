@@ -171,7 +171,7 @@ def test_offline_with_an_empty_cache_fails_at_once(glpn: Glpn) -> None:
         result = glpn(*command)
         assert (result.exit_code, result.stdout) == (1, "")
         assert "hint: Run with network: glpn models download nyu" in result.stderr
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 10, "nothing is waited for"
     assert glpn("models", "download", "nyu", "--offline", "--refresh").exit_code == 2
 
 

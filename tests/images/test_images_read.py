@@ -181,9 +181,9 @@ def test_our_limit_counts_and_not_pillows(kind: str, monkeypatch: pytest.MonkeyP
 def test_a_canvas_of_four_gigapixels_is_refused_before_it_is_laid_out(options: dict[str, Any]) -> None:
     data = bytearray(frames("GIF"))
     data[6:10] = b"\xff" * 4
-    start = time.perf_counter()
+    start = time.process_time()
     assert refusal(bytes(data), ReadOptions(**options)).code is ErrorCode.TOO_LARGE
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_a_later_frame_larger_than_allowed_is_refused() -> None:
@@ -206,9 +206,9 @@ def test_a_text_bomb_fails_fast(name: bytes) -> None:
     head = b"k\0\0" if name == b"zTXt" else b"k\0\1\0\0\0"
     chunk = png_chunk(name, head + packed)
     data = png(1, 1, 8, 2, *[chunk] * 20, png_chunk(b"IDAT", zlib.compress(bytes(4))))
-    start = time.perf_counter()
+    start = time.process_time()
     error = refusal(data)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert error.code is ErrorCode.TOO_LARGE
 
 

@@ -306,3 +306,10 @@ def test_contours_on_dark_colours_are_light_and_keep_away_from_holes() -> None:
     depth = DepthMap(np.tile(np.array([1, 3, 9, 9], np.float32), (3, 1)), valid=valid)
     lined = draw_contours(np.zeros((3, 4, 3), np.uint8), depth, every_m=1.0)
     assert lined[0, :, 0].tolist() == [153, 0, 0, 0]
+
+
+def test_where_there_is_no_room_for_text_none_is_kept() -> None:
+    low = add_colorbar(np.zeros((28, 60, 3), np.uint8), range=PaintRange(0.4, 10))[:, 60:]
+    assert (low[:, -8:] == 255).all()
+    assert low.shape[1] < 40
+    assert add_colorbar(np.zeros((30, 60, 3), np.uint8), range=PaintRange(0.4, 10)).shape[1] > 60 + 60

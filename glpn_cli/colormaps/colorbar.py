@@ -62,7 +62,8 @@ def add_colorbar(
 
     bar_left, bar_width, tick = round(size * 0.7), max(4, round(size * 1.1)), max(2, round(size * 0.35))
     text_left = bar_left + bar_width + tick + max(2, round(size * 0.3))
-    text_width = max(font.getlength(text) for text in (_USUAL_LABEL, *(label.text for label in labels)))
+    texts = (_USUAL_LABEL, *(label.text for label in labels)) if labels else ()
+    text_width = max(map(font.getlength, texts), default=0.0)
     panel = Image.new("RGB", (math.ceil(text_left + text_width + size * 0.6), height), BACKGROUND)
     draw = ImageDraw.Draw(panel)
     stroke = max(1, round(size / 16))

@@ -118,7 +118,8 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
                     run.folder.add_history([event.to_line()])
         finally:
             trainer.feed.close()
-    return RunEnd(trainer.step, trainer.skipped, trainer.dropped, heard[0] if heard else None)
+    ended_by = heard[0] if heard and trainer.step < run.config.steps else None
+    return RunEnd(trainer.step, trainer.skipped, trainer.dropped, ended_by)
 
 
 def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:

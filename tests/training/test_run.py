@@ -117,6 +117,16 @@ def test_a_signal_saves_first_and_a_resumed_run_ends_the_same(shape: Path, tmp_p
     assert (tmp_path / "out/model.safetensors").read_bytes() == (tmp_path / "whole/model.safetensors").read_bytes()
 
 
+def test_a_signal_that_comes_after_the_last_step_stops_nothing(shape: Path, tmp_path: Path) -> None:
+    def call(event: Event) -> None:
+        if isinstance(event, Progress) and event.step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    end, _ = run(make_run(shape, tmp_path / "out", steps=2), then=call)
+    assert end == RunEnd(2, 0, 0)
+    assert (tmp_path / "out/README.md").is_file()
+
+
 def test_a_folder_in_use_is_refused_unless_it_is_resumed(shape: Path, tmp_path: Path) -> None:
     run(make_run(shape, tmp_path / "out", steps=2))
     with pytest.raises(UsageError, match=r"is in use \(found: README\.md, config\.json") as caught:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from glpn_cli.data.augment import Augmentation, augment
 from glpn_cli.data.samples import Sample, SampleSource, index_at
-from glpn_cli.errors import InputError, StoppedError
+from glpn_cli.errors import ErrorCode, InputError, StoppedError
 
 _AUGMENT_STREAM = 1  # keeps the augmentation's random numbers apart from those of anything else with the same seed
 _MOST_BROKEN = 5
@@ -138,6 +138,7 @@ class Feed:
                 raise StoppedError(
                     "the processes that read pictures keep dying",
                     hint="Go on from the last save by --resume, with fewer --workers.",
+                    code=ErrorCode.CRASH,
                 ) from error
             return self._submit(wanted)
 

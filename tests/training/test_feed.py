@@ -13,7 +13,7 @@ import torch
 from tiny_training import AUGMENTATION, Floors
 
 from glpn_cli.data.samples import Sample
-from glpn_cli.errors import StoppedError
+from glpn_cli.errors import ErrorCode, StoppedError
 from glpn_cli.training.feed import Batch, Feed, Recipe, Wanted, read_batch
 
 RECIPE = Recipe((32, 64), AUGMENTATION, 10.0, None, seed=0)
@@ -69,8 +69,9 @@ def test_what_a_worker_that_died_was_to_read_is_read_all_the_same(tmp_path: Path
 
 def test_workers_that_keep_dying_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glpn_cli.training.feed._MOST_BROKEN", 1)
-    with pytest.raises(StoppedError, match="keep dying"):
+    with pytest.raises(StoppedError, match="keep dying") as caught:
         read_all(Shot(), workers=1, times=3)
+    assert caught.value.code is ErrorCode.CRASH
 
 
 def test_a_workers_ctrl_c_is_its_parents(capfd: pytest.CaptureFixture[str]) -> None:

@@ -13,14 +13,14 @@ from glpn_cli.training.schedule import Course, Schedule
 
 PAPER_EPOCHS = 25
 PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
-ROOMS_STEPS = 18_000
+ROOMS_STEPS = 35_000
 _ROOMS_SIZES = (
-    ((96, 128), 0.19, 0.5),
-    ((128, 160), 0.14, 0.5),
-    ((160, 224), 0.33, 0.6),
-    ((160, 256), 0.07, 0.6),
-    ((192, 288), 0.07, 0.7),
-    ((192, 256), 0.20, 0.7),
+    ((96, 128), 0.10, 0.5),
+    ((128, 160), 0.08, 0.5),
+    ((160, 224), 0.40, 0.6),
+    ((160, 256), 0.10, 0.6),
+    ((192, 288), 0.05, 0.7),
+    ((192, 256), 0.27, 0.7),
 )
 """(h, w), share of the steps, weight of the gradient term: growing, and of the shapes that photographs have."""
 _UPRIGHT = 0.12
@@ -69,8 +69,8 @@ def paper_recipe(wishes: Wishes, *, length: int | None, crop: tuple[int, int] = 
 def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
     """How `mini` is trained: AdamW at a high rate, growing pictures, edges in the loss, averaged weights."""
     batch = 16 if wishes.batch_size is None else wishes.batch_size
-    default = ROOMS_STEPS if length is None or wishes.epochs is None else None
-    steps = default if wishes.steps is None and default else _count_steps(wishes, length, batch, epochs=1)
+    is_whole = wishes.steps is None and wishes.epochs is None
+    steps = ROOMS_STEPS if is_whole else _count_steps(wishes, length, batch, epochs=1)
     if wishes.size is None:
         phases = tuple(
             Phase(count, size, weight, ROOMS, upright=_UPRIGHT)

@@ -95,11 +95,12 @@ def adopt(image: Image.Image) -> Picture:
         raise InputError(f"{label} has no pixels: it is {image.width}x{image.height}")
     with quiet(), explained(PictureFormat(image.format or image.mode, ""), label, ReadOptions()):
         image.load()
+        focal = _focal_35mm(image)
         upright = None
         with _metadata_may_be_broken():
             upright = ImageOps.exif_transpose(image)
         flat = flatten(upright or image.copy(), opened=image)
-    return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, warnings=flat.warnings)
+    return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, focal, flat.warnings)
 
 
 def _recognise(stream: BinaryIO, *, label: str, name: str) -> PictureFormat:
@@ -227,14 +228,14 @@ def _has_pixels(image: ImageFile) -> bool:
         return False
 
 
-def _orientation(image: ImageFile) -> int:
+def _orientation(image: Image.Image) -> int:
     orientation = 1
     with _metadata_may_be_broken():
         orientation = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     return orientation  # noqa: RET504 (of broken metadata: 1)
 
 
-def _focal_35mm(image: ImageFile) -> float | None:
+def _focal_35mm(image: Image.Image) -> float | None:
     """EXIF's FocalLengthIn35mmFilm, mm; 0 there means that the camera does not know."""
     focal = 0.0
     with _metadata_may_be_broken():

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
-from glpn_cli.images import BACKGROUND, ImageSource, Picture, PictureWarning, ReadOptions, decode, read_rgb
+from glpn_cli.images import BACKGROUND, ImageSource, Picture, PictureWarning, ReadOptions, adopt, decode, read_rgb
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 LOSSLESS = ["PNG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "QOI", "TGA", "SGI", "PCX", "JPEG2000", "ICO", "DDS"]
@@ -298,7 +298,9 @@ def test_the_focal_length_is_read(kind: str) -> None:
     fresh.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 28
     exif = Image.Exif()
     exif.load(fresh.tobytes())
-    assert read_rgb(encode(make_rgb(), kind, exif=exif)).focal_35mm == 28
+    data = encode(make_rgb(), kind, exif=exif)
+    assert read_rgb(data).focal_35mm == 28
+    assert adopt(Image.open(io.BytesIO(data))).focal_35mm == 28
 
 
 def test_a_focal_length_of_zero_is_unknown() -> None:

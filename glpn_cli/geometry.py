@@ -174,10 +174,11 @@ def find_hanging(depth: DepthMap, intrinsics: Intrinsics) -> NDArray[np.bool_]:
     log_depth: NDArray[np.float32] = np.log(metres)
     reach = 1
     while reach <= max(4, min(height, width) // 60):
-        # A surface turned away by an angle from facing the camera changes by tan(angle) / f of itself in a pixel.
-        steepest = max(_LEAST_STEP, 2 * reach * _STEEP / intrinsics.fx)
         for down, right in _DIRECTIONS:
             before, after = (-reach * down, -reach * right), (reach * down, reach * right)
+            # A surface turned away by an angle from facing the camera changes by tan(angle) / f of itself in a pixel.
+            apart = 2 * math.hypot(after[0] / intrinsics.fy, after[1] / intrinsics.fx)
+            steepest = max(_LEAST_STEP, apart * _STEEP)
             if 4 * after[0] < height and 4 * abs(after[1]) < width:
                 _mark_slides(hanging, inverse, log_depth, before, after, steepest)
         reach *= 2

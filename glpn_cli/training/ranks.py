@@ -49,7 +49,7 @@ def join_ranks() -> Ranks:
     if world == 1:
         return Ranks()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")  # as tensors lie
     return Ranks(dist.get_rank(), dist.get_world_size())
 
 

@@ -113,7 +113,10 @@ def _count_steps(wishes: Wishes, length: int | None, batch: int, *, epochs: floa
         return wishes.steps
     if length is None:
         raise UsageError("these data have no end, so neither have their epochs", hint="Say how long with --steps.")
-    return max(1, math.ceil((epochs if wishes.epochs is None else wishes.epochs) * length / batch))
+    epochs = epochs if wishes.epochs is None else wishes.epochs
+    if not 0 < epochs < math.inf:
+        raise UsageError(f"--epochs {epochs:g} is no number of passes over the data")
+    return max(1, math.ceil(epochs * length / batch))
 
 
 def _split(steps: int) -> list[int]:

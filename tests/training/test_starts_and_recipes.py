@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,9 @@ def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -
     assert rooms_recipe(Wishes(epochs=2, batch_size=10), length=50).steps == 10
     with pytest.raises(UsageError, match="no end"):
         rooms_recipe(Wishes(epochs=2), length=None)
+    for never in (math.inf, math.nan, 0):
+        with pytest.raises(UsageError, match="--epochs"):
+            rooms_recipe(Wishes(epochs=never), length=50)
 
 
 def test_a_small_model_is_gone_on_with_at_the_size_it_knows() -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -19,6 +16,7 @@ from torch import Tensor
 
 from glpn_cli.data.augment import Augmentation, augment
 from glpn_cli.data.samples import Sample, SampleSource, index_at
+from glpn_cli.data.workers import follow_parent
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
 
 _AUGMENT_STREAM = 1  # keeps the augmentation's random numbers apart from those of anything else with the same seed
@@ -153,22 +151,11 @@ _source: SampleSource | None = None
 
 
 def _start_worker(source: SampleSource) -> None:
-    """Make this process a worker. Ctrl-C and a closed terminal are for the parent, who then tells the children."""
+    """Make this process a worker of the one that started it."""
     global _source  # noqa: PLW0603 - a worker has one source, sent once
-    for name in ("SIGINT", "SIGHUP"):
-        if (number := getattr(signal, name, None)) is not None:
-            signal.signal(number, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     torch.set_num_threads(1)
     _source = source
-
-
-def _end_with_parent() -> None:
-    """A parent that is killed tells nobody, and a pool's workers would wait for it for good."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _read_in_worker(positions: list[int], recipe: Recipe) -> Batch:

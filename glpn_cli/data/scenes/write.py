@@ -15,7 +15,6 @@ import csv
 import io
 import json
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import PaintRange, paint
 from glpn_cli.data.scenes.render import GENERATOR, camera_of, render_scene
+from glpn_cli.data.workers import follow_parent
 from glpn_cli.depth_files import Record, make_writer, read_depth
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.errors import ErrorCode, StoppedError, UsageError
@@ -203,7 +203,7 @@ def _render_all(plan: ScenePlan, workers: int) -> Iterator[int]:
             yield _write_scene(plan, index)
         return
     with ProcessPoolExecutor(
-        min(workers, len(rest)), multiprocessing.get_context("spawn"), initializer=_ignore_interrupts
+        min(workers, len(rest)), multiprocessing.get_context("spawn"), initializer=follow_parent
     ) as pool:
         try:
             yield from _as_finished([pool.submit(_write_scene, plan, index) for index in rest])
@@ -221,11 +221,6 @@ def _render_all(plan: ScenePlan, workers: int) -> Iterator[int]:
 def _as_finished(futures: Sequence[Future[int]]) -> Iterator[int]:
     for future in as_completed(futures):
         yield future.result()
-
-
-def _ignore_interrupts() -> None:
-    """Ctrl-C is for the parent, who then tells the children."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_scene(plan: ScenePlan, index: int) -> int:

@@ -165,6 +165,10 @@ class Provenance:
     precision:       what was used
     device:          cpu, cuda:0, mps
     upsample:        how the answer was brought to the picture's size: bicubic, nearest, guided
+    metres:          the lens that they are of: "trained", the one that the network learned through; or the picture's
+                     own, by what was said of it: "focal auto", "focal 28mm"
+    lens_factor:     metres through that lens for one through the network's own, where they were brought to it
+    trained_limit_m: depth at the head's full scale before that; `limit_m` is after it, None while no picture is known
     calibration:     what was made of the answer by known distances: "metric scale 1.08 shift 0"
     view:            which picture of its file was asked: "frame 3", "as stored"; None for the usual one
     """
@@ -180,6 +184,9 @@ class Provenance:
     device: str = "cpu"
     tta: str = "none"
     upsample: str = "bicubic"
+    metres: str = "trained"
+    lens_factor: float | None = None
+    trained_limit_m: float | None = None
     calibration: str | None = None
     view: str | None = None
 

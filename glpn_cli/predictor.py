@@ -17,6 +17,7 @@ from torch import Tensor
 
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
+from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import Picture, adopt, read_rgb
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.pretrained import load_network
@@ -48,6 +49,7 @@ class DepthEstimator:
     """
 
     def __init__(self, recipe: Recipe, *, device: str = "auto", threads: int | None = None) -> None:
+        recipe.check_lens()
         self.recipe = recipe
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.precision, self.device)
@@ -74,6 +76,7 @@ class DepthEstimator:
         input_size: str | int = "auto",
         tta: str = "none",
         upsample: str = "bicubic",
+        focal: str | None = None,
         offline: bool = False,
         threads: int | None = None,
     ) -> Self:
@@ -84,6 +87,8 @@ class DepthEstimator:
         input_size: what the network sees: auto, original, the longest side, or WIDTHxHEIGHT
         tta:        none, or flip
         upsample:   bicubic as published, nearest, or guided by the picture: clean silhouettes
+        focal:      bring metres to the lens of each picture: auto (by its EXIF), 518px, 28mm or 65deg; None leaves them
+                    as of the lens that the network learned through
 
         Raises ModelError where the model is missing, damaged or not what it says, UsageError for settings that make
         no sense.
@@ -92,7 +97,8 @@ class DepthEstimator:
         if tta not in _TEST_TIME:
             raise UsageError(f"there is no tta {tta!r}", hint=f"Choose from {', '.join(_TEST_TIME)}.")
         model = resolve_model(str(name), max_depth=max_depth, offline=offline)
-        recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=way)
+        lens = None if focal is None else FocalChoice(focal)
+        recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=way, lens=lens)
         return cls(recipe, device=device, threads=threads)
 
     def predict(self, picture: PictureLike) -> DepthMap:
@@ -100,8 +106,8 @@ class DepthEstimator:
 
         picture: a path, a PIL image, or uint8 (H, W, 3). Transparent pixels are not valid in the answer.
 
-        Raises InputError where the picture cannot be read, or does not fit into memory, UsageError for what is no
-        picture at all.
+        Raises InputError where the picture cannot be read, or does not fit into memory, and where its lens is asked for
+        and not known; UsageError for what is no picture at all.
         """
         return self.predict_pictures([self._as_picture(picture)])[0]
 
@@ -111,7 +117,9 @@ class DepthEstimator:
         Raises ModelError for a model that answers labels.
         """
         _ = self.recipe.kind
-        return [_as_depth(answer, picture) for answer, picture in zip(self._answer(pictures), pictures, strict=True)]
+        factors = [self.recipe.picture_factor(picture.full_size, picture.focal_35mm) for picture in pictures]
+        answers = zip(self._answer(pictures), pictures, factors, strict=True)
+        return [_through_lens(_as_depth(answer, picture), factor) for answer, picture, factor in answers]
 
     def label(self, picture: PictureLike) -> LabelMap:
         """What every pixel of a picture is, at the picture's own size, by a model that answers labels.
@@ -161,7 +169,8 @@ class DepthEstimator:
             step = values - mean  # Welford's way, which holds no answer longer than it takes to count it
             mean += step / count
             squares += step * (values - mean)
-        spread: NDArray[np.float32] = np.sqrt(squares / count)
+        factor = self.recipe.picture_factor(picture.full_size, picture.focal_35mm)
+        spread: NDArray[np.float32] = np.sqrt(squares / count) * np.float32(factor)
         return spread
 
     def _answers_about(self, picture: Picture) -> Iterator[NDArray[np.float32]]:
@@ -186,7 +195,7 @@ class DepthEstimator:
     def provenance(self, picture: Picture) -> Provenance:
         """How this picture's answer is made, complete."""
         return replace(
-            self.recipe.provenance,
+            self.recipe.provenance_of(picture.full_size, picture.focal_35mm),
             network_size=self.network_size(picture),
             precision=self.precision,
             device=self.device,
@@ -246,6 +255,22 @@ def _as_depth(answer: Prediction, picture: Picture) -> DepthMap:
     """A depth map, with holes where the picture has them."""
     assert isinstance(answer, DepthMap)
     return answer if picture.valid is None else replace(answer, valid=_both(answer.valid, picture.valid))
+
+
+def _through_lens(depth: DepthMap, factor: float) -> DepthMap:
+    """The same, so many times as far. Raises InputError where that is more, or less, than numbers can say."""
+    if factor == 1:
+        return depth
+    try:
+        with np.errstate(all="ignore"):
+            values = depth.values * np.float32(factor)
+        return replace(depth, values=values, limit=None if depth.limit is None else depth.limit * factor)
+    except ValueError as error:
+        raise InputError(
+            f"its lens makes its metres {factor:g} times as many, which cannot be",
+            hint="Say its focal length with --focal, such as --focal 28mm.",
+            code=ErrorCode.DATA,
+        ) from error
 
 
 def _as_labels(answer: Prediction, picture: Picture) -> LabelMap:

@@ -42,7 +42,7 @@ def ask(estimator: DepthEstimator, pictures: Sequence[Picture], network: Network
     for picture, depth in zip(pictures, estimator.predict_pictures(pictures), strict=True):
         camera = network.focal.camera(picture.full_size, exif_mm=picture.focal_35mm)
         warnings = picture.warnings + odd_depth(depth)
-        if network.calibration is None:
+        if network.calibration is None and network.recipe.lens is None:
             warnings += odd_camera(camera, picture.full_size, estimator.recipe)
         spread = estimator.spread(picture) if network.uncertainty else None
         answer = Answer(depth, estimator.provenance(picture), warnings, camera, spread)

@@ -167,6 +167,13 @@ def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: 
     if len(formats) > 1:
         raise UsageError(f"{' and '.join(formats)} cannot both be written to standard output")
     kind, provenance = calibrate(network.recipe.kind, network.recipe.provenance, results.calibration)
+    if network.recipe.lens is not None:
+        if network.recipe.lens.text == "auto":
+            raise UsageError(
+                "--metres focal needs to know the lens, and raw frames do not tell it",
+                hint="Say it with --focal, such as --focal 65deg.",
+            )
+        provenance = network.recipe.provenance_of(size, None)
     writer = make_writer(formats[0], kind=kind, limit_m=provenance.limit_m, depth_scale=results.depth_scale, look=look)
     results.check_heeded([writer])
     if not isinstance(writer, Png16) and look.range.ends is None and look.range.rule is not RangeRule.MODEL:

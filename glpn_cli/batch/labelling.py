@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 D = TypeVar("D")
 
-_OF_DEPTH = ("--calibration", "--focal", "--kind")
+_OF_DEPTH = ("--calibration", "--metres", "--focal", "--kind")
 """Options that labels have no use for, whatever is written."""
 
 

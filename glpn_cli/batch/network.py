@@ -94,6 +94,7 @@ class Network:
         """The picture, with as many pixels as the network needs. Raises as `network_size` does, too."""
         picture = source.read(at_least=self.recipe.enough_pixels)
         self.network_size(picture)  # a size that cannot be is this picture's error, here in its own thread
+        self.recipe.picture_factor(picture.full_size, picture.focal_35mm)  # and so is a lens that nobody knows
         return picture
 
     def network_size(self, picture: Picture) -> tuple[int, int]:

@@ -21,7 +21,8 @@ FLAT, FOCAL, ASSUMED_FOV = "W_FLAT", "W_FOCAL", "W_FOV"
 
 _TEXTS = {
     FLAT: "its depth came out the same everywhere",
-    FOCAL: "its camera's focal length is over 30 % off the camera that the model learned from, and so are its metres",
+    FOCAL: "its camera's focal length is over 30 % off the camera that the model learned from, and so are its metres "
+    "(--metres focal brings them to it)",
     ASSUMED_FOV: f"its camera is not known: a field of view of {ASSUMED_FOV_DEG:g} degrees is ASSUMED, and the points "
     "have the right shape only if that is so (say it with --focal)",
 }

@@ -74,7 +74,10 @@ def _fact_fields(facts: Facts) -> dict[str, Any]:
             "network_height": height,
             "device": made.device,
             "precision": made.precision,
+            "lens_factor": made.lens_factor,
         }
+        if made.lens_factor is not None:
+            fields["metres"] = "focal"
     if facts.intrinsics is not None:
         fields |= {"focal_px": facts.intrinsics.fx, "focal_source": facts.intrinsics.source}
     return fields

@@ -12,7 +12,7 @@ from glpn_cli.cli.console import console
 if TYPE_CHECKING:
     from glpn_cli.batch.export_inputs import ExportInputs
 
-_MAKING = ("--model", "--max-depth", "--input-size", "--tta", "--upsample")
+_MAKING = ("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres")
 """The options that say what a map will be. How a network computes (`--precision`) is no promise where none has to."""
 
 

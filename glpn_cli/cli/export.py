@@ -90,6 +90,7 @@ def export(
     depth_scale: options.DepthScale = None,
     existing: options.ExistingOption = Existing.SKIP,
     calibration: options.CalibrationFile = None,
+    metres: options.MetresOption = options.Metres.TRAINED,
     focal: options.Focal = "auto",
     axes: options.AxesOption = options.Axes.OPENCV,
     edge_cull: options.EdgeCull = False,
@@ -166,6 +167,7 @@ def export(
             tta=tta,
             upsample=upsample.value,
             view=reading.view,
+            lens=cloud.focal if metres is options.Metres.FOCAL else None,
             takes_labels=True,
         )
     if found is not None and not (recipe and recipe.predicts_labels):

@@ -66,6 +66,7 @@ def measure(
     depth_scale: options.DepthScale = None,
     kind: options.KindOption = options.Kind.METRIC,
     calibration: options.CalibrationFile = None,
+    metres: options.MetresOption = options.Metres.TRAINED,
     focal: options.Focal = "auto",
     output: Annotated[
         Path,
@@ -96,6 +97,12 @@ def measure(
     asked = find_asked(context)
     if not calibrate:
         asked.refuse("--output", because="is where --calibrate saves, and that is not asked for")
+    if metres is options.Metres.FOCAL:
+        asked.refuse(
+            *("--calibrate", "--calibration"),
+            because="makes up for the lens itself, and --metres focal does so too",
+            hint="Leave out one of the two.",
+        )
     if not (wanted or boxes):
         asked.refuse("--focal", because="is about what is measured, and nothing is")
     choice, known = FocalChoice(focal), read_calibration(calibration) if calibration is not None else None
@@ -133,6 +140,7 @@ def measure(
             tta=tta,
             upsample=upsample.value,
             view=reading.view,
+            lens=choice if metres is options.Metres.FOCAL else None,
         )
         network = Network(recipe, device, threads, choice, known)
     with reading.workers or nullcontext():

@@ -28,6 +28,7 @@ class Measurements:
     spreads:   boxes and what is in them
     distances: from each pixel to the next, metres; empty for depth that is no metres
     fov:       horizontal field of view, degrees
+    lens_factor: what metres were multiplied by to bring them to the picture's lens; None where they were not
     """
 
     name: str
@@ -37,6 +38,7 @@ class Measurements:
     distances: Sequence[float | None]
     camera: Intrinsics
     fov: float
+    lens_factor: float | None = None
 
     @classmethod
     def take(cls, answer: Answer, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str) -> Measurements:
@@ -47,7 +49,8 @@ class Measurements:
         spreads = [measure_box(depth, box) for box in boxes]
         pairs = pairwise(pixels) if depth.kind.is_metric else ()
         distances = [distance_between(one, other, depth, camera) for one, other in pairs]
-        return cls(name, depth.kind, points, spreads, distances, camera, fov_deg(camera.fx, depth.size[1]))
+        factor = answer.provenance.lens_factor if answer.provenance is not None else None
+        return cls(name, depth.kind, points, spreads, distances, camera, fov_deg(camera.fx, depth.size[1]), factor)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -96,6 +99,7 @@ class Measurements:
             ],
             "focal_px": self.camera.fx,
             "focal_source": self.camera.source,
+            **({} if self.lens_factor is None else {"metres": "focal", "lens_factor": self.lens_factor}),
         }
 
     def _tables(self) -> list[str]:

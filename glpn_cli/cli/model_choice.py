@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glpn_cli.cli.console import console
 from glpn_cli.devices import check_device_name
+from glpn_cli.geometry import FocalChoice
 from glpn_cli.models.families import InputSize
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.models.registry import DEFAULT_MODEL
@@ -22,11 +23,13 @@ def choose_recipe(
     tta: str = "none",
     upsample: str = "bicubic",
     view: str | None = None,
+    lens: FocalChoice | None = None,
     takes_labels: bool = False,
 ) -> Recipe:
     """Resolve the model and its settings without torch, saying what a user may not expect.
 
     view:         which picture of each file, where that is not the usual one
+    lens:         what is said about the camera of each picture, where metres are brought to its lens
     takes_labels: whether a model that answers labels instead of depth will do.
 
     Raises UsageError for settings that make no sense, ModelError for a model that is missing or damaged.
@@ -40,7 +43,9 @@ def choose_recipe(
         console.note(f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); choose another with -m")
     if model.overridden:
         console.note(f"{model.name}: {model.limit_source}")
-    recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=Upsampling(upsample), view=view)
+    way = Upsampling(upsample)
+    recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=way, view=view, lens=lens)
     if not (takes_labels and recipe.predicts_labels):
         _ = recipe.kind  # a model that answers labels, or whose config is nonsense, is refused now
+    recipe.check_lens()
     return recipe

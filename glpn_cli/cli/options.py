@@ -67,6 +67,13 @@ class Tta(StrEnum):
     FLIP = "flip"
 
 
+class Metres(StrEnum):
+    """Through which lens metres are told."""
+
+    TRAINED = "trained"
+    FOCAL = "focal"
+
+
 def parse_count(text: str | int) -> int:
     """A number of things, with k, M or G for thousands, millions, billions: 250M."""
     if isinstance(text, int):
@@ -304,6 +311,16 @@ CalibrationFile = Annotated[
     Path | None,
     option(
         "--calibration", metavar="FILE", panel=SPACE, help="Bring depths to the metres of glpn measure --calibrate."
+    ),
+]
+MetresOption = Annotated[
+    Metres,
+    option(
+        "--metres",
+        metavar="KIND",
+        panel=SPACE,
+        help="trained: as of the lens that the model learned through; focal: brought to the lens of each picture, "
+        "which EXIF or --focal must tell.",
     ),
 ]
 Focal = Annotated[

@@ -55,6 +55,7 @@ def predict(
     depth_scale: options.DepthScale = None,
     existing: options.ExistingOption = Existing.SKIP,
     calibration: options.CalibrationFile = None,
+    metres: options.MetresOption = options.Metres.TRAINED,
     focal: options.Focal = "auto",
     axes: options.AxesOption = options.Axes.OPENCV,
     edge_cull: options.EdgeCull = False,
@@ -115,6 +116,7 @@ def predict(
         tta=tta,
         upsample=upsample.value,
         view=reading.view,
+        lens=cloud.focal if metres is options.Metres.FOCAL else None,
         takes_labels=True,
     )
     network = Network(recipe, device, threads, cloud.focal, known, uncertainty)

@@ -97,8 +97,9 @@ class Calibration:
         return Provenance(**{**vars(made), "limit_m": self.limit_of(made.limit_m), "calibration": self.text})
 
     def check(self, kind: DepthKind, provenance: Provenance | None) -> None:
-        """Refuse depth of another kind, model, or that is calibrated already (UsageError)."""
+        """Refuse depth of another kind, model, or whose metres were brought elsewhere already (UsageError)."""
         hint = "Run: glpn measure FILE --calibrate x,y=METRES"
+        _check_lens(provenance)
         if provenance is not None and provenance.calibration is not None:
             raise UsageError(f"this depth is calibrated already ({provenance.calibration})")
         if kind is not self.kind:
@@ -170,6 +171,7 @@ def fit_calibration(
         scale, shift = float(slope), float(offset)
     if not scale > 0:
         raise UsageError("what is farther by the known distances is nearer in the map", hint="Check pixels and metres.")
+    _check_lens(provenance)
     if provenance is not None and provenance.calibration is not None:
         raise UsageError("this depth is calibrated already", hint="Start from the map as the model made it.")
     return Calibration(
@@ -181,6 +183,16 @@ def fit_calibration(
         model=provenance.model if provenance else None,
         weights_sha256=provenance.weights_sha256 if provenance else None,
     )
+
+
+def _check_lens(provenance: Provenance | None) -> None:
+    """Refuse metres that were brought to the lens of their picture: a calibration makes up for the lens itself."""
+    if provenance is not None and provenance.metres != "trained":
+        raise UsageError(
+            f"this depth is in metres of its picture's own lens already ({provenance.metres}), and a calibration makes "
+            "up for the lens itself",
+            hint="Leave out one of the two, --metres focal or the calibration.",
+        )
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -16,7 +16,9 @@ RECIPE = (
     "map",
     "kind",
     "weights_sha256",
-    "calibration",  # before the limit, which it moves
+    "calibration",  # before the limit, which it moves, as the lens does
+    "metres",
+    "trained_limit_m",
     "limit_m",
     "input_size",
     "precision_asked",
@@ -36,7 +38,7 @@ RECIPE = (
     "edge_cull",
 )
 # Not always known beforehand: a range only where it was given in metres or settled over a batch, a limit not for depth
-# files that do not say how they were made. Compared only where it is.
+# files that do not say how they were made, nor beyond a lens that a picture has yet to tell. Compared only where it is.
 _WHERE_EXPECTED = frozenset({"near", "far", "limit_m"})
 
 

@@ -231,6 +231,9 @@ def _provenance_fields(provenance: Provenance | None) -> dict[str, str | float |
         "device": provenance.device,
         "tta": provenance.tta,
         "upsample": None if provenance.upsample == "bicubic" else provenance.upsample,  # the published way is not named
+        "metres": None if provenance.metres == "trained" else provenance.metres,  # nor what every network does
+        "lens_factor": provenance.lens_factor,
+        "trained_limit_m": provenance.trained_limit_m,
         "calibration": provenance.calibration,
         "view": provenance.view,
     }
@@ -255,6 +258,9 @@ def _read_provenance(fields: Mapping[str, str]) -> Provenance | None:
         device=fields.get("device", "cpu"),
         tta=fields.get("tta", "none"),
         upsample=fields.get("upsample", "bicubic"),
+        metres=fields.get("metres", "trained"),
+        lens_factor=_number(fields, "lens_factor"),
+        trained_limit_m=_number(fields, "trained_limit_m"),
         calibration=fields.get("calibration"),
         view=fields.get("view"),
     )

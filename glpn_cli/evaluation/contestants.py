@@ -73,12 +73,8 @@ class ModelContestant:
         )
 
     def lens_factor(self, sample: Sample) -> float | None:
-        """The ratio of the focal lengths, each measured by the root of its picture's area."""
-        own = self.recipe.family.training_focal_px(self.recipe.config)
-        if own is None or sample.focal_px is None:
-            return None
-        trained, seen = self.recipe.family.training_size(self.recipe.config), sample.size
-        return sample.focal_px / own * float(np.sqrt(trained[0] * trained[1] / (seen[0] * seen[1])))
+        """The ratio of the focal lengths, as `Recipe.lens_factor` has it."""
+        return None if sample.focal_px is None else self.recipe.lens_factor(sample.focal_px, sample.size)
 
     def predict(self, sample: Sample) -> DepthMap:
         """Run the network."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from glpn_cli.errors import ModelError
-from glpn_cli.geometry import focal_to_35mm
+from glpn_cli.errors import ErrorCode, InputError, ModelError, UsageError
+from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.models.families import InputSize, ModelFamily, family_of
 from glpn_cli.models.resolving import ResolvedModel
 from glpn_cli.models.upsampling import Upsampling
@@ -27,6 +28,8 @@ class Recipe:
     tta:       none, or flip: the average with the answer for the mirrored picture
     upsample:  how depth is brought to the picture's own size
     view:      which picture of each file, where that is not the usual one; see `ReadOptions.view`
+    lens:      what is said about the camera of a picture, to whose lens metres are brought; None: they stay as of the
+               lens that the network learned through
     """
 
     model: ResolvedModel
@@ -35,6 +38,7 @@ class Recipe:
     tta: str = "none"
     upsample: Upsampling = Upsampling.BICUBIC
     view: str | None = None
+    lens: FocalChoice | None = None
 
     @cached_property
     def family(self) -> ModelFamily:
@@ -70,6 +74,57 @@ class Recipe:
         focal_px = self.family.training_focal_px(self.config)
         return None if focal_px is None else focal_to_35mm(focal_px, self.family.training_size(self.config))
 
+    def check_lens(self) -> None:
+        """Refuse to bring metres to the lens of a picture where there are none, or of an unknown lens (UsageError)."""
+        if self.lens is None:
+            return
+        because = f"--metres focal makes no sense for {self.model.name!r}, which predicts"
+        if self.predicts_labels:
+            raise UsageError(f"{because} labels", hint="Leave it out.")
+        if not self.kind.is_metric:
+            raise UsageError(
+                f"{because} {self.kind.value}, no metres",
+                hint="Make metres of it by two known distances: glpn measure --calibrate.",
+            )
+        if self.training_35mm is None:
+            raise UsageError(
+                f"--metres focal needs to know through which lens {self.model.name!r} learned, "
+                "and its config.json does not say",
+                hint="Bring its metres right by a known distance: glpn measure --calibrate.",
+            )
+
+    def lens_factor(self, focal_px: float, size: tuple[int, int]) -> float | None:
+        """How many metres through a camera are one as the network answers; None where nobody knows its own lens.
+
+        The ratio of the focal lengths, each measured by the root of its picture's area: a network shrinks pictures to
+        about one area, and what stands k times larger there is taken for k times nearer.
+
+        focal_px: of the camera, in pixels of its picture of (H, W)
+        """
+        own = self.family.training_focal_px(self.config)
+        if own is None:
+            return None
+        trained = self.family.training_size(self.config)
+        return focal_px / own * math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
+
+    def picture_factor(self, size: tuple[int, int], exif_mm: float | None) -> float:
+        """What depths of a picture of (H, W) are multiplied by: 1, unless they are brought to its lens.
+
+        exif_mm: the 35 mm equivalent that its camera wrote. Raises InputError where nobody knows its focal length.
+        """
+        if self.lens is None:
+            return 1.0
+        camera = self.lens.camera(size, exif_mm=exif_mm)
+        if camera.source == "assumed":
+            raise InputError(
+                "its metres cannot be brought to its lens: it has no EXIF that tells its focal length",
+                hint="Say it with --focal, such as --focal 28mm, or leave out --metres focal.",
+                code=ErrorCode.DATA,
+            )
+        factor = self.lens_factor(camera.fx, size)
+        assert factor is not None, "check_lens was not asked"
+        return factor
+
     @cached_property
     def weights_sha256(self) -> str:
         """The checksum of the weights, read once."""
@@ -82,13 +137,23 @@ class Recipe:
             model=self.model.name,
             weights_sha256=self.weights_sha256,
             revision=self.model.checkpoint.revision,
-            limit_m=self.limit_m,
+            limit_m=self.limit_m if self.lens is None else None,
             input_size=str(self.input_size),
             precision_asked=self.precision,
             tta=self.tta,
             upsample=self.upsample.value,
+            metres="trained" if self.lens is None else f"focal {self.lens.text}",
+            trained_limit_m=None if self.lens is None else self.limit_m,
             view=self.view,
         )
+
+    def provenance_of(self, size: tuple[int, int], exif_mm: float | None) -> Provenance:
+        """The same for a picture of (H, W), its lens among it. Raises as `picture_factor` does."""
+        if self.lens is None:
+            return self.provenance
+        factor = self.picture_factor(size, exif_mm)
+        limit_m = None if self.limit_m is None else factor * self.limit_m
+        return replace(self.provenance, lens_factor=factor, limit_m=limit_m)
 
     def enough_pixels(self, size: tuple[int, int]) -> tuple[int, int] | None:
         """(h, w) to which a picture of (H, W) may be decoded; None where every pixel counts.

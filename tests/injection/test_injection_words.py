@@ -93,6 +93,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "--max-depth": ("10", "0", "-1", "nan", "inf", "1e-30", "1e30", "x", "80"),
     "--depth-scale": ("1000", "256", "0", "-1", "nan", "inf", "1e30", "1e-30"),
     "--range": ("image", "batch", "model", "1:5", "5:1", "p5:p95", "p95:p5", "0:0", "nan:1", "x", ""),
+    "--metres": ("trained", "focal", "x", ""),
     "--focal": ("auto", "500px", "28mm", "65deg", "0px", "-5mm", "180deg", "nanpx", "x", ""),
     "--shard": ("1/1", "0/2", "1/2", "3/2", "x", "1/0", "-1/2"),
     "--batch-size": ("auto", "1", "3", "0", "-1", "x", "4096", "5000"),

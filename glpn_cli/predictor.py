@@ -258,19 +258,11 @@ def _as_depth(answer: Prediction, picture: Picture) -> DepthMap:
 
 
 def _through_lens(depth: DepthMap, factor: float) -> DepthMap:
-    """The same, so many times as far. Raises InputError where that is more, or less, than numbers can say."""
+    """The same, so many times as far."""
     if factor == 1:
         return depth
-    try:
-        with np.errstate(all="ignore"):
-            values = depth.values * np.float32(factor)
-        return replace(depth, values=values, limit=None if depth.limit is None else depth.limit * factor)
-    except ValueError as error:
-        raise InputError(
-            f"its lens makes its metres {factor:g} times as many, which cannot be",
-            hint="Say its focal length with --focal, such as --focal 28mm.",
-            code=ErrorCode.DATA,
-        ) from error
+    limit = None if depth.limit is None else depth.limit * factor
+    return replace(depth, values=depth.values * np.float32(factor), limit=limit)
 
 
 def _as_labels(answer: Prediction, picture: Picture) -> LabelMap:

@@ -180,20 +180,21 @@ def test_metres_are_part_of_the_recipe(glpn: Glpn) -> None:
 
 def test_sixteen_bits_that_cannot_hold_it_are_that_pictures_error(glpn: Glpn) -> None:
     save_photo("a.jpg", focal_mm=28)
-    save_photo("b.jpg", focal_mm=2800)
-    result = glpn("predict", "a.jpg", "b.jpg", "-o", "out", "--metres", "focal", "--json")
+    save_photo("b.jpg", focal_mm=280)
+    result = glpn("predict", "a.jpg", "b.jpg", "-o", "out", "--depth-scale", "5000", "--metres", "focal", "--json")
     assert result.exit_code == 3
     codes = {record["name"]: record.get("error", {}).get("code") for record in records(result) if "name" in record}
     assert codes == {"a.jpg": None, "b.jpg": "E_RANGE"}
     assert [path.name for path in Path("out").iterdir()] == ["a_depth.png"]
 
 
-@pytest.mark.parametrize("focal", ["0." + 60 * "0" + "1px", "0.001deg"])
-def test_a_lens_beyond_all_lenses_is_no_crash(glpn: Glpn, focal: str) -> None:
+@pytest.mark.parametrize("focal", ["0." + 60 * "0" + "1px", "0.001deg", "5px", "640mm"])
+def test_a_lens_beyond_belief_or_in_the_wrong_unit_is_that_pictures_error(glpn: Glpn, focal: str) -> None:
     save_photo("a.jpg")
     result = glpn("predict", "a.jpg", "-f", "tiff", "-o", "out", "--metres", "focal", "--focal", focal)
-    assert result.exit_code in (0, 1)
-    assert "bug in glpn" not in result.stderr
+    assert result.exit_code == 1
+    assert "hint: Mind the unit of --focal" in result.stderr
+    assert not Path("out").exists()
 
 
 def test_how_far_answers_lie_apart_is_multiplied_too_and_flips_are_averaged_before(glpn: Glpn) -> None:
@@ -253,7 +254,8 @@ def test_raw_frames_are_told_their_lens_or_refused(glpn: Glpn) -> None:
     refused = glpn(*words, "--metres", "focal", input=frame)
     assert refused.exit_code == 2
     assert "--focal 65deg" in refused.stderr
-    too_far = glpn(*words, "--metres", "focal", "--focal", "2800mm", input=frame)
+    far = ("--metres", "focal", "--focal", "280mm", "--depth-scale", "1000")
+    too_far = glpn(*words, *far, input=frame)
     assert too_far.exit_code == 2  # before a frame is read: the limit is known
     assert "does not fit 16 bits" in too_far.stderr
 

@@ -89,9 +89,9 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
 # Signals
 
 STUCK = """
-import time
+import os, time
 def stick(*words, **settings):
-    print("stuck", flush=True)
+    os.write(1, b"stuck\\n")  # one write: print's line and its end could have another thread's line between them
     time.sleep(60)
 """
 # Where the run sticks: each stage does its work on some maps first.

@@ -47,10 +47,10 @@ class Augmentation:
 PAPER = Augmentation()
 """Kim et al. 2022, section 4: crops, flips, light and colour with p = 0.5 each; CutDepth on a quarter."""
 
-ROOMS = Augmentation(zoom=(1.0, 1.06), light=0.5, strength=1.0, camera=0.1, erase=0.1, cut_depth=0.0)
+ROOMS = Augmentation(zoom=(1.0, 1.0), light=0.5, strength=1.0, camera=0.1, erase=0.1, cut_depth=0.0)
 """For training on rendered rooms, whose renderer has done its own light, noise and lenses already.
 
-It hardly zooms: a window seen as through the one lens of training is nearer than its room by the zoom, and a network
+It never zooms: a window seen as through the one lens of training is nearer than its room by the zoom, and a network
 that has seen nothing else takes whole pictures for nearer than they are (by a tenth, with zooms of up to 1.35).
 """
 

@@ -109,7 +109,7 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
         trainer.resume(state)
     is_whole = state is None or run.folder.is_saved_whole()
     if run.ranks.is_first:
-        run.folder.cut_history(trainer.step, validated=is_whole)
+        run.folder.cut_history(trainer.step, validated=is_whole and state is not None)
     with _stopping_by_signal(trainer) as heard:
         try:
             for event in _steps(run, trainer, is_saved=is_whole):
@@ -123,9 +123,16 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
 
 
 def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
-    """Take the steps, and tell, save and validate when it is time; first what a stopped run did not come to."""
-    if not is_saved and run.ranks.is_first:
-        yield from _write_model(run, trainer)
+    """Take the steps, and tell, save and validate when it is time; first what a stopped run did not come to.
+
+    A run from its beginning first tells how good it is before it has learned anything: what fine-tuning has to beat.
+    """
+    if run.ranks.is_first:
+        if not is_saved:
+            yield from _write_model(run, trainer)
+        if trainer.step == 0:
+            yield from _validate(run, trainer, run.config.phase_at(0).size)
+    run.ranks.wait()
     window, since = Window(), time.perf_counter()
     telling = max(1, run.config.every // 10)
     for report in trainer.run():

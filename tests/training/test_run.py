@@ -23,6 +23,7 @@ from glpn_cli.training.loop import Lens
 from glpn_cli.training.run import Run, RunEnd, read_held_out, run_training
 from glpn_cli.training.starts import start_from_shape
 from glpn_cli.training.state import STATE_FILE, read_state
+from glpn_cli.training.validation import answer, validate
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +78,30 @@ def test_a_run_leaves_an_ordinary_model_with_its_card_history_and_previews(shape
     assert "| 6 | " in card
     lines = [json.loads(line) for line in (tmp_path / "out" / HISTORY_FILE).read_text().splitlines()]
     assert lines == events
-    assert [line["step"] for line in lines if line["type"] == "validation"] == [2, 4, 6]
+    assert [line["step"] for line in lines if line["type"] == "validation"] == [0, 2, 4, 6]
     with Image.open(tmp_path / "out/previews/step_0000006.png") as preview:
         assert preview.size == (3 * 64, 3 * 64)
+
+
+def test_a_run_tells_how_good_it_was_before_it_learned_and_once_only(shape: Path, tmp_path: Path) -> None:
+    made = make_run(shape, tmp_path / "out")
+
+    def die(event: Event) -> None:
+        if isinstance(event, Progress):
+            raise ZeroDivisionError  # before the first save
+
+    with pytest.raises(ZeroDivisionError):
+        run(made, then=die)
+    run(make_run(shape, tmp_path / "out"), resume=True)
+    first, *others = [line for line in RunFolder(tmp_path / "out").read_history() if line["type"] == "validation"]
+    untouched = validate(
+        answer(make_run(shape, tmp_path).start.network, made.held_out, size=(32, 64), focal_px=48.99, limit_m=10.0),
+        limit_m=10.0,
+    )
+    assert untouched is not None
+    assert (first["step"], first["pictures"]) == (0, 0)
+    assert first["raw"]["abs_rel"] == pytest.approx(untouched.raw.abs_rel, rel=1e-3)
+    assert [line["step"] for line in others] == [2, 4, 6]
 
 
 def test_killed_and_resumed_ends_with_the_weights_of_a_run_that_never_was(shape: Path, tmp_path: Path) -> None:

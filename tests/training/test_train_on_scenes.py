@@ -19,17 +19,21 @@ COMMAND = [
 ]
 
 
-def validation_errors(folder: Path) -> dict[int, float]:
+def validations(folder: Path) -> dict[int, dict[str, dict[str, float]]]:
+    """By step; 0 is the network before it learned anything, which answers 2.5 m everywhere, or nearly."""
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    return {line["step"]: line["raw"]["abs_rel"] for line in lines if line["type"] == "validation"}
+    return {line["step"]: line for line in lines if line["type"] == "validation"}
 
 
 @pytest.mark.soak
 def test_two_hundred_steps_on_64_scenes_help_and_a_kill_at_120_changes_nothing(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run([*COMMAND, "-o", str(tmp_path / "whole")], check=True, env=environment)
-    errors = validation_errors(tmp_path / "whole")
-    assert errors[200] < 0.95 * errors[40]
+    found = validations(tmp_path / "whole")
+    before, after = found[0], found[200]
+    assert after["raw"]["log10"] < 0.85 * before["raw"]["log10"], "what the loss asks for"
+    assert after["median"]["abs_rel"] < 0.9 * before["median"]["abs_rel"], "more than one better guess of the scale"
+    assert after["raw"]["d1"] > before["raw"]["d1"]
 
     killed = subprocess.Popen([*COMMAND, "-o", str(tmp_path / "killed")], env=environment)
     history = tmp_path / "killed/history.jsonl"

@@ -75,7 +75,11 @@ def tiny_trainer(
     peak: float = 1e-3,
 ) -> Trainer:
     family = find_family("glpn")
-    phases = (Phase(steps // 2, (32, 64), 0.25, augmentation), Phase(steps - steps // 2, (64, 64), 0.5, augmentation))
+    half = steps // 2
+    phases = (
+        Phase(half, (32, 64), gradient_weight=0.25, normal_weight=0.25, augmentation=augmentation),
+        Phase(steps - half, (64, 64), gradient_weight=0.5, augmentation=augmentation),
+    )
     config = TrainingConfig(
         phases=phases,
         batch_size=batch_size,

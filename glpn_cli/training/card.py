@@ -57,6 +57,8 @@ def _recipe(config: TrainingConfig) -> str:
     ]
     if any(phase.gradient_weight for phase in config.phases):
         facts.append("gradient matching " + ", ".join(f"{phase.gradient_weight:g}" for phase in config.phases))
+    if any(phase.normal_weight for phase in config.phases):
+        facts.append("surface normals " + ", ".join(f"{phase.normal_weight:g}" for phase in config.phases))
     if config.average is not None:
         facts.append(f"weights averaged at {config.average:g}")
     if config.freeze != "none":

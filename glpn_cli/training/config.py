@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,13 +25,16 @@ class Phase:
     steps:           optimiser steps.
     size:            (h, w) of the crops, multiples of 32.
     gradient_weight: weight of the gradient-matching term beside the loss.
+    normal_weight:   weight of the surfaces' normals beside the loss.
     augmentation:    what happens to the pictures.
     upright:         share of the steps whose crops stand upright, (w, h) instead of (h, w), as phones take them.
     """
 
     steps: int
     size: tuple[int, int] = (448, 576)
+    _: KW_ONLY
     gradient_weight: float = 0.0
+    normal_weight: float = 0.0
     augmentation: Augmentation = PAPER
     upright: float = 0.0
 

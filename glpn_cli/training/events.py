@@ -24,6 +24,7 @@ class Progress:
     loss: float
     depth_loss: float
     gradient_loss: float
+    normal_loss: float
     rate: float
     pictures_per_s: float
     skipped: int
@@ -116,6 +117,7 @@ class Window:
             loss=mean("loss"),
             depth_loss=mean("depth_loss"),
             gradient_loss=mean("gradient_loss"),
+            normal_loss=mean("normal_loss"),
             rate=reports[-1].rate,
             pictures_per_s=sum(report.pictures for report in reports) / max(seconds, 1e-9),
             skipped=skipped,

@@ -21,7 +21,7 @@ from glpn_cli.errors import StoppedError, UsageError
 from glpn_cli.training.average import RunningAverage
 from glpn_cli.training.config import Phase, TrainingConfig
 from glpn_cli.training.feed import Batch, Feed, Recipe, Wanted
-from glpn_cli.training.losses import log_gradient_loss, log_l1_loss
+from glpn_cli.training.losses import log_gradient_loss, log_l1_loss, surface_normal_loss
 from glpn_cli.training.ranks import Ranks
 from glpn_cli.training.state import TrainingState
 
@@ -55,6 +55,7 @@ class StepReport:
     loss: float
     depth_loss: float
     gradient_loss: float
+    normal_loss: float
     rate: float
     norm: float
     seconds: float
@@ -177,6 +178,7 @@ class Trainer:
             loss=losses[0],
             depth_loss=losses[1],
             gradient_loss=losses[2],
+            normal_loss=losses[3],
             rate=rate,
             norm=norm,
             seconds=time.perf_counter() - began,
@@ -186,19 +188,25 @@ class Trainer:
         )
 
     def _backward(self, batch: Batch, phase: Phase) -> list[Tensor]:
-        """Forward and backward; (loss, depth loss, gradient loss), zeros where the batch is empty."""
+        """Forward and backward; (loss, depth, gradient and normal loss), zeros where the batch is empty."""
         self.network.train()
+        nothing = torch.zeros((), device=self.device)
         if len(batch) == 0:
-            return [torch.zeros((), device=self.device) for _ in range(3)]
+            return [nothing.clone() for _ in range(4)]
         pixels = batch.rgb.to(self.device).permute(0, 3, 1, 2).float().div_(255)  # channels-last in memory
         target = batch.depth.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             predicted = self.network(pixels)
         depth = self.loss(predicted, target)
-        gradient = log_gradient_loss(predicted, target) if phase.gradient_weight else torch.zeros_like(depth)
-        total = depth + phase.gradient_weight * gradient
+        gradient, normal = nothing, nothing.clone()
+        if phase.gradient_weight:
+            gradient = log_gradient_loss(predicted, target)
+        if phase.normal_weight:
+            _, height, width = target.shape
+            normal = surface_normal_loss(predicted, target, focal_px=self.lens.at((height, width)))
+        total = depth + phase.gradient_weight * gradient + phase.normal_weight * normal
         total.backward()  # type: ignore[no-untyped-call]
-        return [total.detach(), depth.detach(), gradient.detach()]
+        return [total.detach(), depth.detach(), gradient.detach(), normal.detach()]
 
     def _share(self, losses: list[Tensor], batch: Batch) -> tuple[float, list[float]]:
         """Average what the processes found of their own pictures, clip; the gradient's norm and the mean losses.

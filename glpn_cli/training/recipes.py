@@ -24,6 +24,7 @@ _ROOMS_SIZES = (
 )
 """(h, w), share of the steps, weight of the gradient term: growing, and of the shapes that photographs have."""
 _UPRIGHT = 0.12
+_NORMAL_WEIGHT = 0.25
 
 ROOMS_LENS = Lens((192, 256), 220.0)
 """The camera that rooms are learned through: 60 degrees wide, as a phone held sideways."""
@@ -56,7 +57,7 @@ def paper_recipe(wishes: Wishes, *, length: int | None, crop: tuple[int, int] = 
     steps = _count_steps(wishes, length, batch, epochs=PAPER_EPOCHS)
     peak = 1e-4 if wishes.rate is None else wishes.rate
     return TrainingConfig(
-        phases=(Phase(steps, wishes.size or crop, 0.0, PAPER),),
+        phases=(Phase(steps, wishes.size or crop, augmentation=PAPER),),
         batch_size=batch,
         schedule=Schedule(Course.PAPER, peak=peak, low=0.3 * peak),
         precision=wishes.precision,
@@ -67,18 +68,17 @@ def paper_recipe(wishes: Wishes, *, length: int | None, crop: tuple[int, int] = 
 
 
 def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
-    """How `mini` is trained: AdamW at a high rate, growing pictures, edges in the loss, averaged weights."""
+    """How `mini` is trained: AdamW at a high rate, growing pictures, a loss with edges and surfaces, averaged weights."""
     batch = 16 if wishes.batch_size is None else wishes.batch_size
     is_whole = wishes.steps is None and wishes.epochs is None
     steps = ROOMS_STEPS if is_whole else _count_steps(wishes, length, batch, epochs=1)
     if wishes.size is None:
+        counts = zip(_ROOMS_SIZES, _split(steps), strict=True)
         phases = tuple(
-            Phase(count, size, weight, ROOMS, upright=_UPRIGHT)
-            for (size, _, weight), count in zip(_ROOMS_SIZES, _split(steps), strict=True)
-            if count
+            _rooms_phase(count, size, weight, upright=_UPRIGHT) for (size, _, weight), count in counts if count
         )
     else:
-        phases = (Phase(steps, wishes.size, 0.5, ROOMS),)
+        phases = (_rooms_phase(steps, wishes.size, 0.5),)
     return TrainingConfig(
         phases=phases,
         batch_size=batch,
@@ -97,6 +97,17 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
         freeze=wishes.freeze,
         seed=wishes.seed,
         every=_every(wishes, steps),
+    )
+
+
+def _rooms_phase(steps: int, size: tuple[int, int], gradient_weight: float, *, upright: float = 0.0) -> Phase:
+    return Phase(
+        steps,
+        size,
+        gradient_weight=gradient_weight,
+        normal_weight=_NORMAL_WEIGHT,
+        augmentation=ROOMS,
+        upright=upright,
     )
 
 

@@ -68,7 +68,7 @@ def paper_recipe(wishes: Wishes, *, length: int | None, crop: tuple[int, int] = 
 
 
 def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
-    """How `mini` is trained: AdamW at a high rate, growing pictures, a loss with edges and surfaces, averaged weights."""
+    """How `mini` is trained: AdamW, growing pictures, edges and surfaces beside depth, weights averaged."""
     batch = 16 if wishes.batch_size is None else wishes.batch_size
     is_whole = wishes.steps is None and wishes.epochs is None
     steps = ROOMS_STEPS if is_whole else _count_steps(wishes, length, batch, epochs=1)

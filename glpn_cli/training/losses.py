@@ -5,11 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+Vectors = tuple[Tensor, Tensor, Tensor]
+
 SCALES = (1, 2, 4, 8, 16)
 """Distances in pixels over which slopes are compared."""
 NORMAL_SCALES = (2, 4, 8, 16)
 """Distances in pixels over which surface normals are taken; neighbours alone would teach the grain of the depth."""
 _NEAREST = 1e-3
+_SMALLEST_SQUARE = 1e-12
 
 
 def log_gradient_loss(predicted: Tensor, target: Tensor) -> Tensor:
@@ -58,13 +61,13 @@ def surface_normal_loss(predicted: Tensor, target: Tensor, *, focal_px: float | 
         if distance >= min(target.shape[1:]):
             continue
         corner = known[:, :-distance, :-distance] & known[:, :-distance, distance:] & known[:, distance:, :-distance]
-        cosine = (_normals(ours, distance, focal_px) * _normals(truth, distance, focal_px)).sum(dim=1)
+        cosine = _dot(_normals(ours, distance, focal_px), _normals(truth, distance, focal_px))
         total = total + torch.where(corner, 1 - cosine, 0.0).sum() / corner.sum().clamp(min=1)
     return total / len(NORMAL_SCALES)
 
 
-def _normals(depth: Tensor, distance: int, focal_px: float) -> Tensor:
-    """(B, 3, h - distance, w - distance), of length 1, towards the back, from neighbours `distance` pixels apart.
+def _normals(depth: Tensor, distance: int, focal_px: float) -> Vectors:
+    """x, y and z, each (B, h - distance, w - distance), of length 1 and away from the camera, from neighbours that far.
 
     A plane n . (u / f, v / f, 1) Z = 1 has the inverse depth q = (n_x u + n_y v) / f + n_z, linear in the picture, so
     that differences of q give its normal exactly, over any distance.
@@ -76,7 +79,15 @@ def _normals(depth: Tensor, distance: int, focal_px: float) -> Tensor:
     height, width = depth.shape[1:]
     u = torch.arange(width - distance, device=depth.device) - (width - 1) / 2
     v = torch.arange(height - distance, device=depth.device)[:, None] - (height - 1) / 2
-    return nn.functional.normalize(torch.stack((focal_px * right, focal_px * down, here - u * right - v * down), 1))
+    normals = (focal_px * right, focal_px * down, here - u * right - v * down)
+    scale = _dot(normals, normals).clamp(min=_SMALLEST_SQUARE).rsqrt()
+    x, y, z = normals
+    return x * scale, y * scale, z * scale
+
+
+def _dot(one: Vectors, other: Vectors) -> Tensor:
+    """Components that lie apart: as one tensor (B, 3, h, w) this took ten times as long."""
+    return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
 
 
 def log_l1_loss(predicted: Tensor, target: Tensor) -> Tensor:

@@ -160,7 +160,7 @@ def train(
             min=1,
             panel=TRAINING,
             show_default="a tenth of the steps, at most 1000",
-            help="Save and validate every N steps.",
+            help="Save and validate every N steps; what it starts from is validated, too.",
         ),
     ] = None,
     resume: Annotated[
@@ -263,14 +263,16 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
 def _choose_recipe(
     name: RecipeName, wishes: Wishes, *, data: str, length: int | None, begun: Recipe | None
 ) -> TrainingConfig:
+    from glpn_cli.training.loop import Lens
     from glpn_cli.training.recipes import KITTI_CROP, PAPER_CROP, paper_recipe, rooms_recipe, smaller_crop
 
     if name is RecipeName.ROOMS:
         return rooms_recipe(wishes, length=length)
     crop = KITTI_CROP if data.startswith("kitti:") else PAPER_CROP
-    if begun is not None:
-        crop = smaller_crop(crop, begun.family.training_size(begun.config))
-    return paper_recipe(wishes, length=length, crop=crop)
+    if begun is None:
+        return paper_recipe(wishes, length=length, crop=crop)
+    lens = Lens(begun.family.training_size(begun.config), begun.family.training_focal_px(begun.config))
+    return paper_recipe(wishes, length=length, crop=smaller_crop(crop, lens.size), lens=lens)
 
 
 def _choose_start(

@@ -23,8 +23,10 @@ Rng = np.random.Generator
 class Augmentation:
     """What may happen to a picture on its way to the network, and how often.
 
-    zoom:      None crops a window of the network's size out of the picture (the paper's way). (a, b) takes a window of
-               the network's shape, 1/a to 1/b of the largest that fits, and resizes it; focal lengths follow.
+    zoom:      (a, b) takes a window of the network's shape, 1/a to 1/b of the largest that fits, and resizes it; focal
+               lengths follow. None crops a window of the network's size (the paper's way), out of a picture that is
+               brought down first where such a window would be less than 1/1.1 of the largest: 448 of the 480 rows of
+               NYU are cropped as they are, but the network is to see of a photograph what it is given in use.
     flip:      probability of mirroring.
     light:     probability of each of brightness and contrast, gamma, hue and saturation, white balance.
     strength:  how far those go; 1 is the paper's brightness, contrast and gamma of up to 20 %.
@@ -50,9 +52,13 @@ PAPER = Augmentation()
 ROOMS = Augmentation(zoom=(1.0, 1.0), light=0.5, strength=1.0, camera=0.1, erase=0.1, cut_depth=0.0)
 """For training on rendered rooms, whose renderer has done its own light, noise and lenses already.
 
-It never zooms: a window seen as through the one lens of training is nearer than its room by the zoom, and a network
-that has seen nothing else takes whole pictures for nearer than they are (by a tenth, with zooms of up to 1.35).
+Windows are the largest that fit: one that is enlarged, seen as through the one lens of training, is nearer than its room
+by the zoom, and a network that has seen nothing else takes whole pictures for nearer than they are (by a tenth, with
+zooms of up to 1.35). Where a step's shape is not the picture's, an upright one above all, the largest window is one too.
 """
+
+
+_MOST_CROPPED = 1.1
 
 
 def augment(
@@ -77,7 +83,7 @@ def random_window(sample: Sample, *, size: tuple[int, int], zoom: tuple[float, f
     (height, width), (h, w) = sample.size, size
     largest = min(height / h, width / w)  # picture pixels per network pixel of the largest window that fits
     enlargement = 1.0 if zoom is None else math.exp(rng.uniform(math.log(zoom[0]), math.log(zoom[1])))
-    scale = min(1.0, largest) if zoom is None else largest / enlargement
+    scale = min(largest, max(1.0, largest / _MOST_CROPPED)) if zoom is None else largest / enlargement
     top, left = rng.uniform(0, height - h * scale), rng.uniform(0, width - w * scale)
     if scale == 1:
         top, left = math.floor(top), math.floor(left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glpn_cli.data.augment import PAPER, ROOMS
 from glpn_cli.errors import UsageError
@@ -48,16 +48,22 @@ class Wishes:
     every: int | None = None
 
 
-def paper_recipe(wishes: Wishes, *, length: int | None, crop: tuple[int, int] = PAPER_CROP) -> TrainingConfig:
+def paper_recipe(
+    wishes: Wishes, *, length: int | None, crop: tuple[int, int] = PAPER_CROP, lens: Lens | None = None
+) -> TrainingConfig:
     """Kim et al. 2022, section 4.2: Adam, 25 epochs, the rate there and back, SiLog, vertical CutDepth.
 
     length: pictures of an epoch; None for data without an end, which need `wishes.steps`.
+    lens:   of the model that is gone on with. Where it is known, pictures are learned whole, as rooms are: a crop seen
+            through that lens would be nearer than its room, and so would everything that is predicted afterwards.
     """
+    has_lens = lens is not None and lens.focal_px is not None
+    augmentation = replace(PAPER, zoom=ROOMS.zoom) if has_lens else PAPER
     batch = 12 if wishes.batch_size is None else wishes.batch_size
     steps = _count_steps(wishes, length, batch, epochs=PAPER_EPOCHS)
     peak = 1e-4 if wishes.rate is None else wishes.rate
     return TrainingConfig(
-        phases=(Phase(steps, wishes.size or crop, augmentation=PAPER),),
+        phases=(Phase(steps, wishes.size or crop, augmentation=augmentation),),
         batch_size=batch,
         schedule=Schedule(Course.PAPER, peak=peak, low=0.3 * peak),
         precision=wishes.precision,

@@ -50,19 +50,25 @@ def test_the_same_seed_gives_the_same_picture_and_another_seed_another(how: Augm
 
 def test_without_zoom_a_crop_shows_untouched_pixels_of_the_picture() -> None:
     sample = room()
-    crop = random_window(sample, size=(64, 96), zoom=None, rng=rng(3))
+    crop = random_window(sample, size=(88, 120), zoom=None, rng=rng(3))
     left = int(np.flatnonzero(sample.depth[0] == crop.depth[0, 0])[0])
     top = int(np.flatnonzero(sample.rgb[:, 0, 1] == crop.rgb[0, 0, 1])[0])
-    assert np.array_equal(crop.depth, sample.depth[top : top + 64, left : left + 96])
+    assert np.array_equal(crop.depth, sample.depth[top : top + 88, left : left + 120])
     assert crop.focal_px == sample.focal_px
     # Rows share a green value where 96 rows are spread over 255 values; equal colours prove the same place.
-    assert np.array_equal(crop.rgb, sample.rgb[top : top + 64, left : left + 96])
+    assert np.array_equal(crop.rgb, sample.rgb[top : top + 88, left : left + 120])
 
 
 def test_a_picture_smaller_than_the_crop_is_enlarged() -> None:
     crop = random_window(room(48, 64), size=(96, 128), zoom=None, rng=rng())
     assert crop.size == (96, 128)
     assert crop.focal_px == pytest.approx(220.0)
+
+
+def test_a_crop_out_of_a_large_picture_shows_nearly_all_of_it_as_the_network_sees_it_in_use() -> None:
+    crop = random_window(room(480, 640), size=(96, 128), zoom=None, rng=rng())
+    assert crop.focal_px == pytest.approx(110 * 128 / 640 * 1.1)
+    assert np.ptp(crop.rgb[..., 0]) > 0.85 * 255
 
 
 def test_zooming_in_by_two_doubles_the_focal_length_and_keeps_the_depth() -> None:

@@ -89,6 +89,14 @@ def test_the_papers_recipe_takes_its_steps_from_the_data() -> None:
         paper_recipe(Wishes(), length=None)
 
 
+def test_a_model_whose_lens_is_known_learns_whole_pictures_and_another_the_papers_crops() -> None:
+    seen = [
+        paper_recipe(Wishes(steps=1), length=None, crop=(192, 256), lens=lens).phases[0].augmentation.zoom
+        for lens in (Lens((192, 256), 220.0), NO_LENS, None)
+    ]
+    assert seen == [(1.0, 1.0), None, None]
+
+
 def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -> None:
     config = rooms_recipe(Wishes(steps=1001), length=None)
     assert config.steps == 1001

@@ -53,6 +53,25 @@ DEFAULT = {
 }
 """What is reported where nothing is asked."""
 
+_FLOOR_M, _HORIZON_M = 1e-3, 1e3
+
+
+def bounds_m(how: Alignment, range_m: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Between which metres the answers are kept that `how` fits; None for those that stay as they are.
+
+    A fitted line can pass through zero, in metres as in their inverse, so both fits keep to numbers that are depths: at
+    least a millimetre, and a disparity at most a kilometre away. Where a range counts, both keep to it, as MiDaS caps
+    its far end and Marigold clips to both of a data set's; where none does, nothing else is cut off: the true depths'
+    own extent is an answer that no contestant may be told.
+
+    range_m: near and far of the true depths that count, metres; the far bound is inf where there is none.
+    """
+    if how not in (Alignment.SCALE_SHIFT, Alignment.DISPARITY):
+        return None
+    if range_m is not None:
+        return max(range_m[0], _FLOOR_M), range_m[1]
+    return _FLOOR_M, _HORIZON_M if how is Alignment.DISPARITY else np.inf
+
 
 def align(
     predicted: Values,
@@ -66,17 +85,16 @@ def align(
     """The prediction in metres, with what `how` allows fitted to the truth.
 
     predicted, target: (N,), the pixels that count; target metres > 0; predicted in the unit of its kind.
-    range_m:           near and far, metres. A fitted line can leave the range of depths, even pass through zero, so
-                       after scale-shift and disparity the result is clipped to it (to the true depths' own extent
-                       where there is none).
+    range_m:           near and far of the true depths that count, metres; `bounds_m` has what it clips.
     lens_factor:       metres through the picture's camera for one through the model's.
     """
     if how in (Alignment.NONE, Alignment.FOCAL):
         return predicted * lens_factor if how is Alignment.FOCAL else predicted
     if how is Alignment.MEDIAN:
         return predicted * (np.median(target) / np.median(predicted))
-    near, far = (float(target.min()), float(target.max())) if range_m is None else range_m
-    near = max(near, 1e-3)
+    bounds = bounds_m(how, range_m)
+    assert bounds is not None
+    near, far = bounds
     if how is Alignment.SCALE_SHIFT:
         return _fit_line(predicted, target).clip(near, far)
     disparity = predicted if kind is DepthKind.DISPARITY else 1 / predicted

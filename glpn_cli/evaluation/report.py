@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from glpn_cli.evaluation.alignment import Alignment
+from glpn_cli.evaluation.alignment import Alignment, bounds_m
 from glpn_cli.evaluation.evaluate import Evaluation, compare
 from glpn_cli.evaluation.intervals import LEVEL, Interval
 from glpn_cli.evaluation.metrics import METRICS, Scores
+from glpn_cli.evaluation.protocols import Protocol
 
 LABELS = {
     "d1": "d1",
@@ -49,7 +51,7 @@ class Row:
 def heading(evaluation: Evaluation) -> str:
     """Everything that decides the numbers, in a line; then what was left out and why."""
     count, total = len(evaluation.measured), evaluation.total
-    aligned = ", ".join(how.value for how in evaluation.alignments)
+    aligned = ", ".join(how.value + _clipping(how, evaluation.protocol) for how in evaluation.alignments)
     lines = [
         f"{evaluation.contestant.name}: {evaluation.contestant.describe()}",
         f"{evaluation.protocol.describe()}, align {aligned}; {count} of {total} pictures",
@@ -63,6 +65,16 @@ def heading(evaluation: Evaluation) -> str:
     if partial:
         lines.append(f"{len(partial)} maps lack depth in places; there only what they have is measured")
     return "\n".join(lines)
+
+
+def _clipping(how: Alignment, protocol: Protocol) -> str:
+    """To what an alignment clips its answers, in brackets; nothing where it does not, or the protocol does it."""
+    bounds = None if protocol.clip else bounds_m(how, protocol.range_m)
+    if bounds is None:
+        return ""
+    return (
+        f" (kept over {bounds[0]:g} m)" if math.isinf(bounds[1]) else f" (clipped to {bounds[0]:g} .. {bounds[1]:g} m)"
+    )
 
 
 def make_rows(evaluation: Evaluation) -> list[Row]:
@@ -111,6 +123,11 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
         "crop": protocol.crop.value,
         "range_m": None if protocol.range_m is None else list(protocol.range_m),
         "clip": protocol.clip,
+        "align_bounds_m": {
+            how.value: [near, None if math.isinf(far) else far]
+            for how in evaluation.alignments
+            for near, far in filter(None, [bounds_m(how, protocol.range_m)])
+        },
         "pictures": evaluation.total,
         "measured": len(evaluation.measured),
         "failures": dict(sorted(evaluation.failures.items())),

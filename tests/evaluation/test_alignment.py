@@ -33,11 +33,31 @@ def test_scale_and_shift_are_the_least_squares_ones() -> None:
 def test_a_fitted_line_that_leaves_the_range_is_clipped_to_it() -> None:
     target = np.array([1.0, 1.0, 1.0, 1.0, 9.0])
     predicted = np.array([1.0, 2.0, 3.0, 30.0, 40.0])
-    fitted = aligned(predicted, Alignment.SCALE_SHIFT, target=target)
-    assert (fitted >= 1e-3).all()
-    free = align(predicted, target, how=Alignment.SCALE_SHIFT, kind=DepthKind.AFFINE, range_m=None)
-    assert free.min() >= 1
-    assert free.max() <= 9
+    fitted = align(predicted, target, how=Alignment.SCALE_SHIFT, kind=DepthKind.AFFINE, range_m=(2.0, 4.0))
+    assert (fitted.min(), fitted.max()) == (2, 4)
+
+
+@pytest.mark.parametrize("how", [Alignment.SCALE_SHIFT, Alignment.DISPARITY])
+def test_without_a_range_no_answer_is_told_how_far_the_truth_reaches(how: Alignment) -> None:
+    noisy = TARGET * np.exp(np.random.default_rng(3).normal(0, 0.3, TARGET.size))
+    values, target = (noisy, TARGET) if how is Alignment.SCALE_SHIFT else (1 / noisy, 1 / TARGET)
+    slope, offset = np.polyfit(values, target, 1)
+    by_hand = slope * values + offset
+    free = align(noisy, TARGET, how=how, kind=DepthKind.METRIC, range_m=None)
+    assert free == pytest.approx(by_hand if how is Alignment.SCALE_SHIFT else 1 / by_hand)
+    assert free.max() > TARGET.max() or free.min() < TARGET.min()  # else this could not fail
+
+
+def test_a_fitted_line_through_zero_stays_a_depth() -> None:
+    target = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 9.0])
+    metres = align(target[::-1] ** 3, target, how=Alignment.SCALE_SHIFT, kind=DepthKind.AFFINE, range_m=None)
+    inverse = align(
+        np.array([1.0, 2.0, 3, 4, 5, -9]), target, how=Alignment.DISPARITY, kind=DepthKind.DISPARITY, range_m=None
+    )
+    for answer in (metres, inverse):
+        assert np.isfinite(answer).all()
+        assert (answer >= 1e-3).all()
+        assert (answer <= 1e3).all()
 
 
 def test_a_constant_map_becomes_the_mean_instead_of_nan() -> None:

@@ -151,6 +151,18 @@ def test_clipping_brings_predictions_into_the_range_first() -> None:
     assert clipped.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(np.mean(expected), rel=1e-5)
 
 
+def test_the_heading_and_the_json_tell_what_a_fit_clips() -> None:
+    (free,) = run(Oracle(), align="none,scale-shift,disparity")
+    assert "align none, scale-shift (kept over 0.001 m), disparity (clipped to 0.001 .. 1000 m);" in heading(free)
+    ranged = Protocol(range_m=(0.5, 9.0))
+    (near,) = run(Oracle(), protocol=ranged, align="median,scale-shift")
+    assert "clip off, align median, scale-shift (clipped to 0.5 .. 9 m);" in heading(near)
+    (clipped,) = run(Oracle(), protocol=replace(ranged, clip=True), align="scale-shift")
+    assert "clip on, align scale-shift;" in heading(clipped)
+    bounds = [model["align_bounds_m"] for model in to_json([free, near])["models"]]
+    assert bounds == [{"scale-shift": [0.001, None], "disparity": [0.001, 1000]}, {"scale-shift": [0.5, 9]}]
+
+
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 1), (4, 5)])
 def test_reading_ahead_and_batches_change_no_number_and_no_order(workers: int, batch_size: int) -> None:
     contestants, source = [Oracle(1.1, noise=0.2, missing=("room/3.png",)), Oracle(0.9)], Scenes(broken=1, empty=4)

@@ -145,7 +145,7 @@ def evaluate(
     from glpn_cli.data.sources import open_source
     from glpn_cli.evaluation.alignment import parse_alignments
     from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
-    from glpn_cli.evaluation.evaluate import choose_alignments, gather
+    from glpn_cli.evaluation.evaluate import check_focal, choose_alignments, gather
     from glpn_cli.evaluation.protocols import choose_protocol
     from glpn_cli.images import ReadOptions
     from glpn_cli.prediction import DepthKind
@@ -160,6 +160,7 @@ def evaluate(
     if not is_label_data(data):
         _refuse_unread(asked, [data, *([baseline] if baseline else [])], is_model=not predictions or bool(models))
         source = open_source(data, split="test", depth_scale=depth_scale, may_be_empty=allow_empty, reading=reading)
+        check_focal(source, align_by)
     recipes = [
         choose_recipe(
             name,
@@ -256,7 +257,7 @@ def _run(
             batch_size=pace.batch_size or 1,
         ):
             rows.append(row)
-            errors = {id(scores.error): scores.error for scores in row if scores.error is not None}
+            errors = {error.message: error for scores in row for error in scores.problems}
             for error in errors.values():
                 console.error(error, about=row[0].name)
             progress.advance(row[0].name, computed=True)
@@ -270,9 +271,9 @@ def _run(
 
 
 def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, allowance: Allowance) -> int:
-    """A picture counts as failed where one of those that are scored cannot be scored on it."""
+    """A picture counts as failed where one of those that are scored cannot be scored on it, in every way asked for."""
     from glpn_cli.batch.outcome import judge_failures
 
-    failed = sum(any(scores.error is not None for scores in row) for row in rows)
+    failed = sum(any(scores.problems for scores in row) for row in rows)
     is_any_done = any(scores.error is None for row in rows for scores in row)
     return judge_failures(failed, total, allowance, is_any_done=is_any_done, is_cut_short=len(rows) < total)

@@ -52,7 +52,8 @@ def read_layout(layout: Layout, folder: Path, *, split: str) -> PairList:
             hint="Name the folder that holds them, or list them in a CSV: rgb_path,depth_path,depth_scale.",
             code=ErrorCode.NOT_FOUND,
         )
-    return PairList(f"{layout.name}:{folder}", tuple(pairs))
+    hint = "Add the focal length in pixels to the lines of the list: PICTURE DEPTH FOCAL."
+    return PairList(f"{layout.name}:{folder}", tuple(pairs), focal_hint=hint)
 
 
 def _find_list(layout: Layout, folder: Path, split: str) -> Path | None:

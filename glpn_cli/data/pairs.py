@@ -106,12 +106,14 @@ class Pair:
 class PairList:
     """Pairs in the order of their list; a source of samples for training.
 
-    reading: how, and in which processes, they are decoded.
+    reading:    how, and in which processes, they are decoded.
+    focal_hint: how to tell the focal lengths, where there are none.
     """
 
     name: str
     pairs: tuple[Pair, ...]
     reading: ReadOptions = _HERE
+    focal_hint: str = "Add the columns fx,fy to the CSV."
 
     @property
     def length(self) -> int:

@@ -35,6 +35,10 @@ class Contestant(Protocol):
     def kind(self) -> DepthKind:
         """What its numbers mean."""
 
+    @property
+    def knows_camera(self) -> bool:
+        """Whether it is known for which camera its metres are."""
+
     def describe(self) -> str:
         """How its maps are made, for a heading."""
 
@@ -63,6 +67,11 @@ class ModelContestant:
     def kind(self) -> DepthKind:
         """The model's."""
         return self.recipe.kind
+
+    @property
+    def knows_camera(self) -> bool:
+        """Whether its config tells a focal length."""
+        return self.recipe.family.training_focal_px(self.recipe.config) is not None
 
     def describe(self) -> str:
         """Precision, size, device and limit."""
@@ -95,6 +104,8 @@ class FolderContestant:
     reading:     in which processes they are decoded.
     Raises UsageError where the folder has no maps.
     """
+
+    knows_camera = False
 
     def __init__(
         self,
@@ -205,6 +216,7 @@ class RowFit:
     bottom: float
     name: str = "row fit"
     kind: DepthKind = DepthKind.METRIC
+    knows_camera: bool = False
 
     def describe(self) -> str:
         """The line."""

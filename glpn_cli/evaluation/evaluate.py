@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.kitti_crop import kb_crop
+from glpn_cli.data.pairs import PairList
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
@@ -31,6 +32,7 @@ class PictureScores:
     pixels: how many counted.
     known:  share of the pixels that should count for which the contestant has a depth.
     error:  why there are no scores.
+    gaps:   why single alignments have none, where others do.
     """
 
     name: str
@@ -38,6 +40,12 @@ class PictureScores:
     pixels: int = 0
     known: float = 1.0
     error: InputError | None = None
+    gaps: Mapping[Alignment, InputError] = field(default_factory=dict)
+
+    @property
+    def problems(self) -> tuple[InputError, ...]:
+        """Everything that kept it from being scored as asked."""
+        return (*([] if self.error is None else [self.error]), *self.gaps.values())
 
 
 @dataclass(frozen=True)
@@ -65,18 +73,24 @@ class Evaluation:
         return Counter(str(picture.error.code) for picture in self.pictures if picture.error is not None)
 
     def values(self, alignment: Alignment, metric: str) -> NDArray[np.float64]:
-        """One number for every measured picture, (n,)."""
-        return np.array([getattr(picture.scores[alignment], metric) for picture in self.measured])
+        """One number for every picture that has this score, (n,)."""
+        scores = (picture.scores[alignment] for picture in self.measured if alignment in picture.scores)
+        return np.array([getattr(each, metric) for each in scores])
+
+    def missing(self, alignment: Alignment) -> tuple[str, ...]:
+        """The measured pictures that have other scores but not this one."""
+        return tuple(picture.name for picture in self.measured if alignment in picture.gaps)
 
     def means(self, alignment: Alignment) -> dict[str, Interval]:
-        """The mean of every metric over the measured pictures, with its interval; empty where there are none."""
-        return {metric: bootstrap(self.values(alignment, metric)) for metric in METRICS} if self.measured else {}
+        """The mean of every metric over the pictures that have it, with its interval; empty where there are none."""
+        values = {metric: self.values(alignment, metric) for metric in METRICS}
+        return {metric: bootstrap(each) for metric, each in values.items() if each.size}
 
 
 def choose_alignments(asked: Sequence[Alignment], contestant: Contestant) -> tuple[Alignment, ...]:
     """What is fitted before measuring: what was asked for, else what is fair to the contestant's kind.
 
-    Raises UsageError for an alignment that says nothing about maps of that kind.
+    Raises UsageError for an alignment that says nothing about maps of that kind, or of a camera that nobody knows.
     """
     if not asked:
         return DEFAULT[contestant.kind]
@@ -86,7 +100,24 @@ def choose_alignments(asked: Sequence[Alignment], contestant: Contestant) -> tup
             f"--align {unfair[0].value} says nothing about {contestant.name}: its maps are {contestant.kind.value}",
             hint=f"Use --align {','.join(FAIR[contestant.kind])}.",
         )
+    if Alignment.FOCAL in asked and not contestant.knows_camera:
+        raise UsageError(
+            f"--align focal says nothing about {contestant.name}: for which focal length its metres are is not known",
+            hint="Leave focal out of --align, or score models alone that know their camera, as mini does.",
+        )
     return tuple(dict.fromkeys(asked))
+
+
+def check_focal(source: SampleSource, asked: Sequence[Alignment]) -> None:
+    """Refuse `focal`, before anything is measured, on data where no picture has a focal length (UsageError)."""
+    if Alignment.FOCAL not in asked or not isinstance(source, PairList):
+        return
+    if source.pairs and all(pair.focal_px is None for pair in source.pairs):
+        raise UsageError(
+            f"no picture of {source.name} has a focal length, which --align focal needs",
+            hint=source.focal_hint,
+            code=ErrorCode.DATA,
+        )
 
 
 def evaluate(
@@ -209,29 +240,33 @@ def _measure(
             raise answer
         depth = _fit_frame(answer, sample, protocol)
         has_depth = _overlap(counted, depth, sample)
-        lens_factor = _lens_factor(contestant, sample) if Alignment.FOCAL in alignments else 1.0
     except InputError as error:
         return PictureScores(sample.name, {}, error=error)
     predicted = depth.values[has_depth].astype(np.float64)
     target = sample.depth[has_depth].astype(np.float64)
-    scores = {}
+    scores, gaps = {}, {}
     for how in alignments:
+        lens_factor = contestant.lens_factor(sample) if how is Alignment.FOCAL else 1.0
+        if lens_factor is None:
+            gaps[how] = _no_focal(sample)
+            continue
         fitted = align(
             predicted, target, how=how, kind=contestant.kind, range_m=protocol.range_m, lens_factor=lens_factor
         )
         if protocol.clip and protocol.range_m is not None:
             fitted = fitted.clip(max(protocol.range_m[0], 1e-6), protocol.range_m[1])
         scores[how] = score(fitted, target)
-    return PictureScores(sample.name, scores, int(has_depth.sum()), float(has_depth.sum() / counted.sum()))
+    if not scores:
+        return PictureScores(sample.name, {}, error=gaps[alignments[0]])
+    return PictureScores(sample.name, scores, int(has_depth.sum()), float(has_depth.sum() / counted.sum()), gaps=gaps)
 
 
-def _lens_factor(contestant: Contestant, sample: Sample) -> float:
-    factor = contestant.lens_factor(sample)
-    if factor is None:
-        raise InputError(
-            f"{sample.name}: the focal length of the picture or of {contestant.name} is not known", code=ErrorCode.DATA
-        )
-    return factor
+def _no_focal(sample: Sample) -> InputError:
+    return InputError(
+        f"{sample.name}: its focal length is not known, so it has no score for focal",
+        hint="Fill in its fx and fy in the CSV.",
+        code=ErrorCode.DATA,
+    )
 
 
 def _overlap(counted: NDArray[np.bool_], depth: DepthMap, sample: Sample) -> NDArray[np.bool_]:

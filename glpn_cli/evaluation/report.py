@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from glpn_cli.errors import InputError
 from glpn_cli.evaluation.alignment import Alignment, bounds_m
 from glpn_cli.evaluation.evaluate import Evaluation, compare
 from glpn_cli.evaluation.intervals import LEVEL, Interval
@@ -61,10 +62,22 @@ def heading(evaluation: Evaluation) -> str:
         lines.append(f"not measured: {counts}")
     if left := total - len(evaluation.pictures):
         lines.append(f"stopped before the last {left}")
+    lines += [_gap_words(evaluation, how) for how in evaluation.alignments if evaluation.missing(how)]
     partial = [picture for picture in evaluation.measured if picture.known < 1]
     if partial:
         lines.append(f"{len(partial)} maps lack depth in places; there only what they have is measured")
     return "\n".join(lines)
+
+
+def _gap_words(evaluation: Evaluation, how: Alignment) -> str:
+    """Of how many pictures an alignment's mean is, and which are not in it."""
+    names = evaluation.missing(how)
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    count = len(evaluation.measured) - len(names)
+    return (
+        f"align {how.value}: {count} of {evaluation.total} pictures; "
+        f"without a focal length: {', '.join(names[:3])}{more}"
+    )
 
 
 def _clipping(how: Alignment, protocol: Protocol) -> str:
@@ -131,6 +144,9 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
         "pictures": evaluation.total,
         "measured": len(evaluation.measured),
         "failures": dict(sorted(evaluation.failures.items())),
+        "align_missing": {
+            how.value: list(evaluation.missing(how)) for how in evaluation.alignments if evaluation.missing(how)
+        },
         "scores": {
             alignment.value: {metric: asdict(value) for metric, value in evaluation.means(alignment).items()}
             for alignment in evaluation.alignments
@@ -139,22 +155,25 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def to_csv(evaluations: Sequence[Evaluation]) -> str:
-    """A line for every contestant, picture and alignment, the ones without scores too."""
+    """A line for every contestant, picture and alignment, those without scores too."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["model", "picture", "align", "pixels", "known", *METRICS, "error"])
     for evaluation in evaluations:
         for picture in evaluation.pictures:
             start = [evaluation.contestant.name, picture.name]
+            seen, nothing = [picture.pixels, f"{picture.known:.6g}"], [""] * len(METRICS)
             if picture.error is not None:
-                writer.writerow(
-                    [*start, "", 0, "", *[""] * len(METRICS), f"{picture.error.code}: {picture.error.message}"]
-                )
+                writer.writerow([*start, "", 0, "", *nothing, _words(picture.error)])
             for alignment, scores in picture.scores.items():
-                writer.writerow(
-                    [*start, alignment.value, picture.pixels, f"{picture.known:.6g}", *_numbers(scores), ""]
-                )
+                writer.writerow([*start, alignment.value, *seen, *_numbers(scores), ""])
+            for alignment, error in picture.gaps.items():
+                writer.writerow([*start, alignment.value, *seen, *nothing, _words(error)])
     return file.getvalue()
+
+
+def _words(error: InputError) -> str:
+    return f"{error.code}: {error.message}"
 
 
 def _numbers(scores: Scores) -> list[str]:

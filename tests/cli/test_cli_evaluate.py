@@ -218,6 +218,28 @@ def test_data_that_do_not_say_their_scale_are_told_it(pairs: Path, perfect: list
     assert (zero.exit_code, zero.stdout) == (2, "")
 
 
+def test_metres_for_cameras_that_no_line_tells_are_refused_once(pairs: Path) -> None:
+    result = glpn("evaluate", "--data", pairs, "--align", "none,focal")
+    assert result.exit_code == 2
+    assert "pairs.csv has a focal length, which --align focal needs" in result.stderr
+    assert "Add the columns fx,fy to the CSV." in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_picture_without_a_camera_keeps_its_other_scores_and_is_told(pairs: Path) -> None:
+    heading, *lines = pairs.read_text().splitlines()
+    cameras = (",80,80", ",,", ",80,80", ",80,80")
+    filmed = [line + camera for line, camera in zip(lines, cameras, strict=True)]
+    pairs.write_text("\n".join([f"{heading},fx,fy", *filmed]) + "\n")
+    result = glpn(
+        "evaluate", "-m", "mini", "--data", pairs, "--threads", 1, "--align", "none,focal", "--allow-failed", 1
+    )
+    assert result.exit_code == 3
+    assert "1.png: its focal length is not known, so it has no score for focal [E_DATA]" in result.stderr
+    assert "3 of 4 pictures" in result.stdout
+    assert "align focal: 2 of 4 pictures; without a focal length: 1.png" in result.stdout
+
+
 def test_an_empty_list_is_an_error_unless_that_is_allowed(perfect: list[object], pairs: Path) -> None:
     pairs.write_text("rgb_path,depth_path,depth_scale\n")
     assert glpn(*perfect).exit_code == 2

@@ -54,6 +54,7 @@ class Oracle:
     missing: tuple[str, ...] = ()
     wrong_size: tuple[str, ...] = ()
     holes: bool = False
+    knows_camera: bool = True
     noise: float = field(default=0.0)
 
     def describe(self) -> str:
@@ -289,9 +290,24 @@ def test_metres_are_brought_to_the_pictures_camera_when_asked_and_only_where_it_
             return replace(super().read(index), focal_px=None if index == 2 else 125.0)
 
     (evaluation,) = run(Oracle(0.8), source=Filmed(), align="none,focal")
-    assert evaluation.failures == {"E_DATA": 1}
+    assert evaluation.failures == {}
     assert evaluation.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(0.2, rel=1e-5)
     assert evaluation.means(Alignment.FOCAL)["abs_rel"].mean == pytest.approx(0, abs=1e-5)
+    assert [evaluation.values(how, "d1").size for how in evaluation.alignments] == [6, 5]
+    assert "6 of 6 pictures\nalign focal: 5 of 6 pictures; without a focal length: room/2.png" in heading(evaluation)
+    (model,) = to_json([evaluation])["models"]
+    assert (model["measured"], model["align_missing"]) == (6, {"focal": ["room/2.png"]})
+    (line,) = (line for line in to_csv([evaluation]).splitlines() if "E_DATA" in line)
+    assert line.startswith("oracle,room/2.png,focal,188,1,,")
+    (alone,) = run(Oracle(0.8), source=Filmed(), align="focal")
+    assert alone.failures == {"E_DATA": 1}
+
+
+def test_a_contestant_whose_camera_nobody_knows_is_not_brought_to_another() -> None:
+    with pytest.raises(UsageError, match="--align focal says nothing about oracle: for which focal length"):
+        run(Oracle(knows_camera=False), align="none,focal")
+    with pytest.raises(UsageError, match="row fit"):
+        run(RowFit(1, 2), align="focal")
 
 
 def test_a_models_camera_is_told_by_its_config(tmp_path: Path) -> None:
@@ -303,6 +319,7 @@ def test_a_models_camera_is_told_by_its_config(tmp_path: Path) -> None:
         (folder / "config.json").write_text(json.dumps({**raw, "glpn_cli": {**raw["glpn_cli"], **own}}))
         contestant = ModelContestant(Recipe(resolve_model(str(folder))), device="cpu", threads=1)
         factors.append(contestant.lens_factor(sample))
+        assert contestant.knows_camera == bool(own)
     assert factors == [None, pytest.approx(150 / 100)]
 
 

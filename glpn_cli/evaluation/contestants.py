@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from glpn_cli.data.samples import Sample, SampleSource
-from glpn_cli.depth_files import is_depth_file, read_depth, read_record
+from glpn_cli.depth_files import Record, is_depth_file, read_depth, read_record
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import Picture, ReadOptions
 from glpn_cli.models.recipe import Recipe
@@ -98,7 +98,8 @@ class FolderContestant:
     """Maps in a folder: of ours, found by the picture that they record; of others, by their name.
 
     A map belongs to `kitchen/rgb_1.jpg` if it records that source, or is called (below the folder, without extension)
-    kitchen/rgb_1, kitchen/rgb_1_depth, kitchen_rgb_1, rgb_1 or rgb_1_depth; the first of these that some file has.
+    kitchen/rgb_1, kitchen/rgb_1_depth, kitchen_rgb_1, rgb_1 or rgb_1_depth; the first of these that some file has. Of
+    several files of one name those with floats go before PNGs, whose integers are the same depths, rounded.
 
     depth_scale: stored units per metre, for integer files that do not say their own.
     reading:     in which processes they are decoded.
@@ -120,6 +121,8 @@ class FolderContestant:
         self._reading = reading
         self._by_source: dict[str, list[Path]] = defaultdict(list)
         self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self._records: dict[Path, Record] = {}
+        self._used: set[Path] = set()
         kinds = {self._enter(path, kind) for path in _find_maps(folder)}
         if not kinds:
             raise UsageError(f"{folder} has no depth maps", code=ErrorCode.NOT_FOUND)
@@ -142,11 +145,14 @@ class FolderContestant:
         return self._kind
 
     def describe(self) -> str:
-        """How many maps there are."""
-        count = sum(map(len, self._by_name.values()))
-        return f"{count} maps from disk" + (
-            "" if self.depth_scale is None else f", {self.depth_scale:g} units per metre"
-        )
+        """How many maps were read, or could be where none was yet; of which format; by which model, if all say one."""
+        maps = self._used or {path for paths in self._by_name.values() for path in paths}
+        formats = sorted({path.suffix.removeprefix(".").lower() for path in maps})
+        scale = "" if self.depth_scale is None else f", {self.depth_scale:g} units per metre"
+        origins = {self._origin(path) for path in maps}
+        told = origins.pop() if len(origins) == 1 else None
+        made = "" if told is None else f", recorded: {told[0]}"
+        return f"{len(maps)} {', '.join(formats)} map{'' if len(maps) == 1 else 's'} from disk{scale}{made}"
 
     def lens_factor(self, sample: Sample) -> float | None:  # noqa: ARG002 - nobody knows through which camera
         """Not known."""
@@ -159,17 +165,36 @@ class FolderContestant:
             stored = self._reading.run(read_depth, path, about="it", depth_scale=self.depth_scale, kind=self._kind)
         except InputError as error:
             raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
+        self._used.add(path)
         return stored.depth
 
     def find(self, name: str) -> Path:
         """The file that is the map of picture `name`. Raises InputError."""
-        for found in self._candidates(name):
+        for candidates in self._candidates(name):
+            found = self._exactest(candidates)
             if len(found) > 1:
                 some = ", ".join(path.relative_to(self.folder).as_posix() for path in found[:3])
                 raise InputError(f"{name} could be any of {some}", code=ErrorCode.DATA)
             if found:
                 return found[0]
         raise InputError(f"{name} has no map in {self.folder}", code=ErrorCode.NOT_FOUND)
+
+    def _exactest(self, candidates: Sequence[Path]) -> Sequence[Path]:
+        """Those with floats; where there are none, those with floats beside them under the same name; else all."""
+        beside = (path for each in candidates for path in self._by_name[self._key(each)])
+        return _with_floats(candidates) or _with_floats(dict.fromkeys(beside)) or candidates
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.folder).with_suffix("").as_posix()
+
+    def _origin(self, path: Path) -> tuple[str, str] | None:
+        """Model and settings in words, and its checksum, as the file or one of its name says; None where none does."""
+        records = (self._records.get(each) for each in (path, *self._by_name[self._key(path)]))
+        made = next((record.provenance for record in records if record and record.provenance), None)
+        if made is None:
+            return None
+        tta = "" if made.tta == "none" else f", tta {made.tta}"
+        return f"{made.model}, {made.precision}, input size {made.input_size}{tta}", made.weights_sha256
 
     def _candidates(self, name: str) -> Sequence[list[Path]]:
         stem, short = os.path.splitext(name)[0], Path(name).stem  # noqa: PTH122 - keeps the folders
@@ -178,7 +203,7 @@ class FolderContestant:
         return [*sources, *(self._by_name.get(key, []) for key in dict.fromkeys(names))]
 
     def _enter(self, path: Path, kind: DepthKind) -> DepthKind:
-        self._by_name[path.relative_to(self.folder).with_suffix("").as_posix()].append(path)
+        self._by_name[self._key(path)].append(path)
         try:
             record = read_record(path)
         except InputError:  # told when the map is read
@@ -186,7 +211,13 @@ class FolderContestant:
         if record is None:
             return kind
         self._by_source[record.source].append(path)
+        self._records[path] = record
         return record.depth_kind
+
+
+def _with_floats(paths: Iterable[Path]) -> list[Path]:
+    """All but PNGs, which hold integers."""
+    return [path for path in paths if path.suffix.lower() != ".png"]
 
 
 def _find_maps(folder: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import pytest
 from conftest import write_tiny_model
 
 from glpn_cli.data.samples import Sample
+from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import Alignment, parse_alignments
 from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, RowFit, fit_rows
@@ -16,9 +17,10 @@ from glpn_cli.evaluation.evaluate import Evaluation, choose_alignments, compare,
 from glpn_cli.evaluation.metrics import score
 from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
+from glpn_cli.images import ImageSource
 from glpn_cli.models.recipe import Recipe
 from glpn_cli.models.resolving import resolve_model
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,45 @@ def test_a_map_that_could_be_several_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "rgb_1.npz", depth=np.ones((3, 4), np.float32))
     with pytest.raises(InputError, match=r"could be any of rgb_1\.npy, rgb_1\.npz"):
         FolderContestant(tmp_path).find("rgb_1.jpg")
+
+
+def write_maps(folder: Path, model: str = "mini", *, names: tuple[str, ...] = ("a", "b"), rounded: bool = True) -> None:
+    """What `predict -f png16,npy` leaves: 2.0004 m, which millimetres round to 2."""
+    depth = DepthMap(np.full((3, 4), 2.0004, np.float32))
+    made = Provenance(model=model, weights_sha256=model, precision="fp32")
+    for name in names:
+        result = Result(depth, ImageSource(Path(f"{name}.jpg"), f"{name}.jpg", f"{name}.jpg"), made)
+        for word in ("png16", "npy") if rounded else ("npy",):
+            writer = make_writer(word, kind=DepthKind.METRIC, limit_m=10)
+            (folder / f"{name}_depth{writer.extension}").write_bytes(writer.encode(result))
+
+
+def named(name: str) -> Sample:
+    return Sample(np.zeros((3, 4, 3), np.uint8), np.ones((3, 4), np.float32), name=name)
+
+
+def test_a_float_map_goes_before_its_rounded_copy_and_the_heading_tells_what_was_read(tmp_path: Path) -> None:
+    write_maps(tmp_path, names=("a", "b", "c"))
+    contestant = FolderContestant(tmp_path)
+    for name in ("a.jpg", "b.jpg"):
+        assert contestant.predict(named(name)).values[0, 0] == np.float32(2.0004)
+    assert contestant.describe() == "2 npy maps from disk, recorded: mini, fp32, input size auto"
+    (tmp_path / "c_depth.npy").unlink()
+    assert FolderContestant(tmp_path).find("c.jpg").name == "c_depth.png"
+
+
+def test_maps_of_several_models_are_not_told_as_one_models(tmp_path: Path) -> None:
+    write_maps(tmp_path, names=("a",))
+    write_maps(tmp_path, "nyu", names=("b",))
+    contestant = FolderContestant(tmp_path)
+    contestant.predict(named("a.jpg"))
+    assert contestant.describe().endswith("recorded: mini, fp32, input size auto")
+    contestant.predict(named("b.jpg"))
+    assert contestant.describe() == "2 npy maps from disk"
+    write_maps(tmp_path, names=("c",), rounded=False)
+    alone = FolderContestant(tmp_path)
+    alone.predict(named("c.jpg"))
+    assert alone.describe() == "1 npy map from disk"
 
 
 def test_a_folder_without_maps_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ import typer
 from typer.testing import CliRunner
 
 from glpn_cli.cli import app
+from glpn_cli.data import label_pairs, pairs
+from glpn_cli.data.layouts import KITTI, NYU, Layout
+from glpn_cli.data.sources import asks_for_scale
+from glpn_cli.evaluation.metrics import METRICS
+from glpn_cli.training import folder
+from glpn_cli.training.events import Progress, Skipped, Validated
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "commands.md"
@@ -76,12 +83,52 @@ def test_what_is_documented_is_there() -> None:
     known = {option for command in commands().values() for param in command.params for option in param.opts}
     known |= {option for command in commands().values() for param in command.params for option in param.secondary_opts}
     known |= {"--version", "--help", "--install-completion", "--show-completion"}
+    known |= {"--nproc-per-node"}  # torchrun's
     for page in DOCS.glob("*.md"):
         for line in page.read_text("utf-8").splitlines():
             if "glpn" not in line:
                 continue
             words = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", line)
             assert set(words) <= known, (page.name, line)
+
+
+def data_page() -> str:
+    return (DOCS / "data.md").read_text("utf-8")
+
+
+def test_the_page_about_data_has_every_column_of_the_lists() -> None:
+    columns = (*pairs.CSV_COLUMNS, *pairs._CSV_CAMERA, *label_pairs.CSV_COLUMNS, "first_label")
+    missing = [column for column in columns if not re.search(rf"[`,]{column}[`,]", data_page())]
+    assert not missing
+    assert f"    {','.join((*pairs.CSV_COLUMNS, *pairs._CSV_CAMERA))}\n" in data_page()
+
+
+def test_the_page_about_data_has_every_form_that_the_help_screen_names() -> None:
+    (help_text,) = {param.help for param in commands()["train"].params if "--data" in param.opts}
+    forms = re.findall(r"\b\w+:[A-Z]+", help_text)
+    assert {form for form in forms if not asks_for_scale(form)} == {"nyu:DIR", "kitti:DIR", "scenes:SEED"}
+    assert all(f"| `{form}`" in data_page() for form in forms)
+    assert "pairs.csv" in help_text
+
+
+@pytest.mark.parametrize("layout", [NYU, KITTI], ids=["nyu", "kitti"])
+def test_the_page_about_data_has_every_list_and_folder_that_is_looked_for(layout: Layout) -> None:
+    chapter = data_page().partition("\n## NYU and KITTI\n")[2].partition("\n## ")[0]
+    rows = [line.split("|") for line in chapter.splitlines() if line.startswith("|")]
+    told = " ".join(row[2 if layout is NYU else 3] for row in rows)
+    roots = [root.removeprefix("nyu_depth_v2/").removeprefix("data_depth_annotated/") for root in layout.roots]
+    names = (*layout.lists, *layout.list_folders, *roots)
+    assert not [name for name in names if name and f"`{name}`" not in told]
+    assert f" {layout.depth_scale:g} " in told
+    assert f"{layout.focal_px:.7g} px" in told
+
+
+def test_the_page_about_data_has_every_file_of_a_run_and_every_field_of_its_history() -> None:
+    types = {"train": Progress, "validation": Validated, "skipped": Skipped}
+    names = [field.name for line in types.values() for field in fields(line)]
+    names = [*folder._OWN, *types, *METRICS, *names, "measured", "raw", "median"]
+    told = data_page().replace("previews/step_0000000.png", "previews")
+    assert not [name for name in names if name not in ("steps", "result") and f"`{name}`" not in told]
 
 
 if __name__ == "__main__":

@@ -176,7 +176,8 @@ Data = Annotated[
         "--data",
         metavar="DATA",
         panel=INPUTS,
-        help="Pictures with depth: a CSV of rgb_path,depth_path,depth_scale, nyu:DIR, kitti:DIR, or scenes:SEED.",
+        help="Pictures with depth: a CSV of rgb_path,depth_path,depth_scale, a folder with pairs.csv, nyu:DIR, "
+        "kitti:DIR, or scenes:SEED[:COUNT].",
     ),
 ]
 

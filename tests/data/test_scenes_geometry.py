@@ -10,10 +10,9 @@ import pytest
 from glpn_cli.data.scenes.camera import make_pose
 from glpn_cli.data.scenes.materials import Material
 from glpn_cli.data.scenes.parts import Parts
-from glpn_cli.data.scenes.rays import grow_tree, leave_shell, trace
-from glpn_cli.data.scenes.render import bound_solids
+from glpn_cli.data.scenes.rays import leave_shell, trace
+from glpn_cli.data.scenes.render import plant_tree, trace_picture
 from glpn_cli.data.scenes.solids import FAR, hit_solid, surface
-from glpn_cli.data.scenes.tracer import draw
 from glpn_cli.data.scenes.world import World
 
 
@@ -95,8 +94,7 @@ def make_heap(count: int) -> Parts:
 
 def test_the_tree_finds_what_trying_every_solid_finds() -> None:
     solids, *_ = make_heap(60).arrays()
-    order = np.arange(len(solids))
-    nodes = grow_tree(*bound_solids(solids), order)
+    nodes, order = plant_tree(solids)
     assert sorted(order) == list(range(len(solids)))
     sorted_solids, stack = solids[order], np.empty(128, np.int64)
     rng = np.random.default_rng(6)
@@ -143,14 +141,14 @@ def test_back_projected_walls_are_planar_to_the_millimetre() -> None:
     parts.open_air((0, 0, 0), (6.0, 4.0, 2.5), [white] * 6)
     parts.lamp((3, 2, 2.2), (5, 5, 5))
     solids, air, materials, lights = parts.arrays()
-    nodes = grow_tree(np.empty((0, 3)), np.empty((0, 3)), np.empty(0, np.int64))
+    nodes, _ = plant_tree(solids)
     pose = make_pose((1.0, 1.2, 1.4), 0.4, -0.1, 0.05)
     height, width, focal = 72, 96, 80.0
     lens = np.array([focal, focal, 0.5 * (width - 1), 0.5 * (height - 1)])
     sky = np.array([0.2, 0.2, 0.2, 0, 0, 0, 0, 0, 0.0])
     half = (0.5 * width / focal, 0.5 * height / focal)
     empty = World(nodes, solids, air, materials, lights, sky)
-    _, depth, normals, labels = draw(pose.row(*half), lens, height, width, empty, 0.3, 0)
+    _, depth, normals, labels = trace_picture(pose.row(*half), lens, empty, 0.3, 0, size=(height, width))
     v, u = np.mgrid[:height, :width]
     camera = np.stack([(u - lens[2]) / focal * depth, (v - lens[3]) / focal * depth, depth], axis=-1)
     axes = np.array([pose.right, pose.down, pose.forward])

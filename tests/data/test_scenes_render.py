@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from glpn_cli.data.scenes import Scene, render_scene
 from glpn_cli.data.scenes.chance import Chance
+from glpn_cli.data.scenes.compiled import KERNEL_FILES
 from glpn_cli.data.scenes.render import camera_of
 
 SMALL = (48, 64)
@@ -130,3 +133,38 @@ except Exception as error:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split(maxsplit=1) == ["UsageError", "Run: pip install 'glpn-cli[train]'\n"]
+
+
+def test_kernels_return_no_arrays_which_numba_would_need_python_code_to_hand_over(some: list[Scene]) -> None:
+    assert some
+    returned = {
+        f"{name}.{kernel}": str(signature.return_type)
+        for name in KERNEL_FILES
+        for kernel, found in vars(import_module(f"glpn_cli.data.scenes.{name}")).items()
+        for signature in getattr(found, "nopython_signatures", ())
+    }
+    assert {"tracer.draw", "tracer.look_around", "rays.grow_tree"} <= returned.keys()
+    assert {kernel: kind for kernel, kind in returned.items() if "array" in kind} == {}
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that signal")
+def test_a_signal_during_a_picture_is_heard_as_an_interrupt_and_nothing_breaks() -> None:
+    code = """
+import signal
+from glpn_cli.data.scenes import render_scene
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+render_scene(900, 0, size=(24, 32))
+signal.signal(signal.SIGALRM, interrupt)
+for _ in range(4):
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        while True:
+            render_scene(900, 0, size=(480, 640))
+    except KeyboardInterrupt:
+        print("heard")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=250)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["heard"] * 4, "")

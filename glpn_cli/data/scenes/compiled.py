@@ -3,6 +3,10 @@
 Modules that hold kernels (`solids`, `rays`, `textures`, `tracer` and their like) import this one, so that
 without numba they fail here, with the command that helps. Everything else in this folder imports them only when a
 picture is rendered.
+
+No kernel returns an array: those that Python calls fill what they are given, and return nothing or a number. To make a
+Python object of an array, numba runs Python code after the kernel; a signal that came meanwhile is heard there, its
+handler raises, and numba goes on with an exception set, to a SystemError or a crash.
 """
 
 from __future__ import annotations

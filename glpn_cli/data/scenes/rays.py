@@ -129,14 +129,14 @@ def leave_shell(
 
 
 @compiled
-def grow_tree(low: Floats, high: Floats, order: Integers) -> Floats:
-    """A tree over boxes [low, high] (N, 3); `order` (N,) is permuted so that leaves are runs of it.
+def grow_tree(low: Floats, high: Floats, order: Integers, nodes: Floats) -> int:
+    """Fill the first rows of `nodes` with a tree over boxes [low, high] (N, 3); how many rows.
 
+    order: (N,), permuted so that leaves are runs of it. nodes: (N, 14), one row at least.
     Node row: bounds of the left child, bounds of the right child, left link, right link. A link >= 0 is a node; a
     negative one is a leaf of `code % 8` solids from `code // 8`, where code = -link - 1.
     """
     n = order.shape[0]
-    nodes = np.empty((max(n, 1), 14))
     used = 1
     starts = np.empty(128, np.int64)
     ends = np.empty(128, np.int64)
@@ -234,4 +234,4 @@ def grow_tree(low: Floats, high: Floats, order: Integers) -> Floats:
                 owners[pending] = used
                 used += 1
                 pending += 1
-    return nodes[:used]
+    return used

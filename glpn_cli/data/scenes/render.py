@@ -66,8 +66,6 @@ class Scene:
 
 def draw_room(chance: Chance) -> tuple[World, Room]:
     """Design, furnish and light one room."""
-    from glpn_cli.data.scenes.rays import grow_tree
-
     parts = Parts()
     style = Style(parts, chance)
     room = build_shell(style, chance.weigh(KINDS))
@@ -75,10 +73,18 @@ def draw_room(chance: Chance) -> tuple[World, Room]:
     furnish(style, room)
     hang_things(style, room)
     solids, air, materials, lights = parts.arrays()
-    low, high = bound_solids(solids)
-    order = np.arange(len(solids))
-    nodes = grow_tree(low, high, order)
+    nodes, order = plant_tree(solids)
     return World(nodes, solids[order], air, materials, lights, _make_sky(style, room)), room
+
+
+def plant_tree(solids: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The tree over solids, see `rays.grow_tree`, and the order (N,) in which its leaves hold them."""
+    from glpn_cli.data.scenes.rays import grow_tree
+
+    order = np.arange(len(solids))
+    nodes = np.empty((max(len(solids), 1), 14))
+    used = grow_tree(*bound_solids(solids), order, nodes)
+    return nodes[:used], order
 
 
 def bound_solids(solids: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -114,13 +120,14 @@ def choose_view(chance: Chance, world: World, room: Room, half: tuple[float, flo
     """The one of some proposals whose depth looks most like what people photograph."""
     from glpn_cli.data.scenes.tracer import look_around
 
+    depth = np.empty((9, 12))
     best: Pose | None = None
     least = math.inf
     for attempt in range(20):
         pose, want = propose_pose(chance, room)
         if not is_clear(world.solids, pose.position, 0.1 if attempt < 16 else 0.02):
             continue
-        depth, changes = look_around(pose.row(*half), 9, 12, world)
+        changes = look_around(pose.row(*half), world, depth)
         near, middle, far = np.percentile(depth, [3, 50, 97])
         cost = (
             abs(math.log(middle / want)) + 2.0 * max(0.0, math.log(0.45 / near)) + 0.3 * max(0.0, math.log(far / 9.0))
@@ -146,8 +153,6 @@ def render_scene(
     extra_rays: rays more for the colour of pixels on edges
     Raises UsageError without numba.
     """
-    from glpn_cli.data.scenes.tracer import draw
-
     height, width = size
     world, room = draw_room(Chance(seed, index))
     camera = camera_of(seed, index, size=size, focal_px=focal_px)
@@ -155,9 +160,27 @@ def render_scene(
     view = Chance(seed, index, 2)
     pose = choose_view(view, world, room, half)
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    light, depth, normals, labels = draw(pose.row(*half), lens, height, width, world, view.unit(), extra_rays)
+    light, depth, normals, labels = trace_picture(pose.row(*half), lens, world, view.unit(), extra_rays, size=size)
     rgb = develop(Chance(seed, index, 3), light, depth)
     return Scene(rgb, depth, camera, normals, labels, room.kind)
+
+
+def trace_picture(
+    camera: NDArray[np.float64],
+    lens: NDArray[np.float64],
+    world: World,
+    spin: float,
+    extra_rays: int,
+    *,
+    size: tuple[int, int],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+    """What `tracer.draw` fills: linear colours (H, W, 3), depth (H, W), normals (H, W, 3), labels (H, W)."""
+    from glpn_cli.data.scenes.tracer import draw
+
+    colour, normals = np.empty((*size, 3), np.float32), np.empty((*size, 3), np.float32)
+    depth, labels = np.empty(size, np.float32), np.empty(size, np.uint8)
+    draw(camera, lens, world, spin, extra_rays, colour, depth, normals, labels)
+    return colour, depth, normals, labels
 
 
 def camera_of(

@@ -25,13 +25,13 @@ def _ray(camera: Floats, a: float, b: float) -> tuple[float, float, float]:
 
 
 @compiled
-def look_around(camera: Floats, rows: int, columns: int, world: World) -> tuple[Floats, int]:
-    """Depth (rows, columns) of a coarse view, and how often the surface changes from one ray to the next.
+def look_around(camera: Floats, world: World, depth: Floats) -> int:
+    """Fill depth (rows, columns) of a coarse view; how often the surface changes from one ray to the next.
 
     camera: 0-2 position, 3-5 right, 6-8 down, 9-11 forward, 12-13 tangents of half the field of view.
     """
     stack = np.empty(128, np.int64)
-    depth = np.empty((rows, columns))
+    rows, columns = depth.shape
     changes = 0
     last = 0
     for i in range(rows):
@@ -44,7 +44,7 @@ def look_around(camera: Floats, rows: int, columns: int, world: World) -> tuple[
             if who != last:
                 changes += 1
             last = who
-    return depth, changes
+    return changes
 
 
 @compiled_small
@@ -158,25 +158,33 @@ def _mix(
 
 @compiled
 def draw(
-    camera: Floats, lens: Floats, height: int, width: int, world: World, spin: float, extra: int
-) -> tuple[Single, Single, Single, NDArray[np.uint8]]:
-    """Linear colours (H, W, 3), z-depth (H, W) in metres, normals (H, W, 3) in the camera's frame, labels (H, W).
+    camera: Floats,
+    lens: Floats,
+    world: World,
+    spin: float,
+    extra: int,
+    colour: Single,
+    depth: Single,
+    normals: Single,
+    labels: NDArray[np.uint8],
+) -> None:
+    """Fill linear colours (H, W, 3), z-depth (H, W) in metres, normals (H, W, 3) in the camera's frame, labels (H, W).
 
     camera: as in `look_around`. lens: fx, fy, cx, cy in pixels. spin: 0..1, turns the pattern of the samples.
     extra: rays more for a pixel on a silhouette.
     """
+    height, width = depth.shape
     stack = np.empty(128, np.int64)
     out = np.empty(10)
     seen = Seen(
-        np.empty((height, width), np.float32),
+        depth,
         np.empty((height, width), np.int64),
         np.empty((height, width), np.int64),
         np.empty((height, width, 7), np.float32),
         np.empty((height, width, 4), np.float32),
-        np.empty((height, width, 3), np.float32),
-        np.empty((height, width), np.uint8),
+        normals,
+        labels,
     )
-    colour = np.empty((height, width, 3), np.float32)
     light = np.empty((height, width, 3), np.float32)
     gloss = np.zeros((height, width, 3), np.float32)
     smooth = np.empty((height, width, 3), np.float32)
@@ -193,4 +201,3 @@ def draw(
     average(seen.spots, seen.depth, light, smooth, 1)
     add_gathered(world, stack, seen, spin, smooth)
     _mix(camera, lens, world, stack, out, seen, smooth, gloss, extra, colour)
-    return colour, seen.depth, seen.normals, seen.labels

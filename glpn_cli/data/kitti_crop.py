@@ -22,6 +22,10 @@ def kb_crop(array: Array, *, what: str) -> Array:
     """
     (height, width), (tall, wide) = array.shape[:2], KB_SIZE
     if height < tall or width < wide:
-        raise InputError(f"{what}: {width}x{height} is smaller than KITTI's {wide}x{tall} window", code=ErrorCode.DATA)
+        raise InputError(
+            f"{what}: {width}x{height} is smaller than KITTI's {wide}x{tall} window",
+            hint="Use KITTI's frames as they were published, or other pictures without its protocol.",
+            code=ErrorCode.DATA,
+        )
     top, left = height - tall, (width - wide) // 2
     return array[top : top + tall, left : left + wide]

@@ -70,7 +70,9 @@ def _read_list(layout: Layout, folder: Path, path: Path, split: str) -> list[Pai
     for number, words in lines:
         if len(words) not in (0, 2, 3):
             raise UsageError(
-                f"{path} line {number}: {' '.join(words)!r} is not PICTURE DEPTH FOCAL", code=ErrorCode.DATA
+                f"{path} line {number}: {' '.join(words)!r} is not PICTURE DEPTH FOCAL",
+                hint="Write two paths without spaces and, where it is known, the focal length in pixels.",
+                code=ErrorCode.DATA,
             )
     lines = [(number, words) for number, words in lines if words and words[1] != "None"]
     roots = [folder / below.format(split=split) for below in layout.roots]
@@ -97,7 +99,11 @@ def _focal(words: list[str], path: Path, number: int) -> float | None:
     except ValueError:
         focal = math.nan
     if not 0 < focal < math.inf:
-        raise UsageError(f"{path} line {number}: focal length {words[2]!r} is no positive number", code=ErrorCode.DATA)
+        raise UsageError(
+            f"{path} line {number}: focal length {words[2]!r} is no positive number",
+            hint="Write it in pixels of the picture, or leave it out.",
+            code=ErrorCode.DATA,
+        )
     return focal
 
 

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from glpn_cli.data.kitti_crop import kb_crop
 from glpn_cli.data.rows import Row, read_rows
 from glpn_cli.data.samples import Sample
-from glpn_cli.depth_files import read_depth
+from glpn_cli.depth_files import StoredDepth, read_depth
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
 
 CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
 _CSV_CAMERA = ("fx", "fy", "cx", "cy")
+_SCALE_HINT = "The depth_scale is stored units per metre: 1000 for millimetres, 256 for KITTI, 1 for metres."
+_FOCAL_HINT = "Write the focal length in pixels of the picture, or leave both fx and fy empty."
 
 # The median depth of no room, street or landscape that a camera measures; beyond these the scale is wrong.
 _LEAST_MEDIAN_M, _MOST_MEDIAN_M = 0.02, 300.0
@@ -65,7 +67,11 @@ class Pair:
         stored = self._half(self.depth_path, read, "depth")
         depth = stored.depth
         if not depth.kind.is_metric:
-            raise InputError(f"{self.depth_path}: {depth.kind.value} is no depth in metres", code=ErrorCode.DATA)
+            raise InputError(
+                f"{self.depth_path}: {depth.kind.value} is no depth in metres",
+                hint="Name a file of measured depth, in metres along the camera's axis.",
+                code=ErrorCode.DATA,
+            )
         if depth.size != rgb.shape[:2]:
             raise InputError(
                 f"{self.name}: the picture is {rgb.shape[1]}x{rgb.shape[0]}, its depth {depth.size[1]}x{depth.size[0]}",
@@ -78,7 +84,7 @@ class Pair:
         sample = Sample(rgb, known, self.focal_px, self.name)
         if self.is_kitti:
             sample = replace(sample, rgb=kb_crop(rgb, what=self.name), depth=kb_crop(known, what=self.name))
-        self._check_depth(sample.depth)
+        self._check_depth(sample.depth, stored)
         return sample
 
     def _half(self, path: Path, read: Callable[[Path], Half], what: str) -> Half:
@@ -89,17 +95,32 @@ class Pair:
         except InputError as error:
             raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
 
-    def _check_depth(self, depth: NDArray[np.float32]) -> None:
+    def _check_depth(self, depth: NDArray[np.float32], stored: StoredDepth) -> None:
         known = depth[depth > 0]
         if known.size == 0:
-            raise InputError(f"{self.name}: {self.depth_path.name} has no valid pixel", code=ErrorCode.DATA)
+            raise InputError(
+                f"{self.name}: {self.depth_path.name} has no valid pixel",
+                hint="Zeros, negative numbers and NaN are unknown depths: replace the file, or leave the pair out.",
+                code=ErrorCode.DATA,
+            )
         median = float(np.median(known))
         if not _LEAST_MEDIAN_M < median < _MOST_MEDIAN_M:
+            side = "beyond" if median > _LEAST_MEDIAN_M else "below"
+            why, hint = self._explain_scale(stored)
             raise InputError(
-                f"{self.name}: half of its depths lie beyond {median:.3g} m with depth_scale {self.depth_scale:g}",
-                hint="The depth_scale is stored units per metre: 1000 for millimetres, 256 for KITTI, 1 for metres.",
-                code=ErrorCode.RANGE,
+                f"{self.name}: half of its depths lie {side} {median:.3g} m {why}", hint=hint, code=ErrorCode.RANGE
             )
+
+    def _explain_scale(self, stored: StoredDepth) -> tuple[str, str]:
+        """What made the metres of its depth, and what to do where that was wrong."""
+        if stored.record is not None and stored.record.depth_scale is not None:
+            return f"with the scale {stored.record.depth_scale:g} of its own record", "Write the depth file again."
+        try:
+            read_depth(self.depth_path)
+        except InputError:  # integers, which need a scale
+            return f"with depth_scale {self.depth_scale:g}", _SCALE_HINT
+        hint = "Divide its numbers until they are metres, or store them as integers with their depth_scale."
+        return "(a float file is read as metres, and depth_scale changes nothing)", hint
 
 
 @dataclass(frozen=True)
@@ -141,8 +162,8 @@ def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty
     if depth_scale is not None and not 0 < depth_scale < math.inf:
         raise UsageError(f"--depth-scale {depth_scale:g} is no positive number", hint="Write 1000 for millimetres.")
     needed = CSV_COLUMNS if depth_scale is None else CSV_COLUMNS[:2]
-    or_asked = ", or say the scale with --depth-scale" if depth_scale is None else ""
-    hint = f"The first line must name {','.join(needed)}, and may name {','.join(_CSV_CAMERA)}{or_asked}."
+    or_asked = "; without the last, use --depth-scale" if depth_scale is None else ""
+    hint = f"The first line must name {','.join(needed)}{or_asked}. It may name {','.join(_CSV_CAMERA)} too."
     rows = read_rows(path, needed=needed, paths=CSV_COLUMNS[:2], hint=hint, may_be_empty=may_be_empty)
     pairs = tuple(_pair_of(path, row, depth_scale) for row in rows)
     scaled = "" if depth_scale is None else f", {depth_scale:g} units per metre"
@@ -151,17 +172,18 @@ def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty
 
 def _pair_of(path: Path, row: Row, depth_scale: float | None) -> Pair:
     rgb, told = row.get("rgb_path"), row.get("depth_scale")
-    scale = depth_scale if depth_scale is not None and not told else _positive(row, "depth_scale")
+    scale = depth_scale if depth_scale is not None and not told else _positive(row, "depth_scale", _SCALE_HINT)
     has_camera = bool(row.get("fx") and row.get("fy"))
-    focal = math.sqrt(_positive(row, "fx") * _positive(row, "fy")) if has_camera else None
+    focal = math.sqrt(_positive(row, "fx", _FOCAL_HINT) * _positive(row, "fy", _FOCAL_HINT)) if has_camera else None
     return Pair(path.parent / rgb, path.parent / row.get("depth_path"), scale, focal, Path(rgb).as_posix())
 
 
-def _positive(row: Row, column: str) -> float:
+def _positive(row: Row, column: str, hint: str) -> float:
     try:
         value = float(row.get(column))
     except ValueError:
         value = math.nan
     if not 0 < value < math.inf:
-        raise UsageError(f"{row.where}: {column} {row.get(column)!r} is no positive number", code=ErrorCode.DATA)
+        message = f"{row.where}: {column} {row.get(column)!r} is no positive number"
+        raise UsageError(message, hint=hint, code=ErrorCode.DATA)
     return value

@@ -18,11 +18,11 @@ class Row:
     """
 
     where: str
-    values: Mapping[str, str | None]
+    values: Mapping[str, str]
 
     def get(self, column: str) -> str:
         """What it has there; nothing where the file has no such column."""
-        return self.values.get(column) or ""
+        return self.values.get(column, "")
 
 
 def read_rows(path: Path, *, needed: Sequence[str], paths: Sequence[str], hint: str, may_be_empty: bool) -> list[Row]:
@@ -35,26 +35,37 @@ def read_rows(path: Path, *, needed: Sequence[str], paths: Sequence[str], hint: 
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if missing := [column for column in needed if column not in (reader.fieldnames or ())]:
+            reader = csv.reader(file)
+            named = next(reader, [])
+            columns = _strip(named)
+            if missing := [column for column in needed if column not in columns]:
                 raise UsageError(f"{path} has no column {', '.join(missing)}", hint=hint, code=ErrorCode.DATA)
-            rows = [Row(f"{path} line {reader.line_num}", values) for values in reader]
+            is_spaced = columns != named  # "a, b": then its lines are written so too, and no name begins with a space
+            lines = ((reader.line_num, _strip(words) if is_spaced else words) for words in reader if words)
+            rows = [Row(f"{path} line {number}", dict(zip(columns, words, strict=False))) for number, words in lines]
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} is no CSV file: {error}", code=ErrorCode.DATA) from error
+        hint = "Save it as text in UTF-8, with commas between the columns."
+        raise UsageError(f"{path} is no CSV file: {error}", hint=hint, code=ErrorCode.DATA) from error
     for row in rows:
         if not all(map(row.get, paths)):
-            raise UsageError(f"{row.where}: a path is empty", code=ErrorCode.DATA)
+            hint = f"Every line must name both files: {','.join(paths)}."
+            raise UsageError(f"{row.where}: a path is empty", hint=hint, code=ErrorCode.DATA)
     if not rows and not may_be_empty:
-        raise UsageError(f"{path} lists no pairs", code=ErrorCode.DATA)
+        hint = f"Add a line for each pair below the first: {','.join(paths)}."
+        raise UsageError(f"{path} lists no pairs", hint=hint, code=ErrorCode.DATA)
     return rows
+
+
+def _strip(words: Sequence[str]) -> list[str]:
+    return [word.strip() for word in words]
 
 
 def has_column(path: Path, column: str) -> bool:
     """Whether a file is a list with a column; False for whatever cannot be read."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return column in next(csv.reader(file), [])
+            return column in _strip(next(csv.reader(file), []))
     except (OSError, ValueError, csv.Error):
         return False

@@ -174,10 +174,15 @@ class FolderContestant:
             found = self._exactest(candidates)
             if len(found) > 1:
                 some = ", ".join(path.relative_to(self.folder).as_posix() for path in found[:3])
-                raise InputError(f"{name} could be any of {some}", code=ErrorCode.DATA)
+                raise InputError(
+                    f"{name} could be any of {some}",
+                    hint="Keep one map of each picture in the folder.",
+                    code=ErrorCode.DATA,
+                )
             if found:
                 return found[0]
-        raise InputError(f"{name} has no map in {self.folder}", code=ErrorCode.NOT_FOUND)
+        hint = "Predict it too, or name its map like the picture."
+        raise InputError(f"{name} has no map in {self.folder}", hint=hint, code=ErrorCode.NOT_FOUND)
 
     def _exactest(self, candidates: Sequence[Path]) -> Sequence[Path]:
         """Those with floats; where there are none, those with floats beside them under the same name; else all."""

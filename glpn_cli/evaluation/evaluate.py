@@ -203,7 +203,11 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
     except InputError as error:
         return _Frame(name, error=error)
     if not counted.any():
-        nothing = InputError(f"{sample.name}: no pixel counts under the protocol", code=ErrorCode.DATA)
+        nothing = InputError(
+            f"{sample.name}: no pixel counts under the protocol",
+            hint="All its known depths lie outside the range or the crop: see --gt-range and --crop.",
+            code=ErrorCode.DATA,
+        )
         return _Frame(name, error=nothing)
     return _Frame(name, sample, counted)
 
@@ -273,7 +277,11 @@ def _overlap(counted: NDArray[np.bool_], depth: DepthMap, sample: Sample) -> NDA
     """Which of the pixels that count the map has a depth for. Raises InputError where that is none."""
     has_depth = counted if depth.valid is None else counted & depth.valid
     if not has_depth.any():
-        raise InputError(f"{sample.name}: the map has no depth where it counts", code=ErrorCode.DATA)
+        raise InputError(
+            f"{sample.name}: the map has no depth where it counts",
+            hint="It is empty wherever the true depth is known: predict the picture again, or leave it out.",
+            code=ErrorCode.DATA,
+        )
     return has_depth
 
 

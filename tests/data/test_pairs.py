@@ -66,8 +66,9 @@ def test_halves_of_different_size_are_refused_with_both_sizes(tmp_path: Path) ->
 
 def test_depth_without_a_valid_pixel_is_refused(tmp_path: Path) -> None:
     pair = make_pair(tmp_path, depth_m=0)
-    with pytest.raises(InputError, match="no valid pixel"):
+    with pytest.raises(InputError, match="no valid pixel") as caught:
         pair.read()
+    assert "leave the pair out" in caught.value.hint
 
 
 def test_a_millimetre_file_read_as_metres_is_noticed(tmp_path: Path) -> None:
@@ -80,8 +81,18 @@ def test_a_millimetre_file_read_as_metres_is_noticed(tmp_path: Path) -> None:
 
 def test_metres_read_as_millimetres_are_noticed(tmp_path: Path) -> None:
     pair = make_pair(tmp_path, scale=1000, stored_scale=1, depth_m=3)
-    with pytest.raises(InputError, match=r"0\.003 m"):
+    with pytest.raises(InputError, match=r"half of its depths lie below 0\.003 m with depth_scale 1000"):
         pair.read()
+
+
+def test_millimetres_in_a_float_file_are_not_blamed_on_the_scale_that_it_ignores(tmp_path: Path) -> None:
+    np.save(tmp_path / "depth.npy", np.full((6, 8), 3500, np.float32))
+    pair = Pair(write_picture(tmp_path / "rgb.png"), tmp_path / "depth.npy", 1000, name="rgb.png")
+    with pytest.raises(InputError, match=r"beyond 3\.5e\+03 m \(a float file is read as metres") as caught:
+        pair.read()
+    assert "1000 for millimetres" not in caught.value.hint
+    np.save(tmp_path / "depth.npy", np.full((6, 8), 3500, np.uint16))
+    assert pair.read().depth[0, 0] == 3.5
 
 
 def test_a_damaged_half_is_named_with_its_path(tmp_path: Path) -> None:
@@ -99,8 +110,9 @@ def test_the_benchmarks_window_is_at_the_bottom_centre_and_a_cut_frame_stays() -
     assert window[-1, -1] == frame[-1, 13 + 1216 - 1]
     assert kb_crop(window, what="frame") is not None
     assert np.array_equal(kb_crop(window, what="frame"), window)
-    with pytest.raises(InputError, match="640x480 is smaller than KITTI's 1216x352"):
+    with pytest.raises(InputError, match="640x480 is smaller than KITTI's 1216x352") as caught:
         kb_crop(np.zeros((480, 640), np.float32), what="frame")
+    assert "KITTI's frames as they were published" in caught.value.hint
 
 
 def test_a_kitti_pair_is_cut_when_it_is_read(tmp_path: Path) -> None:
@@ -149,8 +161,35 @@ def test_a_csv_lists_pairs_relative_to_itself(tmp_path: Path) -> None:
     ],
 )
 def test_a_csv_that_makes_no_sense_is_refused_naming_the_line(tmp_path: Path, lines: list[str], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as caught:
         read_pairs_csv(write_csv(tmp_path, *lines))
+    assert caught.value.hint != ErrorCode.DATA.hint
+
+
+def test_hints_tell_what_to_write_in_the_column_that_is_wrong(tmp_path: Path) -> None:
+    hints = []
+    for lines in (["rgb_path"], [HEADER, "a.png,b.png,"], [f"{HEADER},fx,fy", "a.png,b.png,1000,abc,4"]):
+        with pytest.raises(UsageError) as caught:
+            read_pairs_csv(write_csv(tmp_path, *lines))
+        hints.append(caught.value.hint)
+    assert hints[0].startswith(
+        "The first line must name rgb_path,depth_path,depth_scale; without the last, use --depth-scale. It"
+    )
+    assert "1000 for millimetres" in hints[1]
+    assert "focal length in pixels" in hints[2]
+
+
+def test_spaces_after_the_commas_are_no_part_of_names(tmp_path: Path) -> None:
+    lines = [
+        "rgb_path, depth_path, depth_scale , fx, fy",
+        "a/rgb 1.png, a/depth.png, 1000, 400, 400",
+        "b.png, c.png, 256",
+    ]
+    (first, second) = read_pairs_csv(write_csv(tmp_path, *lines)).pairs
+    assert (first.depth_path, first.name, first.focal_px) == (tmp_path / "a/depth.png", "a/rgb 1.png", 400)
+    assert (second.depth_scale, second.focal_px) == (256, None)
+    tight = read_pairs_csv(write_csv(tmp_path, HEADER, " a.png,b.png,1000"))
+    assert tight.name_of(0) == " a.png"
 
 
 def test_a_csv_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:

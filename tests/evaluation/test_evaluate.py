@@ -274,8 +274,9 @@ def test_maps_of_others_are_found_by_name(tmp_path: Path, file: str) -> None:
 def test_a_map_that_could_be_several_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "rgb_1.npy", np.ones((3, 4), np.float32))
     np.savez(tmp_path / "rgb_1.npz", depth=np.ones((3, 4), np.float32))
-    with pytest.raises(InputError, match=r"could be any of rgb_1\.npy, rgb_1\.npz"):
+    with pytest.raises(InputError, match=r"could be any of rgb_1\.npy, rgb_1\.npz") as caught:
         FolderContestant(tmp_path).find("rgb_1.jpg")
+    assert caught.value.hint == "Keep one map of each picture in the folder."
 
 
 def write_maps(folder: Path, model: str = "mini", *, names: tuple[str, ...] = ("a", "b"), rounded: bool = True) -> None:

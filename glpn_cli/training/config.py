@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from typing import Any
 
@@ -114,20 +114,28 @@ class TrainingConfig:
         return plain
 
 
-def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """What differs between two runs' settings, by name: `schedule.peak: 0.0001, now 0.001`."""
-    found: list[str] = []
-    for name in dict.fromkeys((*before, *now)):
-        old, new = before.get(name), now.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += changed_settings(old, new, f"{prefix}{name}.")
-        elif _plain(old) != _plain(new):
-            found.append(f"{prefix}{name}: {old!r}, now {new!r}")
-    return found
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two runs' settings, by name: {"schedule.peak": (0.0001, 0.001)}.
+
+    A setting that `before` does not know and that is off now has not changed: earlier versions told less.
+    """
+    old, new = (dict(_flat(settings)) for settings in (before, now))
+    return {
+        name: (old.get(name), new.get(name))
+        for name in dict.fromkeys((*old, *new))
+        if old.get(name) != new.get(name) and (name in old or new[name])
+    }
 
 
-def _plain(value: Any) -> Any:
-    """Tuples and lists alike: JSON knows only lists."""
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every plain value within settings and its dotted name; the first of several is number 1. Sizes stay together."""
+    items: Iterable[tuple[Any, Any]]
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+        items = value.items()
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        items = enumerate(value, start=1)
+    else:
+        yield name, list(value) if isinstance(value, tuple) else value
+        return
+    for part, item in items:
+        yield from _flat(item, f"{name}.{part}" if name else str(part))

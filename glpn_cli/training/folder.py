@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,24 @@ HISTORY_FILE = "history.jsonl"
 PREVIEWS_FOLDER = "previews"
 _OWN = {STATE_FILE, HISTORY_FILE, PREVIEWS_FOLDER, CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, PREPROCESSOR_FILE}
 _MOST_NAMED = 8
+
+_RECIPE = "--recipe"
+_OPTIONS = {
+    r"data": "--data",
+    r"start": "--model or --config",
+    r"limit_m": "--max-depth",
+    r"processes": "processes of torchrun",
+    r"training\.phases\.\d+\.steps": "--steps or --epochs",
+    r"training\.phases\.\d+\.size": "--input-size, as [height, width]",
+    r"training\.schedule\.peak": "--learning-rate",
+    r"training\.batch_size": "--batch-size",
+    r"training\.precision": "--precision",
+    r"training\.freeze": "--freeze",
+    r"training\.seed": "--seed",
+    r"training\.every": "--every",
+    r"training\..*": _RECIPE,
+}
+_DERIVED = r"training\.schedule\.(low|warm_up)|training\.average|model\.(max_depth|glpn_cli\.limit_m)"
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,7 @@ class RunFolder:
                 )
             return None
         told = {name: value for name, value in settings.items() if name in state.settings}  # earlier versions told less
-        if changed := changed_settings(state.settings, told):
+        if changed := _by_option(changed_settings(state.settings, told)):
             more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
             raise UsageError(
                 f"the run in {self.path} had other settings: {'; '.join(changed[:_MOST_NAMED])}{more}",
@@ -91,6 +110,26 @@ class RunFolder:
         path = self.path / HISTORY_FILE
         text = path.read_text("utf-8") if path.is_file() else ""
         return [json.loads(line) for line in text.split("\n") if line]
+
+
+def _by_option(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Changed settings as the user knows them: `--seed: 0, now 5`; one for each option, then what no option says.
+
+    What follows from an option, as the lowest rate from the highest, is told only where nothing else is.
+    """
+    found: dict[str, str] = {}
+    others: list[str] = []
+    for name, (old, new) in changes.items():
+        words = f"{old!r}, now {new!r}"
+        if re.fullmatch(_DERIVED, name):
+            continue
+        option = next((option for pattern, option in _OPTIONS.items() if re.fullmatch(pattern, name)), None)
+        if option is None:
+            others.append(f"{name}: {words}")
+        else:
+            told = f"{option} ({name}: {words})" if option == _RECIPE else f"{option}: {words}"
+            found.setdefault(option, told)
+    return [*found.values(), *others] or [f"{name}: {old!r}, now {new!r}" for name, (old, new) in changes.items()]
 
 
 def _step_of(line: str) -> float:

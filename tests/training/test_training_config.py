@@ -48,11 +48,20 @@ def test_changed_settings_are_named_and_json_changes_nothing() -> None:
     before = TrainingConfig(phases=(Phase(3, augmentation=ROOMS),))
     now = TrainingConfig(phases=(Phase(3, augmentation=ROOMS),), batch_size=8, schedule=Schedule(peak=2e-4))
     stored = json.loads(json.dumps(before.to_dict()))
-    assert changed_settings(stored, before.to_dict()) == []
-    assert changed_settings(stored, now.to_dict()) == [
-        "batch_size: 12, now 8",
-        "schedule.peak: 0.0001, now 0.0002",
-    ]
+    assert changed_settings(stored, before.to_dict()) == {}
+    assert changed_settings(stored, now.to_dict()) == {"batch_size": (12, 8), "schedule.peak": (1e-4, 2e-4)}
+
+
+def test_what_changed_within_a_phase_is_named_and_what_an_earlier_version_did_not_know_only_where_it_is_on() -> None:
+    before = TrainingConfig(phases=(Phase(3, (64, 64)), Phase(5, (64, 96)))).to_dict()
+    now = TrainingConfig(phases=(Phase(4, (64, 64)), Phase(5, (96, 64)))).to_dict()
+    assert changed_settings(before, now) == {"phases.1.steps": (3, 4), "phases.2.size": ([64, 96], [96, 64])}
+    one = TrainingConfig(phases=(Phase(3, (64, 64)),)).to_dict()
+    assert changed_settings(before, one)["phases.2.steps"] == (5, None)
+    del before["phases"][0]["normal_weight"]
+    assert "phases.1.normal_weight" not in changed_settings(before, now)
+    now["phases"][0]["normal_weight"] = 0.25
+    assert changed_settings(before, now)["phases.1.normal_weight"] == (None, 0.25)
 
 
 def test_settings_are_plain_values_so_that_a_saved_state_can_be_read_without_trusting_it(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +17,17 @@ from glpn_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from glpn_cli.batch.policies import Asked
-    from glpn_cli.data.samples import Sample
+    from glpn_cli.data.samples import Sample, SampleSource
     from glpn_cli.models.recipe import Recipe
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.recipes import Wishes
     from glpn_cli.training.starts import Start
 
 TRAINING = "Training"
+_MOST_NAMED = 10
+"""Pictures that cannot be validated on, by name."""
+_LOOKED_AT = 20
+"""Pictures among which one is looked for that can be used, to see what the data are like."""
 
 EXAMPLES = """
 glpn train -m nyu --data pairs.csv --epochs 5 -o mine
@@ -183,7 +188,7 @@ def train(
     from glpn_cli.publish import probe_writable
     from glpn_cli.training.folder import RunFolder
     from glpn_cli.training.ranks import join_ranks, leave_ranks, own_device
-    from glpn_cli.training.recipes import Wishes
+    from glpn_cli.training.recipes import KITTI_LIMIT_M, Wishes
     from glpn_cli.training.run import Run, run_training
 
     if (model is None) == (config is None):
@@ -207,7 +212,10 @@ def train(
     probe_writable(output)
     if threads is not None:
         torch.set_num_threads(threads)
+    if config is not None and max_depth is None and data.startswith("kitti:"):
+        max_depth = KITTI_LIMIT_M
     start = _choose_start(begun, config, max_depth=max_depth, seed=seed, recipe=recipe)
+    start = _fit_to_data(start, source, data)
     ranks = join_ranks()
     try:
         held_out = (
@@ -289,17 +297,43 @@ def _choose_start(
     return start_from_shape(config, max_depth=max_depth, lens=lens, seed=seed)
 
 
+def _fit_to_data(start: Start, source: SampleSource, data: str) -> Start:
+    """Tell what one of the pictures shows to be amiss; the start, with a lens only where the data have one, too."""
+    from glpn_cli.training.loop import Lens
+    from glpn_cli.training.run import read_held_out
+
+    found, _ = read_held_out(source, count=1, among=_LOOKED_AT)
+    if not found:
+        return start
+    (sample,) = found
+    known = sample.depth > 0
+    beyond = float((sample.depth >= start.limit_m).sum() / max(1, known.sum()))
+    if beyond > 0.5:
+        console.warn(
+            f"{beyond:.0%} of {sample.name} lies beyond {start.limit_m:g} m, which is left out; name the largest depth "
+            "that is to be learned with --max-depth"
+        )
+    if start.lens.focal_px is None or sample.focal_px is not None:
+        return start
+    console.note(f"{data} names no focal lengths: its depths are learned as they are, through no known lens")
+    return replace(start, lens=Lens(start.lens.size, None))
+
+
 def _read_held_out(spec: str | None, *, data: str, count: int, depth_scale: float | None) -> Sequence[Sample]:
     """The pictures to validate on, in memory; rendered rooms have others of their kind to offer."""
     from glpn_cli.data.sources import open_source
     from glpn_cli.training.run import read_held_out
 
     if spec is None and data.startswith("scenes:"):
-        spec = "scenes:900" if data.split(":")[1] != "900" else "scenes:901"
+        spec = "scenes:900" if int(data.split(":")[1]) != 900 else "scenes:901"
     if spec is None:
         console.note("nothing is validated; name pictures that the network does not learn from with --val")
         return ()
-    found = read_held_out(open_source(spec, split="test", depth_scale=depth_scale), count=count)
+    found, left_out = read_held_out(open_source(spec, split="test", depth_scale=depth_scale), count=count)
+    for message in left_out[:_MOST_NAMED]:
+        console.warn(f"not validated on: {message}")
+    if len(left_out) > _MOST_NAMED:
+        console.note(f"{len(left_out) - _MOST_NAMED} more pictures of --val {spec} cannot be used")
     if not found:
         raise UsageError(f"none of the pictures of --val {spec} can be used")
     return found

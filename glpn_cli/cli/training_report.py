@@ -28,13 +28,13 @@ class TrainingView:
         self._named = 0
 
     def show(self, event: Event) -> None:
-        """One thing happened. Only the first process talks, but all name what they could not read."""
+        """One thing happened. Only the first process talks."""
         from glpn_cli.training.events import Progress, Skipped, Validated
 
-        if isinstance(event, Skipped):
-            self._show_skipped(event)
         if not self._ranks.is_first:
             return
+        if isinstance(event, Skipped):
+            self._show_skipped(event)
         if self._json:
             console.json(event.to_line())
         if isinstance(event, Progress):

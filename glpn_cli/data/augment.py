@@ -52,9 +52,9 @@ PAPER = Augmentation()
 ROOMS = Augmentation(zoom=(1.0, 1.0), light=0.5, strength=1.0, camera=0.1, erase=0.1, cut_depth=0.0)
 """For training on rendered rooms, whose renderer has done its own light, noise and lenses already.
 
-Windows are the largest that fit: one that is enlarged, seen as through the one lens of training, is nearer than its room
-by the zoom, and a network that has seen nothing else takes whole pictures for nearer than they are (by a tenth, with
-zooms of up to 1.35). Where a step's shape is not the picture's, an upright one above all, the largest window is one too.
+Windows are the largest that fit: one that is enlarged, seen as through the one lens of training, is nearer than its
+room by the zoom, and a network that has seen nothing else takes whole pictures for nearer than they are (by a tenth,
+with zooms of up to 1.35). Where a step's shape is not the picture's, as upright ones are not, the largest is enlarged.
 """
 
 

@@ -50,7 +50,7 @@ def _recipe(config: TrainingConfig) -> str:
     facts = [
         "AdamW" if config.weight_decay else "Adam",
         f"batch {config.batch_size}",
-        f"rate {schedule.course.value} to {schedule.peak:g}",
+        f"rate at most {schedule.peak:g} ({schedule.course.value} course)",
         loss,
         config.precision,
         f"seed {config.seed}",
@@ -74,9 +74,10 @@ def _validation_table(history: Sequence[Mapping[str, Any]]) -> list[str]:
     stride = -(-len(found) // 12)
     shown = found[::-1][::stride][::-1]
     rows = [
-        f"| {line['step']} | {line['raw']['abs_rel']:.4f} | {line['raw']['d1']:.4f} "
+        f"| {line['step']} | {line['size'][1]}x{line['size'][0]} "
+        f"| {line['raw']['abs_rel']:.4f} | {line['raw']['d1']:.4f} "
         f"| {line['median']['abs_rel']:.4f} | {line['median']['d1']:.4f} |"
         for line in shown
     ]
-    head = ["| step | abs_rel | d1 | abs_rel, median-scaled | d1, median-scaled |", "|---|---|---|---|---|"]
+    head = ["| step | size | abs_rel | d1 | abs_rel, median-scaled | d1, median-scaled |", "|---|---|---|---|---|---|"]
     return [f"## Validation ({shown[-1]['measured']} pictures)", "", *head, *rows, ""]

@@ -79,7 +79,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Pictures that this process could not use at a step, and why."""
+    """Pictures that could not be used at a step, and why."""
 
     step: int
     messages: tuple[str, ...]

@@ -48,7 +48,7 @@ class Lens:
 class StepReport:
     """What one step did; means over all processes.
 
-    step: how many steps have been taken, this one included. skipped: messages of this process's unusable pictures.
+    step: how many steps have been taken, this one included. skipped: messages of all processes' unusable pictures.
     """
 
     step: int
@@ -161,7 +161,7 @@ class Trainer:
             group["lr"] = rate
         torch.manual_seed(_mix(self.config.seed, self.step, self.ranks.rank))  # dropout and stochastic depth
         statistics = [buffer.clone() for buffer in self.network.buffers()]
-        norm, losses = self._share(self._backward(batch, phase), batch)
+        norm, losses, skipped = self._share(self._backward(batch, phase), batch)
         is_finite = math.isfinite(norm) and math.isfinite(losses[0])
         if is_finite:
             self.optimizer.step()
@@ -183,13 +183,15 @@ class Trainer:
             norm=norm,
             seconds=time.perf_counter() - began,
             pictures=self.config.batch_size,
-            skipped=batch.skipped,
+            skipped=skipped,
             is_dropped=not is_finite,
         )
 
     def _backward(self, batch: Batch, phase: Phase) -> list[Tensor]:
         """Forward and backward; (loss, depth, gradient and normal loss), zeros where the batch is empty."""
         self.network.train()
+        if self.config.freeze == "encoder":
+            self.network.get_submodule("encoder").eval()  # the rest learns from what it will be given in use
         nothing = torch.zeros((), device=self.device)
         if len(batch) == 0:
             return [nothing.clone() for _ in range(4)]
@@ -208,8 +210,8 @@ class Trainer:
         total.backward()  # type: ignore[no-untyped-call]
         return [total.detach(), depth.detach(), gradient.detach(), normal.detach()]
 
-    def _share(self, losses: list[Tensor], batch: Batch) -> tuple[float, list[float]]:
-        """Average what the processes found of their own pictures, clip; the gradient's norm and the mean losses.
+    def _share(self, losses: list[Tensor], batch: Batch) -> tuple[float, list[float], tuple[str, ...]]:
+        """Average what the processes found of their own pictures, clip; the norm, the mean losses, what is left out.
 
         Batch-norm statistics too, at every step: the average of the weights holds all of them, and a run that is saved
         at another step goes on from no others.
@@ -221,10 +223,12 @@ class Trainer:
         counts = torch.tensor([len(batch.skipped), float(self.is_asked_to_stop)], device=self.device)
         statistics = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
         self.ranks.average([*gradients, *statistics, *losses, counts])
-        self.skipped += round(counts[0].item() * self.ranks.world)
+        left_out = round(counts[0].item() * self.ranks.world)
+        self.skipped += left_out
         self.is_stopping = counts[1].item() > 0  # one process may have been asked, all end
         norm = nn.utils.clip_grad_norm_(self.trained, self.config.clip or math.inf)
-        return norm.item(), [loss.item() for loss in losses]
+        skipped = self.ranks.gather(batch.skipped) if left_out else ()
+        return norm.item(), [loss.item() for loss in losses], skipped
 
     def _undo(self, statistics: list[Tensor]) -> None:
         """Forget a step that was not finite: batch-norm statistics as before, weights untouched."""

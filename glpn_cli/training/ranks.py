@@ -37,6 +37,14 @@ class Ranks:
             value.copy_(flat[offset : offset + value.numel()].view_as(value))
             offset += value.numel()
 
+    def gather(self, words: tuple[str, ...]) -> tuple[str, ...]:
+        """What all processes say, in their order, to each of them."""
+        if self.world == 1:
+            return words
+        said: list[tuple[str, ...]] = [()] * self.world
+        dist.all_gather_object(said, words)
+        return tuple(word for each in said for word in each)
+
     def wait(self) -> None:
         """Until all have come this far."""
         if self.world > 1:

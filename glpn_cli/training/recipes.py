@@ -13,6 +13,7 @@ from glpn_cli.training.schedule import Course, Schedule
 
 PAPER_EPOCHS = 25
 PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
+KITTI_LIMIT_M = 80.0
 ROOMS_STEPS = 35_000
 _ROOMS_SIZES = (
     ((96, 128), 0.10, 0.5),

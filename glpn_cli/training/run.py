@@ -6,7 +6,7 @@ import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -76,14 +76,20 @@ class RunEnd:
     signal: int | None = None
 
 
-def read_held_out(source: SampleSource, *, count: int) -> list[Sample]:
-    """The first `count` pictures that can be used."""
+def read_held_out(source: SampleSource, *, count: int, among: int | None = None) -> tuple[list[Sample], list[str]]:
+    """The first `count` pictures that can be used, and what is wrong with those that had to be passed over.
+
+    among: how many are looked at, at most; None for all that there are.
+    """
     found: list[Sample] = []
-    indices = islice(itertools.count(), source.length)
+    left_out: list[str] = []
+    indices = islice(itertools.count() if source.length is None else range(source.length), among)
     while len(found) < count and (index := next(indices, None)) is not None:
-        with suppress(InputError):
+        try:
             found.append(source.read(index))
-    return found
+        except InputError as error:
+            left_out.append(error.message)
+    return found, left_out
 
 
 def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> RunEnd:
@@ -93,6 +99,7 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
     GlpnError where not one picture can be used.
     """
     state = run.folder.open(run.settings, resume=resume)
+    run.ranks.wait()  # until all have looked at the folder, the first writes nothing there
     trainer = Trainer(
         run.start.network,
         run.config,
@@ -118,8 +125,8 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
                     run.folder.add_history([event.to_line()])
         finally:
             trainer.feed.close()
-    ended_by = heard[0] if heard and trainer.step < run.config.steps else None
-    return RunEnd(trainer.step, trainer.skipped, trainer.dropped, ended_by)
+    ended_by = heard[0] if heard else signal.SIGTERM  # it was another process of the run that was asked
+    return RunEnd(trainer.step, trainer.skipped, trainer.dropped, ended_by if trainer.step < run.config.steps else None)
 
 
 def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
@@ -131,7 +138,7 @@ def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
         if not is_saved:
             yield from _write_model(run, trainer)
         if trainer.step == 0:
-            yield from _validate(run, trainer, run.config.phase_at(0).size)
+            yield from _validate(run, trainer, run.config.phases[-1].size)
     run.ranks.wait()
     window, since = Window(), time.perf_counter()
     telling = max(1, run.config.every // 10)
@@ -140,7 +147,8 @@ def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
         if report.skipped:
             yield Skipped(report.step, report.skipped)
         if trainer.skipped == trainer.position >= min(_HOPELESS, run.source.length or _HOPELESS):
-            raise GlpnError(f"none of the first {trainer.position} pictures can be used", code=ErrorCode.DATA)
+            seen = min(trainer.position, run.source.length or trainer.position)
+            raise GlpnError(f"none of the first {seen} pictures can be used", code=ErrorCode.DATA)
         is_over = trainer.is_stopping or report.step == run.config.steps
         if report.step % telling == 0 or is_over:
             yield window.close(

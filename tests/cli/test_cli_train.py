@@ -63,6 +63,31 @@ def test_data_that_do_not_say_their_scale_are_told_it(tmp_path: Path) -> None:
     assert "units per metre" in other.stderr
 
 
+def test_data_without_focal_lengths_leave_a_model_without_a_lens(tmp_path: Path) -> None:
+    start = write_tiny_model(tmp_path / "start")
+    config = json.loads((start / "config.json").read_text())
+    config["glpn_cli"] = {**config.get("glpn_cli", {}), "training_size": [64, 64], "training_focal_px": 60.0}
+    (start / "config.json").write_text(json.dumps(config))
+    result = glpn("-m", start, "--data", "pairs.csv", "-o", "mine", *SHORT)
+    assert result.exit_code == 0
+    assert "pairs.csv names no focal lengths" in result.stderr
+    assert "training_focal_px" not in json.loads(Path("mine/config.json").read_text())["glpn_cli"]
+    lines = Path("pairs.csv").read_text().splitlines()
+    Path("lens.csv").write_text("\n".join([lines[0] + ",fx,fy", *(f"{line},80,80" for line in lines[1:])]))
+    result = glpn("-m", start, "--data", "lens.csv", "-o", "other", *SHORT)
+    assert "focal lengths" not in result.stderr
+    assert json.loads(Path("other/config.json").read_text())["glpn_cli"]["training_focal_px"] == 60
+
+
+def test_depths_that_the_model_cannot_say_are_told_before_it_learns(tmp_path: Path) -> None:
+    Path("far.csv").write_text(Path("pairs.csv").read_text().replace(",1000", ",100"))
+    start = write_tiny_model(tmp_path / "start")
+    result = glpn("-m", start, "--data", "far.csv", "-o", "mine", *SHORT)
+    assert "100% of 0.png lies beyond 10 m" in result.stderr
+    assert "--max-depth" in result.stderr
+    assert "beyond" not in glpn("-m", start, "--max-depth", 80, "--data", "far.csv", "-o", "other", *SHORT).stderr
+
+
 def test_resume_starts_goes_on_and_refuses_other_settings(tmp_path: Path) -> None:
     settings = ("-m", write_tiny_model(tmp_path / "start"), "--data", "pairs.csv", "-o", "mine", *SHORT)
     assert glpn(*settings, "--resume").exit_code == 0
@@ -73,7 +98,7 @@ def test_resume_starts_goes_on_and_refuses_other_settings(tmp_path: Path) -> Non
     assert Path("mine/model.safetensors").read_bytes() == weights
     other = glpn(*settings, "--resume", "--seed", 5)
     assert other.exit_code == 2
-    assert "training.seed: 0, now 5" in other.stderr
+    assert "--seed: 0, now 5" in other.stderr
 
 
 def test_json_tells_the_run_on_stdout_as_history_does() -> None:

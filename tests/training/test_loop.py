@@ -125,6 +125,9 @@ def test_a_frozen_encoder_stays_as_it_was_and_the_rest_learns() -> None:
     assert not any(name.startswith("encoder.") for name in changed)
     assert any(name.startswith("decoder.") for name in changed)
     assert "head.conv.weight" in changed
+    # Its stochastic depth is off, as in use; the rest trains.
+    assert not trainer.network.get_submodule("encoder").training
+    assert trainer.network.get_submodule("decoder").training
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:

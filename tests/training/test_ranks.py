@@ -23,6 +23,7 @@ losses = [report.loss for report in trainer.run()]
 weights = trainer.network.state_dict()
 weights |= {f"average.{name}": value for name, value in trainer.average.values.items()}
 seen = {"losses": losses, "weights": weights, "position": trainer.position}
+seen["said"] = ranks.gather((f"rank {ranks.rank}", "has spoken"))
 torch.save(seen, sys.argv[1] + str(ranks.rank))
 leave_ranks()
 """
@@ -32,6 +33,7 @@ def test_a_process_alone_is_the_first_of_one() -> None:
     value = torch.ones(3)
     Ranks().average([value])
     assert Ranks().is_first
+    assert Ranks().gather(("alone",)) == ("alone",)
     assert torch.equal(value, torch.ones(3))
 
 
@@ -56,6 +58,7 @@ def test_two_processes_take_the_same_steps_and_end_with_the_same_weights(tmp_pat
     one, two = (torch.load(tmp_path / f"rank{rank}", weights_only=True) for rank in range(2))
     assert one["losses"] == two["losses"]
     assert one["position"] == two["position"] == 12
+    assert one["said"] == two["said"] == ("rank 0", "has spoken", "rank 1", "has spoken")
     assert [name for name in one["weights"] if not torch.equal(one["weights"][name], two["weights"][name])] == []
     alone = tiny_trainer(steps=3)
     losses = [report.loss for report in alone.run()]

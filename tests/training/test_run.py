@@ -44,7 +44,7 @@ def settings(steps: int, every: int) -> TrainingConfig:
 
 def make_run(shape: Path, folder: Path, *, steps: int = 6, every: int = 2, source: Floors | None = None) -> Run:
     start = start_from_shape(str(shape), max_depth=None, lens=Lens((48, 64), 60.0), seed=0)
-    held_out: list[Sample] = read_held_out(Floors(length=3), count=3)
+    held_out, _ = read_held_out(Floors(length=3), count=3)
     return Run(start, settings(steps, every), source or Floors(), RunFolder(folder), held_out, command="glpn train ...")
 
 
@@ -75,7 +75,8 @@ def test_a_run_leaves_an_ordinary_model_with_its_card_history_and_previews(shape
     card = (tmp_path / "out/README.md").read_text()
     assert "Data: floors" in card
     assert "glpn train ..." in card
-    assert "| 6 | " in card
+    assert "| 0 | 64x64 | " in card
+    assert "| 6 | 64x64 | " in card
     lines = [json.loads(line) for line in (tmp_path / "out" / HISTORY_FILE).read_text().splitlines()]
     assert lines == events
     assert [line["step"] for line in lines if line["type"] == "validation"] == [0, 2, 4, 6]
@@ -95,7 +96,7 @@ def test_a_run_tells_how_good_it_was_before_it_learned_and_once_only(shape: Path
     run(make_run(shape, tmp_path / "out"), resume=True)
     first, *others = [line for line in RunFolder(tmp_path / "out").read_history() if line["type"] == "validation"]
     untouched = validate(
-        answer(make_run(shape, tmp_path).start.network, made.held_out, size=(32, 64), focal_px=48.99, limit_m=10.0),
+        answer(make_run(shape, tmp_path).start.network, made.held_out, size=(64, 64), focal_px=69.282, limit_m=10.0),
         limit_m=10.0,
     )
     assert untouched is not None
@@ -163,8 +164,13 @@ def test_resuming_with_other_settings_names_them(shape: Path, tmp_path: Path) ->
     run(make_run(shape, tmp_path / "out", steps=2))
     made = make_run(shape, tmp_path / "out", steps=2, source=Floors(name="other floors"))
     made = replace(made, config=replace(made.config, batch_size=2))
-    with pytest.raises(UsageError, match=r"training\.batch_size: 4, now 2; data: 'floors', now 'other floors'"):
+    with pytest.raises(UsageError, match=r"settings: --batch-size: 4, now 2; --data: 'floors', now 'other floors'$"):
         run(made, resume=True)
+    rate = replace(made.config.schedule, peak=2e-3, low=1e-3, warm_up=1)
+    longer = replace(made.config, schedule=rate, phases=(*made.config.phases, made.config.phases[-1]))
+    with pytest.raises(UsageError, match=r"now 0\.002; --steps or --epochs: None, now 1; --input-size") as caught:
+        run(replace(made, source=Floors(), config=longer), resume=True)
+    assert str(caught.value).endswith("; --recipe (training.phases.3.gradient_weight: None, now 0.5)")
 
 
 def test_resuming_with_another_model_of_the_same_name_or_other_pictures_names_them(shape: Path, tmp_path: Path) -> None:
@@ -243,10 +249,11 @@ def test_a_history_that_was_cut_within_a_letter_is_gone_on_with(shape: Path, tmp
 
 
 def test_as_many_pictures_are_held_out_as_were_asked_for_where_some_cannot_be_used() -> None:
-    names = [sample.name for sample in read_held_out(Floors(unreadable=2), count=4)]
-    assert names == ["floor 1", "floor 3", "floor 5", "floor 7"]
-    assert len(read_held_out(Floors(length=3, unreadable=2), count=4)) == 1
-    assert len(read_held_out(Floors(length=None), count=4)) == 4
+    found, left_out = read_held_out(Floors(unreadable=2), count=4)
+    assert [sample.name for sample in found] == ["floor 1", "floor 3", "floor 5", "floor 7"]
+    assert left_out == [f"floor {index} cannot be read" for index in (0, 2, 4, 6)]
+    assert len(read_held_out(Floors(length=3, unreadable=2), count=4)[0]) == 1
+    assert len(read_held_out(Floors(length=None), count=4)[0]) == 4
 
 
 def test_a_network_that_says_nothing_but_zero_is_validated_and_drawn(shape: Path, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -99,8 +99,10 @@ class FolderContestant:
 
     A map belongs to `kitchen/rgb_1.jpg` if it records that source, or is called (below the folder, without extension)
     kitchen/rgb_1, kitchen/rgb_1_depth, kitchen_rgb_1, rgb_1 or rgb_1_depth; the first of these that some file has. Of
-    several files of one name those with floats go before PNGs, whose integers are the same depths, rounded.
+    several files of one name those with floats go before PNGs, whose integers are the same depths, rounded. Where
+    several pictures are called rgb_1, as KITTI's are in every drive, no map is known by that alone.
 
+    pictures:    names of all pictures that are measured.
     depth_scale: stored units per metre, for integer files that do not say their own.
     reading:     in which processes they are decoded.
     Raises UsageError where the folder has no maps.
@@ -112,6 +114,7 @@ class FolderContestant:
         self,
         folder: Path,
         *,
+        pictures: Iterable[str] = (),
         depth_scale: float | None = None,
         kind: DepthKind = DepthKind.METRIC,
         reading: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
@@ -123,6 +126,8 @@ class FolderContestant:
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._records: dict[Path, Record] = {}
         self._used: set[Path] = set()
+        stems = Counter(Path(name).stem for name in pictures)
+        self._shared = {stem for stem, count in stems.items() if count > 1}
         kinds = {self._enter(path, kind) for path in _find_maps(folder)}
         if not kinds:
             raise UsageError(f"{folder} has no depth maps", code=ErrorCode.NOT_FOUND)
@@ -170,8 +175,15 @@ class FolderContestant:
 
     def find(self, name: str) -> Path:
         """The file that is the map of picture `name`. Raises InputError."""
-        for candidates in self._candidates(name):
+        for candidates, is_alone in self._candidates(name):
             found = self._exactest(candidates)
+            if found and is_alone and Path(name).stem in self._shared:
+                raise InputError(
+                    f"{name} has no map of its own: {found[0].relative_to(self.folder).as_posix()} could be that of "
+                    "any picture of this name",
+                    hint="Keep the pictures' folders in the maps' names, as kitchen/rgb_1_depth.png.",
+                    code=ErrorCode.DATA,
+                )
             if len(found) > 1:
                 some = ", ".join(path.relative_to(self.folder).as_posix() for path in found[:3])
                 raise InputError(
@@ -201,11 +213,14 @@ class FolderContestant:
         tta = "" if made.tta == "none" else f", tta {made.tta}"
         return f"{made.model}, {made.precision}, input size {made.input_size}{tta}", made.weights_sha256
 
-    def _candidates(self, name: str) -> Sequence[list[Path]]:
+    def _candidates(self, name: str) -> Iterator[tuple[list[Path], bool]]:
+        """Files that may be the map, the likeliest first; and whether the picture's last name alone says so."""
         stem, short = os.path.splitext(name)[0], Path(name).stem  # noqa: PTH122 - keeps the folders
-        sources = [self._by_source.get(key, []) for key in dict.fromkeys((name, Path(name).name))]
+        for source in dict.fromkeys((name, Path(name).name)):
+            yield self._by_source.get(source, []), source != name
         names = (stem, f"{stem}_depth", stem.replace("/", "_"), "_".join(stem.split("/")[-2:]), short, f"{short}_depth")
-        return [*sources, *(self._by_name.get(key, []) for key in dict.fromkeys(names))]
+        for key in dict.fromkeys(names):
+            yield self._by_name.get(key, []), key in (short, f"{short}_depth") and short != stem
 
     def _enter(self, path: Path, kind: DepthKind) -> DepthKind:
         self._by_name[self._key(path)].append(path)

@@ -201,7 +201,7 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
             sample = replace(sample, rgb=rgb, depth=depth)
         counted = protocol.counted(sample.depth)
     except InputError as error:
-        return _Frame(name, error=error)
+        return _Frame(name, error=_told(error))
     if not counted.any():
         nothing = InputError(
             f"{sample.name}: no pixel counts under the protocol",
@@ -245,7 +245,7 @@ def _measure(
         depth = _fit_frame(answer, sample, protocol)
         has_depth = _overlap(counted, depth, sample)
     except InputError as error:
-        return PictureScores(sample.name, {}, error=error)
+        return PictureScores(sample.name, {}, error=_told(error))
     predicted = depth.values[has_depth].astype(np.float64)
     target = sample.depth[has_depth].astype(np.float64)
     scores, gaps = {}, {}
@@ -263,6 +263,12 @@ def _measure(
     if not scores:
         return PictureScores(sample.name, {}, error=gaps[alignments[0]])
     return PictureScores(sample.name, scores, int(has_depth.sum()), float(has_depth.sum() / counted.sum()), gaps=gaps)
+
+
+def _told(error: InputError) -> InputError:
+    """The error without the places it came through, whose pictures would stay in memory as long as it does."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def _no_focal(sample: Sample) -> InputError:

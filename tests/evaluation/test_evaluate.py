@@ -279,6 +279,25 @@ def test_a_map_that_could_be_several_is_refused(tmp_path: Path) -> None:
     assert caught.value.hint == "Keep one map of each picture in the folder."
 
 
+def test_a_map_named_after_one_of_several_pictures_of_its_name_is_nobodys(tmp_path: Path) -> None:
+    np.save(tmp_path / "0.npy", np.ones((3, 4), np.float32))
+    np.save(tmp_path / "1.npy", np.ones((3, 4), np.float32))
+    (tmp_path / "b").mkdir()
+    np.save(tmp_path / "b/0_depth.npy", np.ones((3, 4), np.float32))
+    contestant = FolderContestant(tmp_path, pictures=("a/0.png", "b/0.png", "b/1.png", "2.png"))
+    with pytest.raises(InputError, match=r"a/0\.png has no map of its own: 0\.npy could be that of any picture"):
+        contestant.find("a/0.png")
+    assert contestant.find("b/0.png").name == "0_depth.npy"
+    assert contestant.find("b/1.png").name == "1.npy"
+
+
+def test_a_picture_that_fails_is_not_kept_in_memory() -> None:
+    (evaluation,) = run(Oracle(missing=("room/1.png",)), source=Scenes(broken=2))
+    errors = [picture.error for picture in evaluation.pictures if picture.error is not None]
+    assert len(errors) == 2
+    assert all(error.__traceback__ is error.__context__ is error.__cause__ is None for error in errors)
+
+
 def write_maps(folder: Path, model: str = "mini", *, names: tuple[str, ...] = ("a", "b"), rounded: bool = True) -> None:
     """What `predict -f png16,npy` leaves: 2.0004 m, which millimetres round to 2."""
     depth = DepthMap(np.full((3, 4), 2.0004, np.float32))

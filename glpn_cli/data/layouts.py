@@ -63,7 +63,7 @@ def _find_list(layout: Layout, folder: Path, split: str) -> Path | None:
 
 def _read_list(layout: Layout, folder: Path, path: Path, split: str) -> list[Pair]:
     try:
-        lines = [(number, line.split()) for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+        lines = [(number, line.split()) for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1)]
     except (OSError, UnicodeDecodeError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else "it is no text"
         raise UsageError(f"{path} cannot be read: {reason}", code=ErrorCode.DATA) from error

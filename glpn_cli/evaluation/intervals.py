@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 2000
 LEVEL = 0.95
+_PICKS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,13 @@ class Interval:
 
 def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
     """The interval of the mean of one number a picture, (N,), N > 0; always the same for the same numbers."""
-    picks = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
-    low, high = np.quantile(values[picks].mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    rng = np.random.default_rng(seed)
+    rows = max(1, min(RESAMPLES, _PICKS_AT_ONCE // len(values)))
+    counts = [min(rows, RESAMPLES - done) for done in range(0, RESAMPLES, rows)]
+    means = np.concatenate(
+        [values[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts]
+    )
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(values.mean()), float(low), float(high))
 
 

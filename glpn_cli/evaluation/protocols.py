@@ -19,7 +19,10 @@ Depth = NDArray[np.float32] | NDArray[np.float64]
 
 
 class Crop(StrEnum):
-    """The part of a frame that counts."""
+    """The part of a frame that counts.
+
+    Papers on NYU call its window Eigen's crop, too: `--protocol nyu --crop eigen` is NYU.
+    """
 
     NONE = "none"
     NYU = "nyu"
@@ -53,7 +56,7 @@ class Protocol:
     clip: bool = False
 
     def __post_init__(self) -> None:
-        if self.range_m is not None and not 0 <= self.range_m[0] < self.range_m[1]:
+        if self.range_m is not None and not 0 <= self.range_m[0] < self.range_m[1] < np.inf:
             raise UsageError(f"--gt-range {self.range_m[0]:g}:{self.range_m[1]:g} is no range NEAR:FAR in metres")
         if self.clip and self.range_m is None:
             raise UsageError("--clip needs a range to clip to", hint="Add --gt-range NEAR:FAR or a --protocol.")
@@ -111,6 +114,13 @@ def choose_protocol(name: str, *, crop: str | None = None, gt_range: str | None 
     if crop is not None and crop not in crops:
         raise UsageError(f"--crop {crop!r} is none of {', '.join(crops)}")
     chosen = PROTOCOLS[name]
+    if name == "nyu" and crop == Crop.GARG:
+        raise UsageError(
+            "--crop garg is a window of KITTI's frames, and --protocol nyu has its own",
+            hint="Leave --crop out, or use --crop none.",
+        )
+    if name == "nyu" and crop == Crop.EIGEN:
+        crop = Crop.NYU
     return replace(
         chosen,
         crop=chosen.crop if crop is None else Crop(crop),

@@ -95,6 +95,15 @@ def test_a_list_that_makes_no_sense_is_refused(tmp_path: Path, text: str, words:
         open_source(f"nyu:{tmp_path}", split="test")
 
 
+def test_a_list_that_an_editor_marked_as_utf_8_keeps_its_first_picture(tmp_path: Path) -> None:
+    write_pair(tmp_path / "sync/kitchen/rgb_1.jpg", tmp_path / "sync/kitchen/sync_depth_1.png")
+    line = "\ufeff/kitchen/rgb_1.jpg /kitchen/sync_depth_1.png 518.8579\r\n"
+    (tmp_path / "train_list.txt").write_bytes(line.encode())
+    pairs = open_source(f"nyu:{tmp_path}", split="train")
+    assert pairs.name_of(0) == "kitchen/rgb_1.jpg"
+    assert pairs.read(0).depth[0, 0] == pytest.approx(2.56)
+
+
 def test_a_folder_without_the_dataset_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no test pictures of nyu.*test_list\.txt"):
         open_source(f"nyu:{tmp_path}", split="test")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,16 @@ def test_it_covers_the_truth_about_nineteen_times_in_twenty() -> None:
         interval = bootstrap(rng.normal(0, 1, 60))
         covered += interval.low <= 0 <= interval.high
     assert 180 <= covered <= 199
+
+
+def test_many_pictures_need_no_more_memory_than_a_few() -> None:
+    values = np.random.default_rng(2).normal(0, 1, 20_000)
+    tracemalloc.start()
+    interval = bootstrap(values)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 50e6
+    assert interval.low < interval.mean < interval.high
 
 
 def test_the_same_numbers_have_the_same_interval() -> None:

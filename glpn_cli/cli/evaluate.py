@@ -142,7 +142,7 @@ def evaluate(
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.reading import choose_workers
     from glpn_cli.data.label_pairs import is_label_data
-    from glpn_cli.data.sources import open_source
+    from glpn_cli.data.sources import check_scale, open_source
     from glpn_cli.evaluation.alignment import parse_alignments
     from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
     from glpn_cli.evaluation.evaluate import check_focal, choose_alignments, gather
@@ -156,11 +156,15 @@ def evaluate(
     asked = find_asked(context)
     reading = ReadOptions(workers=choose_workers(isolate=isolate, timeout=timeout, processes=pace.threads))
     check_results(output=output, report=report, inputs=[data, *([baseline] if baseline else []), *(predictions or ())])
-    source = None
+    source = rows_source = None
     if not is_label_data(data):
         _refuse_unread(asked, [data, *([baseline] if baseline else [])], is_model=not predictions or bool(models))
         source = open_source(data, split="test", depth_scale=depth_scale, may_be_empty=allow_empty, reading=reading)
         check_focal(source, align_by)
+        if baseline is not None:
+            rows_source = open_source(baseline, split="train", depth_scale=depth_scale, reading=reading)
+        if not predictions:
+            check_scale([source, *([rows_source] if rows_source else [])], depth_scale)
     recipes = [
         choose_recipe(
             name,
@@ -195,8 +199,8 @@ def evaluate(
         for folder in predictions or ():
             known = FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value), reading=reading)
             contestants.append(known)
-        if baseline is not None:
-            contestants.append(fit_rows(open_source(baseline, split="train", depth_scale=depth_scale, reading=reading)))
+        if rows_source is not None:
+            contestants.append(fit_rows(rows_source))
         for contestant in contestants:
             choose_alignments(align_by, contestant)
         rows, end = _run(source, contestants, rules, align_by, pace)

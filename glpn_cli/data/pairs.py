@@ -60,11 +60,13 @@ class Pair:
         reading: how, and in which processes, both are decoded.
 
         Raises InputError for a half that is missing or unreadable, for halves of different size, for depth without a
-        single valid pixel, and for depths that can only come from a wrong scale.
+        single valid pixel, for a scale that the file's own record contradicts, and for depths that can only come from a
+        wrong one.
         """
         rgb = self._half(self.rgb_path, lambda path: read_rgb(path, reading).rgb, "picture")
         read = partial(reading.run, read_depth, about="it", depth_scale=self.depth_scale)
         stored = self._half(self.depth_path, read, "depth")
+        self._check_scale(stored)
         depth = stored.depth
         if not depth.kind.is_metric:
             raise InputError(
@@ -94,6 +96,16 @@ class Pair:
             return read(path)
         except InputError as error:
             raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
+
+    def _check_scale(self, stored: StoredDepth) -> None:
+        own = None if stored.record is None else stored.record.depth_scale
+        if own is not None and not math.isclose(own, self.depth_scale, rel_tol=1e-5):  # records have six digits
+            raise InputError(
+                f"{self.depth_path}: its own record says {own:g} units per metre, and its depth_scale is said to be "
+                f"{self.depth_scale:g}",
+                hint="Correct the depth_scale of its line; glpn inspect shows what a depth file says of itself.",
+                code=ErrorCode.DATA,
+            )
 
     def _check_depth(self, depth: NDArray[np.float32], stored: StoredDepth) -> None:
         known = depth[depth > 0]
@@ -129,12 +141,14 @@ class PairList:
 
     reading:    how, and in which processes, they are decoded.
     focal_hint: how to tell the focal lengths, where there are none.
+    own_scales: what the column depth_scale of a CSV says, None for lines that leave it to the user.
     """
 
     name: str
     pairs: tuple[Pair, ...]
     reading: ReadOptions = _HERE
     focal_hint: str = "Add the columns fx,fy to the CSV."
+    own_scales: frozenset[float | None] = frozenset()
 
     @property
     def length(self) -> int:
@@ -167,7 +181,8 @@ def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty
     rows = read_rows(path, needed=needed, paths=CSV_COLUMNS[:2], hint=hint, may_be_empty=may_be_empty)
     pairs = tuple(_pair_of(path, row, depth_scale) for row in rows)
     scaled = "" if depth_scale is None else f", {depth_scale:g} units per metre"
-    return PairList(f"{path}{scaled}", pairs)
+    own = frozenset(pair.depth_scale if row.get("depth_scale") else None for pair, row in zip(pairs, rows, strict=True))
+    return PairList(f"{path}{scaled}", pairs, own_scales=own)
 
 
 def _pair_of(path: Path, row: Row, depth_scale: float | None) -> Pair:

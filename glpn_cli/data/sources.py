@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glpn_cli.data.layouts import KITTI, NYU, read_layout
-from glpn_cli.data.pairs import read_pairs_csv
+from glpn_cli.data.pairs import PairList, read_pairs_csv
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.images import ReadOptions
@@ -86,6 +87,18 @@ def open_source(
 def asks_for_scale(spec: str) -> bool:
     """Whether `open_source` looks at `depth_scale`: a CSV may leave it to the user, everything else says its own."""
     return spec.partition(":")[0] not in ("scenes", "nyu", "kitti")
+
+
+def check_scale(sources: Iterable[SampleSource], depth_scale: float | None) -> None:
+    """Refuse a scale that no line of the lists needs, and some line contradicts: one of both is wrong (UsageError)."""
+    own = {scale for source in sources if isinstance(source, PairList) for scale in source.own_scales}
+    others = sorted(scale for scale in own if scale is not None and scale != depth_scale)
+    if depth_scale is not None and None not in own and others:
+        raise UsageError(
+            f"--depth-scale {depth_scale:g} contradicts the data, where every line says its own depth_scale: "
+            f"{', '.join(f'{scale:g}' for scale in others)}",
+            hint="Leave --depth-scale out, or correct the column depth_scale.",
+        )
 
 
 def _scenes(spec: str, rest: str, split: str) -> SceneStream:

@@ -218,6 +218,19 @@ def test_data_that_do_not_say_their_scale_are_told_it(pairs: Path, perfect: list
     assert (zero.exit_code, zero.stdout) == (2, "")
 
 
+def test_a_scale_beside_lines_that_all_name_another_is_refused(pairs: Path, perfect: list[object]) -> None:
+    result = glpn("evaluate", "--data", pairs, "--depth-scale", 256)
+    assert result.exit_code == 2
+    assert "--depth-scale 256 contradicts the data, where every line says its own depth_scale: 1000" in result.stderr
+    assert result.stdout == ""
+    stored = 256  # of the maps, and no matter of the data
+    for index in (0, 1, 3):
+        depth = np.asarray(Image.open(f"perfect/{index}.png")).astype(np.float64) / 1000 * stored
+        Image.fromarray(depth.round().astype(np.uint16)).save(f"perfect/{index}.png")
+    other = glpn(*(stored if word == 1000 else word for word in perfect))
+    assert (other.exit_code, "3 of 4 pictures" in other.stdout) == (3, True)
+
+
 def test_metres_for_cameras_that_no_line_tells_are_refused_once(pairs: Path) -> None:
     result = glpn("evaluate", "--data", pairs, "--align", "none,focal")
     assert result.exit_code == 2

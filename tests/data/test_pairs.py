@@ -8,7 +8,10 @@ from PIL import Image
 
 from glpn_cli.data.kitti_crop import kb_crop
 from glpn_cli.data.pairs import Pair, read_pairs_csv
+from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.images import ImageSource
+from glpn_cli.prediction import DepthKind, DepthMap, Result
 
 
 def write_picture(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
@@ -93,6 +96,17 @@ def test_millimetres_in_a_float_file_are_not_blamed_on_the_scale_that_it_ignores
     assert "1000 for millimetres" not in caught.value.hint
     np.save(tmp_path / "depth.npy", np.full((6, 8), 3500, np.uint16))
     assert pair.read().depth[0, 0] == 3.5
+
+
+def test_a_scale_that_the_files_own_record_contradicts_is_refused_naming_both(tmp_path: Path) -> None:
+    rgb = write_picture(tmp_path / "rgb.png")
+    result = Result(DepthMap(np.full((6, 8), 2.0, np.float32)), ImageSource(rgb, "rgb.png", "rgb.png"))
+    writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=256)
+    (tmp_path / "depth.png").write_bytes(writer.encode(result))
+    assert Pair(rgb, tmp_path / "depth.png", 256).read().depth[0, 0] == 2
+    with pytest.raises(InputError, match=r"record says 256 units per metre, .* said to be 1000") as caught:
+        Pair(rgb, tmp_path / "depth.png", 1000).read()
+    assert caught.value.code is ErrorCode.DATA
 
 
 def test_a_damaged_half_is_named_with_its_path(tmp_path: Path) -> None:

@@ -56,7 +56,11 @@ def train(
     validation: Annotated[
         str | None,
         options.option(
-            "--val", metavar="DATA", panel=options.INPUTS, help="Pictures to validate on, never to learn from."
+            "--val",
+            metavar="DATA",
+            panel=options.INPUTS,
+            show_default="other scenes for scenes, else none",
+            help="Pictures to validate on, never to learn from; named as --data is.",
         ),
     ] = None,
     val_count: Annotated[

@@ -289,11 +289,12 @@ def fit_rows(source: SampleSource, *, count: int = 200) -> RowFit:
 
     Raises UsageError where none of them can be used.
     """
-    moments, right = np.zeros((2, 2)), np.zeros(2)
+    moments, right, latest = np.zeros((2, 2)), np.zeros(2), None
     for index in range(min(count, count if source.length is None else source.length)):
         try:
             depth = source.read(index).depth
-        except InputError:
+        except InputError as error:
+            latest = error
             continue
         known = depth > 0
         row = np.linspace(0, 1, depth.shape[0])[:, None] * np.ones(depth.shape[1])
@@ -301,6 +302,8 @@ def fit_rows(source: SampleSource, *, count: int = 200) -> RowFit:
         moments += design @ design.T / known.sum()
         right += design @ np.log(depth[known].astype(np.float64)) / known.sum()
     if not moments.any():
-        raise UsageError(f"none of the first {count} pictures of {source.name} can be used", code=ErrorCode.DATA)
+        hint = None if latest is None else f"The last of them: {latest.message}."
+        message = f"none of the first {count} pictures of {source.name} can be used"
+        raise UsageError(message, hint=hint, code=ErrorCode.DATA)
     offset, slope = np.linalg.lstsq(moments, right, rcond=None)[0]
     return RowFit(float(np.exp(offset)), float(np.exp(offset + slope)))

@@ -14,15 +14,17 @@ _PICKS_AT_ONCE = 2**20
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with the bounds that hold 95 % of the resampled means."""
+    """A mean with the bounds that hold 95 % of the resampled means; None for that of one picture, which has none."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
     """The interval of the mean of one number a picture, (N,), N > 0; always the same for the same numbers."""
+    if len(values) == 1:
+        return Interval(float(values[0]), None, None)
     rng = np.random.default_rng(seed)
     rows = max(1, min(RESAMPLES, _PICKS_AT_ONCE // len(values)))
     counts = [min(rows, RESAMPLES - done) for done in range(0, RESAMPLES, rows)]

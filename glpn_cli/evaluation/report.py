@@ -41,12 +41,11 @@ class Row:
     interval: Interval
 
     def words(self) -> tuple[str, str]:
-        """The mean, and the bounds of its interval."""
+        """The mean, and the bounds of its interval, or that there is none."""
         digits = 2 if self.metric == "silog_100" else 4
-        mean, low, high = (
-            f"{value:.{digits}f}" for value in (self.interval.mean, self.interval.low, self.interval.high)
-        )
-        return mean, f"{low} .. {high}"
+        mean, low, high = self.interval.mean, self.interval.low, self.interval.high
+        bounds = "none" if low is None or high is None else f"{low:.{digits}f} .. {high:.{digits}f}"
+        return f"{mean:.{digits}f}", bounds
 
 
 def heading(evaluation: Evaluation) -> str:
@@ -113,7 +112,7 @@ def make_differences(evaluations: Sequence[Evaluation]) -> list[Row]:
 
 
 def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """The whole result as plain values."""
+    """The whole result as plain values; `low` and `high` of an interval are null where it is of one picture."""
     return {
         "schema": 1,
         "type": "evaluation",

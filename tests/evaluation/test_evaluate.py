@@ -222,6 +222,16 @@ def test_a_picture_that_comes_twice_is_compared_place_by_place() -> None:
     assert difference.mean == pytest.approx(np.mean(by_hand))
 
 
+def test_the_mean_of_one_picture_is_shown_without_an_interval() -> None:
+    evaluations = run(Oracle(1.1), Oracle(1.2, name="other"), source=Scenes(length=1))
+    rows = [*make_rows(evaluations[0]), *make_differences(evaluations)]
+    assert {row.words()[1] for row in rows} == {"none"}
+    record = json.loads(json.dumps(to_json(evaluations), allow_nan=False))
+    score = record["models"][0]["scores"]["none"]["abs_rel"]
+    assert score == {"mean": pytest.approx(0.1, rel=1e-5), "low": None, "high": None}
+    assert record["differences"][0]["low"] is None
+
+
 def test_json_and_csv_tell_the_same_numbers_and_every_picture() -> None:
     evaluations = run(Oracle(1.1, missing=("room/1.png",)))
     record = to_json(evaluations)
@@ -252,8 +262,9 @@ def test_the_row_fit_finds_the_line_it_is_made_of() -> None:
 
 
 def test_a_row_fit_needs_some_picture_it_can_use() -> None:
-    with pytest.raises(UsageError, match="can be used"):
+    with pytest.raises(UsageError, match="can be used") as caught:
         fit_rows(Scenes(length=1, broken=0))
+    assert caught.value.hint == "The last of them: room/0.png: no depth file."
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,6 @@ def test_pairing_finds_a_small_difference_that_the_pictures_spread_hides() -> No
     assert bootstrap(ours).high > bootstrap(theirs).low
 
 
-def test_one_picture_has_an_interval_without_width() -> None:
+def test_one_picture_says_nothing_of_others() -> None:
     interval = bootstrap(np.array([0.25]))
-    assert (interval.low, interval.high) == (0.25, 0.25)
+    assert (interval.mean, interval.low, interval.high) == (0.25, None, None)

@@ -14,22 +14,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import PaintRange, paint
+from glpn_cli.data.scenes.crew import share_out
 from glpn_cli.data.scenes.render import GENERATOR, camera_of, render_scene
-from glpn_cli.data.workers import follow_parent
 from glpn_cli.depth_files import Record, make_writer, read_depth
 from glpn_cli.depth_files.png import decode_png, encode_png
-from glpn_cli.errors import ErrorCode, StoppedError, UsageError
+from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Result
 from glpn_cli.publish import probe_writable, publish
 
@@ -146,8 +145,9 @@ def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], obj
     Raises UsageError without numba, OutputError and StoppedError as `publish` does; what is finished stays.
     """
     publish(plan.folder / NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
-    for index in _render_all(plan, workers):
-        done(index)
+    with closing(_render_all(plan, workers)) as finished:  # or an interrupted run would leave its processes behind
+        for index in finished:
+            done(index)
     listing = plan.folder / CSV_NAME
     publish(listing, _list_pairs(plan).encode())
     return listing
@@ -192,7 +192,7 @@ def _read_note(path: Path) -> dict[str, object]:
     return {"focal": _AUTO, **found} if isinstance(found, dict) else {}  # it was not written down at first
 
 
-def _render_all(plan: ScenePlan, workers: int) -> Iterator[int]:
+def _render_all(plan: ScenePlan, workers: int) -> Generator[int, None, None]:
     """Render every missing scene; the first one here, so that kernels are compiled once and not by every process."""
     if not plan.todo:
         return
@@ -202,25 +202,7 @@ def _render_all(plan: ScenePlan, workers: int) -> Iterator[int]:
         for index in rest:
             yield _write_scene(plan, index)
         return
-    with ProcessPoolExecutor(
-        min(workers, len(rest)), multiprocessing.get_context("spawn"), initializer=follow_parent
-    ) as pool:
-        try:
-            yield from _as_finished([pool.submit(_write_scene, plan, index) for index in rest])
-        except BrokenProcessPool as error:
-            raise StoppedError(
-                "a rendering process died, perhaps for want of memory",
-                hint="Run the same command again to go on, perhaps with fewer --workers.",
-                code=ErrorCode.CRASH,
-            ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _as_finished(futures: Sequence[Future[int]]) -> Iterator[int]:
-    for future in as_completed(futures):
-        yield future.result()
+    yield from share_out(partial(_write_scene, plan), rest, min(workers, len(rest)))
 
 
 def _write_scene(plan: ScenePlan, index: int) -> int:

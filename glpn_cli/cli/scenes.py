@@ -116,7 +116,7 @@ def scenes(
 
 def _parse_size(text: str) -> tuple[int, int]:
     """(H, W) of WIDTHxHEIGHT."""
-    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
+    match = re.fullmatch(r"(\d{1,99})x(\d{1,99})", text.lower())
     if match is None:
         raise UsageError(f"--size {text!r} is no size", hint="Write WIDTHxHEIGHT, for example 640x480.")
     return int(match[2]), int(match[1])

@@ -48,6 +48,14 @@ def test_nonsense_is_exit_2_and_writes_nothing(tmp_path: Path, words: tuple[str,
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(("size", "wrong"), [("100000x100000", "large"), ("640x8193", "large"), ("4x640", "small")])
+def test_a_size_beyond_what_is_possible_is_named_with_what_is(tmp_path: Path, size: str, wrong: str) -> None:
+    result = glpn("-o", str(tmp_path), "--size", size)
+    assert result.exit_code == 2
+    assert f"{size} is too {wrong}" in result.stderr
+    assert "from 16 to 8192 pixels" in result.stderr
+
+
 def test_another_seed_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     glpn("-o", str(tmp_path), "--count", "1", "--size", "32x24")
     result = glpn("-o", str(tmp_path), "--count", "1", "--size", "32x24", "--seed", "5")

@@ -40,6 +40,7 @@ SHEET_LIMIT = 64
 _SHEET_COLUMNS = 8
 _SHEET_WIDTH = 256
 _SHEET_RANGE = PaintRange(0.4, 10.0)
+_LEAST_SIDE = 16
 _MOST_SIDE = 8192
 _AUTO = "auto"
 
@@ -108,9 +109,11 @@ def plan_scenes(
         raise UsageError(f"--count {count} makes no sense", hint="Ask for 1 scene or more.")
     if seed < 0:
         raise UsageError(f"--seed {seed} makes no sense", hint="Seeds are 0 or more.")
-    if not all(16 <= side <= _MOST_SIDE for side in size):
+    if not all(_LEAST_SIDE <= side <= _MOST_SIDE for side in size):
+        wrong = "large" if max(size) > _MOST_SIDE else "small"
         raise UsageError(
-            f"{size[1]}x{size[0]} is no size for a scene", hint=f"Sides go from 16 to {_MOST_SIDE} pixels."
+            f"{size[1]}x{size[0]} is too {wrong} for a scene",
+            hint=f"Sides go from {_LEAST_SIDE} to {_MOST_SIDE} pixels.",
         )
     plan = ScenePlan(folder, seed, count, size, focal_px)
     wanted = _note(plan)

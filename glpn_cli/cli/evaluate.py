@@ -131,8 +131,9 @@ def evaluate(
 ) -> None:
     """Score a model, or maps in a folder, against measured depth.
 
-    Every mean is over pictures and comes with its bootstrap 95 % interval; what could not be measured is counted. A
-    model that answers labels is scored on a CSV of rgb_path,label_path, by pixel accuracy and mean IoU.
+    Every mean is over pictures and comes with its bootstrap 95 % interval, which one picture has not; what could not
+    be measured is counted. A model that answers labels is scored on a CSV of rgb_path,label_path, by pixel accuracy
+    and mean IoU.
     """
     from glpn_cli.batch.policies import Allowance
     from glpn_cli.batch.running import Pace, parse_batch_size
@@ -196,9 +197,16 @@ def evaluate(
         raise typer.Exit(code)
     with reading.workers or nullcontext():
         contestants: list[Contestant] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
-        for folder in predictions or ():
-            known = FolderContestant(folder, depth_scale=depth_scale, kind=DepthKind(kind.value), reading=reading)
-            contestants.append(known)
+        contestants += [
+            FolderContestant(
+                folder,
+                pictures=map(source.name_of, range(source.length or 0)),
+                depth_scale=depth_scale,
+                kind=DepthKind(kind.value),
+                reading=reading,
+            )
+            for folder in predictions or ()
+        ]
         if rows_source is not None:
             contestants.append(fit_rows(rows_source))
         for contestant in contestants:

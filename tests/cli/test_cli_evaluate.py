@@ -231,6 +231,15 @@ def test_a_scale_beside_lines_that_all_name_another_is_refused(pairs: Path, perf
     assert (other.exit_code, "3 of 4 pictures" in other.stdout) == (3, True)
 
 
+def test_a_map_that_could_be_of_two_pictures_of_one_name_is_nobodys(pairs: Path, perfect: list[object]) -> None:
+    Path("walk").mkdir()
+    Path("walk/0.png").write_bytes(Path("0.png").read_bytes())
+    pairs.write_text(pairs.read_text() + "walk/0.png,0_gt.png,1000\n")
+    result = glpn(*perfect)
+    assert "walk/0.png has no map of its own: 0.png could be that of any picture of this name" in result.stderr
+    assert "3 of 5 pictures" in result.stdout
+
+
 def test_metres_for_cameras_that_no_line_tells_are_refused_once(pairs: Path) -> None:
     result = glpn("evaluate", "--data", pairs, "--align", "none,focal")
     assert result.exit_code == 2

@@ -92,6 +92,11 @@ def scenes(
             progress.close()
         if contact_sheet:
             paths.append(write_contact_sheet(plan))
+    if plan.unlisted:  # whoever reads JSON is told, too: what trains on the list would see less than before
+        console.note(
+            f"{CSV_NAME} lists the first {count} of {count + len(plan.unlisted)} scenes in {str(output)!r}: "
+            f"--count {plan.unlisted[-1] + 1} lists all"
+        )
     if json:
         console.json(
             {
@@ -106,7 +111,7 @@ def scenes(
             }
         )
         return
-    if kept:
+    if kept and not plan.unlisted:
         console.note(f"{kept} scenes are there already")
     if dry_run:
         console.note(f"{len(plan.todo)} scenes to render")

@@ -32,6 +32,22 @@ def test_it_continues_and_counts_what_it_kept(tmp_path: Path) -> None:
     assert glpn("-o", str(tmp_path), "--count", "3", "--size", "32x24", "--existing", "error").exit_code == 2
 
 
+def test_fewer_than_are_there_are_listed_and_the_note_says_so(tmp_path: Path) -> None:
+    words = ("-o", str(tmp_path), "--size", "32x24", "--workers", "1")
+    glpn(*words, "--count", "5")
+    whole = (tmp_path / "pairs.csv").read_text().splitlines()
+    fewer = glpn(*words, "--count", "2")
+    assert fewer.exit_code == 0
+    told = f"pairs.csv lists the first 2 of 5 scenes in {str(tmp_path)!r}: --count 5 lists all"
+    assert fewer.stderr.splitlines() == [told]
+    assert (tmp_path / "pairs.csv").read_text().splitlines() == whole[:3]
+    for more in ("--json", "--existing=overwrite"):
+        assert glpn(*words, "--count", "2", more).stderr.splitlines() == [told]
+    all_again = glpn(*words, "--count", "5")
+    assert all_again.stderr.splitlines() == ["5 scenes are there already"]
+    assert (tmp_path / "pairs.csv").read_text().splitlines() == whole
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     result = glpn("-o", str(tmp_path / "x"), "-n")
     assert result.exit_code == 0

@@ -50,6 +50,7 @@ class ScenePlan:
     """Which scenes go where.
 
     size: (H, W) of the pictures. focal_px: theirs, None for each its own. todo: indices that are not there yet.
+    unlisted: indices from `count` on that an earlier run has left in the folder; the list does not name them.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class ScenePlan:
     size: tuple[int, int]
     focal_px: float | None = None
     todo: tuple[int, ...] = ()
+    unlisted: tuple[int, ...] = ()
 
     def picture(self, index: int) -> Path:
         """Where the picture of a scene goes."""
@@ -138,7 +140,7 @@ def plan_scenes(
             )
     probe_writable(folder)
     there = set() if overwrite else {i for i in range(count) if plan.depth(i).is_file() and plan.picture(i).is_file()}
-    return replace(plan, todo=tuple(i for i in range(count) if i not in there))
+    return replace(plan, todo=tuple(i for i in range(count) if i not in there), unlisted=_find_unlisted(plan))
 
 
 def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], object] = int) -> Path:
@@ -176,6 +178,12 @@ def write_contact_sheet(plan: ScenePlan) -> Path:
     record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
     publish(path, encode_png(sheet, text=record.to_text()))
     return path
+
+
+def _find_unlisted(plan: ScenePlan) -> tuple[int, ...]:
+    numbers = (int(path.stem) for path in (plan.folder / "depth").glob("*.png") if path.stem.isdecimal())
+    later = sorted(number for number in numbers if number >= plan.count)
+    return tuple(i for i in later if plan.depth(i).is_file() and plan.picture(i).is_file())
 
 
 def _note(plan: ScenePlan) -> dict[str, int | str]:

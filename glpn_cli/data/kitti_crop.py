@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, InputError
 
 KB_SIZE = (352, 1216)
@@ -29,3 +31,9 @@ def kb_crop(array: Array, *, what: str) -> Array:
         )
     top, left = height - tall, (width - wide) // 2
     return array[top : top + tall, left : left + wide]
+
+
+def kb_cropped(sample: Sample) -> Sample:
+    """The picture and its depth cut to the window; it remembers how large the frame was. Raises InputError."""
+    rgb, depth = kb_crop(sample.rgb, what=sample.name), kb_crop(sample.depth, what=sample.name)
+    return replace(sample, rgb=rgb, depth=depth, uncut=sample.uncut or sample.size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.kitti_crop import kb_crop
+from glpn_cli.data.kitti_crop import kb_cropped
 from glpn_cli.data.rows import Row, read_rows
 from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import StoredDepth, read_depth
@@ -85,7 +85,7 @@ class Pair:
             known = np.where(depth.valid, known, np.float32(0))
         sample = Sample(rgb, known, self.focal_px, self.name)
         if self.is_kitti:
-            sample = replace(sample, rgb=kb_crop(rgb, what=self.name), depth=kb_crop(known, what=self.name))
+            sample = kb_cropped(sample)
         self._check_depth(sample.depth, stored)
         return sample
 
@@ -106,6 +106,22 @@ class Pair:
                 hint="Correct the depth_scale of its line; glpn inspect shows what a depth file says of itself.",
                 code=ErrorCode.DATA,
             )
+        if stored.record is None and self.depth_scale != 1 and self._is_float(stored):
+            raise InputError(
+                f"{self.depth_path}: a file of floats is read as metres, and its depth_scale is said to be "
+                f"{self.depth_scale:g}",
+                hint="Write 1 if they are metres; if not, divide them until they are.",
+                code=ErrorCode.DATA,
+            )
+
+    def _is_float(self, stored: StoredDepth) -> bool:
+        if stored.format == "png16":
+            return False
+        try:
+            read_depth(self.depth_path)
+        except InputError:  # integers, which need a scale
+            return False
+        return True
 
     def _check_depth(self, depth: NDArray[np.float32], stored: StoredDepth) -> None:
         known = depth[depth > 0]
@@ -127,12 +143,10 @@ class Pair:
         """What made the metres of its depth, and what to do where that was wrong."""
         if stored.record is not None and stored.record.depth_scale is not None:
             return f"with the scale {stored.record.depth_scale:g} of its own record", "Write the depth file again."
-        try:
-            read_depth(self.depth_path)
-        except InputError:  # integers, which need a scale
-            return f"with depth_scale {self.depth_scale:g}", _SCALE_HINT
-        hint = "Divide its numbers until they are metres, or store them as integers with their depth_scale."
-        return "(a float file is read as metres, and depth_scale changes nothing)", hint
+        if self._is_float(stored):
+            hint = "Divide its numbers until they are metres, or store them as integers with their depth_scale."
+            return "(a file of floats is read as metres)", hint
+        return f"with depth_scale {self.depth_scale:g}", _SCALE_HINT
 
 
 @dataclass(frozen=True)
@@ -188,8 +202,8 @@ def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty
 def _pair_of(path: Path, row: Row, depth_scale: float | None) -> Pair:
     rgb, told = row.get("rgb_path"), row.get("depth_scale")
     scale = depth_scale if depth_scale is not None and not told else _positive(row, "depth_scale", _SCALE_HINT)
-    has_camera = bool(row.get("fx") and row.get("fy"))
-    focal = math.sqrt(_positive(row, "fx", _FOCAL_HINT) * _positive(row, "fy", _FOCAL_HINT)) if has_camera else None
+    told_focals = [_positive(row, column, _FOCAL_HINT) for column in ("fx", "fy") if row.get(column)]
+    focal = math.sqrt(told_focals[0] * told_focals[-1]) if told_focals else None  # one of them is both
     return Pair(path.parent / rgb, path.parent / row.get("depth_path"), scale, focal, Path(rgb).as_posix())
 
 

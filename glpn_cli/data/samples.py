@@ -17,12 +17,14 @@ class Sample:
     depth:    float32 (H, W), metres along the optical axis; 0 where nothing is known.
     focal_px: focal length in pixels of this picture, None where nobody said.
     name:     what to call it in messages.
+    uncut:    (H, W) before it was cut to KITTI's benchmark window; None where it was not.
     """
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32]
     focal_px: float | None = None
     name: str = ""
+    uncut: tuple[int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.kitti_crop import kb_crop
+from glpn_cli.data.kitti_crop import kb_crop, kb_cropped
 from glpn_cli.data.pairs import PairList
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, InputError, UsageError
@@ -197,8 +197,7 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
     try:
         sample = source.read(index)
         if protocol.is_kitti:
-            rgb, depth = kb_crop(sample.rgb, what=sample.name), kb_crop(sample.depth, what=sample.name)
-            sample = replace(sample, rgb=rgb, depth=depth)
+            sample = kb_cropped(sample)
         counted = protocol.counted(sample.depth)
     except InputError as error:
         return _Frame(name, error=_told(error))
@@ -242,7 +241,7 @@ def _measure(
         if not isinstance(answer, DepthMap):
             assert answer is not None
             raise answer
-        depth = _fit_frame(answer, sample, protocol)
+        depth = _fit_frame(answer, sample)
         has_depth = _overlap(counted, depth, sample)
     except InputError as error:
         return PictureScores(sample.name, {}, error=_told(error))
@@ -291,12 +290,12 @@ def _overlap(counted: NDArray[np.bool_], depth: DepthMap, sample: Sample) -> NDA
     return has_depth
 
 
-def _fit_frame(depth: DepthMap, sample: Sample, protocol: Protocol) -> DepthMap:
-    """The map in the frame that is measured; a map of KITTI's full frame is cut like its picture."""
+def _fit_frame(depth: DepthMap, sample: Sample) -> DepthMap:
+    """The map in the frame that is measured; a map of KITTI's full frame, of just its size, is cut like its picture."""
     if depth.size == sample.size:
         return depth
     height, width = depth.size
-    if protocol.is_kitti and height >= sample.size[0] and width >= sample.size[1]:
+    if depth.size == sample.uncut:
         valid = None if depth.valid is None else kb_crop(depth.valid, what=sample.name)
         return replace(depth, values=kb_crop(depth.values, what=sample.name), valid=valid)
     raise InputError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +89,26 @@ def test_metres_read_as_millimetres_are_noticed(tmp_path: Path) -> None:
         pair.read()
 
 
-def test_millimetres_in_a_float_file_are_not_blamed_on_the_scale_that_it_ignores(tmp_path: Path) -> None:
-    np.save(tmp_path / "depth.npy", np.full((6, 8), 3500, np.float32))
-    pair = Pair(write_picture(tmp_path / "rgb.png"), tmp_path / "depth.npy", 1000, name="rgb.png")
-    with pytest.raises(InputError, match=r"beyond 3\.5e\+03 m \(a float file is read as metres") as caught:
+def test_a_scale_for_a_file_of_floats_is_refused_since_floats_are_metres(tmp_path: Path) -> None:
+    np.save(tmp_path / "depth.npy", np.full((6, 8), 350, np.float32))
+    pair = Pair(write_picture(tmp_path / "rgb.png"), tmp_path / "depth.npy", 100, name="rgb.png")
+    with pytest.raises(
+        InputError, match=r"of floats is read as metres, and its depth_scale is said to be 100$"
+    ) as caught:
         pair.read()
-    assert "1000 for millimetres" not in caught.value.hint
+    assert caught.value.hint.startswith("Write 1")
+    with pytest.raises(InputError, match=r"beyond 350 m \(a file of floats is read as metres\)"):
+        replace(pair, depth_scale=1.0).read()
+    pair = replace(pair, depth_scale=1000)
     np.save(tmp_path / "depth.npy", np.full((6, 8), 3500, np.uint16))
     assert pair.read().depth[0, 0] == 3.5
+
+
+def test_one_focal_length_stands_for_both(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    for lines in ("fx\na.png,b.png,1000,400", "fy\na.png,b.png,1000,400", "fx,fy\na.png,b.png,1000,,400"):
+        path.write_text(f"{HEADER},{lines}\n")
+        assert [pair.focal_px for pair in read_pairs_csv(path).pairs] == [400]
 
 
 def test_a_scale_that_the_files_own_record_contradicts_is_refused_naming_both(tmp_path: Path) -> None:

@@ -190,6 +190,17 @@ def test_kitti_frames_and_maps_of_full_frames_are_cut_alike() -> None:
     assert evaluation.measured[0].pixels == (349 - 143) * (1172 - 43)
 
 
+def test_a_map_of_another_size_than_its_kitti_frame_is_named_not_cut_to_fit() -> None:
+    class Larger(Oracle):
+        def predict(self, sample: Sample) -> DepthMap:
+            return DepthMap(np.ones((384, 1280), np.float32))
+
+    (evaluation,) = run(Larger(), source=Scenes(length=1, size=(375, 1242)), protocol=PROTOCOLS["kitti"])
+    (picture,) = evaluation.pictures
+    assert picture.error is not None
+    assert "the map is 1280x384, the picture 1216x352" in picture.error.message
+
+
 def test_two_models_are_compared_on_the_same_pictures() -> None:
     ours, theirs = run(Oracle(1.10), Oracle(1.12, name="other", missing=("room/5.png",)))
     difference = compare(theirs, ours, Alignment.NONE, "abs_rel")

@@ -219,9 +219,9 @@ def train(
     if config is not None and max_depth is None and data.startswith("kitti:"):
         max_depth = KITTI_LIMIT_M
     start = _choose_start(begun, config, max_depth=max_depth, seed=seed, recipe=recipe)
-    start = _fit_to_data(start, source, data)
     ranks = join_ranks()
     try:
+        start = _fit_to_data(start, source, data, tells=ranks.is_first)
         held_out = (
             _read_held_out(validation, data=data, count=val_count, depth_scale=depth_scale) if ranks.is_first else ()
         )
@@ -301,7 +301,7 @@ def _choose_start(
     return start_from_shape(config, max_depth=max_depth, lens=lens, seed=seed)
 
 
-def _fit_to_data(start: Start, source: SampleSource, data: str) -> Start:
+def _fit_to_data(start: Start, source: SampleSource, data: str, *, tells: bool) -> Start:
     """Tell what one of the pictures shows to be amiss; the start, with a lens only where the data have one, too."""
     from glpn_cli.training.loop import Lens
     from glpn_cli.training.run import read_held_out
@@ -312,14 +312,15 @@ def _fit_to_data(start: Start, source: SampleSource, data: str) -> Start:
     (sample,) = found
     known = sample.depth > 0
     beyond = float((sample.depth >= start.limit_m).sum() / max(1, known.sum()))
-    if beyond > 0.5:
+    if tells and beyond > 0.5:
         console.warn(
             f"{beyond:.0%} of {sample.name} lies beyond {start.limit_m:g} m, which is left out; name the largest depth "
             "that is to be learned with --max-depth"
         )
     if start.lens.focal_px is None or sample.focal_px is not None:
         return start
-    console.note(f"{data} names no focal lengths: its depths are learned as they are, through no known lens")
+    if tells:
+        console.note(f"{data} names no focal lengths: its depths are learned as they are, through no known lens")
     return replace(start, lens=Lens(start.lens.size, None))
 
 

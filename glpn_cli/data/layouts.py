@@ -127,7 +127,7 @@ def _scan(layout: Layout, folder: Path, split: str) -> list[Pair]:
                     depth,
                     layout.depth_scale,
                     layout.focal_px,
-                    rgb.relative_to(folder).as_posix(),
+                    rgb.relative_to(folder if rgb.is_relative_to(folder) else folder.parent).as_posix(),
                     layout.is_kitti,
                 )
                 for rgb, depth in found

@@ -78,7 +78,7 @@ def open_source(
     if not path.is_file():
         raise UsageError(
             f"there is no data {spec!r}",
-            hint="Use a CSV of rgb_path,depth_path,depth_scale, or nyu:DIR, kitti:DIR, scenes:SEED.",
+            hint="Use a CSV of rgb_path,depth_path,depth_scale, or a folder, nyu:DIR, kitti:DIR, scenes:SEED[:COUNT].",
             code=ErrorCode.NOT_FOUND,
         )
     return replace(read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty), reading=reading)

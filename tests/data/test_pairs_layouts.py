@@ -64,6 +64,15 @@ def test_kitti_is_found_without_a_list(tmp_path: Path) -> None:
     assert pairs.read(0).depth[0, 0] == 10
 
 
+def test_kittis_pictures_may_lie_beside_the_folder_of_its_depths(tmp_path: Path) -> None:
+    drive = "2011_09_26_drive_0002_sync"
+    rgb = tmp_path / f"raw/2011_09_26/{drive}/image_02/data/0000000069.png"
+    depth = tmp_path / f"data_depth_annotated/val/{drive}/proj_depth/groundtruth/image_02/0000000069.png"
+    write_pair(rgb, depth, size=(375, 1242))
+    pairs = open_source(f"kitti:{tmp_path / 'data_depth_annotated'}", split="test")
+    assert pairs.name_of(0) == rgb.relative_to(tmp_path).as_posix()
+
+
 def test_without_a_list_what_is_learned_from_is_never_measured_on(tmp_path: Path) -> None:
     for drive, half in (("2011_09_26_drive_0001_sync", "train"), ("2011_09_26_drive_0002_sync", "val")):
         write_pair(

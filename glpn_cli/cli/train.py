@@ -187,7 +187,7 @@ def train(
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.training_report import TrainingView, sum_up
-    from glpn_cli.data.sources import open_source
+    from glpn_cli.data.sources import check_scale, open_source
     from glpn_cli.devices import choose_device, choose_precision
     from glpn_cli.publish import probe_writable
     from glpn_cli.training.folder import RunFolder
@@ -198,6 +198,8 @@ def train(
     if (model is None) == (config is None):
         raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
     source = open_source(data, split="train", depth_scale=depth_scale)
+    seen_too = [open_source(validation, split="test", depth_scale=depth_scale)] if validation else []
+    check_scale([source, *seen_too], depth_scale)
     _refuse_unread(find_asked(context), [data, *([validation] if validation else [])], is_endless=source.length is None)
     chosen_device = own_device(choose_device(device))
     wishes = Wishes(

@@ -25,6 +25,8 @@ _ROOMS_SIZES = (
 )
 """(h, w), share of the steps, weight of the gradient term: growing, and of the shapes that photographs have."""
 _UPRIGHT = 0.12
+"""Share of the steps that see upright pictures, but not of the last stretch: rooms are rendered lying, so an upright
+window is an enlarged and a near one, and a network that saw it last takes whole pictures for nearer than they are."""
 _NORMAL_WEIGHT = 0.25
 
 ROOMS_LENS = Lens((192, 256), 220.0)
@@ -80,9 +82,11 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
     is_whole = wishes.steps is None and wishes.epochs is None
     steps = ROOMS_STEPS if is_whole else _count_steps(wishes, length, batch, epochs=1)
     if wishes.size is None:
-        counts = zip(_ROOMS_SIZES, _split(steps), strict=True)
-        phases = tuple(
-            _rooms_phase(count, size, weight, upright=_UPRIGHT) for (size, _, weight), count in counts if count
+        *growing, (whole, _, last_weight) = _ROOMS_SIZES
+        *counts, last = _split(steps)
+        phases = (
+            *(_rooms_phase(n, size, w, upright=_UPRIGHT) for (size, _, w), n in zip(growing, counts, strict=True) if n),
+            _rooms_phase(last, whole, last_weight),
         )
     else:
         phases = (_rooms_phase(steps, wishes.size, 0.5),)

@@ -58,6 +58,9 @@ def test_data_that_do_not_say_their_scale_are_told_it(tmp_path: Path) -> None:
     assert glpn(*settings).exit_code == 2
     assert glpn(*settings, "--depth-scale", 1000).exit_code == told.exit_code == 0
     assert Path("bare/model.safetensors").read_bytes() == Path("told/model.safetensors").read_bytes()
+    contradicted = glpn("-m", start, "--data", "pairs.csv", "-o", "never", *SHORT, "--depth-scale", 500)
+    assert contradicted.exit_code == 2
+    assert "--depth-scale 500 contradicts the data" in contradicted.stderr
     other = glpn(*settings, "--depth-scale", 500, "--resume")
     assert other.exit_code == 2
     assert "units per metre" in other.stderr

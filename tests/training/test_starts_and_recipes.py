@@ -104,6 +104,7 @@ def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -
     assert areas == sorted(areas)
     assert config.phases[-1].size == (192, 256), "the size that pictures are brought to"
     assert len({phase.size[1] / phase.size[0] for phase in config.phases}) > 3, "photographs have several shapes"
+    assert [phase.upright > 0 for phase in config.phases] == [True] * 5 + [False], "metres are learned from whole rooms"
     assert rooms_recipe(Wishes(), length=None).steps == 35_000
     assert rooms_recipe(Wishes(steps=1), length=5).phases[-1].size == (192, 256)
     assert rooms_recipe(Wishes(steps=7, size=(64, 96)), length=5).phases[0].size == (64, 96)

@@ -102,7 +102,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             license_facts="No outside data: trained on this project's own scenes alone",
             training_size=(192, 256),
             training_focal_px=220.0,
-            weights=(KnownWeights("c3d7828cc8dd5605001ff635ce9399ff20f0e9db50b03fc26ce5c2326aeea58f", 8537382),),
+            weights=(KnownWeights("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
         ),
         ModelRow(
             name="nyu",

@@ -148,5 +148,6 @@ class Proof:
             assert state.step == 2
             told = [json.loads(line) for line in left["history.jsonl"].splitlines()]
             assert [(line["type"], line["step"]) for line in told] == [
-                (kind, step) for step in (1, 2) for kind in ("train", "validation")
+                ("validation", 0),
+                *((kind, step) for step in (1, 2) for kind in ("train", "validation")),
             ]

@@ -148,7 +148,11 @@ def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
             yield Skipped(report.step, report.skipped)
         if trainer.skipped == trainer.position >= min(_HOPELESS, run.source.length or _HOPELESS):
             seen = min(trainer.position, run.source.length or trainer.position)
-            raise GlpnError(f"none of the first {seen} pictures can be used", code=ErrorCode.DATA)
+            raise GlpnError(
+                f"none of the first {seen} pictures can be used",
+                hint="The warnings before this say what is wrong with each: mend that, and go on with --resume.",
+                code=ErrorCode.DATA,
+            )
         is_over = trainer.is_stopping or report.step == run.config.steps
         if report.step % telling == 0 or is_over:
             yield window.close(

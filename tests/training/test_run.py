@@ -267,5 +267,8 @@ def test_a_network_that_says_nothing_but_zero_is_validated_and_drawn(shape: Path
 
 
 def test_data_of_which_nothing_can_be_used_end_the_run(shape: Path, tmp_path: Path) -> None:
-    with pytest.raises(GlpnError, match="none of the first 16 pictures can be used"):
+    with pytest.raises(GlpnError, match="none of the first 16 pictures can be used") as caught:
         run(make_run(shape, tmp_path / "out", steps=20, every=20, source=Floors(empty=1)))
+    assert "go on with --resume" in caught.value.hint
+    end, _ = run(make_run(shape, tmp_path / "out", steps=20, every=20), resume=True)
+    assert end.step == 20

@@ -27,10 +27,10 @@ from glpn_cli.checkpoint import (
     read_tensors,
 )
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
-from glpn_cli.models.families import WeightRow, family_of
-from glpn_cli.models.fit import fit_weights
+from glpn_cli.models.config_base import WeightRow, family_of
 from glpn_cli.models.registry import identify
-from glpn_cli.models.resolving import interpret, resolve_model
+from glpn_cli.models.resolve import interpret, resolve_model
+from glpn_cli.models.state_dict import fit_weights
 
 if TYPE_CHECKING:
     from torch import Tensor

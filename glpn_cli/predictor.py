@@ -19,11 +19,11 @@ from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import Picture, adopt, read_rgb
-from glpn_cli.models.families import InputSize
-from glpn_cli.models.pretrained import load_network
-from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.config_base import InputSize
+from glpn_cli.models.hf_compat_base import load_network
 from glpn_cli.models.registry import DEFAULT_MODEL
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
 from glpn_cli.models.upsampling import Upsampling, parse_upsampling, upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
 

@@ -40,11 +40,11 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_tiny_model(folder: Path, *, max_depth: float = 10.0, seed: int = 0) -> Path:
-    """A checkpoint folder of a GLPN with 40,000 parameters and lively, seeded weights."""
+    """A checkpoint folder of a GLPN with 40,000 parameters and randomized, seeded weights."""
     import torch
 
     from glpn_cli.checkpoint import write_checkpoint
-    from glpn_cli.models.families import family_of
+    from glpn_cli.models.config_base import family_of
 
     raw = {"model_type": "glpn", **TINY_CONFIG, "max_depth": max_depth}
     family = family_of(raw)

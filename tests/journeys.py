@@ -14,8 +14,8 @@ from faulty_disk import FaultyDisk
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from glpn_cli.atomic_write import is_temporary
 from glpn_cli.cli import app
-from glpn_cli.publish import is_temporary
 from glpn_cli.training.state import read_state
 
 OUT = Path("out")

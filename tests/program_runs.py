@@ -20,9 +20,9 @@ from conftest import make_rgb
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from glpn_cli.atomic_write import is_temporary
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth
-from glpn_cli.publish import is_temporary
 
 OUT = Path("out")
 TORCH = ("--threads", "1", "--precision", "fp32")
@@ -152,7 +152,7 @@ def encode(image: Image.Image | np.ndarray, kind: str, **options: Any) -> bytes:
 
 @cache
 def _schema() -> Any:
-    schema = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
+    schema = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
     return jsonschema.Draft202012Validator(schema)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
-from lively import SMALL, lively_model, picture
+from random_weights import SMALL, picture, randomized_model
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 from torch import Tensor
 from transformers import GLPNForDepthEstimation as TheirModel
@@ -19,9 +19,9 @@ from transformers import GLPNForDepthEstimation as TheirModel
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.conversion import Conversion, Layout, plan_conversion
 from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.families import family_of
-from glpn_cli.models.pretrained import load_network
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.config_base import family_of
+from glpn_cli.models.hf_compat_base import load_network
+from glpn_cli.models.resolve import resolve_model
 
 PLAIN_RENAMES = {
     "patch_embeddings": "patch_embed",
@@ -77,43 +77,43 @@ def author_checkpoint(path: Path, state: Mapping[str, Tensor], *, prefix: str = 
 
 
 @pytest.fixture(scope="module")
-def lively() -> TheirModel:
+def randomized() -> TheirModel:
     """Weights that can tell a right table from a wrong one. Widths that the published heads divide."""
-    return lively_model(**SMALL, max_depth=10)
+    return randomized_model(**SMALL, max_depth=10)
 
 
 @pytest.mark.parametrize("prefix", ["", "module."], ids=["bare", "data parallel"])
 def test_the_authors_checkpoint_becomes_a_folder_that_transformers_reads(
-    tmp_path: Path, lively: TheirModel, prefix: str
+    tmp_path: Path, randomized: TheirModel, prefix: str
 ) -> None:
-    source = author_checkpoint(tmp_path / "best_model_kitti.ckpt", lively.state_dict(), prefix=prefix)
+    source = author_checkpoint(tmp_path / "best_model_kitti.ckpt", randomized.state_dict(), prefix=prefix)
     conversion = plan(source, max_depth=80)
     assert conversion.layout == Layout.AUTHOR
     conversion.encode().write(tmp_path / "out")
     theirs = TheirModel.from_pretrained(tmp_path / "out")
     assert theirs.config.max_depth == 80
-    expected = lively.state_dict()
+    expected = randomized.state_dict()
     assert theirs.state_dict().keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in theirs.state_dict().items())
     for field in ("depths", "hidden_sizes", "num_attention_heads", "sr_ratios", "strides", "patch_sizes", "mlp_ratios"):
-        assert list(getattr(theirs.config, field)) == list(getattr(lively.config, field)), field
-    assert theirs.config.decoder_hidden_size == lively.config.decoder_hidden_size
+        assert list(getattr(theirs.config, field)) == list(getattr(randomized.config, field)), field
+    assert theirs.config.decoder_hidden_size == randomized.config.decoder_hidden_size
     assert resolve_model(str(tmp_path / "out")).limit_m == 80
 
 
-def test_the_authors_checkpoint_keeps_the_authors_epsilons(tmp_path: Path, lively: TheirModel) -> None:
-    plan(author_checkpoint(tmp_path / "a.ckpt", lively.state_dict()), max_depth=10).encode().write(tmp_path / "out")
+def test_the_authors_checkpoint_keeps_the_authors_epsilons(tmp_path: Path, randomized: TheirModel) -> None:
+    plan(author_checkpoint(tmp_path / "a.ckpt", randomized.state_dict()), max_depth=10).encode().write(tmp_path / "out")
     checkpoint = open_checkpoint(tmp_path / "out")
     assert checkpoint.own["layer_norm_eps_mode"] == "author"
     config = family_of(checkpoint.config).read_config(checkpoint.config)
     assert (config.block_eps, config.patch_eps) == (1e-6, 1e-5)
     with torch.inference_mode():
-        ours, theirs = load_network(checkpoint)(picture((64, 96))), lively(picture((64, 96))).predicted_depth
+        ours, theirs = load_network(checkpoint)(picture((64, 96))), randomized(picture((64, 96))).predicted_depth
     assert 0 < (ours - theirs).abs().max() < 1e-2, "the same weights, and a little different for the epsilons"
 
 
-def test_what_was_read_and_what_was_assumed_is_said(tmp_path: Path, lively: TheirModel) -> None:
-    source = author_checkpoint(tmp_path / "a.ckpt", lively.state_dict())
+def test_what_was_read_and_what_was_assumed_is_said(tmp_path: Path, randomized: TheirModel) -> None:
+    source = author_checkpoint(tmp_path / "a.ckpt", randomized.state_dict())
     assert plan(source, max_depth=10).notes == (
         "read off the weights: depths 1, 2, 1, 1; widths 8, 16, 20, 32",
         "assumed, as published: 1, 2, 5, 8 heads; strides 4, 2, 2, 2; gelu",
@@ -162,8 +162,8 @@ def test_every_wrong_tensor_is_listed_by_its_name_in_the_source(tmp_path: Path) 
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_counters_of_batches_may_be_absent(tmp_path: Path, lively: TheirModel) -> None:
-    state = {name: tensor for name, tensor in lively.state_dict().items() if "num_batches" not in name}
+def test_counters_of_batches_may_be_absent(tmp_path: Path, randomized: TheirModel) -> None:
+    state = {name: tensor for name, tensor in randomized.state_dict().items() if "num_batches" not in name}
     plan(author_checkpoint(tmp_path / "a.ckpt", state), max_depth=10).encode().write(tmp_path / "out")
     assert load_network(open_checkpoint(tmp_path / "out")) is not None
     assert TheirModel.from_pretrained(tmp_path / "out") is not None
@@ -231,12 +231,14 @@ def test_a_pickle_folder_of_transformers_becomes_safetensors(tmp_path: Path) -> 
     assert all(torch.equal(read[name], state[name]) for name in state)
 
 
-def test_a_pickle_of_transformers_without_a_config_is_read_off_its_shapes(tmp_path: Path, lively: TheirModel) -> None:
-    torch.save(lively.state_dict(), tmp_path / "weights.bin")
+def test_a_pickle_of_transformers_without_a_config_is_read_off_its_shapes(
+    tmp_path: Path, randomized: TheirModel
+) -> None:
+    torch.save(randomized.state_dict(), tmp_path / "weights.bin")
     plan(tmp_path / "weights.bin", max_depth=10).encode().write(tmp_path / "out")
     theirs = TheirModel.from_pretrained(tmp_path / "out").eval()
     with torch.inference_mode():
-        assert torch.equal(theirs(picture((64, 96))).predicted_depth, lively(picture((64, 96))).predicted_depth)
+        assert torch.equal(theirs(picture((64, 96))).predicted_depth, randomized(picture((64, 96))).predicted_depth)
     assert open_checkpoint(tmp_path / "out").own["layer_norm_eps_mode"] == "transformers"
 
 

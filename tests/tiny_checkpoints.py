@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from glpn_cli.checkpoint import write_checkpoint
-from glpn_cli.models.families import family_of
+from glpn_cli.models.config_base import family_of
 
 TINY: dict[str, Any] = {
     "model_type": "glpn",

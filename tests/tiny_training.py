@@ -10,7 +10,7 @@ from torch import nn
 from glpn_cli.data.augment import Augmentation
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import InputError
-from glpn_cli.models.families import find_family
+from glpn_cli.models.config_base import find_family
 from glpn_cli.training.config import Phase, TrainingConfig
 from glpn_cli.training.initialise import initialise_from_scratch
 from glpn_cli.training.loop import Lens, Trainer

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Self
 
 _IMPORTS = (
-    "glpn_cli.batch.exporting",
-    "glpn_cli.batch.predicting",
+    "glpn_cli.pipeline.exporting",
+    "glpn_cli.pipeline.predicting",
     "glpn_cli.cli.model_choice",
     "glpn_cli.cli.outcomes",
     "glpn_cli.cli.predict",
     "glpn_cli.models.glpn.fast",
     "glpn_cli.models.glpn.network",
-    "glpn_cli.models.pretrained",
+    "glpn_cli.models.hf_compat_base",
     "glpn_cli.predictor",
 )
 

@@ -18,7 +18,7 @@ from glpn_cli.benchmark.processes import Finished, import_seconds, predict_comma
 from glpn_cli.benchmark.stages import Subject
 from glpn_cli.benchmark.timings import Timing, time_in_turns
 from glpn_cli.errors import UsageError
-from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.settings import Recipe
 
 _PEER_NETWORK = "transformers network"
 _PRODUCT = "matrix product"

@@ -13,8 +13,8 @@ from glpn_cli.depth_files import Writer, make_writer
 from glpn_cli.depth_files.labels import make_label_writer
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.images import ImageSource, Picture
-from glpn_cli.models.pretrained import load_network
-from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.hf_compat_base import load_network
+from glpn_cli.models.settings import Recipe
 from glpn_cli.prediction import LabelMap, Prediction, Result
 
 

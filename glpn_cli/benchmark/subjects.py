@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from glpn_cli.benchmark.lively_dpt import make_dpt_lively
+from glpn_cli.benchmark.random_weights_dpt import randomize_dpt
 from glpn_cli.checkpoint import write_checkpoint
 from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.errors import UsageError
-from glpn_cli.models.families import family_of
+from glpn_cli.models.config_base import family_of
 
 _GLPN = {"model_type": "glpn", "architectures": ["GLPNForDepthEstimation"], "max_depth": 10}
 _DPT = {"model_type": "dpt", "architectures": ["DPTForDepthEstimation"], "readout_type": "project", "image_size": 384}
@@ -87,7 +87,7 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
     family = family_of(fields)
     config = family.read_config(fields)
     network = family.build(config).eval()
-    _LIVELY[family.name](network, torch.Generator().manual_seed(seed))
+    _RANDOMIZERS[family.name](network, torch.Generator().manual_seed(seed))
     state = network.state_dict()
     named = {
         row.transformers: state[row.name] if row.name in state else torch.zeros(row.shape, dtype=torch.long)
@@ -98,7 +98,7 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
 
 
 @torch.no_grad()
-def _make_lively(network: nn.Module, random: torch.Generator) -> None:
+def _randomize(network: nn.Module, random: torch.Generator) -> None:
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.weight.normal_(0, 1.2 / module.weight[0].numel() ** 0.5, generator=random)
@@ -122,4 +122,4 @@ def _make_lively(network: nn.Module, random: torch.Generator) -> None:
     output.bias.copy_((output.bias - (low + high) / 2) * gain)
 
 
-_LIVELY = {"glpn": _make_lively, "dpt": make_dpt_lively}
+_RANDOMIZERS = {"glpn": _randomize, "dpt": randomize_dpt}

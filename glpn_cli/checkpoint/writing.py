@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from glpn_cli.atomic_write import publish_together
 from glpn_cli.checkpoint.folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -22,7 +23,6 @@ from glpn_cli.checkpoint.folder import (
 from glpn_cli.checkpoint.tensors import encode_safetensors
 from glpn_cli.checkpoint.weights_file import SAFETENSORS, sha256_of
 from glpn_cli.errors import ModelError, code_of, reason_of
-from glpn_cli.publish import publish_together
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from glpn_cli.batch.policies import Asked
 from glpn_cli.cli.console import console
+from glpn_cli.pipeline.policies import Asked
 
 if TYPE_CHECKING:
-    from glpn_cli.batch.export_inputs import ExportInputs
+    from glpn_cli.pipeline.export_inputs import ExportInputs
 
 _MAKING = ("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres")
 """The options that say what a map will be. How a network computes (`--precision`) is no promise where none has to."""

@@ -81,8 +81,6 @@ def bench(
     Whole runs from shell to files, and stage by stage, beside the machine's own matrix product. Without INPUTS,
     pictures of 640x480 are made. Exits with 1 if the other program's numbers differ from ours.
     """
-    from glpn_cli.batch.inputs import InputChoice, find_pictures
-    from glpn_cli.batch.running import parse_batch_size
     from glpn_cli.benchmark.peer import check_peer_is_here
     from glpn_cli.benchmark.report import Bench
     from glpn_cli.benchmark.subjects import make_pictures
@@ -90,6 +88,8 @@ def bench(
     from glpn_cli.cli.bench_report import describe_speed, make_speed_record
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.devices import choose_device, set_threads
+    from glpn_cli.pipeline.inputs import InputChoice, find_pictures
+    from glpn_cli.pipeline.running import parse_batch_size
 
     if inputs:
         find_asked(context).refuse("--pictures", because="says how many to make, and INPUTS name those that are there")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from glpn_cli.batch.json_values import SCHEMA
 from glpn_cli.benchmark.agreement import Agreement, DepthAgreement, LabelAgreement
 from glpn_cli.benchmark.report import ModelSpeed, PeerSpeed, Whole
 from glpn_cli.benchmark.timings import Timing
 from glpn_cli.cli.columns import make_facts, make_table
+from glpn_cli.pipeline.json_values import SCHEMA
 
 
 def describe_speed(speed: ModelSpeed) -> str:

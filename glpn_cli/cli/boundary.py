@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import typer
 
-from glpn_cli.batch.mishaps import call_bug, interrupt_code
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
+from glpn_cli.pipeline.mishaps import call_bug, interrupt_code
 
 PARSE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What Typer raises for a command line it cannot parse; its own click, which nobody outside may import."""

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from glpn_cli.batch.policies import Existing
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.errors import UsageError
+from glpn_cli.pipeline.policies import Existing
 
 EXAMPLES = """
 glpn convert best_model_kitti.ckpt -o kitti-80 --max-depth 80
@@ -59,10 +59,10 @@ def convert(
     missing, unexpected or mis-shaped is listed by name, and nothing is written. What the weights do not say themselves
     is assumed as published, and told.
     """
-    from glpn_cli.batch.json_values import SCHEMA, path_text
+    from glpn_cli.atomic_write import probe_writable
     from glpn_cli.cli.model_folders import place_folder
     from glpn_cli.conversion import Layout, plan_conversion
-    from glpn_cli.publish import probe_writable
+    from glpn_cli.pipeline.json_values import SCHEMA, path_text
 
     known_layout = None if layout is SourceLayout.AUTO else Layout(layout.value)
     conversion = plan_conversion(

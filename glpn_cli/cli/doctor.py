@@ -34,9 +34,9 @@ def doctor(
     if clean is not None:
         _clean(clean, json=json)
         return
-    from glpn_cli.batch.json_values import SCHEMA, words_text
     from glpn_cli.cli.columns import make_facts
     from glpn_cli.cli.health import Health, examine
+    from glpn_cli.pipeline.json_values import SCHEMA, words_text
 
     is_broken = False
     for finding in examine():
@@ -55,9 +55,9 @@ def doctor(
 
 
 def _clean(folder: Path, *, json: bool) -> None:
-    from glpn_cli.batch.json_values import SCHEMA, path_text
+    from glpn_cli.atomic_write import sweep
     from glpn_cli.errors import ErrorCode, UsageError
-    from glpn_cli.publish import sweep
+    from glpn_cli.pipeline.json_values import SCHEMA, path_text
 
     if not folder.is_dir():
         raise UsageError(f"there is no folder {str(folder)!r}", code=ErrorCode.NOT_FOUND)

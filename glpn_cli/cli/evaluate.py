@@ -13,13 +13,13 @@ import typer
 from glpn_cli.cli import options
 
 if TYPE_CHECKING:
-    from glpn_cli.batch.policies import Allowance, Asked
-    from glpn_cli.batch.running import Pace
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.evaluation.alignment import Alignment
     from glpn_cli.evaluation.contestants import Contestant
     from glpn_cli.evaluation.evaluate import PictureScores
     from glpn_cli.evaluation.protocols import Protocol
+    from glpn_cli.pipeline.policies import Allowance, Asked
+    from glpn_cli.pipeline.running import Pace
 
 SCORING = "Scoring"
 
@@ -135,8 +135,6 @@ def evaluate(
     be measured is counted. A model that answers labels is scored on a CSV of rgb_path,label_path, by pixel accuracy
     and mean IoU.
     """
-    from glpn_cli.batch.policies import Allowance
-    from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.evaluation_report import check_results, show_evaluations
     from glpn_cli.cli.label_evaluation import evaluate_labels
@@ -149,6 +147,8 @@ def evaluate(
     from glpn_cli.evaluation.evaluate import check_focal, choose_alignments, gather
     from glpn_cli.evaluation.protocols import choose_protocol
     from glpn_cli.images import ReadOptions
+    from glpn_cli.pipeline.policies import Allowance
+    from glpn_cli.pipeline.running import Pace, parse_batch_size
     from glpn_cli.prediction import DepthKind
 
     rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
@@ -284,7 +284,7 @@ def _run(
 
 def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, allowance: Allowance) -> int:
     """A picture counts as failed where one of those that are scored cannot be scored on it, in every way asked for."""
-    from glpn_cli.batch.outcome import judge_failures
+    from glpn_cli.pipeline.outcome import judge_failures
 
     failed = sum(any(scores.problems for scores in row) for row in rows)
     is_any_done = any(scores.error is None for row in rows for scores in row)

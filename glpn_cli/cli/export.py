@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
 from glpn_cli.cli.completion import complete_colormap
+from glpn_cli.pipeline.policies import Existing, InputKind
 
 EXAMPLES = """
 glpn export photo.jpg --colorbar --side-by-side
@@ -112,14 +112,6 @@ def export(
     A picture whose map lies beside it is painted from that; other pictures go through the model. Equal ratios of depth
     are equal steps of colour.
     """
-    from glpn_cli.batch.export_inputs import find_exports
-    from glpn_cli.batch.exporting import prepare_exports
-    from glpn_cli.batch.frames import prepare_frames
-    from glpn_cli.batch.inputs import InputChoice
-    from glpn_cli.batch.naming import NameTemplate
-    from glpn_cli.batch.network import Network
-    from glpn_cli.batch.outputs import OutputChoice
-    from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
@@ -128,6 +120,14 @@ def export(
     from glpn_cli.depth_files import Cloud, Look
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
+    from glpn_cli.pipeline.export_inputs import find_exports
+    from glpn_cli.pipeline.exporting import prepare_exports
+    from glpn_cli.pipeline.frames import prepare_frames
+    from glpn_cli.pipeline.inputs import InputChoice
+    from glpn_cli.pipeline.naming import NameTemplate
+    from glpn_cli.pipeline.network import Network
+    from glpn_cli.pipeline.outputs import OutputChoice
+    from glpn_cli.pipeline.running import Pace, parse_batch_size
     from glpn_cli.prediction import DepthKind
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)

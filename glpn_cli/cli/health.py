@@ -149,7 +149,7 @@ def check_devices() -> Finding:
 
 def check_writing() -> Finding:
     """Whether files can be published here."""
-    from glpn_cli.publish import probe_writable, publish
+    from glpn_cli.atomic_write import probe_writable, publish
 
     with tempfile.TemporaryDirectory(prefix="glpn-doctor-") as folder:
         target = Path(folder) / "probe"
@@ -169,7 +169,7 @@ def check_isolation() -> Finding:
     """Whether pictures can be decoded in processes of their own."""
     from glpn_cli.errors import UsageError
     from glpn_cli.images import read_rgb
-    from glpn_cli.isolation import Workers
+    from glpn_cli.process_pool import Workers
 
     picture = b"P6 1 1 255 \0\0\0"
     try:
@@ -184,8 +184,8 @@ def check_cache() -> Finding:
     """Where downloaded models are kept, and how much room is there."""
     import shutil
 
+    from glpn_cli.atomic_write import probe_writable
     from glpn_cli.checkpoint.hub import cache_folder, is_offline_by_environment
-    from glpn_cli.publish import probe_writable
 
     folder = cache_folder()
     offline = ", offline by HF_HUB_OFFLINE" if is_offline_by_environment() else ""
@@ -205,7 +205,7 @@ def check_cache() -> Finding:
 def check_bundled_model() -> Finding:
     """Whether the model that comes along is whole."""
     from glpn_cli.models.registry import DEFAULT_MODEL
-    from glpn_cli.models.resolving import resolve_model
+    from glpn_cli.models.resolve import resolve_model
 
     model = resolve_model(DEFAULT_MODEL, offline=True)
     sha256 = model.checkpoint.sha256()
@@ -214,7 +214,7 @@ def check_bundled_model() -> Finding:
 
 def check_downloaded_models() -> Finding:
     """Whether the models that have names and are in the cache are whole."""
-    from glpn_cli.models.inspection import verify_model
+    from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import DEFAULT_MODEL, REGISTRY, find_here
 
     here = [row.name for row in REGISTRY.values() if row.name != DEFAULT_MODEL and find_here(row)]

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from glpn_cli.batch.policies import InputKind
 from glpn_cli.cli import options
 from glpn_cli.cli.asked import find_asked
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
+from glpn_cli.pipeline.policies import InputKind
 
 EXAMPLES = """
 glpn inspect kitti --input-size 1216x352
@@ -106,10 +106,10 @@ def _inspect_depth(path: Path, depth_scale: float | None, kind: options.Kind, *,
 
 def _inspect_model(name: str | None, max_depth: float | None, input_size: str, *, offline: bool, json: bool) -> None:
     from glpn_cli.cli.model_report import describe_model, make_model_record
-    from glpn_cli.models.families import InputSize
-    from glpn_cli.models.inspection import inspect_model
+    from glpn_cli.models.config_base import InputSize
+    from glpn_cli.models.inspect import inspect_model
     from glpn_cli.models.registry import DEFAULT_MODEL
-    from glpn_cli.models.resolving import resolve_model
+    from glpn_cli.models.resolve import resolve_model
 
     size = InputSize.parse(input_size)
     model = resolve_model(

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glpn_cli.batch.json_values import SCHEMA, words_text
-from glpn_cli.batch.outcome import judge_failures
-from glpn_cli.batch.policies import Allowance
+from glpn_cli.atomic_write import publish
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
 from glpn_cli.data.label_pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
-from glpn_cli.publish import publish
+from glpn_cli.pipeline.json_values import SCHEMA, words_text
+from glpn_cli.pipeline.outcome import judge_failures
+from glpn_cli.pipeline.policies import Allowance
 
 if TYPE_CHECKING:
-    from glpn_cli.batch.running import Pace
     from glpn_cli.images import ReadOptions
-    from glpn_cli.models.recipe import Recipe
+    from glpn_cli.models.settings import Recipe
+    from glpn_cli.pipeline.running import Pace
 
 _MOST_SHOWN = 20
 

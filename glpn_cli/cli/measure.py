@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glpn_cli.batch.policies import InputKind
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ExitCode, UsageError
+from glpn_cli.pipeline.policies import InputKind
 
 if TYPE_CHECKING:
-    from glpn_cli.batch.answers import Answer
-    from glpn_cli.batch.export_inputs import ExportSource
-    from glpn_cli.batch.network import Network
     from glpn_cli.depth_files.calibration import Calibration
     from glpn_cli.geometry import FocalChoice
+    from glpn_cli.pipeline.answers import Answer
+    from glpn_cli.pipeline.export_inputs import ExportSource
+    from glpn_cli.pipeline.network import Network
 
 EXAMPLES = """
 glpn measure photo.jpg 320,240 500,260 --focal 65deg
@@ -79,16 +79,16 @@ def measure(
     Depth is along the camera's axis, not along the ray; with several pixels, the distance in space from each to the
     next is told too. A picture whose map lies beside it is measured in that; other pictures go through the model.
     """
-    from glpn_cli.batch.export_inputs import Content, find_exports, refuse_for_pictures
-    from glpn_cli.batch.inputs import InputChoice
-    from glpn_cli.batch.measuring import Box, Pixel
-    from glpn_cli.batch.network import Network
     from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.measurements import Measurements, calibrate_by
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.reading import choose_reading
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import FocalChoice
+    from glpn_cli.pipeline.export_inputs import Content, find_exports, refuse_for_pictures
+    from glpn_cli.pipeline.inputs import InputChoice
+    from glpn_cli.pipeline.measuring import Box, Pixel
+    from glpn_cli.pipeline.network import Network
     from glpn_cli.prediction import DepthKind
 
     wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
@@ -157,9 +157,9 @@ def _answer(
     source: ExportSource, network: Network | None, focal: FocalChoice, calibration: Calibration | None
 ) -> Answer:
     """The map of a source, and its camera; errors that name it are told."""
-    from glpn_cli.batch.exporting import ExportStages
-    from glpn_cli.batch.outcome import words_of
-    from glpn_cli.batch.tasks import Task
+    from glpn_cli.pipeline.exporting import ExportStages
+    from glpn_cli.pipeline.outcome import words_of
+    from glpn_cli.pipeline.tasks import Task
 
     stages = ExportStages(network, focal, calibration)
     decoded = stages.decode(Task(source, ()))

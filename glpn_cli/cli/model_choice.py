@@ -5,10 +5,10 @@ from __future__ import annotations
 from glpn_cli.cli.console import console
 from glpn_cli.devices import check_device_name
 from glpn_cli.geometry import FocalChoice
-from glpn_cli.models.families import InputSize
-from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.registry import DEFAULT_MODEL
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
 from glpn_cli.models.upsampling import Upsampling
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glpn_cli.batch.policies import Existing
 from glpn_cli.checkpoint import EncodedFolder
 from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.pipeline.policies import Existing
 
 
 def place_folder(encoded: EncodedFolder, folder: Path, *, existing: Existing, dry_run: bool = False) -> str:

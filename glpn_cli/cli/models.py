@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from glpn_cli.batch.policies import Existing
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.cli.screens import TidyCommand, TidyGroup
 from glpn_cli.errors import ExitCode, ModelError
+from glpn_cli.pipeline.policies import Existing
 
 app = typer.Typer(
     cls=TidyGroup,
@@ -31,9 +31,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="mini, nyu, kitti, a f
 @app.command("list", cls=TidyCommand, epilog="glpn models list\nglpn models list --json")
 def list_models(json: options.Json = False) -> None:
     """Show the models that have names: unit, licence, and whether they are on this machine."""
-    from glpn_cli.batch.json_values import SCHEMA, path_text
     from glpn_cli.cli.columns import make_facts, make_table
     from glpn_cli.models.registry import REGISTRY, find_here
+    from glpn_cli.pipeline.json_values import SCHEMA, path_text
 
     rows = list(REGISTRY.values())
     folders = [find_here(row) for row in rows]
@@ -65,7 +65,7 @@ def list_models(json: options.Json = False) -> None:
 @app.command("path", cls=TidyCommand, epilog="glpn models path mini\nls -l $(glpn models path nyu)")
 def path(name: Name, json: options.Json = False) -> None:
     """Print the folder that a model lies in; the network is not touched."""
-    from glpn_cli.models.resolving import resolve_model
+    from glpn_cli.models.resolve import resolve_model
 
     _show_folder(name, resolve_model(name, offline=True).checkpoint.folder, "ok", json=json)
 
@@ -93,11 +93,11 @@ def download(
     Repository, revision, size and licence are printed first. What is in the cache already is not fetched again. With
     -o, a folder is written that needs neither cache nor network: name it with -m.
     """
+    from glpn_cli.atomic_write import probe_writable
     from glpn_cli.checkpoint import OWN_KEY, encode_copy
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_folders import place_folder
-    from glpn_cli.models.resolving import resolve_model
-    from glpn_cli.publish import probe_writable
+    from glpn_cli.models.resolve import resolve_model
 
     asked = find_asked(context)
     if output is None:
@@ -130,10 +130,10 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Hold weights against their checksum and their config; the network is not touched."""
-    from glpn_cli.batch.json_values import SCHEMA, error_fields, path_text
     from glpn_cli.cli.model_report import describe_check, make_check_records
-    from glpn_cli.models.inspection import verify_model
+    from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import REGISTRY, find_here
+    from glpn_cli.pipeline.json_values import SCHEMA, error_fields, path_text
 
     names = [name] if name is not None else [row.name for row in REGISTRY.values() if find_here(row)]
     is_sound = True
@@ -162,7 +162,7 @@ def verify(
 
 def _show_folder(name: str, folder: Path, status: str, *, json: bool) -> None:
     """One folder as a result, or as a record."""
-    from glpn_cli.batch.json_values import SCHEMA, path_text
+    from glpn_cli.pipeline.json_values import SCHEMA, path_text
 
     if json:
         record = {"schema": SCHEMA, "type": "folder", "status": status, "model": path_text(name)}

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli.completion import complete_format, complete_model
 from glpn_cli.errors import UsageError
+from glpn_cli.pipeline.policies import Existing, InputKind
 
 INPUTS, MODEL, OUTPUTS, COLORS, SPACE, BATCH = "Inputs", "Model", "Outputs", "Colours", "Space", "Whole runs"
 

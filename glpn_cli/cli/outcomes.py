@@ -12,18 +12,18 @@ from typing import IO, TYPE_CHECKING, NoReturn, Self
 
 import typer
 
-from glpn_cli.batch.engine import Ended
-from glpn_cli.batch.naming import Destination
-from glpn_cli.batch.outcome import Outcome, Status, Tally, words_of
-from glpn_cli.batch.policies import Allowance
-from glpn_cli.batch.records import make_record, make_summary
-from glpn_cli.batch.running import Run
 from glpn_cli.cli.console import console, is_terminal
 from glpn_cli.cli.progress import Progress
 from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
+from glpn_cli.pipeline.engine import Ended
+from glpn_cli.pipeline.naming import Destination
+from glpn_cli.pipeline.outcome import Outcome, Status, Tally, words_of
+from glpn_cli.pipeline.policies import Allowance
+from glpn_cli.pipeline.records import make_record, make_summary
+from glpn_cli.pipeline.running import Run
 
 if TYPE_CHECKING:
-    from glpn_cli.isolation import Workers
+    from glpn_cli.process_pool import Workers
 
 
 class RunView:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from glpn_cli.batch.policies import Existing, InputKind
 from glpn_cli.cli import options
+from glpn_cli.pipeline.policies import Existing, InputKind
 
 EXAMPLES = """
 glpn predict photo.jpg -o depth
@@ -71,12 +71,6 @@ def predict(
     Each map has its picture's own size. The default, png16, is a 16-bit PNG that says its unit and scale itself:
     millimetres, or 1/256 m for models that see to 80 m. Written paths go to stdout, everything else to stderr.
     """
-    from glpn_cli.batch.inputs import InputChoice, find_pictures
-    from glpn_cli.batch.naming import NameTemplate
-    from glpn_cli.batch.network import Network
-    from glpn_cli.batch.outputs import OutputChoice
-    from glpn_cli.batch.predicting import prepare_predictions
-    from glpn_cli.batch.running import Pace, parse_batch_size
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
@@ -84,6 +78,12 @@ def predict(
     from glpn_cli.depth_files import Cloud
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
+    from glpn_cli.pipeline.inputs import InputChoice, find_pictures
+    from glpn_cli.pipeline.naming import NameTemplate
+    from glpn_cli.pipeline.network import Network
+    from glpn_cli.pipeline.outputs import OutputChoice
+    from glpn_cli.pipeline.predicting import prepare_predictions
+    from glpn_cli.pipeline.running import Pace, parse_batch_size
 
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)

@@ -37,7 +37,7 @@ def live(program: Callable[[], object]) -> NoReturn:
 
 def remove_unfinished() -> None:
     """Leave no half of a file behind that a thread was still writing when the run was ended."""
-    if (publish := sys.modules.get("glpn_cli.publish")) is not None:
+    if (publish := sys.modules.get("glpn_cli.atomic_write")) is not None:
         publish.remove_unfinished()
 
 

@@ -10,7 +10,7 @@ from glpn_cli.errors import UsageError
 from glpn_cli.images import ReadOptions
 
 if TYPE_CHECKING:
-    from glpn_cli.isolation import Workers
+    from glpn_cli.process_pool import Workers
 
 ISOLATED_TIMEOUT_S = 60.0
 """How long a picture may take with `--isolate` where `--timeout` does not say."""
@@ -54,7 +54,7 @@ def choose_workers(
     if not isolate and timeout is None:
         return None
     timeout_s = ISOLATED_TIMEOUT_S if timeout is None else timeout
-    from glpn_cli.isolation import Workers
+    from glpn_cli.process_pool import Workers
 
     return Workers(
         processes,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from glpn_cli.batch.policies import Existing
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.pipeline.policies import Existing
 
 EXAMPLES = """
 glpn scenes -o rooms --count 64 --contact-sheet
@@ -64,11 +64,11 @@ def scenes(
     millimetres) and pairs.csv, which train and evaluate read as --data. Scenes that are there are kept. Needs numba:
     pip install 'glpn-cli[train]'.
     """
-    from glpn_cli.batch.json_values import SCHEMA, path_text
     from glpn_cli.cli.progress import Progress
-    from glpn_cli.data.scenes.write import CSV_NAME, depth_name, plan_scenes, write_contact_sheet, write_scenes
     from glpn_cli.devices import cores
     from glpn_cli.geometry import FocalChoice
+    from glpn_cli.pipeline.json_values import SCHEMA, path_text
+    from glpn_cli.scenes.write import CSV_NAME, depth_name, plan_scenes, write_contact_sheet, write_scenes
 
     overwrite = existing is Existing.OVERWRITE
     asked, shape = FocalChoice(focal), _parse_size(size)

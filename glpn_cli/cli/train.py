@@ -16,9 +16,9 @@ from glpn_cli.cli.console import console
 from glpn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from glpn_cli.batch.policies import Asked
     from glpn_cli.data.samples import Sample, SampleSource
-    from glpn_cli.models.recipe import Recipe
+    from glpn_cli.models.settings import Recipe
+    from glpn_cli.pipeline.policies import Asked
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.recipes import Wishes
     from glpn_cli.training.starts import Start
@@ -184,12 +184,12 @@ def train(
     """
     import torch
 
+    from glpn_cli.atomic_write import probe_writable
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.training_report import TrainingView, sum_up
     from glpn_cli.data.sources import check_scale, open_source
     from glpn_cli.devices import choose_device, choose_precision
-    from glpn_cli.publish import probe_writable
     from glpn_cli.training.folder import RunFolder
     from glpn_cli.training.ranks import join_ranks, leave_ranks, own_device
     from glpn_cli.training.recipes import KITTI_LIMIT_M, Wishes
@@ -264,7 +264,7 @@ def _refuse_unread(asked: Asked, data: Sequence[str], *, is_endless: bool) -> No
 
 
 def _parse_size(text: str | None) -> tuple[int, int] | None:
-    from glpn_cli.models.families import InputSize
+    from glpn_cli.models.config_base import InputSize
 
     if text is None:
         return None

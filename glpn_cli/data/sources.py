@@ -43,7 +43,7 @@ class SceneStream:
 
     def read(self, index: int) -> Sample:
         """Render scene `index`."""
-        from glpn_cli.data.scenes import render_scene
+        from glpn_cli.scenes import render_scene
 
         scene = render_scene(self.seed, index, size=self.size)
         return Sample(scene.rgb, scene.depth, scene.intrinsics.fx, self.name_of(index))

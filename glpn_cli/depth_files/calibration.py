@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.atomic_write import publish
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance
-from glpn_cli.publish import publish
 
 SCHEMA = 1
 _MAX_BYTES = 1 << 20

@@ -15,7 +15,7 @@ from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.depth_files import Record, is_depth_file, read_depth, read_record
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import Picture, ReadOptions
-from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.settings import Recipe
 from glpn_cli.prediction import DepthKind, DepthMap
 
 if TYPE_CHECKING:

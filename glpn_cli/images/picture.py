@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from glpn_cli.isolation import Workers
+    from glpn_cli.process_pool import Workers
 
 R = TypeVar("R")
 

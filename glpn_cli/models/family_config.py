@@ -75,15 +75,15 @@ class FamilyConfig:
 
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], **overrides: Any) -> Self:
-        """The config of a model folder, registry name or hub repository; see `glpn_cli.models.pretrained`."""
-        from glpn_cli.models.pretrained import read_config
+        """The config of a model folder, registry name or hub repository; see `glpn_cli.models.hf_compat_base`."""
+        from glpn_cli.models.hf_compat_base import read_config
 
         config: Self = read_config(cls, name, overrides)
         return config
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write config.json into `folder`."""
-        from glpn_cli.models.pretrained import write_config
+        from glpn_cli.models.hf_compat_base import write_config
 
         write_config(self, folder)
 

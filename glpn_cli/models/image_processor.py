@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from glpn_cli.atomic_write import publish
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.outputs import BatchFeature, DepthEstimatorOutput
 from glpn_cli.models.picture_arrays import as_list, check_formats, stack, to_channels_first
-from glpn_cli.publish import publish
 
 _PREPROCESSOR_FILE = "preprocessor_config.json"
 
@@ -107,7 +107,7 @@ class ImageProcessor:
         A checkpoint without a preprocessor_config.json gets the published settings. Raises ModelError for settings
         that do not exist.
         """
-        from glpn_cli.models.pretrained import open_named
+        from glpn_cli.models.hf_compat_base import open_named
 
         raw = dict(open_named(name, revision=revision, offline=local_files_only).preprocessor or {})
         known = cls().settings()

@@ -1,7 +1,7 @@
 """The models that have names: where their weights are, what unit they speak, under which licence.
 
 Weights that are known here keep their row however a user names them: by repository, as a carried copy, or by their
-checksum. How names are found is in `glpn_cli.models.resolving`.
+checksum. How names are found is in `glpn_cli.models.resolve`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glpn_cli.checkpoint import Checkpoint, HubName, find_cached
-from glpn_cli.models.families import family_of
+from glpn_cli.models.config_base import family_of
 from glpn_cli.prediction import DepthKind
 
 DEFAULT_MODEL = "mini"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from glpn_cli.atomic_write import is_temporary, publish, sweep
 from glpn_cli.checkpoint import CARD_FILE, CONFIG_FILE, PREPROCESSOR_FILE, WEIGHTS_FILE
 from glpn_cli.errors import ErrorCode, UsageError
-from glpn_cli.publish import is_temporary, publish, sweep
 from glpn_cli.training.config import changed_settings
 from glpn_cli.training.state import STATE_FILE, TrainingState, read_state
 

@@ -13,12 +13,12 @@ from itertools import islice
 from types import FrameType
 from typing import Any
 
+from glpn_cli.atomic_write import publish
 from glpn_cli.checkpoint import CARD_FILE, write_checkpoint
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
 from glpn_cli.models.glpn.preprocess import GLPNImageProcessor
-from glpn_cli.models.pretrained import file_state
-from glpn_cli.publish import publish
+from glpn_cli.models.hf_compat_base import file_state
 from glpn_cli.training.card import make_card
 from glpn_cli.training.config import TrainingConfig
 from glpn_cli.training.events import Event, Skipped, Validated, Window

@@ -11,10 +11,10 @@ from torch import nn
 
 from glpn_cli.checkpoint import OWN_KEY, read_json_object
 from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.families import ModelFamily, family_of
-from glpn_cli.models.fit import fit_weights
-from glpn_cli.models.pretrained import load_network, read_state
-from glpn_cli.models.recipe import Recipe
+from glpn_cli.models.config_base import ModelFamily, family_of
+from glpn_cli.models.hf_compat_base import load_network, read_state
+from glpn_cli.models.settings import Recipe
+from glpn_cli.models.state_dict import fit_weights
 from glpn_cli.training.initialise import initialise_from_scratch
 from glpn_cli.training.loop import Lens
 

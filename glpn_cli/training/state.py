@@ -9,8 +9,8 @@ from typing import Any, BinaryIO, cast
 
 import torch
 
+from glpn_cli.atomic_write import publish
 from glpn_cli.errors import ErrorCode, InputError, reason_of
-from glpn_cli.publish import publish
 
 STATE_FILE = "training.pt"
 

@@ -20,8 +20,8 @@ from glpn_cli.benchmark.stages import Subject
 from glpn_cli.benchmark.subjects import make_pictures, make_random_model, read_config
 from glpn_cli.benchmark.timings import Timing, time_in_turns
 from glpn_cli.errors import GlpnError, UsageError
-from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
 
 
 def test_a_timing_is_its_median_between_its_extremes() -> None:

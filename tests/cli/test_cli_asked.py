@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lively_dpt import SMALL, lively_estimator, lively_segmenter
 from PIL import Image
+from random_weights_dpt import SMALL, randomized_estimator, randomized_segmenter
 from typer.testing import CliRunner, Result
 
 from glpn_cli import DepthEstimator
@@ -37,14 +37,14 @@ def refused(result: Result, option: str, reason: str) -> None:
 @pytest.fixture(scope="module")
 def label_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "ade"
-    lively_segmenter(**SMALL).save_pretrained(folder)
+    randomized_segmenter(**SMALL).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def disparity_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "dpt"
-    lively_estimator(**SMALL).save_pretrained(folder)
+    randomized_estimator(**SMALL).save_pretrained(folder)
     return folder
 
 

@@ -13,14 +13,14 @@ from PIL import Image
 from torch import Tensor
 from typer.testing import CliRunner, Result
 
-from glpn_cli.batch import network
-from glpn_cli.batch.network import Network
-from glpn_cli.batch.stages import Width
 from glpn_cli.cli import app
-from glpn_cli.models.families import InputSize
+from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.glpn.network import GLPN
-from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
+from glpn_cli.pipeline import network
+from glpn_cli.pipeline.network import Network
+from glpn_cli.pipeline.stages import Width
 
 COUNT = 6
 

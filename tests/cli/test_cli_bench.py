@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from lively_dpt import SMALL, lively_estimator, lively_segmenter
+from random_weights_dpt import SMALL, randomized_estimator, randomized_segmenter
 from tiny_checkpoints import TINY
 from typer.testing import CliRunner, Result
 
@@ -95,7 +95,7 @@ def test_random_weights_of_a_config_file_are_called_by_it(tmp_path: Path, tiny_p
 
 @pytest.mark.parametrize("kind", ["depth", "labels"])
 def test_a_dpt_that_transformers_wrote_is_measured_beside_it(kind: str, tmp_path: Path, tiny_pictures: Path) -> None:
-    model = (lively_segmenter if kind == "labels" else lively_estimator)(**SMALL)
+    model = (randomized_segmenter if kind == "labels" else randomized_estimator)(**SMALL)
     model.save_pretrained(tmp_path / "dpt")
     arguments = (tiny_pictures / "a.jpg", "-m", tmp_path / "dpt", "--against", "transformers", "--json")
     result = bench(*arguments, "--precision", "fp32", "--input-size", "64x64")
@@ -113,7 +113,7 @@ def test_a_dpt_that_transformers_wrote_is_measured_beside_it(kind: str, tmp_path
 
 
 def test_pixels_that_transformers_cannot_take_are_refused_with_the_way_out(tmp_path: Path, tiny_pictures: Path) -> None:
-    lively_estimator(**SMALL).save_pretrained(tmp_path / "dpt")
+    randomized_estimator(**SMALL).save_pretrained(tmp_path / "dpt")
     arguments = ("-m", tmp_path / "dpt", "--input-size", "96x32")
     result = bench(tiny_pictures / "a.jpg", *arguments, "--against", "transformers")
     assert result.exit_code == 2

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import torch
 from chromium import chromium
-from lively_dpt import HYBRID, LABELS, SMALL, lively_estimator, lively_segmenter
 from PIL import Image
+from random_weights_dpt import HYBRID, LABELS, SMALL, randomized_estimator, randomized_segmenter
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
 
@@ -31,21 +31,21 @@ from glpn_cli.images import ImageSource
 from glpn_cli.prediction import DepthKind, LabelMap
 from glpn_cli.prediction import Result as Answer
 
-SCHEMA = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
+SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 Glpn = Callable[..., Result]
 
 
 @pytest.fixture(scope="module")
 def depth_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "dpt"
-    lively_estimator(**SMALL).save_pretrained(folder)
+    randomized_estimator(**SMALL).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def label_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "ade"
-    lively_segmenter(**SMALL).save_pretrained(folder)
+    randomized_segmenter(**SMALL).save_pretrained(folder)
     return folder
 
 
@@ -487,10 +487,10 @@ def test_an_interrupt_shows_how_labels_scored_so_far(
 def test_every_command_takes_a_folder_that_transformers_wrote(glpn: Glpn, kind: str, photo: Path) -> None:
     """One journey; `bench` has its own test."""
     if kind == "labels":
-        lively_segmenter(**SMALL).save_pretrained("model")
+        randomized_segmenter(**SMALL).save_pretrained("model")
         truth, column, written = np.full((101, 130), 1, np.uint8), "label_path", "photo_labels.png"
     else:
-        lively_estimator(**(HYBRID if kind == "hybrid" else SMALL)).save_pretrained("model")
+        randomized_estimator(**(HYBRID if kind == "hybrid" else SMALL)).save_pretrained("model")
         truth, column, written = np.full((101, 130), 4000, np.uint16), "depth_path", "photo_depth.tiff"
         truth[:50] = 2000
     Image.fromarray(truth).save("truth.png")

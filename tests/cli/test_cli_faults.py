@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from glpn_cli.batch import predicting
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture
+from glpn_cli.pipeline import predicting
 from glpn_cli.predictor import DepthEstimator
 
 
@@ -156,7 +156,7 @@ def test_a_bug_in_one_picture_is_told_and_the_others_are_done(
 
 
 def test_temporaries_of_dead_processes_are_swept_at_the_start(untouched_pictures: Path) -> None:
-    from glpn_cli.publish.temporaries import this_machine
+    from glpn_cli.atomic_write.temporaries import this_machine
 
     Path("out").mkdir()
     dead = Path("out") / f".glpn-{this_machine()}-4194305-0123456789abcdef.tmp"

@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture, read_rgb
-from glpn_cli.models.families import InputSize
-from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.config_base import InputSize
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
 from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.predictor import DepthEstimator
 

@@ -18,11 +18,11 @@ from faulty_disk import FaultyDisk
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from glpn_cli.batch.gallery import Gallery, make_entry
 from glpn_cli.cli import app
 from glpn_cli.depth_files import Look, make_writer
 from glpn_cli.errors import InputError
 from glpn_cli.images import ImageSource
+from glpn_cli.pipeline.gallery import Gallery, make_entry
 from glpn_cli.prediction import DepthKind, DepthMap
 from glpn_cli.prediction import Result as Answer
 

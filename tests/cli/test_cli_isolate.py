@@ -19,10 +19,10 @@ import moody_decoder
 import numpy as np
 import pytest
 from conftest import make_rgb
-from lively_dpt import SMALL, lively_segmenter
 from moody_decoder import ppm
 from PIL import Image
 from program_runs import OUT, check_no_temporaries, encode, glpn, good_png, predict, written
+from random_weights_dpt import SMALL, randomized_segmenter
 
 from glpn_cli.cli import reading
 from glpn_cli.depth_files import read_depth
@@ -293,7 +293,7 @@ def test_evaluate_isolates_pictures_their_depth_and_labels_and_maps_that_were_pr
     assert "'b.ppm' crashed the process that read it (SIGSEGV) [E_CRASH]" in result.stderr
     assert json.loads(result.stdout)["models"][0]["measured"] == 1
 
-    lively_segmenter(**SMALL).save_pretrained("ade")
+    randomized_segmenter(**SMALL).save_pretrained("ade")
     Path("labels.csv").write_text("rgb_path,label_path\nb.ppm,labels.png\na.png,labels.png\n")
     result = glpn("evaluate", "--data", "labels.csv", "--timeout", "100", "--json", "-m", "ade")
     assert result.exit_code == 3

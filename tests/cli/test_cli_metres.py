@@ -13,8 +13,8 @@ import jsonschema
 import numpy as np
 import pytest
 from conftest import make_rgb
-from lively_dpt import SMALL, lively_estimator, lively_segmenter
 from PIL import ExifTags, Image
+from random_weights_dpt import SMALL, randomized_estimator, randomized_segmenter
 from typer.testing import CliRunner, Result
 
 from glpn_cli import DepthEstimator
@@ -26,7 +26,7 @@ from glpn_cli.errors import InputError, UsageError
 
 Glpn = Callable[..., Result]
 
-SCHEMA = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
+SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 DIAGONAL_MM = 43.2666153
 OWN_PX = 64.0
 """The focal length of the model's camera, at 64 x 48."""
@@ -265,7 +265,7 @@ def test_it_is_refused_where_nothing_is_metres_or_no_lens_is_known(
     glpn: Glpn, tiny_model: Path, tmp_path: Path, command: str
 ) -> None:
     save_photo("a.jpg", focal_mm=28)
-    lively_estimator(**SMALL).save_pretrained(tmp_path / "dpt")
+    randomized_estimator(**SMALL).save_pretrained(tmp_path / "dpt")
     pixels = ("1,1",) if command == "measure" else ()
     for model, reason in ((tmp_path / "dpt", "which predicts disparity"), (tiny_model, "through which lens")):
         result = glpn(command, "a.jpg", *pixels, "-m", model, "--metres", "focal")
@@ -279,7 +279,7 @@ def test_it_is_refused_where_nothing_is_metres_or_no_lens_is_known(
 
 def test_labels_have_no_metres(glpn: Glpn, tmp_path: Path) -> None:
     save_photo("a.jpg", focal_mm=28)
-    lively_segmenter(**SMALL).save_pretrained(tmp_path / "ade")
+    randomized_segmenter(**SMALL).save_pretrained(tmp_path / "ade")
     for kind in ("trained", "focal"):
         result = glpn("predict", "a.jpg", "-m", tmp_path / "ade", "--metres", kind)
         assert result.exit_code == 2

@@ -19,12 +19,12 @@ import pytest
 from conftest import make_rgb
 from typer.testing import CliRunner, Result
 
-from glpn_cli.batch.conveyor import WriteBehind, read_ahead
-from glpn_cli.batch.frames import read_frames
 from glpn_cli.cli import app
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import FORMATS, Look, read_depth, read_record
 from glpn_cli.depth_files.gray import Gray16
+from glpn_cli.pipeline.conveyor import WriteBehind, read_ahead
+from glpn_cli.pipeline.frames import read_frames
 from glpn_cli.predictor import DepthEstimator
 
 Glpn = Callable[..., Result]

@@ -20,7 +20,7 @@ from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 
-SCHEMA = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
+SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 DIAGONAL_MM = 43.2666
 
 

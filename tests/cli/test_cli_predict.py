@@ -26,7 +26,7 @@ from glpn_cli.errors import ErrorCode
 from glpn_cli.models import registry
 from glpn_cli.predictor import DepthEstimator
 
-SCHEMA = json.loads(files("glpn_cli.batch").joinpath("records.schema.json").read_text())
+SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 
 
 @pytest.fixture

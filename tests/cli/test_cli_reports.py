@@ -10,9 +10,9 @@ import pytest
 import typer
 from program_runs import glpn, good_png, predict
 
-from glpn_cli.batch.engine import Ended
-from glpn_cli.batch.outcome import Outcome, Status
 from glpn_cli.cli.outcomes import show_run
+from glpn_cli.pipeline.engine import Ended
+from glpn_cli.pipeline.outcome import Outcome, Status
 
 PAIRS = "rgb_path,depth_path,depth_scale\ngood.png,out/good.png_depth.png,1000\n"
 

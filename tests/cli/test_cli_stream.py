@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from glpn_cli.atomic_write.temporaries import new_temporary_name
 from glpn_cli.cli import app
 from glpn_cli.depth_files.labels import Labels
 from glpn_cli.images import ImageSource
 from glpn_cli.prediction import LabelMap
 from glpn_cli.prediction import Result as Answer
-from glpn_cli.publish.temporaries import new_temporary_name
 
 
 @pytest.fixture(autouse=True)

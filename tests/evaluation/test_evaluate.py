@@ -18,8 +18,8 @@ from glpn_cli.evaluation.metrics import score
 from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
 from glpn_cli.images import ImageSource
-from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 

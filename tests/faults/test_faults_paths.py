@@ -32,11 +32,11 @@ from program_runs import (
     written,
 )
 
-from glpn_cli.batch import plan
-from glpn_cli.batch.network import Network
+from glpn_cli.atomic_write import files
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture
-from glpn_cli.publish import files
+from glpn_cli.pipeline import plan
+from glpn_cli.pipeline.network import Network
 
 
 @pytest.fixture(autouse=True)

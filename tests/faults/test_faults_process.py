@@ -23,8 +23,8 @@ from PIL import Image
 from program_runs import OUT, check_no_temporaries, check_talk, give_up_root, glpn, good_png, predict, without_root
 
 import glpn_cli
+from glpn_cli.atomic_write import is_temporary
 from glpn_cli.predictor import DepthEstimator
-from glpn_cli.publish import is_temporary
 
 MAPS = 12
 CODE = shutil.ignore_patterns("__pycache__", "bundled")
@@ -98,19 +98,19 @@ def stick(*words, **settings):
 STAGES = {
     "decode": STUCK
     + """
-from glpn_cli.batch.exporting import ExportStages
+from glpn_cli.pipeline.exporting import ExportStages
 decode = ExportStages.decode
 ExportStages.decode = lambda self, task: stick() if task.source.name.startswith("05") else decode(self, task)
 """,
     "infer": STUCK
     + """
-from glpn_cli.batch.exporting import ExportStages
+from glpn_cli.pipeline.exporting import ExportStages
 infer, calls = ExportStages.infer, []
 ExportStages.infer = lambda self, batch: stick() if calls.append(1) or len(calls) == 6 else infer(self, batch)
 """,
     "write": STUCK
     + """
-from glpn_cli.publish import files
+from glpn_cli.atomic_write import files
 sync, calls = files._sync, []
 files._sync = lambda stream: stick() if calls.append(1) or len(calls) == 6 else sync(stream)
 """,
@@ -156,7 +156,7 @@ def test_case_53_an_interrupt_at_any_stage_ends_the_run_in_two_seconds(
 
 
 def test_case_53_a_second_interrupt_ends_it_at_once_and_leaves_nothing_half_written(maps: Path) -> None:
-    patch = STAGES["write"] + "import glpn_cli.batch.engine as engine\nengine._GRACE_S = 60.0\n"
+    patch = STAGES["write"] + "import glpn_cli.pipeline.engine as engine\nengine._GRACE_S = 60.0\n"
     with start("export", maps, "-o", OUT, "--workers", "1", patch=patch) as child:
         wait_until_stuck(child)
         child.send_signal(signal.SIGINT)
@@ -208,7 +208,7 @@ def test_case_56_two_runs_over_one_folder_both_end_well(
 ) -> None:
     # Both have planned before either writes: each waits for the other's word that it has.
     patch = """
-import glpn_cli.batch.exporting as exporting, os, pathlib, time
+import glpn_cli.pipeline.exporting as exporting, os, pathlib, time
 plan = exporting.make_plan
 def plan_and_wait(*words):
     made = plan(*words)
@@ -333,7 +333,7 @@ def test_case_61_rooms_can_be_rendered_where_no_machine_code_can_be_kept(tmp_pat
     package = shutil.copytree(Path(glpn_cli.__file__).parent, tmp_path / "locked/glpn_cli", ignore=CODE)
     for path in (tmp_path / "locked", package, *package.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    load = "import sys; sys.path.insert(0, sys.argv[1]); import glpn_cli.data.scenes.noise as n; print(n.__file__)"
+    load = "import sys; sys.path.insert(0, sys.argv[1]); import glpn_cli.scenes.noise as n; print(n.__file__)"
     environment = {"HOME": str(tmp_path / "locked"), "PATH": os.environ["PATH"]}
     done = subprocess.run(
         [sys.executable, "-I", "-B", "-c", load, str(package.parent)],

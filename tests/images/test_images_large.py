@@ -13,7 +13,7 @@ from PIL import Image
 
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import ReadOptions, read_rgb
-from glpn_cli.isolation import Workers
+from glpn_cli.process_pool import Workers
 
 SIZE = (12_500, 16_000)
 

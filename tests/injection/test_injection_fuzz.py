@@ -26,9 +26,9 @@ from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_wri
 from glpn_cli.depth_files.calibration import read_calibration
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
-from glpn_cli.models.families import InputSize, family_of
-from glpn_cli.models.inspection import inspect_model
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.config_base import InputSize, family_of
+from glpn_cli.models.inspect import inspect_model
+from glpn_cli.models.resolve import resolve_model
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 SOON_S = 20

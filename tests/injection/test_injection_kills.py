@@ -15,7 +15,7 @@ from journeys import contents
 from PIL import Image
 from warm_start import WarmStart
 
-from glpn_cli.publish import is_temporary
+from glpn_cli.atomic_write import is_temporary
 
 TALK = Path("talk.txt")
 
@@ -116,8 +116,8 @@ def test_a_temporary_beside_results_that_are_all_there_is_swept_too(tmp_path: Pa
     """Killed between giving the last file its name and taking away its temporary one."""
     from typer.testing import CliRunner
 
+    from glpn_cli.atomic_write.temporaries import this_machine
     from glpn_cli.cli import app
-    from glpn_cli.publish.temporaries import this_machine
 
     command = [str(word) for word in prepare(tmp_path, tiny_model, pictures=1)]
     assert CliRunner().invoke(app, command).exit_code == 0

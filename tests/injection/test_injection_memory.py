@@ -12,8 +12,8 @@ import torch
 from faulty_calls import FaultyCalls, ending_within, raising_at
 from journeys import JOURNEYS, OUT, PREDICT, Journey, Proof, contents, make_workplace, run
 
-from glpn_cli.batch import running
 from glpn_cli.images import sources
+from glpn_cli.pipeline import running
 from glpn_cli.predictor import DepthEstimator
 
 

@@ -17,7 +17,7 @@ from journeys import contents
 from PIL import Image
 from warm_start import WarmStart
 
-from glpn_cli.publish import is_temporary
+from glpn_cli.atomic_write import is_temporary
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="signals to the right process are Linux's")
 

@@ -16,7 +16,7 @@ from faulty_disk import FaultyDisk
 from journeys import contents, run
 from PIL import Image
 
-from glpn_cli.publish import is_temporary
+from glpn_cli.atomic_write import is_temporary
 
 BALLAST = Path("small/ballast")
 MAPS = Path("small/maps")

@@ -20,8 +20,8 @@ from faulty_calls import ending_within
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from glpn_cli.atomic_write import is_temporary
 from glpn_cli.cli import app
-from glpn_cli.publish import is_temporary
 
 EXIT_CODES = {0, 1, 2, 3, 4, 141}
 COMMANDS = (

@@ -6,16 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from lively_dpt import BACKBONE, HYBRID, LABELS, SMALL
+from random_weights_dpt import BACKBONE, HYBRID, LABELS, SMALL
 from transformers import BitConfig
 from transformers import DPTConfig as TheirConfig
 
 from glpn_cli.errors import ModelError, UsageError
+from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.dpt.bit_config import BiTConfig
 from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.family import FAMILY
 from glpn_cli.models.dpt.sizes import network_size
-from glpn_cli.models.families import InputSize
 from glpn_cli.prediction import DepthKind
 
 DOCUMENTED = (

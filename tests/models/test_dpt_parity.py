@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from lively_dpt import BACKBONE, HYBRID, LARGE, SMALL, lively_estimator, lively_segmenter, pixels_for
+from random_weights_dpt import BACKBONE, HYBRID, LARGE, SMALL, pixels_for, randomized_estimator, randomized_segmenter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -90,14 +90,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize(("size", "batch"), [((64, 64), 2), ((64, 96), 1), ((160, 96), 1)])
 def test_inverse_depth_equals_transformers(fields: dict[str, Any], size: tuple[int, int], batch: int) -> None:
-    theirs = lively_estimator(**fields)
+    theirs = randomized_estimator(**fields)
     assert largest_difference(theirs, ours(theirs), pixels_for(size, batch=batch, seed=5)) < TOLERANCE
 
 
 @pytest.mark.parametrize("layer_type", ["preactivation", "bottleneck"])
 def test_a_backbone_that_pads_on_all_sides_equals_transformers(layer_type: str) -> None:
     fields = {"global_padding": None, "embedding_dynamic_padding": False, "layer_type": layer_type}
-    theirs = lively_estimator(**(HYBRID | {"backbone_config": BACKBONE})).dpt.embeddings.backbone
+    theirs = randomized_estimator(**(HYBRID | {"backbone_config": BACKBONE})).dpt.embeddings.backbone
     theirs_config = type(theirs.config)(**(theirs.config.to_dict() | fields))
     backbone = type(theirs)(theirs_config).eval()
     config = DPTConfig(**(HYBRID | {"backbone_config": BACKBONE | fields}))
@@ -119,33 +119,33 @@ def test_a_backbone_that_pads_on_all_sides_equals_transformers(layer_type: str) 
 @pytest.mark.parametrize("auxiliary", [True, False])
 @pytest.mark.parametrize("size", [(64, 64), (96, 64)])
 def test_logits_equal_transformers(fields: dict[str, Any], auxiliary: bool, size: tuple[int, int]) -> None:
-    theirs = lively_segmenter(**fields, use_auxiliary_head=auxiliary)
+    theirs = randomized_segmenter(**fields, use_auxiliary_head=auxiliary)
     network = ours(theirs)
     assert (network.auxiliary_head is not None) == auxiliary
     assert largest_difference(theirs, network, pixels_for(size, batch=2)) < TOLERANCE
 
 
 def test_odd_grids_equal_transformers() -> None:
-    theirs = lively_estimator(**SMALL)
+    theirs = randomized_estimator(**SMALL)
     for size in ((80, 80), (48, 112), (80, 64)):
         assert largest_difference(theirs, ours(theirs), pixels_for(size)) < TOLERANCE
 
 
 def test_a_projection_before_the_head_equals_transformers() -> None:
-    theirs = lively_estimator(**(SMALL | {"add_projection": True, "fusion_hidden_size": 256}))
+    theirs = randomized_estimator(**(SMALL | {"add_projection": True, "fusion_hidden_size": 256}))
     assert largest_difference(theirs, ours(theirs), pixels_for((64, 64))) < TOLERANCE
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("size", [(384, 384), (384, 512)])
 def test_inverse_depth_equals_transformers_at_the_published_size(size: tuple[int, int]) -> None:
-    theirs = lively_estimator(size=(384, 384), **LARGE)
+    theirs = randomized_estimator(size=(384, 384), **LARGE)
     assert largest_difference(theirs, ours(theirs), pixels_for(size, seed=1)) < TOLERANCE
 
 
 @pytest.mark.parametrize("fields", [CONFIGS["batch norm"], HYBRID], ids=["plain", "hybrid"])
 def test_the_form_made_ready_to_predict_keeps_the_numbers(fields: dict[str, Any]) -> None:
-    theirs = lively_estimator(**fields)
+    theirs = randomized_estimator(**fields)
     network = cast(ours(theirs), "fp32")
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     assert largest_difference(theirs, network, pixels_for((64, 64))) < TOLERANCE
@@ -154,7 +154,7 @@ def test_the_form_made_ready_to_predict_keeps_the_numbers(fields: dict[str, Any]
 @torch.no_grad()
 @pytest.mark.parametrize("fields", [SMALL, HYBRID], ids=["plain", "hybrid"])
 def test_bf16_stays_close_and_keeps_fine_steps(fields: dict[str, Any]) -> None:
-    theirs = lively_estimator(**fields)
+    theirs = randomized_estimator(**fields)
     network = cast(ours(theirs), "bf16")
     exact, quick = theirs(pixels_for((64, 64))).predicted_depth, network(pixels_for((64, 64)))
     assert quick.dtype == torch.float32
@@ -206,21 +206,21 @@ BREAKS: dict[str, Callable[[DPT], None]] = {
 
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
 def test_a_deliberate_break_is_noticed(broken: Callable[[DPT], None]) -> None:
-    theirs = lively_estimator(**CONFIGS["batch norm"])
+    theirs = randomized_estimator(**CONFIGS["batch norm"])
     network = ours(theirs)
     broken(network)
     assert largest_difference(theirs, network, pixels_for((64, 64))) > 10 * TOLERANCE
 
 
 def test_corners_that_are_not_aligned_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = lively_estimator(**SMALL)
+    theirs = randomized_estimator(**SMALL)
     network = ours(theirs)
     monkeypatch.setattr(fusion_module, "upsample", lambda grid: F.interpolate(grid, scale_factor=2, mode="bilinear"))
     assert largest_difference(theirs, network, pixels_for((64, 64))) > 10 * TOLERANCE
 
 
 def test_filters_that_are_not_standardised_are_noticed() -> None:
-    theirs = lively_estimator(**HYBRID)
+    theirs = randomized_estimator(**HYBRID)
     network = ours(theirs)
     for module in network.modules():
         if isinstance(module, StandardizedConv2d):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from lively_dpt import BACKBONE, HYBRID, LABELS, LARGE, SMALL
+from random_weights_dpt import BACKBONE, HYBRID, LABELS, LARGE, SMALL
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DPTConfig as TheirConfig
 from transformers import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTModel
@@ -16,7 +16,7 @@ from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.cost import cost
 from glpn_cli.models.dpt.network import DPT
 from glpn_cli.models.dpt.weights import parts, pooler_rows, shapes, weight_rows
-from glpn_cli.models.fit import fit_weights
+from glpn_cli.models.state_dict import fit_weights
 
 PUBLISHED_HYBRID: dict[str, Any] = {
     "is_hybrid": True,

@@ -7,28 +7,28 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lively
-import lively_dpt
 import numpy as np
 import pytest
+import random_weights
+import random_weights_dpt
 import torch
 from torch import nn
 
 from glpn_cli.checkpoint import open_checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.families import FAMILIES, InputSize, ModelFamily, family_of
-from glpn_cli.models.pretrained import file_state, load_network
+from glpn_cli.models.config_base import FAMILIES, InputSize, ModelFamily, family_of
+from glpn_cli.models.hf_compat_base import file_state, load_network
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
 SMALL_CONFIGS: dict[str, dict[str, Any]] = {
-    "glpn": {"model_type": "glpn", **lively.SMALL},
-    "dpt": {"model_type": "dpt", **lively_dpt.SMALL},
-    "dpt hybrid": {"model_type": "dpt", **lively_dpt.HYBRID},
+    "glpn": {"model_type": "glpn", **random_weights.SMALL},
+    "dpt": {"model_type": "dpt", **random_weights_dpt.SMALL},
+    "dpt hybrid": {"model_type": "dpt", **random_weights_dpt.HYBRID},
     "dpt labels": {
         "model_type": "dpt",
         "architectures": ["DPTForSemanticSegmentation"],
-        "id2label": lively_dpt.LABELS,
-        **lively_dpt.SMALL,
+        "id2label": random_weights_dpt.LABELS,
+        **random_weights_dpt.SMALL,
     },
 }
 
@@ -51,9 +51,9 @@ def config(family: ModelFamily, raw_config: dict[str, Any]) -> Any:
 @pytest.fixture
 def network(family: ModelFamily, config: Any) -> nn.Module:
     network = family.build(config).eval()
-    lively.randomise(network)
+    random_weights.randomise(network)
     if family.kind(config) is DepthKind.DISPARITY:
-        lively_dpt.make_lively(network, network.head.output, family.prepare(config, picture((64, 96)), (64, 96)))
+        random_weights_dpt.randomize(network, network.head.output, family.prepare(config, picture((64, 96)), (64, 96)))
     return network
 
 
@@ -189,7 +189,7 @@ def test_cost_grows_with_the_picture(family: ModelFamily, config: Any) -> None:
 
 def test_planning_with_a_family_does_not_import_torch(raw_config: dict[str, Any]) -> None:
     code = (
-        "import sys; from glpn_cli.models.families import InputSize, family_of;"
+        "import sys; from glpn_cli.models.config_base import InputSize, family_of;"
         f"raw = {raw_config!r}; family = family_of(raw); config = family.read_config(raw);"
         "family.shapes(config); family.parts(config); family.cost(config, (64, 96));"
         "family.network_size(config, (3000, 4000), InputSize()); family.limit_m(config);"

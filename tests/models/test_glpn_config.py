@@ -6,12 +6,12 @@ import json
 
 import pytest
 import torch
-from lively import SMALL, picture
+from random_weights import SMALL, picture
 from transformers import GLPNConfig as TheirConfig
 
 from glpn_cli.errors import ModelError
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.glpn.documented import GLPNModel
+from glpn_cli.models.glpn.hf_compat import GLPNModel
 from glpn_cli.models.glpn.network import GLPN
 
 HUB = {

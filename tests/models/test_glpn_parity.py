@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from lively import PUBLISHED, SMALL, lively_model, picture
+from random_weights import PUBLISHED, SMALL, picture, randomized_model
 from torch import nn
 from torch.nn import functional as F
 from transformers import GLPNForDepthEstimation as TheirModel
@@ -66,30 +66,30 @@ CONFIGS = {
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
 @pytest.mark.parametrize(("size", "batch"), [((64, 96), 3), ((160, 96), 1)])
 def test_depth_equals_transformers(fields: dict[str, object], size: tuple[int, int], batch: int) -> None:
-    theirs = lively_model(**fields)
+    theirs = randomized_model(**fields)
     assert largest_difference(theirs, ours(theirs), picture(size, batch=batch, seed=5)) < TOLERANCE
 
 
 @pytest.mark.parametrize("size", [(480, 640), (352, 1216)])
 def test_depth_equals_transformers_at_the_published_picture_sizes(size: tuple[int, int]) -> None:
-    theirs = lively_model()
+    theirs = randomized_model()
     assert largest_difference(theirs, ours(theirs), picture(size)) < TOLERANCE
 
 
 def test_depth_equals_transformers_at_the_published_network_size() -> None:
-    theirs = lively_model(size=(64, 96), **PUBLISHED)
+    theirs = randomized_model(size=(64, 96), **PUBLISHED)
     assert largest_difference(theirs, ours(theirs), picture((64, 96), seed=1)) < TOLERANCE
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("size", [(480, 640), (352, 1216)])
 def test_depth_equals_transformers_at_the_published_network_and_picture_sizes(size: tuple[int, int]) -> None:
-    theirs = lively_model(size=size, **PUBLISHED)
+    theirs = randomized_model(size=size, **PUBLISHED)
     assert largest_difference(theirs, ours(theirs), picture(size, seed=1)) < TOLERANCE
 
 
 def test_folding_batch_norms_keeps_the_numbers() -> None:
-    theirs = lively_model(**SMALL)
+    theirs = randomized_model(**SMALL)
     folded = cast(ours(theirs), "fp32")
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert largest_difference(theirs, folded, picture((64, 96))) < TOLERANCE
@@ -101,7 +101,7 @@ def test_folding_batch_norms_keeps_the_numbers() -> None:
 def test_bf16_stays_within_two_parts_in_a_thousand_and_keeps_fine_steps(
     fields: dict[str, object], size: tuple[int, int]
 ) -> None:
-    theirs = lively_model(size=size, span=0.9, **fields)
+    theirs = randomized_model(size=size, span=0.9, **fields)
     network = cast(ours(theirs), "bf16")
     with torch.no_grad():
         exact, quick = theirs(picture(size, seed=5)).predicted_depth, network(picture(size, seed=5))
@@ -149,14 +149,14 @@ BREAKS: dict[str, Callable[[GLPN], None]] = {
 
 @pytest.mark.parametrize("broken", BREAKS.values(), ids=BREAKS)
 def test_a_deliberate_break_is_noticed(broken: Callable[[GLPN], None]) -> None:
-    theirs = lively_model(**SMALL)
+    theirs = randomized_model(**SMALL)
     network = ours(theirs)
     broken(network)
     assert largest_difference(theirs, network, picture((64, 96))) > 10 * TOLERANCE
 
 
 def test_aligned_corners_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    theirs = lively_model(**SMALL)
+    theirs = randomized_model(**SMALL)
     network = ours(theirs)
     for module in (decoder_module, network_module):
         monkeypatch.setattr(
@@ -166,13 +166,13 @@ def test_aligned_corners_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_eps_of_the_author_is_noticed() -> None:
-    theirs = lively_model(**SMALL)
+    theirs = randomized_model(**SMALL)
     author = ours(theirs, layer_norm_eps=1e-3, glpn_cli={"layer_norm_eps_mode": "author"})
     assert largest_difference(theirs, author, picture((64, 96))) > 10 * TOLERANCE
 
 
 def test_selu_which_the_oracle_cannot_do_equals_its_closed_form() -> None:
-    theirs = lively_model(**SMALL)
+    theirs = randomized_model(**SMALL)
     closed = ours(theirs)
     scale, alpha = 1.0507009873554805, 1.6732632423543772
     by_name = ours(theirs, hidden_act="selu")
@@ -185,7 +185,7 @@ def test_selu_which_the_oracle_cannot_do_equals_its_closed_form() -> None:
 
 @torch.no_grad()
 def test_a_batch_equals_its_pictures_one_by_one() -> None:
-    network = ours(lively_model(**SMALL))
+    network = ours(randomized_model(**SMALL))
     pixels = picture((64, 96), batch=3)
     single = torch.cat([network(one[None]) for one in pixels])
     torch.testing.assert_close(network(pixels), single, rtol=0, atol=10 * TOLERANCE)
@@ -199,7 +199,7 @@ def test_a_batch_equals_its_pictures_one_by_one() -> None:
 def test_depth_in_bands_equals_depth_in_one(
     fields: dict[str, object], band_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = ours(lively_model(**fields))
+    network = ours(randomized_model(**fields))
     pixels = picture((160, 96), batch=2)
     with torch.enable_grad():
         whole = network(pixels)

@@ -7,8 +7,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 import torch
-from lively import picture
 from PIL import Image
+from random_weights import picture
 from transformers.modeling_outputs import DepthEstimatorOutput as TheirOutput
 from transformers.models.glpn.image_processing_pil_glpn import GLPNImageProcessorPil
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glpn_cli.errors import InputError, UsageError
-from glpn_cli.models.families import InputSize
+from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.sizes import network_size
 

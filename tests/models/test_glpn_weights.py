@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from lively import PUBLISHED, SMALL
+from random_weights import PUBLISHED, SMALL
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import GLPNConfig as TheirConfig
 from transformers import GLPNForDepthEstimation as TheirModel
 
-from glpn_cli.models.fit import fit_weights
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.cost import cost
 from glpn_cli.models.glpn.decoder import upsample
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.glpn.weights import parts, shapes, weight_rows
+from glpn_cli.models.state_dict import fit_weights
 
 CONFIGS = {
     "b0": {},

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
-from lively_dpt import SMALL as SMALL_DPT
+from random_weights_dpt import SMALL as SMALL_DPT
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
 from glpn_cli.checkpoint import encode_copy, open_checkpoint, sha256_of, write_checkpoint
@@ -18,9 +18,9 @@ from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageErr
 from glpn_cli.models import registry
 from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.family import FAMILY
-from glpn_cli.models.pretrained import file_state
+from glpn_cli.models.hf_compat_base import file_state
 from glpn_cli.models.registry import BUNDLED, REGISTRY, KnownWeights
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.resolve import resolve_model
 
 KITTI = "vinvino02/glpn-kitti"
 

@@ -93,7 +93,7 @@ def beside_silhouettes(depth: np.ndarray) -> np.ndarray:
 @pytest.mark.soak
 def test_guided_errs_a_fifth_less_beside_the_silhouettes_of_ten_rendered_rooms() -> None:
     """Of answers that are right but small; measured: 26 % less, in nine rooms of ten."""
-    from glpn_cli.data.scenes import render_scene
+    from glpn_cli.scenes import render_scene
 
     size, small = (480, 640), (192, 256)
     errors = []

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from glpn_cli.models.families import find_family
+from glpn_cli.models.config_base import find_family
 from glpn_cli.training.initialise import initialise_from_scratch
 
 

@@ -10,10 +10,10 @@ from conftest import write_tiny_model
 
 from glpn_cli.checkpoint import write_checkpoint
 from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.families import InputSize
-from glpn_cli.models.pretrained import file_state, load_network
-from glpn_cli.models.recipe import Recipe
-from glpn_cli.models.resolving import resolve_model
+from glpn_cli.models.config_base import InputSize
+from glpn_cli.models.hf_compat_base import file_state, load_network
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
 from glpn_cli.training.loop import Lens
 from glpn_cli.training.recipes import Wishes, paper_recipe, rooms_recipe, smaller_crop
 from glpn_cli.training.schedule import Course

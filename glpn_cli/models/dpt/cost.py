@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from glpn_cli.models.config_base import Cost
 from glpn_cli.models.dpt.bit_config import BiTConfig, bottleneck_width
 from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
 from glpn_cli.models.dpt.weights import weight_rows
-from glpn_cli.models.families import Cost
 
 Size = tuple[int, int]
 

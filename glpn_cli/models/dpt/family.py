@@ -7,9 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from glpn_cli.errors import ModelError
+from glpn_cli.models.config_base import Cost, InputSize, WeightRow, require_colours
 from glpn_cli.models.dpt import cost, sizes, weights
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.families import Cost, InputSize, WeightRow, require_colours
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Prediction
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class DPTFamily:
-    """See `glpn_cli.models.families.ModelFamily` for what each method promises."""
+    """See `glpn_cli.models.config_base.ModelFamily` for what each method promises."""
 
     name = "dpt"
     config_type = DPTConfig

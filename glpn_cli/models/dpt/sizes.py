@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import sqrt
 
 from glpn_cli.errors import UsageError
+from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.families import InputSize
 
 STRIDE = 2
 """Sides are multiples of so many patches, so that the coarsest level halves evenly."""

@@ -10,9 +10,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
+from glpn_cli.models.config_base import WeightRow
 from glpn_cli.models.dpt.bit_config import BiTConfig, bottleneck_width
 from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
-from glpn_cli.models.families import WeightRow
 
 
 def weight_rows(config: DPTConfig) -> Iterator[WeightRow]:

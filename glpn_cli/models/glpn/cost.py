@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from glpn_cli.models.families import Cost
+from glpn_cli.models.config_base import Cost
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.weights import weight_rows
 

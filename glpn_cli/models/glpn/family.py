@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from glpn_cli.models.families import Cost, InputSize, WeightRow, require_colours
+from glpn_cli.models.config_base import Cost, InputSize, WeightRow, require_colours
 from glpn_cli.models.glpn import cost, sizes, weights
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.prediction import DepthKind, DepthMap
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class GLPNFamily:
-    """See `glpn_cli.models.families.ModelFamily` for what each method promises."""
+    """See `glpn_cli.models.config_base.ModelFamily` for what each method promises."""
 
     name = "glpn"
     config_type = GLPNConfig

@@ -7,12 +7,12 @@ import math
 import torch
 from torch import nn
 
+from glpn_cli.models.bf16_rounding import mean_inputs, rounded_to_bf16
 from glpn_cli.models.folding import fold
 from glpn_cli.models.glpn.decoder import SelectiveFeatureFusion
 from glpn_cli.models.glpn.encoder import Stage
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.layers import DTYPES, LayerNorm
-from glpn_cli.models.rounding import mean_inputs, rounded_to_bf16
 
 _ENOUGH = 64
 """Pixels a side that show what layers read on average."""

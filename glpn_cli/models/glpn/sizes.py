@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import sqrt
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.models.families import InputSize
+from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.glpn.config import GLPNConfig
 
 LARGER_THAN_TRAINED = 1.5

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from glpn_cli.models.families import WeightRow
+from glpn_cli.models.config_base import WeightRow
 from glpn_cli.models.glpn.config import GLPNConfig
 
 

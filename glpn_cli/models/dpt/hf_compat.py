@@ -1,0 +1,223 @@
+"""The three documented classes: the same network, with the published names, arguments and answers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from glpn_cli.errors import UsageError
+from glpn_cli.models.config_base import ModelFamily, WeightRow
+from glpn_cli.models.dpt.config import DEPTH_NETWORK, LABEL_NETWORK, DPTConfig
+from glpn_cli.models.dpt.encoder import Encoded, VisionTransformer
+from glpn_cli.models.dpt.loss import segmentation_loss
+from glpn_cli.models.dpt.network import DPT, initialise
+from glpn_cli.models.dpt.weights import pooler_rows
+from glpn_cli.models.hf_compat_base import Pretrained
+from glpn_cli.models.layers import find_activation
+from glpn_cli.models.outputs import DepthEstimatorOutput, PooledEncoderOutput, SemanticSegmenterOutput, asked
+
+
+class Pooler(nn.Module):
+    """One layer over the readout token."""
+
+    def __init__(self, config: DPTConfig) -> None:
+        super().__init__()
+        assert config.pooler_output_size is not None
+        self.projection = nn.Linear(config.hidden_size, config.pooler_output_size)
+        self.activation = find_activation(config.pooler_act)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, 1 + N, C) -> (B, C')."""
+        return self.activation(self.projection(tokens[:, 0]))
+
+
+class DPTModel(Pretrained):
+    """The documented bare encoder, with a pooling layer unless `add_pooling_layer` is false.
+
+    A file without a pooling layer, as those of the other classes are, gives it fresh weights and a warning.
+
+    >>> model = DPTModel.from_pretrained("Intel/dpt-large")
+    >>> model(pixel_values).last_hidden_state   # (B, 577, 1024) for 384x384 pictures
+    """
+
+    config_class = DPTConfig
+    config: DPTConfig
+    part = ("encoder.", "pooler.")
+    base_prefix = "dpt."
+
+    def __init__(self, config: DPTConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = VisionTransformer(config)
+        self.pooler = Pooler(config) if add_pooling_layer else None
+        initialise(self, config.initializer_range)
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> PooledEncoderOutput | tuple[Any, ...]:
+        """Every token's features, and on request those of every block and every block's attention.
+
+        pixel_values: (B, 3, H, W) in [-1, 1]. What is None is as the config says.
+        """
+        encoded, hidden_states, attentions = _encode(
+            self.encoder, pixel_values, self.config, output_attentions, output_hidden_states
+        )
+        tokens: Tensor = self.encoder.norm(encoded.tokens)
+        output = PooledEncoderOutput(
+            last_hidden_state=tokens,
+            pooler_output=None if self.pooler is None else self.pooler(tokens),
+            hidden_states=hidden_states,
+            attentions=attentions,
+            intermediate_activations=encoded.features or None,
+        )
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
+
+    @classmethod
+    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+        """The encoder's last norm is used here, and the pooling layer may be absent."""
+        pooler = [replace(row, is_idle=True) for row in pooler_rows(config)]
+        return [*_used("encoder.norm.", family.weight_rows(config)), *pooler]
+
+    @classmethod
+    def fill(cls, config: Any, row: WeightRow) -> Tensor:
+        """Fresh weights for the pooling layer."""
+        if not row.name.startswith("pooler.") or row.name.endswith(".bias"):
+            return super().fill(config, row)
+        warnings.warn("the file has no pooling layer: pooler_output comes from fresh random weights", stacklevel=4)
+        return torch.empty(row.shape).normal_(std=config.initializer_range)
+
+
+class _WholeNetwork(Pretrained):
+    """What the classes with a head share: the network for their `architecture`, whatever the config calls itself."""
+
+    config_class = DPTConfig
+    config: DPTConfig
+    module_prefix = "network."
+    architecture: ClassVar[str]
+
+    def __init__(self, config: DPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = DPT(replace(config, architectures=[self.architecture]))
+
+    @classmethod
+    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+        """Those of a network of this architecture."""
+        return list(family.weight_rows(replace(config, architectures=[cls.architecture])))
+
+
+class DPTForDepthEstimation(_WholeNetwork):
+    """The documented depth estimator; it answers inverse depth, up to scale and shift.
+
+    >>> model = DPTForDepthEstimation.from_pretrained("Intel/dpt-large")
+    >>> model(**processor(images=picture, return_tensors="pt")).predicted_depth   # (B, h, w)
+    """
+
+    architecture = DEPTH_NETWORK
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> DepthEstimatorOutput | tuple[Any, ...]:
+        """Inverse depth of every pixel.
+
+        pixel_values: (B, 3, h, w) in [-1, 1].
+        labels:       refused, as published; `glpn_cli.models.dpt.loss` has the paper's loss.
+        """
+        if labels is not None:
+            raise NotImplementedError("DPTForDepthEstimation takes no labels; see glpn_cli.models.dpt.loss")
+        encoded, hidden_states, attentions = _encode(
+            self.network.encoder, pixel_values, self.config, output_attentions, output_hidden_states
+        )
+        fused = self.network.decode(encoded)
+        output = DepthEstimatorOutput(
+            loss=None,
+            predicted_depth=self.network.head(fused[self.config.head_in_index]),
+            hidden_states=hidden_states,
+            attentions=attentions,
+        )
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
+
+
+class DPTForSemanticSegmentation(_WholeNetwork):
+    """The documented labelling network.
+
+    >>> model = DPTForSemanticSegmentation.from_pretrained("Intel/dpt-large-ade")
+    >>> model(**processor(images=picture, return_tensors="pt")).logits   # (B, 150, h, w)
+    """
+
+    architecture = LABEL_NETWORK
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> SemanticSegmenterOutput | tuple[Any, ...]:
+        """A score for every label at every pixel, with the training loss where `labels` are given.
+
+        pixel_values: (B, 3, h, w) in [-1, 1].
+        labels:       int64 (B, H, W) of any size; `config.semantic_loss_ignore_index` where there is none.
+        """
+        if labels is not None and self.config.num_labels == 1:
+            raise UsageError("num_labels = 1 leaves nothing to learn: give a config with two labels or more")
+        encoded, hidden_states, attentions = _encode(
+            self.network.encoder, pixel_values, self.config, output_attentions, output_hidden_states
+        )
+        fused = self.network.decode(encoded)
+        logits: Tensor = self.network.head(fused[self.config.head_in_index])
+        output = SemanticSegmenterOutput(
+            loss=None if labels is None else self._loss(logits, fused[-1], labels),
+            logits=logits,
+            hidden_states=hidden_states,
+            attentions=attentions,
+        )
+        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
+
+    def _loss(self, logits: Tensor, finest: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of the head, and of the auxiliary head over the finest features where there is one."""
+        ignored = self.config.semantic_loss_ignore_index
+        loss = segmentation_loss(logits, labels, ignored=ignored)
+        if self.network.auxiliary_head is None:
+            return loss
+        second = segmentation_loss(self.network.auxiliary_head(finest), labels, ignored=ignored)
+        return loss + self.config.auxiliary_loss_weight * second
+
+    @classmethod
+    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+        """Here the auxiliary head is used."""
+        return _used("auxiliary_head.", super().rows(family, config))
+
+
+def _used(start: str, rows: Iterable[WeightRow]) -> list[WeightRow]:
+    """The rows, those whose names begin with `start` needed in a file."""
+    return [replace(row, is_idle=False) if row.name.startswith(start) else row for row in rows]
+
+
+def _encode(
+    encoder: VisionTransformer,
+    pixels: Tensor,
+    config: DPTConfig,
+    output_attentions: bool | None,
+    output_hidden_states: bool | None,
+) -> tuple[Encoded, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
+    """(what the encoder found, every block's tokens, every block's attention), the latter two where asked for."""
+    explains = asked(output_attentions, config.output_attentions)
+    encoded: Encoded = encoder.explain(pixels) if explains else encoder(pixels)
+    states = tuple(encoded.states.values()) if asked(output_hidden_states, config.output_hidden_states) else None
+    return encoded, states, tuple(encoded.attentions) if explains else None

@@ -1,0 +1,187 @@
+"""Everything that can be known about a model without running it. No torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from glpn_cli.checkpoint import TensorInfo, find_damaged
+from glpn_cli.errors import ModelError
+from glpn_cli.models.config_base import Cost, InputSize, ModelFamily, family_of
+from glpn_cli.models.registry import ModelRow
+from glpn_cli.models.resolve import ResolvedModel, resolve_model
+from glpn_cli.models.state_dict import Fit, fit_weights
+from glpn_cli.prediction import DepthKind
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    passed: whether it is as it should be; None where there was nothing to hold it against
+    found:  the same in words
+    """
+
+    name: str
+    passed: bool | None
+    found: str
+
+
+@dataclass(frozen=True, eq=False)
+class ModelReport:
+    """What is known about a model.
+
+    kind:            what its depth means; None where it predicts labels
+    parameters:      by part of the network, in the order of the forward pass
+    stored_types:    type -> how many tensors of the file have it
+    picture_size:    (H, W) of the picture that `network_size` and `cost` are for
+    network_size:    (h, w) that the network sees of it
+    cost:            what one such picture costs
+    config:          config.json with what the registry knows better
+    unknown_keys:    keys of config.json that mean nothing here
+    eps_mode:        whose epsilons the layer norms use, where the family has a choice
+    checks:          what was looked at
+    """
+
+    model: ResolvedModel
+    family: str
+    kind: DepthKind | None
+    sha256: str
+    weights_bytes: int
+    stored_types: Mapping[str, int]
+    parameters: Mapping[str, int]
+    picture_size: tuple[int, int]
+    network_size: tuple[int, int]
+    cost: Cost
+    training_size: tuple[int, int]
+    training_focal_px: float | None
+    config: Mapping[str, Any]
+    unknown_keys: tuple[str, ...]
+    eps_mode: str | None
+    checks: tuple[Check, ...]
+
+    @property
+    def row(self) -> ModelRow | None:
+        """What the registry knows about it."""
+        return self.model.row
+
+    @property
+    def total_parameters(self) -> int:
+        """Of the whole network."""
+        return sum(self.parameters.values())
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether no check failed."""
+        return all(check.passed is not False for check in self.checks)
+
+    @property
+    def unit(self) -> str:
+        """What its numbers are, for people."""
+        if self.kind is None:
+            return "labels"
+        limit = "" if self.model.limit_m is None else f", to {self.model.limit_m:g} m"
+        return ("metres" if self.kind.is_metric else f"no unit ({self.kind.value})") + limit
+
+
+def inspect_model(
+    model: ResolvedModel, *, input_size: InputSize | None = None, picture_size: tuple[int, int] | None = None
+) -> ModelReport:
+    """Look at a model's config, header and checksum; no tensor is read.
+
+    input_size:   as for a prediction; default auto
+    picture_size: (H, W) of the picture to count the cost for; default the size it was trained on
+
+    Raises ModelError where config or header cannot be read. A header that does not fit the config is a failed check.
+    """
+    checkpoint = model.checkpoint
+    family = family_of(checkpoint.config)
+    config = family.read_config(model.config)
+    header = checkpoint.header()
+    training_size = family.training_size(config)
+    picture_size = picture_size or training_size
+    network_size = family.network_size(config, picture_size, input_size or InputSize())
+    return ModelReport(
+        model=model,
+        family=family.name,
+        kind=family.kind(config),
+        sha256=checkpoint.sha256(),
+        weights_bytes=checkpoint.weights.stat().st_size,
+        stored_types=dict(sorted(Counter(info.dtype for info in header.values()).items())),
+        parameters=family.parts(config),
+        picture_size=picture_size,
+        network_size=network_size,
+        cost=family.cost(config, network_size),
+        training_size=training_size,
+        training_focal_px=family.training_focal_px(config),
+        config=model.config,
+        unknown_keys=tuple(sorted(getattr(config, "unknown", {}))),
+        eps_mode=getattr(config, "layer_norm_eps_mode", None),
+        checks=check_model(model, family=family, config=config, header=header),
+    )
+
+
+def check_model(
+    model: ResolvedModel, *, family: ModelFamily, config: Any, header: Mapping[str, TensorInfo]
+) -> tuple[Check, ...]:
+    """Hold the header against the config, and the weights against their known checksum."""
+    fit = fit_weights(family.weight_rows(config), {name: info.shape for name, info in header.items()})
+    return Check("header", fit.is_exact, _fit_in_words(fit, len(header))), _check_checksum(model)
+
+
+def _fit_in_words(fit: Fit, count: int) -> str:
+    if fit.is_exact:
+        return f"all {count} tensors fit the config"
+    parts = {"missing": fit.missing, "unexpected": fit.unexpected, "mis-shaped": fit.misshapen}
+    listed = (f"{len(names)} {word}: {_shortened(names)}" for word, names in parts.items() if names)
+    return "the tensors do not fit the config: " + "; ".join(listed)
+
+
+def _shortened(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+
+
+def _check_checksum(model: ResolvedModel) -> Check:
+    sha256 = model.checkpoint.sha256()
+    if model.row is not None and model.row.weights:
+        is_known = any(weights.sha256 == sha256 for weights in model.row.weights)
+        return Check(
+            "checksum", is_known, f"{'matches' if is_known else 'is not'} what is on record for {model.row.name}"
+        )
+    checkpoint = model.checkpoint
+    if checkpoint.is_cached and checkpoint.weights.is_symlink():
+        is_whole = checkpoint.weights not in find_damaged(checkpoint.folder)
+        return Check("checksum", is_whole, f"{'matches' if is_whole else 'is not'} what the hub named the file by")
+    return Check("checksum", None, "none on record to hold it against")
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """Whether a model is whole: what was looked at, or why it could not be."""
+
+    name: str
+    checks: tuple[Check, ...] = ()
+    sha256: str | None = None
+    error: ModelError | None = None
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it could be looked at and no check failed."""
+        return self.error is None and all(check.passed is not False for check in self.checks)
+
+
+def verify_model(name: str) -> Verdict:
+    """Look whether a model on this machine is whole; the network is not touched.
+
+    Raises UsageError for a name that means nothing.
+    """
+    try:
+        model = resolve_model(name, offline=True)
+        family = family_of(model.checkpoint.config)
+        config = family.read_config(model.config)
+        checks = check_model(model, family=family, config=config, header=model.checkpoint.header())
+        return Verdict(name, checks, model.checkpoint.sha256())
+    except ModelError as error:
+        return Verdict(name, error=error)

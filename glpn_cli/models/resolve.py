@@ -1,0 +1,145 @@
+"""From a name that a user types to a model, and to what its numbers mean.
+
+A name is one of the registry, else a path that exists, else OWNER/NAME[@REVISION] on the hub.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, open_checkpoint, parse_hub_name
+from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
+from glpn_cli.models import registry
+from glpn_cli.models.config_base import family_of
+from glpn_cli.models.model_names import check_name, unknown_name
+from glpn_cli.models.registry import ModelRow, identify, row_of_repository
+
+_MOST_METRES = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class ResolvedModel:
+    """A model that was found, and what its numbers mean.
+
+    name:         as it was typed
+    row:          what the registry knows about it, if anything
+    limit_m:      depth at the head's full scale, metres; None where it does not predict metres
+    limit_source: a sentence: where that number comes from
+    overridden:   whether the user gave another limit than the model's own, so that every depth is rescaled
+    """
+
+    name: str
+    row: ModelRow | None
+    checkpoint: Checkpoint
+    limit_m: float | None
+    limit_source: str
+    overridden: bool
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The checkpoint's config.json with what the registry knows better: limit, training size and focal length."""
+        known: dict[str, Any] = {}
+        if self.row is not None:
+            known = {"training_size": list(self.row.training_size), "training_focal_px": self.row.training_focal_px}
+        limit = {} if self.limit_m is None else {"limit_m": self.limit_m}
+        return {**self.checkpoint.config, OWN_KEY: {**known, **self.checkpoint.own, **limit}}
+
+
+def _say_nothing(_text: str) -> None:
+    pass
+
+
+def resolve_model(
+    name: str,
+    *,
+    max_depth: float | None = None,
+    offline: bool = False,
+    refresh: bool = False,
+    announce: Callable[[str], None] = _say_nothing,
+) -> ResolvedModel:
+    """Find the model that `name` means, downloading it if it has to be, and say what its numbers mean.
+
+    max_depth: depth at the head's full scale, metres, instead of the model's own.
+    offline:   never touch the network.
+    refresh:   ask the hub whether there is something newer.
+    announce:  is told, in one line, what is about to be downloaded.
+
+    Raises UsageError for a name that means nothing and for a nonsensical max_depth, ModelError for a model that is
+    missing, damaged or not what it says it is.
+    """
+    if max_depth is not None and not (math.isfinite(max_depth) and 0 < max_depth <= _MOST_METRES):
+        raise UsageError(f"--max-depth {max_depth:g} is no depth in metres", hint="Use a number above 0.")
+    check_name(name)
+    row, hub_name = _registered(name)
+    if row is not None and hub_name is None:
+        checkpoint = _open_bundled(row)
+    elif hub_name is None and (path := _existing(name)) is not None:
+        checkpoint = open_checkpoint(path, name=name)
+    elif (hub_name := hub_name or parse_hub_name(name)) is not None:
+        row = row or row_of_repository(hub_name.repository)
+        command_name = row.name if row and hub_name == row.hub_name else str(hub_name)
+        snapshot = fetch(hub_name, command_name=command_name, offline=offline, refresh=refresh, announce=announce)
+        checkpoint = open_checkpoint(snapshot, name=name)
+    else:
+        raise unknown_name(name)
+    return interpret(name, checkpoint, row=row or identify(checkpoint), max_depth=max_depth)
+
+
+def interpret(
+    name: str, checkpoint: Checkpoint, *, row: ModelRow | None, max_depth: float | None = None
+) -> ResolvedModel:
+    """What the numbers of an opened checkpoint mean: the user's word, else the registry's, else its config's."""
+    family = family_of(checkpoint.config)
+    own_limit = family.limit_m(family.read_config(checkpoint.config))
+    source = "it predicts no metres" if own_limit is None else f"{own_limit:g} m, by its config.json"
+    if row is not None and (row.limit_m is None) == (own_limit is None):
+        own_limit, source = row.limit_m, row.scale_source
+    if max_depth is None or max_depth == own_limit:
+        return ResolvedModel(name, row, checkpoint, own_limit, source, False)
+    if own_limit is None:
+        raise UsageError(f"--max-depth makes no sense for {name!r}, which predicts no metres")
+    source = f"--max-depth {max_depth:g} instead of the model's {own_limit:g} m: every depth is rescaled"
+    return ResolvedModel(name, row, checkpoint, max_depth, source, True)
+
+
+def _registered(name: str) -> tuple[ModelRow | None, HubName | None]:
+    """The row of NAME or NAME@REVISION, and where the hub has that."""
+    base, _, revision = name.partition("@")
+    row = registry.REGISTRY.get(base)
+    if row is None or row.repository is None:
+        return registry.REGISTRY.get(name), None
+    return row, HubName(row.repository, revision) if revision else row.hub_name
+
+
+def _open_bundled(row: ModelRow) -> Checkpoint:
+    if not registry.BUNDLED.is_dir():
+        raise ModelError(
+            f"this installation comes without its bundled model {row.name!r} (no {str(registry.BUNDLED)!r})",
+            hint="Run: pip install --force-reinstall glpn-cli",
+            code=ErrorCode.NOT_FOUND,
+        )
+    checkpoint = open_checkpoint(registry.BUNDLED, name=row.name)
+    if row.weights and not row.has(checkpoint):
+        raise ModelError(
+            f"{str(checkpoint.weights)!r} does not match its checksum: the installation is damaged",
+            hint="Run: pip install --force-reinstall glpn-cli",
+            code=ErrorCode.CHECKSUM,
+        )
+    return checkpoint
+
+
+def _existing(name: str) -> Path | None:
+    """The path that a name is, where there is something."""
+    path = Path(name)
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+            return None
+        raise ModelError(f"cannot look at {name!r}: {reason_of(error)}", code=code_of(error)) from error
+    return path

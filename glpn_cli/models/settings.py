@@ -1,0 +1,189 @@
+"""How predictions are asked for: a model and its settings, everything that is known before a network runs. No torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from glpn_cli.errors import ErrorCode, InputError, ModelError, UsageError
+from glpn_cli.geometry import FocalChoice, focal_to_35mm
+from glpn_cli.models.config_base import InputSize, ModelFamily, family_of
+from glpn_cli.models.resolve import ResolvedModel
+from glpn_cli.models.upsampling import Upsampling
+from glpn_cli.prediction import DepthKind, Provenance
+
+ENOUGH = 2
+"""Pixels a side that are decoded for one that the network sees, where the decoder can leave some out. Depths of
+photographs then differ by 0.1 to 0.2 % on average from those of a full decode, with 1 by 0.3 to 0.7 %; 2 holds the
+larger sizes of `--uncertainty` too."""
+_MOST_LENS_FACTOR = 10.0  # a 250 mm lens, where the network learned through 25 mm
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model and its settings.
+
+    precision: as it was asked for: auto, fp32, bf16, fp16
+    tta:       none, or flip: the average with the answer for the mirrored picture
+    upsample:  how depth is brought to the picture's own size
+    view:      which picture of each file, where that is not the usual one; see `ReadOptions.view`
+    lens:      what is said about the camera of a picture, to whose lens metres are brought; None: they stay as of the
+               lens that the network learned through
+    """
+
+    model: ResolvedModel
+    input_size: InputSize = field(default_factory=InputSize)
+    precision: str = "auto"
+    tta: str = "none"
+    upsample: Upsampling = Upsampling.BICUBIC
+    view: str | None = None
+    lens: FocalChoice | None = None
+
+    @cached_property
+    def family(self) -> ModelFamily:
+        """Who knows the network."""
+        return family_of(self.model.checkpoint.config)
+
+    @cached_property
+    def config(self) -> Any:
+        """The network's config, with the limit that is used. Raises ModelError where it makes no sense."""
+        return self.family.read_config(self.model.config)
+
+    @property
+    def limit_m(self) -> float | None:
+        """The largest depth that can be answered, metres."""
+        return self.model.limit_m
+
+    @cached_property
+    def predicts_labels(self) -> bool:
+        """Whether it answers labels, not depth."""
+        return self.family.kind(self.config) is None
+
+    @cached_property
+    def kind(self) -> DepthKind:
+        """What the depths will mean. Raises ModelError for a model that answers labels."""
+        kind = self.family.kind(self.config)
+        if kind is None:
+            raise ModelError(f"model {self.model.name!r} predicts labels, not depth")
+        return kind
+
+    @cached_property
+    def training_35mm(self) -> float | None:
+        """The 35 mm equivalent of the camera that its metres belong to, where that is known."""
+        focal_px = self.family.training_focal_px(self.config)
+        return None if focal_px is None else focal_to_35mm(focal_px, self.family.training_size(self.config))
+
+    def check_lens(self) -> None:
+        """Refuse to bring metres to the lens of a picture where there are none, or of an unknown lens (UsageError)."""
+        if self.lens is None:
+            return
+        because = f"--metres focal makes no sense for {self.model.name!r}, which predicts"
+        if self.predicts_labels:
+            raise UsageError(f"{because} labels", hint="Leave it out.")
+        if not self.kind.is_metric:
+            raise UsageError(
+                f"{because} {self.kind.value}, no metres",
+                hint="Make metres of it by two known distances: glpn measure --calibrate.",
+            )
+        if self.training_35mm is None:
+            raise UsageError(
+                f"--metres focal needs to know through which lens {self.model.name!r} learned, "
+                "and its config.json does not say",
+                hint="Bring its metres right by a known distance: glpn measure --calibrate.",
+            )
+
+    def lens_factor(self, focal_px: float, size: tuple[int, int]) -> float | None:
+        """How many metres through a camera are one as the network answers; None where nobody knows its own lens.
+
+        The ratio of the focal lengths, each measured by the root of its picture's area: a network shrinks pictures to
+        about one area, and what stands k times larger there is taken for k times nearer.
+
+        focal_px: of the camera, in pixels of its picture of (H, W)
+        """
+        own = self.family.training_focal_px(self.config)
+        if own is None:
+            return None
+        trained = self.family.training_size(self.config)
+        return focal_px / own * math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
+
+    def picture_factor(self, size: tuple[int, int], exif_mm: float | None) -> float:
+        """What depths of a picture of (H, W) are multiplied by: 1, unless they are brought to its lens.
+
+        exif_mm: the 35 mm equivalent that its camera wrote. Raises InputError where nobody knows its focal length, and
+        where that is beyond belief, as when millimetres are said as pixels.
+        """
+        if self.lens is None:
+            return 1.0
+        camera = self.lens.camera(size, exif_mm=exif_mm)
+        if camera.source == "assumed":
+            raise InputError(
+                "its metres cannot be brought to its lens: it has no EXIF that tells its focal length",
+                hint="Say it with --focal, such as --focal 28mm, or leave out --metres focal.",
+                code=ErrorCode.DATA,
+            )
+        factor = self.lens_factor(camera.fx, size)
+        assert factor is not None, "check_lens was not asked"
+        if not 1 / _MOST_LENS_FACTOR <= factor <= _MOST_LENS_FACTOR:
+            raise InputError(
+                f"a focal length of {camera.fx:.4g} pixels would make {factor:.3g} metres of each, "
+                "which no lens does that sees rooms",
+                hint="Mind the unit of --focal: 518px of this picture, 28mm as on a 35 mm camera, or 65deg across.",
+                code=ErrorCode.DATA,
+            )
+        return factor
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The checksum of the weights, read once."""
+        return self.model.checkpoint.sha256()
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """What results will say of their making, as far as it is known before the network ran."""
+        return Provenance(
+            model=self.model.name,
+            weights_sha256=self.weights_sha256,
+            revision=self.model.checkpoint.revision,
+            limit_m=self.limit_m if self.lens is None else None,
+            input_size=str(self.input_size),
+            precision_asked=self.precision,
+            tta=self.tta,
+            upsample=self.upsample.value,
+            metres="trained" if self.lens is None else f"focal {self.lens.text}",
+            trained_limit_m=None if self.lens is None else self.limit_m,
+            view=self.view,
+        )
+
+    def provenance_of(self, size: tuple[int, int], exif_mm: float | None) -> Provenance:
+        """The same for a picture of (H, W), its lens among it. Raises as `picture_factor` does."""
+        if self.lens is None:
+            return self.provenance
+        factor = self.picture_factor(size, exif_mm)
+        limit_m = None if self.limit_m is None else factor * self.limit_m
+        return replace(self.provenance, lens_factor=factor, limit_m=limit_m)
+
+    def enough_pixels(self, size: tuple[int, int]) -> tuple[int, int] | None:
+        """(h, w) to which a picture of (H, W) may be decoded; None where every pixel counts.
+
+        Every pixel counts where the published processor is asked for (`original`), and where the picture guides the
+        answer to its own size. Raises as `network_size` does.
+        """
+        if self.input_size.policy == "original" or self.upsample is Upsampling.GUIDED:
+            return None
+        height, width = self.network_size(size)
+        return ENOUGH * height, ENOUGH * width
+
+    @property
+    def largest_network_size(self) -> tuple[int, int] | None:
+        """(h, w) of the largest picture that the network will see; None where pictures decide that."""
+        if self.input_size.policy == "original":
+            return None
+        height, width = self.family.training_size(self.config)
+        side = self.input_size.longest_side
+        return self.network_size((side, side) if side else (round(1.22 * height), round(1.22 * width)))
+
+    def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""
+        return self.family.network_size(self.config, size, self.input_size)

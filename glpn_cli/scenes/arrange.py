@@ -1,0 +1,274 @@
+"""Who stands where: each kind of room has a list of likely pieces; they go along walls, or freely, without overlap."""
+
+from __future__ import annotations
+
+import math
+
+from glpn_cli.scenes.furniture.clutter import SMALL, scatter
+from glpn_cli.scenes.furniture.living import floor_lamp, person, pet, plant
+from glpn_cli.scenes.furniture.odd import (
+    cubicle,
+    easel,
+    fireplace,
+    hanging_plant,
+    machine,
+    odd_thing,
+    piano,
+    stairs,
+    toys,
+)
+from glpn_cli.scenes.furniture.piece import Maker, Piece
+from glpn_cli.scenes.furniture.seating import bar_stool, bed, bench, chair, ottoman, sofa
+from glpn_cli.scenes.furniture.storage import boxes, cupboard, rack, shelf, shop_rack, tv_stand
+from glpn_cli.scenes.furniture.tables import coffee_table, desk, side_table, table
+from glpn_cli.scenes.furniture.wet import basin, bathtub, counter, fridge, toilet, washing_machine
+from glpn_cli.scenes.materials import Material, Texture
+from glpn_cli.scenes.parts import Label
+from glpn_cli.scenes.room import YAWS, Room
+from glpn_cli.scenes.style import Style
+
+# kind -> (along walls: (expected number, maker)), (free: (expected number, maker))
+Plan = tuple[tuple[tuple[float, Maker], ...], tuple[tuple[float, Maker], ...]]
+PLANS: dict[str, Plan] = {
+    "living": (
+        ((1.3, sofa), (0.9, shelf), (0.8, tv_stand), (0.7, cupboard), (0.6, side_table), (1, plant), (0.5, floor_lamp),
+         (0.5, chair), (0.3, desk), (0.2, boxes)),
+        ((0.8, coffee_table), (0.5, sofa), (0.4, ottoman), (0.3, table), (0.3, person), (0.2, pet), (0.2, plant)),
+    ),
+    "bedroom": (
+        ((1.2, bed), (1.2, side_table), (1.1, cupboard), (0.5, desk), (0.5, shelf), (0.4, chair), (0.3, plant),
+         (0.3, floor_lamp), (0.3, boxes), (0.2, rack)),
+        ((0.2, ottoman), (0.15, person), (0.2, pet), (0.2, boxes), (0.2, chair)),
+    ),
+    "kitchen": (
+        ((1.7, counter), (0.9, fridge), (0.4, shelf), (0.4, cupboard), (0.2, washing_machine), (0.3, boxes)),
+        ((0.7, table), (0.5, bar_stool), (0.2, person), (0.15, counter)),
+    ),
+    "dining": (
+        ((0.9, cupboard), (0.7, shelf), (0.6, plant), (0.3, sofa), (0.3, chair), (0.3, floor_lamp), (0.3, counter)),
+        ((1.1, table), (0.3, person), (0.2, table), (0.2, chair)),
+    ),
+    "study": (
+        ((1.2, desk), (1.6, shelf), (0.6, cupboard), (0.4, sofa), (0.5, plant), (0.4, floor_lamp), (0.6, boxes)),
+        ((0.2, person), (0.3, chair), (0.2, boxes), (0.15, pet)),
+    ),
+    "office": (
+        ((2.5, desk), (1.6, cupboard), (1.2, shelf), (0.8, plant), (0.5, boxes), (0.3, sofa), (0.4, table)),
+        ((3.0, desk), (0.7, person), (0.5, table), (0.6, chair), (0.4, plant)),
+    ),
+    "meeting": (
+        ((0.7, cupboard), (0.7, plant), (0.4, shelf), (0.6, chair), (0.3, tv_stand)),
+        ((1.2, table), (0.6, person), (0.3, chair)),
+    ),
+    "classroom": (
+        ((0.8, cupboard), (0.8, shelf), (0.5, desk), (0.3, plant), (0.3, boxes)),
+        ((5.0, table), (2.0, desk), (1.0, person), (2.0, chair)),
+    ),
+    "corridor": (
+        ((0.8, cupboard), (0.6, plant), (0.5, bench), (0.4, boxes), (0.4, chair), (0.4, shelf), (0.3, rack)),
+        ((0.4, person), (0.1, boxes)),
+    ),
+    "bathroom": (
+        ((1.0, basin), (0.9, toilet), (0.7, bathtub), (0.4, washing_machine), (0.4, cupboard), (0.4, shelf)),
+        ((0.1, person),),
+    ),
+    "shop": (
+        ((3.0, shop_rack), (1.2, shelf), (0.6, cupboard), (0.6, rack), (0.4, plant)),
+        ((3.0, shop_rack), (1.2, table), (1.2, person), (1.0, rack), (0.7, boxes)),
+    ),
+    "library": (
+        ((4.0, shelf), (0.5, desk), (0.4, plant), (0.4, cupboard)),
+        ((3.0, shelf), (1.2, table), (0.6, person), (0.5, sofa), (0.3, chair)),
+    ),
+    "storage": (
+        ((2.5, boxes), (2.0, shelf), (0.8, cupboard), (0.4, washing_machine), (0.5, rack), (0.4, fridge)),
+        ((1.5, boxes), (0.3, bench), (0.3, table), (0.2, chair)),
+    ),
+    "lobby": (
+        ((1.2, sofa), (1.5, plant), (0.8, bench), (0.6, cupboard), (0.5, shelf), (0.4, counter)),
+        ((1.2, sofa), (1.2, coffee_table), (1.2, table), (1.5, person), (1.0, plant), (0.5, bar_stool)),
+    ),
+    "attic": (
+        ((0.8, bed), (0.7, desk), (0.8, boxes), (0.6, side_table), (0.5, plant), (0.4, chair)),
+        ((0.4, sofa), (0.4, boxes), (0.3, table), (0.3, chair)),
+    ),
+}  # fmt: skip
+
+
+def _overlaps(room: Room, box: tuple[float, float, float, float], margin: float) -> bool:
+    x0, y0, x1, y1 = box
+    return any(x0 < d + margin and x1 > a - margin and y0 < e + margin and y1 > b - margin for a, b, d, e in room.taken)
+
+
+def furnish(style: Style, room: Room) -> None:
+    """Fill the room."""
+    d = style.chance
+    along, free = PLANS[room.kind]
+    fullness = d.between(0.6, 2.4)
+    area = (room.width * room.length / 16.0) ** 0.5
+    for expected, maker in along:
+        for _ in range(int(expected * fullness * area + d.unit())):
+            _stand_at_wall(style, room, maker(style))
+    for expected, maker in free:
+        if maker is person:
+            expected *= 0.5  # noqa: PLW2901
+        for _ in range(int(expected * fullness * area + d.unit())):
+            _stand_free(style, room, maker(style))
+    for _ in range(d.weigh([(5, 0), (3, 1), (1, 2)])):
+        piece = d.weigh(ODD)(style)
+        (_stand_at_wall if d.yes(0.6) else _stand_free)(style, room, piece)
+    if d.yes(0.35) and room.kind not in ("corridor", "storage"):
+        _lay_rug(style, room)
+    _litter(style, room, fullness)
+    for low, high in room.beyond:
+        _furnish_beyond(style, low, high)
+
+
+# What may stand anywhere, now and then.
+ODD: tuple[tuple[float, Maker], ...] = (
+    (3, odd_thing), (1, toys), (1, easel), (0.7, piano), (0.7, fireplace), (1, machine), (0.8, stairs), (1, cubicle),
+    (1, boxes), (0.7, hanging_plant),
+)  # fmt: skip
+
+
+def _furnish_beyond(style: Style, low: tuple[float, float, float], high: tuple[float, float, float]) -> None:
+    """A few pieces in a neighbouring room: it is seen through a door, so nobody minds the plan."""
+    d, p = style.chance, style.parts
+    makers: list[Maker] = [
+        table,
+        sofa,
+        shelf,
+        cupboard,
+        plant,
+        desk,
+        chair,
+        bed,
+        counter,
+        boxes,
+        person,
+        fridge,
+        floor_lamp,
+    ]
+    taken: list[tuple[float, float]] = []
+    for _ in range(min(int((high[0] - low[0]) * (high[1] - low[1]) / 3.0 * d.between(0.2, 1.2) + d.unit()), 5)):
+        piece = d.pick(makers)(style)
+        r = 0.5 * max(piece.width, piece.depth)
+        if 2 * r > high[0] - low[0] or 2 * r > high[1] - low[1]:
+            continue
+        x, y = d.between(low[0] + r, high[0] - r), d.between(low[1] + r, high[1] - r)
+        if any(math.hypot(x - a, y - b) < 1.0 for a, b in taken):
+            continue
+        taken.append((x, y))
+        with p.frame(x, y, 0, d.pick(YAWS)):
+            piece.draw()
+
+
+def _stand_at_wall(style: Style, room: Room, piece: Piece) -> None:
+    d, p = style.chance, style.parts
+    for _ in range(7):
+        wall = d.pick(room.walls)
+        if wall.high - wall.low < piece.width + 0.04:
+            continue
+        s = d.between(wall.low + piece.width / 2 + 0.02, wall.high - piece.width / 2 - 0.02)
+        if d.yes(0.3):  # into a corner
+            s = wall.low + piece.width / 2 + 0.02 if d.yes(0.5) else wall.high - piece.width / 2 - 0.02
+        if not wall.is_free(s - piece.width / 2, s + piece.width / 2, 0.0, piece.height):
+            continue
+        gap = d.weigh([(3, 0.01), (2, d.between(0.02, 0.12))])
+        x, y = wall.place(s, piece.depth / 2 + gap)
+        half = (piece.depth / 2, piece.width / 2) if wall.side < 2 else (piece.width / 2, piece.depth / 2)
+        box = (x - half[0], y - half[1], x + half[0], y + half[1])
+        if box[0] < 0 or box[1] < 0 or box[2] > room.width or box[3] > room.length or _overlaps(room, box, -0.005):
+            continue
+        with p.frame(x, y, 0, YAWS[wall.side] + (d.bell(0, 0.03, -0.1, 0.1) if d.yes(0.2) else 0.0)):
+            piece.draw()
+        room.taken.append(box)
+        wall.taken.append((s - piece.width / 2, s + piece.width / 2, -piece.height))
+        room.tops.append((x, y, min(piece.height, 1.6)))
+        return
+
+
+def _stand_free(style: Style, room: Room, piece: Piece) -> None:
+    d, p = style.chance, style.parts
+    for _ in range(7):
+        yaw = d.pick([0.0, 0.5 * math.pi, math.pi, -0.5 * math.pi]) + (d.between(-0.6, 0.6) if d.yes(0.4) else 0.0)
+        c, s = abs(math.cos(yaw)), abs(math.sin(yaw))
+        hx, hy = 0.5 * (c * piece.width + s * piece.depth), 0.5 * (s * piece.width + c * piece.depth)
+        if 2 * hx > room.width - 0.3 or 2 * hy > room.length - 0.3:
+            continue
+        x, y = d.between(hx + 0.1, room.width - hx - 0.1), d.between(hy + 0.1, room.length - hy - 0.1)
+        box = (x - hx, y - hy, x + hx, y + hy)
+        if _overlaps(room, box, 0.05):
+            continue
+        with p.frame(x, y, 0, yaw):
+            piece.draw()
+        room.taken.append(box)
+        room.tops.append((x, y, min(piece.height, 1.4)))
+        return
+
+
+def _lay_rug(style: Style, room: Room) -> None:
+    d, p = style.chance, style.parts
+    w, long = min(d.between(1.0, 3.0), room.width * 0.8), min(d.between(0.7, 2.2), room.length * 0.8)
+    x, y = d.between(w / 2, room.width - w / 2), d.between(long / 2, room.length - long / 2)
+    a, b, c = style.any_colour(0.8), style.any_colour(0.8), style.any_colour(0.8)
+    kind = d.weigh([(3, "rug"), (2, "cloth"), (1, "fur")])
+    if kind == "rug":
+        m = p.material(Material(Texture.RUG, a, b, c, scale=d.between(0.1, 0.4), seed=style.seed()))
+    elif kind == "cloth":
+        m = p.material(style.make_cloth())
+    else:
+        m = p.material(Material(Texture.FUR, a, b, scale=0.03, p=d.pick([0.0, 0.4]), q=5.0, seed=style.seed()))
+    with p.labelled(Label.FLOOR):
+        if d.yes(0.2):
+            p.pipe((x, y, 0), 0.012, w / 2, m)
+        else:
+            p.box((x, y, 0.006), (w, long, 0.012), m, yaw=d.bell(0, 0.1, -0.5, 0.5) if d.yes(0.4) else 0.0, face=4)
+
+
+def _litter(style: Style, room: Room, fullness: float) -> None:
+    """Things on the floor: bags, shoes, balls, cables, bins, papers."""
+    d, p = style.chance, style.parts
+    for _ in range(int(d.between(0, 5) * fullness * (1.0 if d.yes(0.7) else 3.0))):
+        x, y = d.between(0.15, room.width - 0.15), d.between(0.15, room.length - 0.15)
+        box = (x - 0.12, y - 0.12, x + 0.12, y + 0.12)
+        if _overlaps(room, box, 0.0):
+            continue
+        room.taken.append(box)
+        with p.frame(x, y, 0.012, d.between(0, 6.28)), p.labelled(Label.CLUTTER):
+            kind = d.weigh([(2, "bin"), (1.5, "shoes"), (1, "ball"), (1.5, "cable"), (3, "thing"), (1, "bag")])
+            if kind == "bin":
+                h, r = d.between(0.25, 0.6), d.between(0.1, 0.2)
+                p.pipe((0, 0, 0), h, r, style.plastic(), top=d.between(1.0, 1.3), hollow=True)
+                p.pipe((0, 0, 0.02), h * 0.5, r, style.anything(), top=1.05)
+            elif kind == "shoes":
+                m = style.anything()
+                for s in (-1, 1):
+                    p.cushion(
+                        (s * 0.06, d.between(-0.03, 0.03), 0.04),
+                        (0.09, 0.27, 0.08),
+                        m,
+                        radius=0.035,
+                        yaw=d.bell(0, 0.2, -1, 1),
+                    )
+                    p.ball((s * 0.06, 0.06, 0.07), (0.085, 0.12, 0.09), m)
+            elif kind == "ball":
+                size = d.between(0.08, 0.3)
+                p.ball((0, 0, size / 2), (size, size, size), style.anything())
+            elif kind == "cable":
+                m = style.plastic()
+                a, px, py = d.between(0, 6.28), 0.0, 0.0
+                for _k in range(d.whole(5, 14)):
+                    a += d.bell(0, 0.7, -1.2, 1.2)
+                    qx, qy = px + 0.08 * math.cos(a), py + 0.08 * math.sin(a)
+                    p.rod((px, py, 0), (qx, qy, 0), 0.005, m)
+                    px, py = qx, qy
+            elif kind == "bag":
+                m = style.cloth()
+                p.cushion((0, 0, 0.2), (0.34, 0.2, 0.4), m, radius=0.09, tilt=d.bell(-0.1, 0.1, -0.3, 0.3))
+                p.cushion((0, -0.1, 0.14), (0.24, 0.1, 0.2), m, radius=0.045)
+            else:
+                d.weigh(SMALL)(style)
+
+
+__all__ = ["PLANS", "furnish", "scatter"]

@@ -1,0 +1,270 @@
+"""The drawing board: solids, materials, air and lamps are added here in metres, and come out as arrays.
+
+Furniture is drawn in its own frame: x to the right, y away from the viewer who stands before it (so its back is at +y),
+z up, the origin on the floor under its middle. `Parts.frame` sets where that frame stands in the room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.scenes.materials import Material
+
+
+class Label(IntEnum):
+    """What a pixel belongs to, for auxiliary supervision."""
+
+    WALL = 0
+    FLOOR = 1
+    CEILING = 2
+    FURNITURE = 3
+    CLUTTER = 4
+    PERSON = 5
+    PLANT = 6
+    OUTSIDE = 7
+    WALL_THING = 8
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a piece stands: origin and heading (radians about z)."""
+
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 0.0
+    yaw: float = 0.0
+
+    def point(self, x: float, y: float, z: float) -> tuple[float, float, float]:
+        """A point of the frame, in the world."""
+        c, s = math.cos(self.yaw), math.sin(self.yaw)
+        return self.x + c * x - s * y, self.y + s * x + c * y, self.z + z
+
+
+SOLID_COLUMNS = 24
+
+
+def _halves(size: Sequence[float]) -> tuple[float, float, float]:
+    return 0.5 * size[0], 0.5 * size[1], 0.5 * size[2]
+
+
+@dataclass
+class Parts:
+    """Everything a scene is made of, while it is being drawn."""
+
+    solids: list[list[float]] = field(default_factory=list)
+    materials: list[list[float]] = field(default_factory=lambda: [Material().row()])
+    air: list[list[float]] = field(default_factory=list)
+    lights: list[list[float]] = field(default_factory=list)
+    here: Frame = field(default_factory=Frame)
+    label: Label = Label.FURNITURE
+
+    def material(self, material: Material) -> int:
+        """Add a material; its number."""
+        self.materials.append(material.row())
+        return len(self.materials) - 1
+
+    @contextmanager
+    def frame(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Iterator[None]:
+        """Draw relative to a place in the current frame."""
+        before = self.here
+        px, py, pz = before.point(x, y, z)
+        self.here = Frame(px, py, pz, before.yaw + yaw)
+        try:
+            yield
+        finally:
+            self.here = before
+
+    @contextmanager
+    def labelled(self, label: Label) -> Iterator[None]:
+        """Draw things of another kind."""
+        before = self.label
+        self.label = label
+        try:
+            yield
+        finally:
+            self.label = before
+
+    def _solid(
+        self,
+        kind: int,
+        centre: Sequence[float],
+        half: Sequence[float],
+        material: int,
+        turn: tuple[float, float, float],
+        shape: float = 0.0,
+        hollow: float = 0.0,
+        both: float = 0.0,
+        shadow: bool = True,
+        face: int = 2,
+    ) -> None:
+        f = self.here
+        x, y, z = f.point(centre[0], centre[1], centre[2])
+        yaw = f.yaw + turn[0]
+        cy, sy = math.cos(yaw), math.sin(yaw)
+        if turn[1] == 0.0 and turn[2] == 0.0:
+            rotation = [cy, sy, 0.0, -sy, cy, 0.0, 0.0, 0.0, 1.0]
+        else:
+            cp, sp = math.cos(turn[1]), math.sin(turn[1])
+            cr, sr = math.cos(turn[2]), math.sin(turn[2])
+            # Columns of Rz(yaw) Rx(tilt) Ry(roll): the solid's own axes in the world, here as rows.
+            rotation = [
+                cy * cr - sy * sp * sr, sy * cr + cy * sp * sr, -cp * sr,
+                -sy * cp, cy * cp, sp,
+                cy * sr + sy * sp * cr, sy * sr - cy * sp * cr, cp * cr,
+            ]  # fmt: skip
+        n = len(self.solids)
+        self.solids.append([
+            x, y, z, *rotation, max(half[0], 1e-4), max(half[1], 1e-4), max(half[2], 1e-4), float(kind), shape, hollow,
+            both, float(material), 1.0 if shadow else 0.0, float(self.label), float(n * 7), float(face),
+        ])  # fmt: skip
+
+    def box(
+        self,
+        centre: Sequence[float],
+        size: Sequence[float],
+        material: int,
+        *,
+        yaw: float = 0.0,
+        tilt: float = 0.0,
+        roll: float = 0.0,
+        shadow: bool = True,
+        face: int = 2,
+    ) -> None:
+        """A box of full `size` about `centre`; face: which faces carry a one-sided texture (1 x, 2 y, 4 z)."""
+        self._solid(0, centre, _halves(size), material, (yaw, tilt, roll), shadow=shadow, face=face)
+
+    def slab(self, low: Sequence[float], high: Sequence[float], material: int, *, face: int = 2) -> None:
+        """A box between two corners."""
+        centre = [0.5 * (a + b) for a, b in zip(low, high, strict=True)]
+        self.box(centre, [b - a for a, b in zip(low, high, strict=True)], material, face=face)
+
+    def cushion(
+        self,
+        centre: Sequence[float],
+        size: Sequence[float],
+        material: int,
+        *,
+        radius: float = 0.05,
+        yaw: float = 0.0,
+        tilt: float = 0.0,
+        roll: float = 0.0,
+    ) -> None:
+        """A box with round edges."""
+        half = _halves(size)
+        self._solid(3, centre, half, material, (yaw, tilt, roll), shape=min(radius, *[h * 0.98 for h in half]))
+
+    def ball(
+        self,
+        centre: Sequence[float],
+        size: Sequence[float],
+        material: int,
+        *,
+        cut: float = 2.0,
+        yaw: float = 0.0,
+        tilt: float = 0.0,
+        roll: float = 0.0,
+        shadow: bool = True,
+    ) -> None:
+        """An ellipsoid of full `size`; what lies above `cut` (in half heights from the middle) is cut away, hollow."""
+        self._solid(1, centre, _halves(size), material, (yaw, tilt, roll), shape=cut, shadow=shadow)
+
+    def pipe(
+        self,
+        foot: Sequence[float],
+        height: float,
+        radius: float,
+        material: int,
+        *,
+        top: float = 1.0,
+        radius_y: float | None = None,
+        hollow: bool = False,
+        yaw: float = 0.0,
+        tilt: float = 0.0,
+        roll: float = 0.0,
+        shadow: bool = True,
+    ) -> None:
+        """A cylinder or cone standing on `foot`; `top` is the upper radius in units of the lower."""
+        centre = (foot[0], foot[1], foot[2] + 0.5 * height)
+        half = (radius, radius if radius_y is None else radius_y, 0.5 * height)
+        self._solid(2, centre, half, material, (yaw, tilt, roll), top, 1.0 if hollow else 0.0, shadow=shadow)
+
+    def rod(self, start: Sequence[float], end: Sequence[float], radius: float, material: int) -> None:
+        """A round bar between two points."""
+        d = [b - a for a, b in zip(start, end, strict=True)]
+        length = math.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2) + 1e-9
+        # Turn about z so that the bar leans along y, then tilt z onto it.
+        yaw = math.atan2(d[1], d[0]) + 0.5 * math.pi
+        tilt = math.acos(max(-1.0, min(1.0, d[2] / length)))
+        centre = [0.5 * (a + b) for a, b in zip(start, end, strict=True)]
+        self._solid(2, centre, (radius, radius, 0.5 * length), material, (yaw, tilt, 0.0), 1.0)
+
+    def leaf(
+        self,
+        centre: Sequence[float],
+        size: Sequence[float],
+        material: int,
+        *,
+        bend: float = 0.0,
+        yaw: float = 0.0,
+        tilt: float = 0.0,
+        roll: float = 0.0,
+    ) -> None:
+        """A leaf of full length and width `size`, drooping by `bend` (1/m) to both ends."""
+        length = 0.5 * size[0]
+        half = (length, 0.5 * size[1], abs(bend) * length * length + 0.002)
+        self._solid(4, centre, half, material, (yaw, tilt, roll), shape=bend)
+
+    def lattice(
+        self,
+        centre: Sequence[float],
+        size: Sequence[float],
+        material: int,
+        *,
+        period: float,
+        fill: float,
+        both: bool = False,
+        yaw: float = 0.0,
+        tilt: float = 0.0,
+        roll: float = 0.0,
+    ) -> None:
+        """A flat sheet in its xy plane, with holes: bars every `period` across x (and y), `fill` of it solid."""
+        half = (0.5 * size[0], 0.5 * size[1], 0.002)
+        self._solid(5, centre, half, material, (yaw, tilt, roll), period, fill, 1.0 if both else 0.0)
+
+    def open_air(self, low: Sequence[float], high: Sequence[float], faces: Sequence[int]) -> None:
+        """Add a cuboid of air in the world; faces: materials of -x +x -y +y -z +z."""
+        self.air.append([*low, *high, *[float(f) for f in faces]])
+
+    def lamp(
+        self,
+        centre: Sequence[float],
+        colour: Sequence[float],
+        *,
+        size: float = 0.1,
+        kind: int = 0,
+        u: Sequence[float] | None = None,
+        v: Sequence[float] | None = None,
+        normal: Sequence[float] = (0.0, 0.0, -1.0),
+        cosine: float = 0.8,
+    ) -> None:
+        """A light in the world: 0 a lamp of radius `size`, 1 a shining rectangle of half edges u, v, 2 a spot."""
+        u = (size, 0.0, 0.0) if u is None else u
+        v = (0.0, size, 0.0) if v is None else v
+        soft = 0.02 + 0.12 * (sum(c * c for c in u) + sum(c * c for c in v))
+        self.lights.append([float(kind), *centre, *u, *v, *normal, *colour, cosine, soft])
+
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """(solids, air, materials, lights) as arrays; empty ones have zero rows."""
+        return (
+            np.array(self.solids, np.float64).reshape(-1, SOLID_COLUMNS),
+            np.array(self.air, np.float64),
+            np.array(self.materials, np.float64),
+            np.array(self.lights, np.float64).reshape(-1, 18),
+        )

@@ -1,0 +1,299 @@
+"""Taste: which materials a home or an office of one owner has; priors from real rooms, with wide tails.
+
+White, grey and beige walls dominate; wood is brown, appliances are white or steel, screens are black; and now and then
+anything goes, because a network should not learn that walls are white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from glpn_cli.scenes.chance import Chance
+from glpn_cli.scenes.colours import Colours, scaled
+from glpn_cli.scenes.materials import Material, Texture
+from glpn_cli.scenes.parts import Parts
+
+# sRGB, 0..255
+WOODS = (
+    (200, 160, 110), (222, 184, 135), (94, 64, 44), (110, 52, 36), (215, 172, 125), (225, 212, 195), (52, 40, 32),
+    (150, 132, 114), (181, 130, 78), (139, 90, 52), (168, 106, 62), (235, 205, 160),
+)  # fmt: skip
+CLOTHS = (
+    (60, 62, 68), (120, 118, 112), (180, 170, 150), (40, 60, 110), (130, 30, 36), (60, 90, 60), (160, 120, 80),
+    (230, 225, 215), (24, 24, 26), (90, 70, 60), (200, 170, 60), (70, 120, 140), (150, 90, 110),
+)  # fmt: skip
+
+
+class Style(Colours):
+    """Materials for one scene. Each method gives a material's number; asking twice often gives the same one."""
+
+    def __init__(self, parts: Parts, chance: Chance) -> None:
+        self.parts = parts
+        self.loyalty = chance.between(0.3, 0.95)  # how often furniture matches
+        self._kept: dict[str, int] = {}
+        super().__init__(chance)  # last: what chance says depends on what it was asked before
+
+    def _kept_or(self, name: str, make: Callable[[], Material]) -> int:
+        if name not in self._kept or not self.chance.yes(self.loyalty):
+            self._kept[name] = self.parts.material(make())
+        return self._kept[name]
+
+    def seed(self) -> int:
+        """A seed for a texture."""
+        return self.chance.whole(0, 1 << 20)
+
+    def wood(self) -> int:
+        """Wood, with grain."""
+        return self._kept_or("wood", self.make_wood)
+
+    def make_wood(self) -> Material:
+        """A new piece of wood."""
+        d = self.chance
+        base = self.near(d.pick(WOODS))
+        polish = d.weigh([(3, 0.0), (4, 0.15), (2, 0.5)])
+        return Material(
+            Texture.GRAIN, base, scaled(base, d.between(0.55, 0.9)), scale=d.between(0.1, 0.4),
+            q=d.between(0.1, 0.5), seed=self.seed(), shine=polish * 0.15, polish=d.between(8, 60),
+            mirror=polish * d.between(0.1, 0.45), haze=d.between(0.05, 0.3),
+        )  # fmt: skip
+
+    def lacquer(self) -> int:
+        """Painted board: white, grey, black, wood veneer or a colour."""
+        return self._kept_or("lacquer", self.make_lacquer)
+
+    def make_lacquer(self) -> Material:
+        """A new painted board."""
+        d = self.chance
+        if d.yes(0.35):
+            return self.make_wood()
+        colour = d.weigh([
+            (4, self.grey(200, 245)), (2, self.grey(90, 190)), (2, self.grey(18, 60, 3)), (1.2, self.any_colour()),
+        ])  # fmt: skip
+        shine = d.unit() ** 2
+        return Material(
+            Texture.PLAIN, colour, scale=0.5, p=d.between(0.0, 0.15), seed=self.seed(), shine=0.1 * shine,
+            polish=d.between(10, 80), mirror=0.3 * shine, haze=d.between(0.02, 0.3),
+        )  # fmt: skip
+
+    def metal(self) -> int:
+        """Chrome, steel, black or white tube."""
+        return self._kept_or("metal", self.make_metal)
+
+    def make_metal(self) -> Material:
+        """A new metal."""
+        d = self.chance
+        kind = d.weigh([(4, "chrome"), (3, "black"), (2, "white"), (2, "brushed"), (1, "brass")])
+        if kind == "chrome":
+            return Material(Texture.PLAIN, self.grey(90, 150, 3), shine=0.3, polish=60, mirror=0.8, haze=0.03)
+        if kind == "brushed":
+            return Material(
+                Texture.GRAIN, self.grey(120, 170, 4), self.grey(110, 150, 3), scale=0.3, q=0.4,
+                shine=0.2, polish=12, mirror=0.35, haze=0.3,
+            )  # fmt: skip
+        if kind == "brass":
+            return Material(Texture.PLAIN, self.near((180, 140, 70)), shine=0.3, polish=30, mirror=0.5, haze=0.15)
+        grey = self.grey(10, 40, 3) if kind == "black" else self.grey(205, 240, 4)
+        return Material(Texture.PLAIN, grey, shine=0.05, polish=30, mirror=0.06, haze=0.2)
+
+    def plastic(self) -> int:
+        """Black, grey, white or coloured plastic."""
+        return self._kept_or("plastic", self.make_plastic)
+
+    def make_plastic(self) -> Material:
+        """A new plastic."""
+        d = self.chance
+        colour = d.weigh([(4, self.grey(12, 50, 3)), (2, self.grey(90, 180)), (3, self.grey(200, 245)),
+                          (2, self.any_colour())])  # fmt: skip
+        return Material(Texture.PLAIN, colour, scale=0.2, p=0.05, shine=0.06, polish=25, mirror=0.08, haze=0.2)
+
+    def cloth(self) -> int:
+        """Upholstery, bedding, clothes."""
+        return self._kept_or("cloth", self.make_cloth)
+
+    def make_cloth(self) -> Material:
+        """A new cloth: woven, plain, striped, checked, dotted, leather or with blobs."""
+        d = self.chance
+        base = self.any_colour(0.9) if d.yes(0.25) else self.near(d.pick(CLOTHS), 18)
+        other = scaled(base, d.between(0.4, 1.6)) if d.yes(0.5) else self.any_colour(0.8)
+        seed = self.seed()
+        bump = d.between(0.0, 0.5)
+        plain = Material(
+            Texture.WEAVE,
+            base,
+            scaled(base, d.between(0.8, 1.1)),
+            scale=d.between(0.002, 0.009),
+            p=d.between(0.05, 0.5),
+            q=d.between(0.05, 0.4),
+            seed=seed,
+            bump=bump,
+            dents=d.between(0.05, 0.2),
+            through=0.05,
+        )
+        kind = d.weigh([(8, "plain"), (3, "leather"), (1.5, "stripes"), (1.2, "plaid"), (1.2, "dots"), (1, "camo"),
+                        (0.7, "fur"), (0.6, "picture")])  # fmt: skip
+        if kind == "leather":
+            return replace(
+                plain, texture=Texture.LEATHER, scale=d.between(0.02, 0.15), p=0.3, q=d.between(0, 0.8),
+                shine=d.between(0.01, 0.08), polish=d.between(6, 20), through=0.0,
+            )  # fmt: skip
+        if kind == "stripes":
+            return replace(
+                plain, texture=Texture.STRIPES, b=other, c=self.any_colour(), scale=d.between(0.01, 0.15),
+                p=d.between(0.2, 0.6), q=d.pick([0.0, 1.5708]), r=d.pick([0.0, 1.0]),
+            )  # fmt: skip
+        if kind == "plaid":
+            return replace(
+                plain, texture=Texture.PLAID, b=other, c=self.any_colour(), scale=d.between(0.03, 0.2), p=0.4
+            )
+        if kind == "dots":
+            return replace(
+                plain, texture=Texture.DOTS, b=other, scale=d.between(0.02, 0.15), p=d.between(0.15, 0.4), q=d.unit(),
+            )  # fmt: skip
+        if kind == "camo":
+            return replace(plain, texture=Texture.CAMO, b=other, c=self.any_colour(), scale=d.between(0.05, 0.4))
+        if kind == "fur":
+            return replace(
+                plain, texture=Texture.FUR, b=other, scale=d.between(0.01, 0.04), p=d.pick([0.0, 0.6, 1.0]),
+                q=d.between(3, 15),
+            )  # fmt: skip
+        if kind == "picture":
+            return replace(plain, texture=Texture.PICTURE, scale=1.0, p=0.0, q=d.between(0, 0.6))
+        return plain
+
+    def ceramic(self) -> int:
+        """White china, mostly."""
+        d = self.chance
+        colour = self.grey(215, 250, 4) if d.yes(0.8) else self.any_colour(0.7)
+        return self.parts.material(
+            Material(Texture.PLAIN, colour, scale=0.3, p=0.03, shine=0.12, polish=50, mirror=0.18, haze=0.05)
+        )
+
+    def screen(self, on: bool) -> int:
+        """A display, showing something or dark."""
+        d = self.chance
+        if on:
+            return self.parts.material(
+                Material(Texture.SCREEN, seed=self.seed(), glow=d.between(0.5, 1.6), q=d.between(0.2, 0.8))
+            )
+        return self.parts.material(
+            Material(Texture.PLAIN, self.grey(4, 18, 2), shine=0.1, polish=80, mirror=0.45, haze=0.02)
+        )
+
+    def glossy_black(self) -> int:
+        """Ovens, hobs, black glass."""
+        return self.screen(on=False)
+
+    def paper(self) -> int:
+        """A printed page."""
+        d = self.chance
+        return self.parts.material(
+            Material(
+                Texture.PAGE,
+                self.grey(215, 250, 5),
+                self.grey(10, 60),
+                self.any_colour(),
+                scale=d.between(0.006, 0.02),
+                q=0.4,
+                seed=self.seed(),
+            )
+        )
+
+    def anything(self) -> int:
+        """What small things are made of."""
+        d = self.chance
+        kind = d.weigh([(3, "colour"), (2, "label"), (1, "cloth"), (1, "wood"), (1, "metal"), (1, "china")])
+        if kind == "colour":
+            m = Material(Texture.PLAIN, self.any_colour(), scale=0.1, p=0.1, shine=0.08 * d.unit(), polish=20)
+        elif kind == "label":
+            m = Material(Texture.LABELS, self.any_colour(), self.any_colour(), self.any_colour(), seed=self.seed(),
+                         scale=0.05, shine=0.04)  # fmt: skip
+        elif kind == "cloth":
+            m = self.make_cloth()
+        elif kind == "wood":
+            m = self.make_wood()
+        elif kind == "metal":
+            m = self.make_metal()
+        else:
+            return self.ceramic()
+        return self.parts.material(m)
+
+    def cardboard(self) -> int:
+        """A parcel."""
+        d = self.chance
+        return self.parts.material(
+            Material(
+                Texture.STRIPES,
+                self.near((176, 140, 100)),
+                self.near((196, 164, 120)),
+                scale=d.between(0.15, 0.5),
+                p=0.15,
+                q=d.pick([0.0, 1.5708]),
+                seed=self.seed(),
+            )
+        )
+
+    def leaves(self) -> int:
+        """Green, mostly."""
+        d = self.chance
+        base = self.near(d.pick([(40, 80, 30), (70, 110, 50), (30, 60, 35), (100, 130, 60), (60, 90, 70)]), 16)
+        if d.yes(0.05):
+            base = self.any_colour()
+        return self.parts.material(
+            Material(Texture.STRIPES, base, scaled(base, d.between(0.8, 2.2)), scale=d.between(0.01, 0.06),
+                     p=d.between(0.05, 0.4), q=d.between(0.0, 1.57), shine=d.between(0.0, 0.08), polish=12,
+                     through=d.between(0.2, 0.5), seed=self.seed())
+        )  # fmt: skip
+
+    def skin(self) -> int:
+        """Faces and hands."""
+        d = self.chance
+        tone = d.pick([(225, 180, 155), (200, 150, 120), (150, 100, 75), (95, 62, 45), (235, 200, 180)])
+        return self.parts.material(Material(Texture.PLAIN, self.near(tone, 8), scale=0.1, p=0.1, shine=0.02, polish=8))
+
+    def picture(self) -> int:
+        """What hangs in a frame."""
+        d = self.chance
+        return self.parts.material(
+            Material(
+                Texture.PICTURE,
+                c=self.grey(200, 245),
+                p=d.pick([0.0, 0.0, 0.1, 0.25]),
+                q=d.unit(),
+                seed=self.seed(),
+                shine=0.02,
+                polish=60,
+                mirror=d.pick([0.0, 0.0, 0.12]),
+            )
+        )
+
+    def poster(self) -> int:
+        """Print with headlines and pictures."""
+        d = self.chance
+        light = d.yes(0.7)
+        ground = self.grey(190, 245) if light else self.any_colour()
+        ink = self.grey(10, 60) if light else self.grey(200, 245)
+        return self.parts.material(
+            Material(Texture.POSTER, ground, ink, self.any_colour(), scale=d.between(0.008, 0.02), q=d.between(0, 0.7),
+                     seed=self.seed())
+        )  # fmt: skip
+
+    def books(self) -> int:
+        """Rows of spines, on the faces towards the room."""
+        d = self.chance
+        other = self.parts.material(Material(Texture.PLAIN, self.grey(150, 220)))
+        return self.parts.material(
+            Material(Texture.BOOKS, scale=d.between(0.04, 0.12), p=d.unit(), seed=self.seed(), other=other)
+        )
+
+    def drawers(self, columns: int, rows: int, board: Material | None = None, height: float = 0.8) -> int:
+        """A front of drawers or doors in the room's own board, handles included."""
+        d = self.chance
+        board = board or self.make_lacquer()
+        back = self.parts.material(board)
+        handle = self.grey(150, 230, 4) if d.yes(0.6) else self.grey(10, 60, 3)
+        return self.parts.material(
+            replace(board, texture=Texture.DRAWERS, b=handle, c=scaled(board.a, 0.25), p=float(columns), q=float(rows),
+                    r=height, s=d.pick([0.0, 0.015, 0.06, 0.1]), t=1.0 if board.texture == Texture.GRAIN else 0.0,
+                    other=back)
+        )  # fmt: skip

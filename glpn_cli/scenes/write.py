@@ -1,0 +1,237 @@
+"""Scenes as ordinary files: pictures, 16-bit depth, a list of pairs with intrinsics, a contact sheet.
+
+    OUT/scenes.json        seed, size and generator: what the folder holds, so that it can be continued
+    OUT/rgb/000000.png     8-bit colour
+    OUT/depth/000000.png   16-bit, millimetres, with our record
+    OUT/pairs.csv          rgb_path,depth_path,depth_scale,fx,fy,cx,cy
+    OUT/contact_sheet.png  on request
+
+The depth of a scene is written after its picture, and both are published whole: where it is, the scene is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.atomic_write import probe_writable, publish
+from glpn_cli.colormaps import PaintRange, paint
+from glpn_cli.depth_files import Record, make_writer, read_depth
+from glpn_cli.depth_files.png import decode_png, encode_png
+from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.prediction import DepthKind, DepthMap, Result
+from glpn_cli.scenes.crew import share_out
+from glpn_cli.scenes.render import GENERATOR, camera_of, render_scene
+
+CSV_NAME = "pairs.csv"
+SHEET_NAME = "contact_sheet.png"
+NOTE_NAME = "scenes.json"
+DEPTH_SCALE = 1000.0
+SHEET_LIMIT = 64
+_SHEET_COLUMNS = 8
+_SHEET_WIDTH = 256
+_SHEET_RANGE = PaintRange(0.4, 10.0)
+_LEAST_SIDE = 16
+_MOST_SIDE = 8192
+_AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """Which scenes go where.
+
+    size: (H, W) of the pictures. focal_px: theirs, None for each its own. todo: indices that are not there yet.
+    unlisted: indices from `count` on that an earlier run has left in the folder; the list does not name them.
+    """
+
+    folder: Path
+    seed: int
+    count: int
+    size: tuple[int, int]
+    focal_px: float | None = None
+    todo: tuple[int, ...] = ()
+    unlisted: tuple[int, ...] = ()
+
+    def picture(self, index: int) -> Path:
+        """Where the picture of a scene goes."""
+        return self.folder / picture_name(index)
+
+    def depth(self, index: int) -> Path:
+        """Where its depth goes."""
+        return self.folder / depth_name(index)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The picture that a depth file belongs to, for its record."""
+
+    name: str
+    colors: NDArray[np.uint8]
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        return self.colors
+
+
+def picture_name(index: int) -> str:
+    """The picture's path in the folder."""
+    return f"rgb/{index:06d}.png"
+
+
+def depth_name(index: int) -> str:
+    """The depth map's path in the folder."""
+    return f"depth/{index:06d}.png"
+
+
+def plan_scenes(
+    folder: Path,
+    *,
+    count: int,
+    seed: int,
+    size: tuple[int, int] = (192, 256),
+    focal_px: float | None = None,
+    overwrite: bool = False,
+) -> ScenePlan:
+    """See what is there and what is missing; nothing is written but a probe.
+
+    focal_px: of every picture; None is each its own.
+
+    Raises UsageError where the folder holds other scenes, or files that are no scenes, or cannot be written, and where
+    the numbers make no sense.
+    """
+    if count < 1:
+        raise UsageError(f"--count {count} makes no sense", hint="Ask for 1 scene or more.")
+    if seed < 0:
+        raise UsageError(f"--seed {seed} makes no sense", hint="Seeds are 0 or more.")
+    if not all(_LEAST_SIDE <= side <= _MOST_SIDE for side in size):
+        wrong = "large" if max(size) > _MOST_SIDE else "small"
+        raise UsageError(
+            f"{size[1]}x{size[0]} is too {wrong} for a scene",
+            hint=f"Sides go from {_LEAST_SIDE} to {_MOST_SIDE} pixels.",
+        )
+    plan = ScenePlan(folder, seed, count, size, focal_px)
+    wanted = _note(plan)
+    note = folder / NOTE_NAME
+    if note.is_file():
+        found = _read_note(note)
+        differing = [key for key, value in wanted.items() if found.get(key) != value]
+        if differing:
+            told = ", ".join(f"{key} {found.get(key)!r} instead of {wanted[key]!r}" for key in differing)
+            raise UsageError(
+                f"{str(folder)!r} holds other scenes: {told}",
+                hint="Choose another folder with -o.",
+                code=ErrorCode.EXISTS,
+            )
+    else:
+        taken = [name for name in ("rgb", "depth", CSV_NAME) if (folder / name).exists()]
+        if taken:
+            raise UsageError(
+                f"{str(folder)!r} has {taken[0]!r} and no {NOTE_NAME}: these are not our scenes",
+                hint="Choose another folder with -o.",
+                code=ErrorCode.EXISTS,
+            )
+    probe_writable(folder)
+    there = set() if overwrite else {i for i in range(count) if plan.depth(i).is_file() and plan.picture(i).is_file()}
+    return replace(plan, todo=tuple(i for i in range(count) if i not in there), unlisted=_find_unlisted(plan))
+
+
+def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], object] = int) -> Path:
+    """Render what is missing, on `workers` processes, and list all; the path of the list.
+
+    done: told the index of each scene as it is finished, in any order; nobody by default.
+    Raises UsageError without numba, OutputError and StoppedError as `publish` does; what is finished stays.
+    """
+    publish(plan.folder / NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
+    with closing(_render_all(plan, workers)) as finished:  # or an interrupted run would leave its processes behind
+        for index in finished:
+            done(index)
+    listing = plan.folder / CSV_NAME
+    publish(listing, _list_pairs(plan).encode())
+    return listing
+
+
+def write_contact_sheet(plan: ScenePlan) -> Path:
+    """The first scenes on one sheet, each picture above its depth (near is warm, 0.4 to 10 m); its path."""
+    count = min(plan.count, SHEET_LIMIT)
+    height = round(_SHEET_WIDTH * plan.size[0] / plan.size[1])
+    columns = min(_SHEET_COLUMNS, count)
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * 2 * height, columns * _SHEET_WIDTH, 3), np.uint8)
+    ys = (np.arange(height) * plan.size[0]) // height
+    xs = (np.arange(_SHEET_WIDTH) * plan.size[1]) // _SHEET_WIDTH
+    for index in range(count):
+        picture, _ = decode_png(plan.picture(index).read_bytes())
+        depth = read_depth(plan.depth(index)).depth
+        top, left = (index // columns) * 2 * height, (index % columns) * _SHEET_WIDTH
+        both = (picture[ys][:, xs], paint(depth, range=_SHEET_RANGE)[ys][:, xs])
+        sheet[top : top + 2 * height, left : left + _SHEET_WIDTH] = np.concatenate(both)
+    path = plan.folder / SHEET_NAME
+    # Our record keeps the sheet out of later scans of the folder.
+    record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
+    publish(path, encode_png(sheet, text=record.to_text()))
+    return path
+
+
+def _find_unlisted(plan: ScenePlan) -> tuple[int, ...]:
+    numbers = (int(path.stem) for path in (plan.folder / "depth").glob("*.png") if path.stem.isdecimal())
+    later = sorted(number for number in numbers if number >= plan.count)
+    return tuple(i for i in later if plan.depth(i).is_file() and plan.picture(i).is_file())
+
+
+def _note(plan: ScenePlan) -> dict[str, int | str]:
+    return {
+        "seed": plan.seed,
+        "size": f"{plan.size[1]}x{plan.size[0]}",
+        "generator": GENERATOR,
+        "focal": _AUTO if plan.focal_px is None else f"{plan.focal_px:.6g}px",
+    }
+
+
+def _read_note(path: Path) -> dict[str, object]:
+    try:
+        found = json.loads(path.read_bytes())
+    except ValueError:
+        found = None
+    return {"focal": _AUTO, **found} if isinstance(found, dict) else {}  # it was not written down at first
+
+
+def _render_all(plan: ScenePlan, workers: int) -> Generator[int, None, None]:
+    """Render every missing scene; the first one here, so that kernels are compiled once and not by every process."""
+    if not plan.todo:
+        return
+    first, rest = plan.todo[0], plan.todo[1:]
+    yield _write_scene(plan, first)
+    if workers <= 1 or len(rest) < 2:
+        for index in rest:
+            yield _write_scene(plan, index)
+        return
+    yield from share_out(partial(_write_scene, plan), rest, min(workers, len(rest)))
+
+
+def _write_scene(plan: ScenePlan, index: int) -> int:
+    scene = render_scene(plan.seed, index, size=plan.size, focal_px=plan.focal_px)
+    depth = DepthMap(scene.depth, DepthKind.METRIC)
+    writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=DEPTH_SCALE)
+    shown = _Shown(picture_name(index), scene.rgb)
+    publish(plan.picture(index), encode_png(scene.rgb, text={}))
+    publish(plan.depth(index), writer.encode(Result(depth, shown, intrinsics=scene.intrinsics)))
+    return index
+
+
+def _list_pairs(plan: ScenePlan) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["rgb_path", "depth_path", "depth_scale", "fx", "fy", "cx", "cy"])
+    for index in range(plan.count):
+        camera = asdict(camera_of(plan.seed, index, size=plan.size, focal_px=plan.focal_px))
+        numbers = [f"{camera[key]:.6g}" for key in ("fx", "fy", "cx", "cy")]
+        table.writerow([picture_name(index), depth_name(index), f"{DEPTH_SCALE:g}", *numbers])
+    return text.getvalue()

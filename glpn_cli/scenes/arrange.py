@@ -22,6 +22,7 @@ from glpn_cli.scenes.furniture.seating import bar_stool, bed, bench, chair, otto
 from glpn_cli.scenes.furniture.storage import boxes, cupboard, rack, shelf, shop_rack, tv_stand
 from glpn_cli.scenes.furniture.tables import coffee_table, desk, side_table, table
 from glpn_cli.scenes.furniture.wet import basin, bathtub, counter, fridge, toilet, washing_machine
+from glpn_cli.scenes.kitchens import fit_kitchen
 from glpn_cli.scenes.materials import Material, Texture
 from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.room import YAWS, Room
@@ -41,8 +42,14 @@ PLANS: dict[str, Plan] = {
         ((0.2, ottoman), (0.15, person), (0.2, pet), (0.2, boxes), (0.2, chair)),
     ),
     "kitchen": (
-        ((1.7, counter), (0.9, fridge), (0.4, shelf), (0.4, cupboard), (0.2, washing_machine), (0.3, boxes)),
+        ((0.6, counter), (0.9, fridge), (0.4, shelf), (0.4, cupboard), (0.2, washing_machine), (0.3, boxes)),
         ((0.7, table), (0.5, bar_stool), (0.2, person), (0.15, counter)),
+    ),
+    "open": (
+        ((0.9, fridge), (0.9, sofa), (0.7, shelf), (0.6, tv_stand), (0.5, cupboard), (0.6, plant), (0.4, floor_lamp),
+         (0.3, desk)),
+        ((1.2, table), (0.7, sofa), (0.7, coffee_table), (0.5, counter), (0.5, bar_stool), (0.3, chair), (0.3, plant),
+         (0.4, person)),
     ),
     "dining": (
         ((0.9, cupboard), (0.7, shelf), (0.6, plant), (0.3, sofa), (0.3, chair), (0.3, floor_lamp), (0.3, counter)),
@@ -95,17 +102,14 @@ PLANS: dict[str, Plan] = {
 }  # fmt: skip
 
 
-def _overlaps(room: Room, box: tuple[float, float, float, float], margin: float) -> bool:
-    x0, y0, x1, y1 = box
-    return any(x0 < d + margin and x1 > a - margin and y0 < e + margin and y1 > b - margin for a, b, d, e in room.taken)
-
-
 def furnish(style: Style, room: Room) -> None:
     """Fill the room."""
     d = style.chance
     along, free = PLANS[room.kind]
     fullness = d.between(0.6, 2.4)
     area = (room.width * room.length / 16.0) ** 0.5
+    if room.kind == "open" or (room.kind == "kitchen" and d.yes(0.75)):
+        fit_kitchen(style, room)
     for expected, maker in along:
         for _ in range(int(expected * fullness * area + d.unit())):
             _stand_at_wall(style, room, maker(style))
@@ -178,7 +182,7 @@ def _stand_at_wall(style: Style, room: Room, piece: Piece) -> None:
         x, y = wall.place(s, piece.depth / 2 + gap)
         half = (piece.depth / 2, piece.width / 2) if wall.side < 2 else (piece.width / 2, piece.depth / 2)
         box = (x - half[0], y - half[1], x + half[0], y + half[1])
-        if box[0] < 0 or box[1] < 0 or box[2] > room.width or box[3] > room.length or _overlaps(room, box, -0.005):
+        if box[0] < 0 or box[1] < 0 or box[2] > room.width or box[3] > room.length or room.is_taken(box, -0.005):
             continue
         with p.frame(x, y, 0, YAWS[wall.side] + (d.bell(0, 0.03, -0.1, 0.1) if d.yes(0.2) else 0.0)):
             piece.draw()
@@ -198,7 +202,7 @@ def _stand_free(style: Style, room: Room, piece: Piece) -> None:
             continue
         x, y = d.between(hx + 0.1, room.width - hx - 0.1), d.between(hy + 0.1, room.length - hy - 0.1)
         box = (x - hx, y - hy, x + hx, y + hy)
-        if _overlaps(room, box, 0.05):
+        if room.is_taken(box, 0.05):
             continue
         with p.frame(x, y, 0, yaw):
             piece.draw()
@@ -232,7 +236,7 @@ def _litter(style: Style, room: Room, fullness: float) -> None:
     for _ in range(int(d.between(0, 5) * fullness * (1.0 if d.yes(0.7) else 3.0))):
         x, y = d.between(0.15, room.width - 0.15), d.between(0.15, room.length - 0.15)
         box = (x - 0.12, y - 0.12, x + 0.12, y + 0.12)
-        if _overlaps(room, box, 0.0):
+        if room.is_taken(box, 0.0):
             continue
         room.taken.append(box)
         with p.frame(x, y, 0.012, d.between(0, 6.28)), p.labelled(Label.CLUTTER):

@@ -49,7 +49,8 @@ def choose_focal(chance: Chance) -> float:
 def propose_pose(chance: Chance, room: Room) -> tuple[Pose, float]:
     """A way to hold the camera, and the median depth (metres) that such a view tends to have."""
     d = chance
-    mode = d.weigh([(5.4, "room"), (2.6, "thing"), (1.0, "close"), (0.7, "down"), (0.8, "level"), (0.5, "wall")])
+    mode = d.weigh([(5.4, "room"), (2.6, "thing"), (1.0, "close"), (0.7, "down"), (0.8, "level"), (0.5, "wall"),
+                    (2.0, "over")])  # fmt: skip
     height = d.weigh([(6, d.bell(1.45, 0.16, 1.0, 1.85)), (2, d.between(0.7, 1.3)), (0.7, d.between(0.3, 0.8)),
                       (0.6, d.between(1.8, 2.3))])  # fmt: skip
     height = min(height, room.height - 0.15)
@@ -79,13 +80,24 @@ def propose_pose(chance: Chance, room: Room) -> tuple[Pose, float]:
                 break
         x = min(max(x, margin), room.width - margin)
         y = min(max(y, margin), room.length - margin)
+    edges = [top for top in room.tops if 0.4 < top[2] < 1.25] if mode == "over" else []
+    if edges:  # from behind a table, a counter, the back of a chair
+        target = d.pick(edges)
+        a, reach = d.between(0, 2 * math.pi), d.between(0.4, 1.5)
+        x = min(max(target[0] + reach * math.cos(a), margin), room.width - margin)
+        y = min(max(target[1] + reach * math.sin(a), margin), room.length - margin)
+        height = min(target[2] + d.between(0.2, 0.75), room.height - 0.15)
+        want = d.between(1.2, 3.2)
     dx, dy = target[0] - x, target[1] - y
     yaw = math.atan2(dy, dx)
     distance = math.hypot(dx, dy)
-    pitch = math.radians(d.bell(-9, 9, -38, 18))
+    pitch = math.radians(d.bell(-11, 10, -42, 16))
     if mode in ("thing", "close"):
         pitch = math.atan2(target[2] - height, max(distance, 0.2)) + math.radians(d.bell(0, 6, -20, 20))
         yaw += math.radians(d.bell(0, 7, -25, 25))
+    elif edges:
+        pitch = math.radians(d.between(-30, -10))
+        yaw += math.radians(d.bell(0, 12, -30, 30))
     elif mode == "down":
         pitch = math.radians(d.between(-52, -25))
         want = d.between(1.2, 2.2)

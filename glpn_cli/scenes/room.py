@@ -66,6 +66,13 @@ class Room:
         """Floor to ceiling, metres."""
         return self.high[2] - self.low[2]
 
+    def is_taken(self, box: tuple[float, float, float, float], margin: float) -> bool:
+        """Whether something stands within `margin` metres of the floor's rectangle x0, y0, x1, y1."""
+        x0, y0, x1, y1 = box
+        return any(
+            x0 < c + margin and x1 > a - margin and y0 < e + margin and y1 > b - margin for a, b, c, e in self.taken
+        )
+
     def lit_by_day(self) -> bool:
         """Whether daylight comes in."""
         return self.glazed and not self.night
@@ -76,6 +83,7 @@ SIZES: dict[str, tuple[float, float, float, float]] = {  # shorter side, longer 
     "dining": (2.6, 4.2, 3.2, 6.0), "study": (2.2, 3.8, 2.8, 5.0), "office": (2.8, 5.5, 4.0, 9.0),
     "meeting": (3.0, 5.0, 4.0, 8.0), "classroom": (5.0, 7.5, 6.5, 10.0), "corridor": (1.2, 2.4, 5.0, 16.0),
     "bathroom": (1.6, 2.8, 1.9, 4.0), "shop": (4.0, 8.0, 6.0, 14.0), "library": (3.5, 7.0, 5.0, 12.0),
-    "storage": (2.0, 4.5, 3.0, 7.0), "lobby": (4.5, 9.0, 6.0, 16.0), "attic": (3.0, 5.0, 4.0, 7.0),
+    "open": (5.0, 6.5, 6.0, 9.0), "storage": (2.0, 4.5, 3.0, 7.0), "lobby": (4.5, 9.0, 6.0, 16.0),
+    "attic": (3.0, 5.0, 4.0, 7.0),
 }  # fmt: skip
 PUBLIC = ("office", "meeting", "classroom", "corridor", "shop", "library", "lobby", "storage")

@@ -25,7 +25,7 @@ def build_shell(style: Style, kind: str) -> Room:
     if kind in ("lobby", "shop", "library"):
         h = d.between(2.6, 4.8)
     public = kind in PUBLIC
-    wet = kind in ("bathroom", "kitchen")
+    wet = kind in ("bathroom", "kitchen") or (kind == "open" and d.yes(0.3))
     wall = make_wall(style, wet=kind == "bathroom")
     accent = make_wall(style) if d.yes(0.25) else wall
     floor = make_floor(style, wet=wet, office=public)

@@ -25,6 +25,12 @@ CLOTHS = (
 )  # fmt: skip
 
 
+GLOSSES = (
+    (172, 18, 26), (206, 62, 18), (226, 176, 26), (118, 150, 38), (20, 92, 62), (44, 120, 140), (28, 56, 130),
+    (92, 22, 66), (22, 22, 25), (238, 238, 234),
+)  # fmt: skip
+
+
 class Style(Colours):
     """Materials for one scene. Each method gives a material's number; asking twice often gives the same one."""
 
@@ -74,6 +80,14 @@ class Style(Colours):
         return Material(
             Texture.PLAIN, colour, scale=0.5, p=d.between(0.0, 0.15), seed=self.seed(), shine=0.1 * shine,
             polish=d.between(10, 80), mirror=0.3 * shine, haze=d.between(0.02, 0.3),
+        )  # fmt: skip
+
+    def make_gloss(self) -> Material:
+        """A new board lacquered in one full colour, in which the room is seen again."""
+        d = self.chance
+        return Material(
+            Texture.PLAIN, self.near(d.pick(GLOSSES), 12), scale=0.5, p=0.03, seed=self.seed(),
+            shine=d.between(0.1, 0.3), polish=d.between(40, 80), mirror=d.between(0.2, 0.9), haze=d.between(0.0, 0.06),
         )  # fmt: skip
 
     def metal(self) -> int:

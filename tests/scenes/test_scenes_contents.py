@@ -9,6 +9,7 @@ from glpn_cli.scenes.arrange import ODD, PLANS
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.furniture.clutter import SMALL, Thing
 from glpn_cli.scenes.furniture.piece import Maker
+from glpn_cli.scenes.kitchens import fit_kitchen
 from glpn_cli.scenes.materials import Material, Texture
 from glpn_cli.scenes.noise import stripe
 from glpn_cli.scenes.parts import Parts
@@ -108,6 +109,33 @@ def test_a_stripe_keeps_its_mean_at_every_width_of_pixel() -> None:
     for foot in (0.001, 0.1, 0.5, 0.9, 3.0):
         mean = np.mean([stripe(x, 0.3, foot) for x in np.linspace(0, 1, 2000, endpoint=False)])
         assert mean == pytest.approx(0.3, abs=0.03)
+
+
+def test_a_fitted_kitchen_goes_round_a_corner_at_one_height_and_leaves_doors_and_windows_free() -> None:
+    turns = 0
+    for seed in range(30):
+        parts = Parts()
+        style = Style(parts, Chance(seed))
+        room = build_shell(style, "kitchen")
+        before = [list(wall.taken) for wall in room.walls]
+        fit_kitchen(style, room)
+        lines = [
+            (low, high, height)
+            for wall, old in zip(room.walls, before, strict=True)
+            for low, high, height in wall.taken[len(old) :]
+        ]
+        for wall, old in zip(room.walls, before, strict=True):
+            for low, high, height in wall.taken[len(old) :]:
+                assert low >= wall.low - 1e-6
+                assert high <= wall.high + 1e-6
+                blocking = [a for a, b, sill in old if low + 0.05 < b and high - 0.05 > a and 0 <= sill < 0.8]
+                assert blocking == []
+                assert -height < room.height
+        assert len({z for _, _, z in room.tops}) <= 1
+        turns += len(lines) > 1
+        boxes = room.taken[len(room.taken) - len(lines) :]
+        assert all(0 <= a < c <= room.width + 1e-6 and 0 <= b < e <= room.length + 1e-6 for a, b, c, e in boxes)
+    assert turns > 10
 
 
 @pytest.mark.parametrize("kind", [kind for _, kind in KINDS])

@@ -22,7 +22,7 @@ SMALL = (48, 64)
 
 @pytest.fixture(scope="module")
 def some() -> list[Scene]:
-    return [render_scene(900, i, size=SMALL) for i in range(40)]
+    return [render_scene(900, i, size=SMALL) for i in range(60)]
 
 
 def test_the_same_seed_and_index_give_the_same_picture_and_others_do_not(some: list[Scene]) -> None:

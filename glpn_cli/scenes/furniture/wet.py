@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from glpn_cli.scenes.colours import scaled
 from glpn_cli.scenes.furniture.clutter import scatter
 from glpn_cli.scenes.furniture.piece import Piece
@@ -10,71 +13,122 @@ from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.style import Style
 
 
+@dataclass(frozen=True)
+class Kitchen:
+    """The units of one kitchen: their sizes in metres, and the materials that they share.
+
+    unit, depth, height: of what stands on the floor, worktop included
+    low, tall:           foot and height of what hangs on the wall
+    fronts:              of a unit with a door, of one with drawers, of one that hangs
+    splash:              the wall between worktop and wall units, where it has a material of its own
+    """
+
+    unit: float
+    depth: float
+    height: float
+    low: float
+    tall: float
+    fronts: tuple[int, int, int]
+    plinth: int
+    top: int
+    splash: int | None
+
+
+def choose_kitchen(style: Style) -> Kitchen:
+    """One kitchen's sizes and materials; more than a third have fronts of one full, glossy colour."""
+    d = style.chance
+    board = style.make_gloss() if d.yes(0.4) else style.make_lacquer()
+    height = d.between(0.85, 0.95)
+    return Kitchen(
+        unit=d.between(0.5, 0.65),
+        depth=d.between(0.58, 0.66),
+        height=height,
+        low=height + d.between(0.45, 0.6),
+        tall=d.between(0.5, 0.8),
+        fronts=(
+            style.drawers(1, 1, board, height=d.between(0.6, 0.92)),
+            style.drawers(1, d.whole(2, 4), board, height=0.9),
+            style.drawers(1, 1, board, height=0.1),
+        ),
+        plinth=style.parts.material(Material(a=scaled(board.a, 0.2))),
+        top=d.weigh([(2, style.wood()), (2, style.lacquer()), (2, _stone(style))]),
+        splash=d.weigh([(2, None), (1.2, _stone(style)), (1.8, style.lacquer())]),
+    )
+
+
 def counter(style: Style) -> Piece:
-    """A kitchen line: base units, worktop, sink, hob, oven, splashback, wall units, hood, things."""
+    """A kitchen line that stands by itself, with or without wall units."""
+    d = style.chance
+    kitchen = choose_kitchen(style)
+    above = [d.yes(0.7)] * d.whole(2, 6)
+    width = len(above) * kitchen.unit
+    return Piece(width, kitchen.depth, lambda: draw_units(style, kitchen, above), height=kitchen.height, front=0.8)
+
+
+def draw_units(style: Style, kitchen: Kitchen, above: Sequence[bool]) -> None:
+    """A kitchen line: base units, worktop, sink, hob, oven, splashback, wall units, hood, things.
+
+    above: for every unit, from the left, whether another hangs over it.
+    """
     d, p = style.chance, style.parts
-    units = d.whole(2, 6)
-    unit = d.between(0.5, 0.65)
-    w, long, h = units * unit, d.between(0.58, 0.66), d.between(0.85, 0.95)
-    board = style.make_lacquer()
-    top = d.weigh([(2, style.wood()), (2, style.lacquer()), (2, _stone(style))])
-    upper = d.yes(0.7)
-    back = d.yes(0.6)
-    low, tall = d.between(1.35, 1.5), d.between(0.5, 0.8)
+    unit, long, h = kitchen.unit, kitchen.depth, kitchen.height
+    w = len(above) * unit
+    door, drawers, hung = kitchen.fronts
+    p.slab((-w / 2, -long / 2 + 0.05, 0), (w / 2, long / 2, 0.1), kitchen.plinth)
+    hob = d.whole(0, len(above) - 1)
+    sink = d.whole(0, len(above) - 1)
+    for i in range(len(above)):
+        x0 = -w / 2 + i * unit
+        kind = (
+            "oven"
+            if i == hob and d.yes(0.7)
+            else d.weigh([(3, "door"), (2, "drawers"), (0.2, "gap"), (0.4, "machine")])
+        )
+        if kind == "oven":
+            _oven(style, x0, x0 + unit, long, 0.1, h - 0.04)
+        elif kind == "machine":
+            with p.frame(x0 + unit / 2, 0, 0):
+                _front_loader(style, unit - 0.01, long - 0.02, h - 0.05)
+        elif kind != "gap":
+            p.slab((x0 + 0.002, -long / 2 + 0.02, 0.1), (x0 + unit - 0.002, long / 2, h - 0.04),
+                   door if kind == "door" else drawers)  # fmt: skip
+    p.slab((-w / 2, -long / 2, h - 0.04), (w / 2, long / 2, h), kitchen.top)
+    xh = -w / 2 + (hob + 0.5) * unit
+    p.box((xh, 0, h + 0.004), (unit * 0.95, long * 0.8, 0.008), style.glossy_black())
+    if sink != hob:
+        _sink(style, -w / 2 + (sink + 0.5) * unit, h, unit)
+    if d.yes(0.4):
+        with p.labelled(Label.CLUTTER):
+            p.pipe((xh - 0.12, 0.1, h + 0.01), d.between(0.1, 0.2), d.between(0.08, 0.13), style.metal())
+    scatter(style, (-w * 0.48, -long * 0.3), (w * 0.48, long * 0.42), h, d.between(2, 12), limit=16)
+    if d.yes(0.5):
+        _gadget(style, d.between(-0.45, 0.45) * w, 0.1, h)
+    for i, is_hung in enumerate(above):
+        if is_hung:
+            _wall_unit(style, kitchen, -w / 2 + i * unit, hung, is_hood=i == hob and d.yes(0.6))
 
-    def draw() -> None:
-        p.slab((-w / 2, -long / 2 + 0.05, 0), (w / 2, long / 2, 0.1), p.material(Material(a=scaled(board.a, 0.2))))
-        hob = d.whole(0, units - 1)
-        sink = d.whole(0, units - 1)
-        for i in range(units):
-            x0 = -w / 2 + i * unit
-            kind = (
-                "oven"
-                if i == hob and d.yes(0.7)
-                else d.weigh([(3, "door"), (2, "drawers"), (0.4, "gap"), (0.5, "machine")])
-            )
-            if kind == "gap":
-                continue
-            if kind == "oven":
-                _oven(style, x0, x0 + unit, long, 0.1, h - 0.04)
-            elif kind == "machine":
-                with p.frame(x0 + unit / 2, 0, 0):
-                    _front_loader(style, unit - 0.01, long - 0.02, h - 0.05)
-            else:
-                rows = 1 if kind == "door" else d.whole(2, 4)
-                p.slab((x0 + 0.002, -long / 2 + 0.02, 0.1), (x0 + unit - 0.002, long / 2, h - 0.04),
-                       style.drawers(1, rows, board, height=d.between(0.6, 0.92)), face=2)  # fmt: skip
-        p.slab((-w / 2, -long / 2, h - 0.04), (w / 2, long / 2, h), top)
-        if back:
-            p.slab(
-                (-w / 2, long / 2 - 0.012, h), (w / 2, long / 2, low), _stone(style) if d.yes(0.4) else style.lacquer()
-            )
-        xh = -w / 2 + (hob + 0.5) * unit
-        p.box((xh, 0, h + 0.004), (unit * 0.95, long * 0.8, 0.008), style.glossy_black())
-        if sink != hob:
-            _sink(style, -w / 2 + (sink + 0.5) * unit, h, unit)
-        if d.yes(0.4):
-            with p.labelled(Label.CLUTTER):
-                p.pipe((xh - 0.12, 0.1, h + 0.01), d.between(0.1, 0.2), d.between(0.08, 0.13), style.metal())
-        scatter(style, (-w * 0.48, -long * 0.3), (w * 0.48, long * 0.42), h, d.between(2, 12), limit=16)
-        if d.yes(0.5):
-            _gadget(style, d.between(-0.45, 0.45) * w, 0.1, h)
-        if upper:
-            for i in range(units):
-                x0 = -w / 2 + i * unit
-                if i == hob and d.yes(0.6):
-                    m = style.metal()
-                    p.slab((x0, long / 2 - 0.45, low), (x0 + unit, long / 2, low + 0.1), m)
-                    p.slab((x0 + unit * 0.3, long / 2 - 0.3, low + 0.1), (x0 + unit * 0.7, long / 2, low + 1.0), m)
-                elif d.yes(0.85):
-                    p.slab((x0 + 0.002, long / 2 - 0.35, low), (x0 + unit - 0.002, long / 2, low + tall),
-                           style.drawers(1, 1, board, height=0.1), face=2)  # fmt: skip
-                else:
-                    p.slab((x0, long / 2 - 0.28, low), (x0 + unit, long / 2, low + 0.02), style.wood())
-                    with p.frame(0, long / 2 - 0.14):
-                        scatter(style, (x0 + 0.05, -0.08), (x0 + unit - 0.05, 0.08), low + 0.02, 30, limit=4)
 
-    return Piece(w, long, draw, height=h, front=0.8)
+def _wall_unit(style: Style, kitchen: Kitchen, x0: float, front: int, *, is_hood: bool) -> None:
+    """One unit that hangs: a hood, a cupboard with things on top, or an open shelf; the splashback under it."""
+    d, p = style.chance, style.parts
+    unit, long, low, tall = kitchen.unit, kitchen.depth, kitchen.low, kitchen.tall
+    if kitchen.splash is not None:
+        p.slab((x0, long / 2 - 0.012, kitchen.height), (x0 + unit, long / 2, low), kitchen.splash)
+    if is_hood:
+        m = style.metal()
+        p.slab((x0, long / 2 - 0.45, low), (x0 + unit, long / 2, low + 0.1), m)
+        p.slab((x0 + unit * 0.3, long / 2 - 0.3, low + 0.1), (x0 + unit * 0.7, long / 2, low + 1.0), m)
+        return
+    is_open = d.yes(0.15)
+    if is_open:
+        p.slab((x0, long / 2 - 0.28, low), (x0 + unit, long / 2, low + 0.02), style.wood())
+    else:
+        p.slab((x0 + 0.002, long / 2 - 0.35, low), (x0 + unit - 0.002, long / 2, low + tall), front)
+    with p.frame(0, long / 2 - 0.14):
+        if is_open:
+            scatter(style, (x0 + 0.05, -0.08), (x0 + unit - 0.05, 0.08), low + 0.02, 30, limit=4)
+        elif d.yes(0.3):
+            scatter(style, (x0 + 0.05, -0.1), (x0 + unit - 0.05, 0.08), low + tall, 15, limit=3)
 
 
 def _stone(style: Style) -> int:

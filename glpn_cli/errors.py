@@ -16,6 +16,7 @@ Errors are raised near their cause and become one line on stderr, one JSON recor
 from __future__ import annotations
 
 import errno
+import signal
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
@@ -155,3 +156,31 @@ def code_of(error: OSError) -> ErrorCode:
 def reason_of(error: OSError) -> str:
     """The operating system's own words for `error`, without the path and the number."""
     return (error.strerror or str(error)).lower()
+
+
+def wrap_exception(error: BaseException, kind: type[GlpnError] | None = None) -> GlpnError:
+    """Any exception as an error of ours, which names its cause; ours are returned as they are.
+
+    kind: the class for all others; None: InputError
+    """
+    if isinstance(error, GlpnError):
+        return error
+    kind = kind or InputError
+    if isinstance(error, MemoryError):
+        known = kind("there is not enough memory for it", code=ErrorCode.OUT_OF_MEMORY)
+    elif isinstance(error, OSError):
+        known = kind(reason_of(error), code=code_of(error))
+    else:
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        known = kind(f"this is a bug in glpn: {said}", code=ErrorCode.INTERNAL)
+    known.__cause__ = error
+    return known
+
+
+def interrupt_code(error: KeyboardInterrupt) -> int:
+    """The exit code of an interrupted process: 128 and the number of the signal.
+
+    Our signal handlers put the code into the exception; without it the signal is Ctrl-C's.
+    """
+    told = error.args[0] if error.args else None
+    return told if isinstance(told, int) else 128 + signal.SIGINT

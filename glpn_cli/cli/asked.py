@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from glpn_cli.cli.console import console
-from glpn_cli.pipeline.policies import Asked
+from glpn_cli.pipeline.settings import ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.pipeline.export_inputs import ExportInputs
@@ -16,17 +16,17 @@ _MAKING = ("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--m
 """The options that say what a map will be. How a network computes (`--precision`) is no promise where none has to."""
 
 
-def find_asked(context: typer.Context) -> Asked:
+def find_asked(context: typer.Context) -> ExplicitOptions:
     """The options that were typed, not those that the environment or a default says."""
     typed = set()
     for param in context.command.params:
         source = context.get_parameter_source(param.name or "")
         if param.param_type_name == "option" and source is not None and source.name == "COMMANDLINE":
             typed.add(max(param.opts, key=len))
-    return Asked(frozenset(typed))
+    return ExplicitOptions(frozenset(typed))
 
 
-def note_made_earlier(found: ExportInputs, asked: Asked) -> None:
+def note_made_earlier(found: ExportInputs, asked: ExplicitOptions) -> None:
     """Tell of options that change nothing in maps that are there already, which no network has to make."""
     typed = asked.among(*_MAKING)
     if not typed or not (count := found.count_stored):

@@ -13,8 +13,17 @@ from typing import Any, cast
 import typer
 
 from glpn_cli.cli.console import console
-from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, UsageError, code_of, reason_of
-from glpn_cli.pipeline.mishaps import call_bug, interrupt_code
+from glpn_cli.errors import (
+    ErrorCode,
+    ExitCode,
+    GlpnError,
+    StoppedError,
+    UsageError,
+    code_of,
+    interrupt_code,
+    reason_of,
+    wrap_exception,
+)
 
 PARSE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What Typer raises for a command line it cannot parse; its own click, which nobody outside may import."""
@@ -45,17 +54,14 @@ def tell(error: BaseException) -> int:
 
 def _known(error: BaseException) -> GlpnError:
     """`error` as one of ours, so that everything that goes wrong looks the same."""
-    known: GlpnError
-    if isinstance(error, GlpnError):
-        return error
     if isinstance(error, MemoryError):
-        known = StoppedError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
+        known: GlpnError = StoppedError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
     elif isinstance(error, OSError):
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
         kind = StoppedError if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else GlpnError
         known = kind(f"{where}{reason_of(error)}", code=code_of(error))
     else:
-        known = GlpnError(call_bug(error))
+        return wrap_exception(error, GlpnError)
     known.__cause__ = error
     return known
 

@@ -11,7 +11,7 @@ import typer
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.errors import UsageError
-from glpn_cli.pipeline.policies import Existing
+from glpn_cli.pipeline.settings import Existing
 
 EXAMPLES = """
 glpn convert best_model_kitti.ckpt -o kitti-80 --max-depth 80

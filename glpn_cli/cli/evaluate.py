@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from glpn_cli.evaluation.contestants import Contestant
     from glpn_cli.evaluation.evaluate import PictureScores
     from glpn_cli.evaluation.protocols import Protocol
-    from glpn_cli.pipeline.policies import Allowance, Asked
-    from glpn_cli.pipeline.running import Pace
+    from glpn_cli.pipeline.settings import Allowance, ExplicitOptions, RunSettings
 
 SCORING = "Scoring"
 
@@ -147,13 +146,12 @@ def evaluate(
     from glpn_cli.evaluation.evaluate import check_focal, choose_alignments, gather
     from glpn_cli.evaluation.protocols import choose_protocol
     from glpn_cli.images import ReadOptions
-    from glpn_cli.pipeline.policies import Allowance
-    from glpn_cli.pipeline.running import Pace, parse_batch_size
+    from glpn_cli.pipeline.settings import Allowance, RunSettings, parse_batch_size
     from glpn_cli.prediction import DepthKind
 
     rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
     align_by = parse_alignments(align)
-    allowance, pace = Allowance.parse(allow_failed), Pace(workers, parse_batch_size(batch_size), fail_fast)
+    allowance, pace = Allowance.parse(allow_failed), RunSettings(workers, parse_batch_size(batch_size), fail_fast)
     asked = find_asked(context)
     reading = ReadOptions(workers=choose_workers(isolate=isolate, timeout=timeout, processes=pace.threads))
     check_results(output=output, report=report, inputs=[data, *([baseline] if baseline else []), *(predictions or ())])
@@ -220,7 +218,7 @@ def evaluate(
     raise typer.Exit(_exit_code(rows, source.length or 0, allowance))
 
 
-def _refuse_unread(asked: Asked, data: Sequence[str], *, is_model: bool) -> None:
+def _refuse_unread(asked: ExplicitOptions, data: Sequence[str], *, is_model: bool) -> None:
     """Refuse options about maps, or about models, that are not scored, and a scale that nothing asks for (UsageError).
 
     data: all that is read
@@ -248,7 +246,7 @@ def _run(
     contestants: Sequence[Contestant],
     rules: Protocol,
     align_by: tuple[Alignment, ...],
-    pace: Pace,
+    pace: RunSettings,
 ) -> tuple[list[tuple[PictureScores, ...]], BaseException | None]:
     """Measure picture by picture, telling each that could not be as it comes; and what ended it early, if anything."""
     from glpn_cli.cli.console import console

@@ -9,7 +9,7 @@ import typer
 
 from glpn_cli.cli import options
 from glpn_cli.cli.completion import complete_colormap
-from glpn_cli.pipeline.policies import Existing, InputKind
+from glpn_cli.pipeline.settings import Existing, InputKind
 
 EXAMPLES = """
 glpn export photo.jpg --colorbar --side-by-side
@@ -123,23 +123,29 @@ def export(
     from glpn_cli.pipeline.export_inputs import find_exports
     from glpn_cli.pipeline.exporting import prepare_exports
     from glpn_cli.pipeline.frames import prepare_frames
-    from glpn_cli.pipeline.inputs import InputChoice
-    from glpn_cli.pipeline.naming import NameTemplate
-    from glpn_cli.pipeline.network import Network
-    from glpn_cli.pipeline.outputs import OutputChoice
-    from glpn_cli.pipeline.running import Pace, parse_batch_size
+    from glpn_cli.pipeline.naming import Destination
+    from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings, parse_batch_size
     from glpn_cli.prediction import DepthKind
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    meaning = DepthKind(kind.value)
     asked = find_asked(context)
-    results = OutputChoice(
-        output, format_, NameTemplate(name), depth_scale, existing, cloud, known, depth_kind=meaning, asked=asked
+    results = OutputSettings(
+        output,
+        format_,
+        name,
+        paints=True,
+        depth_scale=depth_scale,
+        existing=existing,
+        look=look,
+        cloud=cloud,
+        calibration=known,
+        page=html,
+        explicit=asked,
     )
-    pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
-    check_stdout(results.destination, json=json)
+    pace = RunSettings(workers, parse_batch_size(batch_size), fail_fast)
+    check_stdout(Destination.parse(output), json=json)
     reading = choose_reading(
         max_pixels=max_pixels,
         allow_truncated=allow_truncated,
@@ -149,12 +155,22 @@ def export(
         timeout=timeout,
         processes=pace.threads,
     )
-    choice = InputChoice(
-        inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
+    choice = InputSettings(
+        inputs or (),
+        files_from or (),
+        files0_from or (),
+        recursive,
+        root,
+        shard,
+        as_,
+        reading,
+        allow_empty,
+        depth_scale,
+        DepthKind(kind.value),
     )
     found = None
     if raw is None:
-        found = find_exports(choice, depth_scale=depth_scale, depth_kind=meaning, side_by_side=side_by_side)
+        found = find_exports(choice, side_by_side=side_by_side)
     recipe = None
     if found is None or found.needs_network:
         recipe = choose_recipe(
@@ -172,9 +188,9 @@ def export(
         )
     if found is not None and not (recipe and recipe.predicts_labels):
         note_made_earlier(found, asked)
-    network = Network(recipe, device, threads, cloud.focal, known) if recipe else None
+    used = ModelSettings(recipe, device, threads) if recipe else None
     if raw is not None:
-        assert network is not None
-        show_run(prepare_frames(raw, choice, results, look, network), dry_run=dry_run, report=report)
-    run = prepare_exports(choice, found, results, look, network, pace, html)
+        assert used is not None
+        show_run(prepare_frames(raw, choice, results, used), dry_run=dry_run, report=report)
+    run = prepare_exports(choice, found, results, used, pace)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report, workers=reading.workers)

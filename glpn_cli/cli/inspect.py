@@ -11,7 +11,7 @@ from glpn_cli.cli import options
 from glpn_cli.cli.asked import find_asked
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
-from glpn_cli.pipeline.policies import InputKind
+from glpn_cli.pipeline.settings import InputKind
 
 EXAMPLES = """
 glpn inspect kitti --input-size 1216x352

@@ -17,12 +17,12 @@ from glpn_cli.errors import ExitCode, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
 from glpn_cli.pipeline.json_values import SCHEMA, words_text
 from glpn_cli.pipeline.outcome import judge_failures
-from glpn_cli.pipeline.policies import Allowance
+from glpn_cli.pipeline.settings import Allowance
 
 if TYPE_CHECKING:
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import Recipe
-    from glpn_cli.pipeline.running import Pace
+    from glpn_cli.pipeline.settings import RunSettings
 
 _MOST_SHOWN = 20
 
@@ -33,7 +33,7 @@ def evaluate_labels(
     *,
     device: str,
     threads: int | None,
-    pace: Pace,
+    pace: RunSettings,
     reading: ReadOptions,
     json: bool,
     report: Path | None,

@@ -11,7 +11,7 @@ import typer
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ExitCode, UsageError
-from glpn_cli.pipeline.policies import InputKind
+from glpn_cli.pipeline.settings import InputKind
 
 if TYPE_CHECKING:
     from glpn_cli.depth_files.calibration import Calibration
@@ -86,9 +86,9 @@ def measure(
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import FocalChoice
     from glpn_cli.pipeline.export_inputs import Content, find_exports, refuse_for_pictures
-    from glpn_cli.pipeline.inputs import InputChoice
     from glpn_cli.pipeline.measuring import Box, Pixel
     from glpn_cli.pipeline.network import Network
+    from glpn_cli.pipeline.settings import InputSettings
     from glpn_cli.prediction import DepthKind
 
     wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
@@ -114,8 +114,9 @@ def measure(
         isolate=isolate,
         timeout=timeout,
     )
-    named = InputChoice((file,), kind=as_, reading=reading)
-    found = find_exports(named, depth_scale=depth_scale, depth_kind=DepthKind(kind.value))
+    found = find_exports(
+        InputSettings((file,), kind=as_, reading=reading, depth_scale=depth_scale, depth_kind=DepthKind(kind.value))
+    )
     assert found is not None
     if found.refused:
         console.error(found.refused[0].error)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glpn_cli.checkpoint import EncodedFolder
 from glpn_cli.errors import ErrorCode, UsageError
-from glpn_cli.pipeline.policies import Existing
+from glpn_cli.pipeline.settings import Existing
 
 
 def place_folder(encoded: EncodedFolder, folder: Path, *, existing: Existing, dry_run: bool = False) -> str:

@@ -11,7 +11,7 @@ from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.cli.screens import TidyCommand, TidyGroup
 from glpn_cli.errors import ExitCode, ModelError
-from glpn_cli.pipeline.policies import Existing
+from glpn_cli.pipeline.settings import Existing
 
 app = typer.Typer(
     cls=TidyGroup,

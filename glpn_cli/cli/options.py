@@ -14,7 +14,7 @@ import typer
 
 from glpn_cli.cli.completion import complete_format, complete_model
 from glpn_cli.errors import UsageError
-from glpn_cli.pipeline.policies import Existing, InputKind
+from glpn_cli.pipeline.settings import Existing, InputKind
 
 INPUTS, MODEL, OUTPUTS, COLORS, SPACE, BATCH = "Inputs", "Model", "Outputs", "Colours", "Space", "Whole runs"
 

@@ -18,9 +18,9 @@ from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
 from glpn_cli.pipeline.engine import Ended
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.outcome import Outcome, Status, Tally, words_of
-from glpn_cli.pipeline.policies import Allowance
 from glpn_cli.pipeline.records import make_record, make_summary
 from glpn_cli.pipeline.running import Run
+from glpn_cli.pipeline.settings import Allowance
 
 if TYPE_CHECKING:
     from glpn_cli.process_pool import Workers

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from glpn_cli.cli import options
-from glpn_cli.pipeline.policies import Existing, InputKind
+from glpn_cli.pipeline.settings import Existing, InputKind
 
 EXAMPLES = """
 glpn predict photo.jpg -o depth
@@ -78,21 +78,25 @@ def predict(
     from glpn_cli.depth_files import Cloud
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
-    from glpn_cli.pipeline.inputs import InputChoice, find_pictures
-    from glpn_cli.pipeline.naming import NameTemplate
-    from glpn_cli.pipeline.network import Network
-    from glpn_cli.pipeline.outputs import OutputChoice
+    from glpn_cli.pipeline.inputs import find_pictures
+    from glpn_cli.pipeline.naming import Destination
     from glpn_cli.pipeline.predicting import prepare_predictions
-    from glpn_cli.pipeline.running import Pace, parse_batch_size
+    from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings, parse_batch_size
 
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
-    asked = find_asked(context)
-    results = OutputChoice(
-        output, format_, NameTemplate(name), depth_scale, existing, cloud, known, uncertainty, asked=asked
+    results = OutputSettings(
+        output,
+        format_,
+        name,
+        depth_scale=depth_scale,
+        existing=existing,
+        cloud=cloud,
+        calibration=known,
+        explicit=find_asked(context),
     )
-    pace = Pace(workers, parse_batch_size(batch_size), fail_fast)
-    check_stdout(results.destination, json=json)
+    pace = RunSettings(workers, parse_batch_size(batch_size), fail_fast)
+    check_stdout(Destination.parse(output), json=json)
     reading = choose_reading(
         max_pixels=max_pixels,
         allow_truncated=allow_truncated,
@@ -102,7 +106,7 @@ def predict(
         timeout=timeout,
         processes=pace.threads,
     )
-    choice = InputChoice(
+    choice = InputSettings(
         inputs or (), files_from or (), files0_from or (), recursive, root, shard, as_, reading, allow_empty
     )
     found = find_pictures(choice)
@@ -119,6 +123,6 @@ def predict(
         lens=cloud.focal if metres is options.Metres.FOCAL else None,
         takes_labels=True,
     )
-    network = Network(recipe, device, threads, cloud.focal, known, uncertainty)
-    run = prepare_predictions(choice, found, results, network, pace)
+    used = ModelSettings(recipe, device, threads, uncertainty)
+    run = prepare_predictions(choice, found, results, used, pace)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report, workers=reading.workers)

@@ -8,7 +8,7 @@ from typing import Annotated
 from glpn_cli.cli import options
 from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, UsageError
-from glpn_cli.pipeline.policies import Existing
+from glpn_cli.pipeline.settings import Existing
 
 EXAMPLES = """
 glpn scenes -o rooms --count 64 --contact-sheet

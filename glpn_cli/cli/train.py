@@ -18,7 +18,7 @@ from glpn_cli.errors import UsageError
 if TYPE_CHECKING:
     from glpn_cli.data.samples import Sample, SampleSource
     from glpn_cli.models.settings import Recipe
-    from glpn_cli.pipeline.policies import Asked
+    from glpn_cli.pipeline.settings import ExplicitOptions
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.recipes import Wishes
     from glpn_cli.training.starts import Start
@@ -246,7 +246,7 @@ def train(
     sum_up(end, settings, output, ranks, json=json)
 
 
-def _refuse_unread(asked: Asked, data: Sequence[str], *, is_endless: bool) -> None:
+def _refuse_unread(asked: ExplicitOptions, data: Sequence[str], *, is_endless: bool) -> None:
     """Refuse options that nothing would look at (UsageError).
 
     data: what is learned from, and what is validated on

@@ -9,10 +9,11 @@ from glpn_cli.depth_files import Look, Record, Writer
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY, Uncertainty, UncertaintyColor, read_uncertainty
 from glpn_cli.errors import UsageError
 from glpn_cli.images import Found, ImageSource
-from glpn_cli.pipeline.naming import choose_formats
-from glpn_cli.pipeline.outputs import OutputChoice
+from glpn_cli.pipeline.naming import Destination, NameTemplate, choose_formats
+from glpn_cli.pipeline.outputs import check_used
 from glpn_cli.pipeline.plan import make_plan
-from glpn_cli.pipeline.running import Pace, PlannedRun, Run, Written, write_result
+from glpn_cli.pipeline.running import PlannedRun, Run, Written, write_result
+from glpn_cli.pipeline.settings import OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import StoredStages
 from glpn_cli.pipeline.stored import find_record
 from glpn_cli.pipeline.tasks import OutputRules, Task
@@ -49,13 +50,13 @@ class UncertaintyStages(StoredStages[Doubted]):
         return write_result(task, Result(answer.spread, task.source, answer.provenance))
 
 
-def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: Pace) -> Run:
+def prepare_uncertainty(found: Found, results: OutputSettings, look: Look, pace: RunSettings) -> Run:
     """A run that paints maps of uncertainty, planned. Raises UsageError where it makes no sense."""
     because = "makes no sense for maps of uncertainty"
-    results.asked.refuse("--html", "--calibration", "--focal", "--kind", because=because)
+    results.explicit.refuse("--html", "--calibration", "--focal", "--kind", because=because)
     if look.range.needs_settling:
         raise UsageError(f"--range batch {because}", hint="Write --range NEAR:FAR.")
-    formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
+    formats = choose_formats(results.formats, Destination.parse(results.output), default="color", allowed=["color"])
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         record = find_record(source.content)
@@ -64,11 +65,17 @@ def prepare_uncertainty(found: Found, results: OutputChoice, look: Look, pace: P
         return writer.expect(source.name, kind=record.depth_kind, provenance=record.provenance)
 
     writers: list[Writer] = [UncertaintyColor(look) for _ in formats]
-    results.check_heeded(writers)
+    check_used(results, writers)
     for writer in writers:
         writer.check(DepthKind.METRIC, None)
     rules = OutputRules(
-        writers, results.destination, results.name, UNCERTAINTY, results.existing, expect, lambda _: None
+        writers,
+        Destination.parse(results.output),
+        NameTemplate(results.name),
+        UNCERTAINTY,
+        results.existing,
+        expect,
+        lambda _: None,
     )
     plan = make_plan([_named_after_picture(source) for source in found.sources], rules)
     plan.add_found(found.refused, found.notes)

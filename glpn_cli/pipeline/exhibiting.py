@@ -20,7 +20,8 @@ from glpn_cli.pipeline.gallery.entries import PICTURE_SIDE
 from glpn_cli.pipeline.jobs import Job
 from glpn_cli.pipeline.outcome import Outcome, Status
 from glpn_cli.pipeline.plan import Plan
-from glpn_cli.pipeline.running import Pace, Written, run_plan
+from glpn_cli.pipeline.running import Written, run_plan
+from glpn_cli.pipeline.settings import RunSettings
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.pipeline.stored import DepthSource
 from glpn_cli.pipeline.tasks import Source, Task, place_of
@@ -79,7 +80,7 @@ def run_with_page(
     sources: Sequence[S],
     stages: Stages[Task[S], D, A, Written],
     exhibit: Callable[[S, A, tuple[str, ...]], Entry],
-    pace: Pace,
+    pace: RunSettings,
     page: Path,
     show: Callable[[Outcome], None],
     look: Look = Look(),  # noqa: B008 - frozen

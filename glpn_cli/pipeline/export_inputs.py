@@ -10,9 +10,9 @@ from pathlib import Path
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, Refused
 from glpn_cli.pipeline.doubting import is_uncertainty
-from glpn_cli.pipeline.inputs import InputChoice, find_inputs, is_stream
+from glpn_cli.pipeline.inputs import find_inputs
 from glpn_cli.pipeline.labelling import is_stored_labels, tell_labels
-from glpn_cli.pipeline.policies import Asked, InputKind
+from glpn_cli.pipeline.settings import ExplicitOptions, InputKind, InputSettings
 from glpn_cli.pipeline.stored import DEPTH_EXTENSIONS, DepthSource, is_no_depth, tell_apart, without_orphans
 from glpn_cli.prediction import DepthKind
 
@@ -61,20 +61,17 @@ class ExportInputs:
 
 
 def find_exports(
-    choice: InputChoice,
+    choice: InputSettings,
     *,
-    depth_scale: float | None = None,
-    depth_kind: DepthKind = DepthKind.METRIC,
     side_by_side: bool = False,
 ) -> ExportInputs | None:
     """Find pictures and stored maps; None where they come one by one on standard input.
 
-    depth_scale, depth_kind: what depth maps mean that do not say
     side_by_side: leave out, with a note, maps in the folders of pictures that are of no picture there
 
     Raises UsageError where there is nothing to do.
     """
-    if is_stream(choice):
+    if choice.is_stream:
         return None
     named = None if choice.lists or choice.lists0 else frozenset(choice.named)
     found = find_inputs(choice, extensions=EXTENSIONS, leave_out=_is_nothing_to_export)
@@ -86,7 +83,12 @@ def find_exports(
         found, content = _without_paintings(found, named=named)
         if content is Content.UNCERTAINTY:
             return ExportInputs(found.sources, found.refused, found.notes, content)
-    sources = tell_apart(found.sources, kind=choice.kind, depth_scale=depth_scale, depth_kind=depth_kind)
+    sources = tell_apart(
+        found.sources,
+        kind=choice.kind,
+        depth_scale=choice.depth_scale,
+        depth_kind=choice.depth_kind or DepthKind.METRIC,
+    )
     notes = found.notes
     if side_by_side:
         fitting = without_orphans(sources, named=named)
@@ -115,7 +117,7 @@ def check_is_exported(source: ImageSource, *, kind: InputKind) -> ImageSource:
     )
 
 
-def refuse_for_pictures(sources: Sequence[ExportSource], asked: Asked, *options: str) -> None:
+def refuse_for_pictures(sources: Sequence[ExportSource], asked: ExplicitOptions, *options: str) -> None:
     """Refuse options about stored maps where there is none (UsageError)."""
     if not any(isinstance(source, DepthSource) for source in sources):
         asked.refuse(

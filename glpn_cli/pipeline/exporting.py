@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
-from glpn_cli.depth_files import Look, Record, Writer, make_writer
+from glpn_cli.depth_files import Cloud, Look, Record, Writer, make_writer
 from glpn_cli.depth_files.calibration import Calibration
 from glpn_cli.errors import UsageError
 from glpn_cli.geometry import FocalChoice
@@ -33,15 +33,15 @@ from glpn_cli.pipeline.export_inputs import (
     refuse_for_pictures,
 )
 from glpn_cli.pipeline.gallery import check_page
-from glpn_cli.pipeline.inputs import InputChoice
 from glpn_cli.pipeline.jobs import Job
 from glpn_cli.pipeline.labelling import prepare_labels, prepare_stored_labels
-from glpn_cli.pipeline.naming import choose_formats
+from glpn_cli.pipeline.naming import Destination, NameTemplate, choose_formats
 from glpn_cli.pipeline.network import Network
 from glpn_cli.pipeline.outcome import Outcome
-from glpn_cli.pipeline.outputs import OutputChoice
+from glpn_cli.pipeline.outputs import check_used
 from glpn_cli.pipeline.plan import Plan, make_plan
-from glpn_cli.pipeline.running import Pace, PlannedRun, Run, Written, run_plan, write_result
+from glpn_cli.pipeline.running import PlannedRun, Run, Written, run_plan, write_result
+from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import Width
 from glpn_cli.pipeline.stored import DepthSource, tell_apart
 from glpn_cli.pipeline.streaming import StreamRun, read_stream
@@ -62,7 +62,7 @@ _OF_PAGES = ("--colormap", "--range", "--invert")
 def export_rules(
     sources: Sequence[ExportSource] | None,
     recipe: Recipe | None,
-    choice: OutputChoice,
+    choice: OutputSettings,
     look: Look,
     *,
     has_page: bool = False,
@@ -73,7 +73,7 @@ def export_rules(
     recipe:   what pictures are predicted with; None where every source is a stored map
     has_page: whether they are painted on a page, too
     """
-    destination = choice.destination
+    destination = Destination.parse(choice.output)
     formats = choose_formats(choice.formats, destination, default="color", allowed=FORMATS)
     kind, limit_m = _common_depth(sources or (), recipe)
     calibration = choice.calibration
@@ -86,8 +86,8 @@ def export_rules(
         for name in formats
     ]
     if sources is not None:
-        refuse_for_pictures(sources, choice.asked, "--kind", *(() if "png16" in formats else ("--depth-scale",)))
-    choice.check_heeded(writers, elsewhere=("--depth-scale", *(_OF_PAGES if has_page else ())))
+        refuse_for_pictures(sources, choice.explicit, "--kind", *(() if "png16" in formats else ("--depth-scale",)))
+    check_used(choice, writers, elsewhere=("--depth-scale", *(_OF_PAGES if has_page else ())))
 
     def expect(source: ExportSource, writer: Writer) -> Record | None:
         kind, provenance = _made(source, recipe)
@@ -103,7 +103,7 @@ def export_rules(
         return None if recipe is None else recipe.kind
 
     model = recipe.model.name if recipe is not None else "depth"
-    return OutputRules(writers, destination, choice.name, model, choice.existing, expect, kind_of)
+    return OutputRules(writers, destination, NameTemplate(choice.name), model, choice.existing, expect, kind_of)
 
 
 def _made(source: ExportSource, recipe: Recipe | None) -> tuple[DepthKind, Provenance | None]:
@@ -228,20 +228,18 @@ class ExportRun(PlannedRun[ExportSource, Picture | Answer, Answer]):
 
 
 def prepare_exports(
-    choice: InputChoice,
+    choice: InputSettings,
     found: ExportInputs | None,
-    results: OutputChoice,
-    look: Look,
-    network: Network | None,
-    pace: Pace,
-    page: Path | None = None,
+    results: OutputSettings,
+    model: ModelSettings | None,
+    pace: RunSettings,
 ) -> Run:
     """A run of exports, planned. Raises UsageError where it makes no sense.
 
     found:   the inputs; None where they come one by one on standard input
-    network: what answers for pictures; None where there are none
-    page:    the HTML file that shows all of them
+    model:   what answers for pictures; None where there are none
     """
+    look, page, network = results.look or Look(), results.page, Network.of(model, results) if model else None
     recipe = network.recipe if network is not None else None
     if found is not None and found.content is Content.UNCERTAINTY:
         return prepare_uncertainty(found.found, results, look, pace)
@@ -249,7 +247,7 @@ def prepare_exports(
         return _prepare_labels(choice, found, results, look, network, pace, page)
     if network is not None and found is not None:
         network = network.expecting(found.sources)
-    stages = ExportStages(network, results.cloud.focal, results.calibration)
+    stages = ExportStages(network, (results.cloud or Cloud()).focal, results.calibration)
     if found is not None:
         inputs = found
 
@@ -276,18 +274,20 @@ def prepare_exports(
 
     def interpret(source: ImageSource) -> ExportSource:
         known = check_is_exported(source, kind=choice.kind)
-        return tell_apart([known], kind=choice.kind, depth_scale=results.depth_scale, depth_kind=results.depth_kind)[0]
+        return tell_apart(
+            [known], kind=choice.kind, depth_scale=choice.depth_scale, depth_kind=choice.depth_kind or DepthKind.METRIC
+        )[0]
 
     return StreamRun(read_stream(choice, extensions=EXTENSIONS), interpret, rules, stages, pace, choice.allow_empty)
 
 
 def _prepare_labels(
-    choice: InputChoice,
+    choice: InputSettings,
     found: ExportInputs | None,
-    results: OutputChoice,
+    results: OutputSettings,
     look: Look,
     network: Network | None,
-    pace: Pace,
+    pace: RunSettings,
     page: Path | None,
 ) -> Run:
     """The same for labels, stored or to be predicted. Raises UsageError for depth maps, and for what only depth has."""
@@ -307,7 +307,9 @@ def _prepare_labels(
     )
 
 
-def _settle_range(sources: Sequence[ExportSource], stages: ExportStages, look: Look, pace: Pace) -> tuple[Look, Ended]:
+def _settle_range(
+    sources: Sequence[ExportSource], stages: ExportStages, look: Look, pace: RunSettings
+) -> tuple[Look, Ended]:
     """The first pass of `--range batch`: a look with one range for all sources.
 
     Sources that fail are left out; the second pass tells of them. Those whose outputs are there already count too, so

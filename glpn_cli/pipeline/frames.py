@@ -23,17 +23,16 @@ from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
 from glpn_cli.depth_files import Look, Writer, make_writer
 from glpn_cli.depth_files.gray import Gray
 from glpn_cli.depth_files.png16 import Png16
-from glpn_cli.errors import InputError, StoppedError, UsageError
+from glpn_cli.errors import InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.images import Picture
 from glpn_cli.pipeline.answers import Answer, ask, calibrate
 from glpn_cli.pipeline.conveyor import WriteBehind, read_ahead
 from glpn_cli.pipeline.engine import Ended
-from glpn_cli.pipeline.inputs import InputChoice
-from glpn_cli.pipeline.mishaps import as_error
-from glpn_cli.pipeline.naming import choose_formats
+from glpn_cli.pipeline.naming import Destination, choose_formats
 from glpn_cli.pipeline.network import Network
 from glpn_cli.pipeline.outcome import Facts, Outcome, Output, Status
-from glpn_cli.pipeline.outputs import OutputChoice
+from glpn_cli.pipeline.outputs import check_used
+from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings
 from glpn_cli.pipeline.tasks import settle
 from glpn_cli.prediction import DepthMap
 
@@ -145,25 +144,25 @@ class FrameRun:
         return settle(frame, Status.OK, outputs=(output,), facts=facts, warnings=answer.warnings, seconds=seconds)
 
 
-def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: Look, network: Network) -> FrameRun:
+def prepare_frames(text: str, choice: InputSettings, results: OutputSettings, model: ModelSettings) -> FrameRun:
     """A run over raw frames from standard input to standard output. Raises UsageError where it makes no sense.
 
     text: their size, WIDTHxHEIGHT
     """
-    results.asked.refuse(
+    results.explicit.refuse(
         *_FOR_FILES,
         because="makes no sense for --raw frames",
         hint="They are bare pixels of one stream, and the first that fails ends it.",
     )
-    size = parse_frame_size(text)
+    size, look, network = parse_frame_size(text), results.look or Look(), Network.of(model, results)
     if list(choice.named) not in ([], ["-"]) or choice.lists or choice.lists0:
         raise UsageError("--raw reads frames from standard input, and no other inputs")
-    if not results.destination.is_stdout:
+    if not Destination.parse(results.output).is_stdout:
         raise UsageError("--raw writes frames to standard output", hint="Write to standard output with -o - .")
     for name, is_asked in (("--colorbar", look.colorbar), ("--side-by-side", look.side_by_side)):
         if is_asked:
             raise UsageError(f"{name} would change the size of the frames")
-    formats = choose_formats(results.formats, results.destination, default=FORMATS[0], allowed=FORMATS)
+    formats = choose_formats(results.formats, Destination.parse(results.output), default=FORMATS[0], allowed=FORMATS)
     if len(formats) > 1:
         raise UsageError(f"{' and '.join(formats)} cannot both be written to standard output")
     kind, provenance = calibrate(network.recipe.kind, network.recipe.provenance, results.calibration)
@@ -175,7 +174,7 @@ def prepare_frames(text: str, choice: InputChoice, results: OutputChoice, look: 
             )
         provenance = network.recipe.provenance_of(size, None)
     writer = make_writer(formats[0], kind=kind, limit_m=provenance.limit_m, depth_scale=results.depth_scale, look=look)
-    results.check_heeded([writer])
+    check_used(results, [writer])
     if not isinstance(writer, Png16) and look.range.ends is None and look.range.rule is not RangeRule.MODEL:
         raise UsageError(
             f"--range {look.range.text} changes from frame to frame, and raw frames cannot say how",
@@ -220,7 +219,7 @@ def _tell_failure(frame: Frame, error: Exception, show: Callable[[Outcome], None
         raise error
     if isinstance(error, StoppedError):
         return Ended(stopped=error)
-    show(settle(frame, Status.ERROR, error=as_error(error)))
+    show(settle(frame, Status.ERROR, error=wrap_exception(error)))
     return Ended(is_enough=True)
 
 

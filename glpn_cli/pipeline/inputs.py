@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from glpn_cli.depth_files import is_depth_file, is_own_output
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS, Found, ImageSource, ListFile, ReadOptions, find_images, parse_shard
-from glpn_cli.pipeline.policies import InputKind
-
-
-@dataclass(frozen=True)
-class InputChoice:
-    """The inputs as the command line names them.
-
-    named:   files, folders, glob patterns, - for a picture's bytes on standard input
-    lists:   files that list inputs, one a line
-    lists0:  the same, each ended by a NUL
-    root:    results are named by the path below it
-    shard:   "I/N"
-    kind:    what inputs are taken for
-    """
-
-    named: Sequence[str] = ()
-    lists: Sequence[str] = ()
-    lists0: Sequence[str] = ()
-    recursive: bool = True
-    root: Path | None = None
-    shard: str | None = None
-    kind: InputKind = InputKind.AUTO
-    reading: ReadOptions = field(default_factory=ReadOptions)
-    allow_empty: bool = False
+from glpn_cli.pipeline.settings import InputKind, InputSettings
 
 
 def find_inputs(
-    choice: InputChoice,
+    choice: InputSettings,
     *,
     extensions: frozenset[str] = PICTURE_EXTENSIONS,
     leave_out: Callable[[Path], bool] = is_own_output,
@@ -72,14 +49,14 @@ def find_inputs(
         extensions=extensions,
         leave_out=leave,
         shard=(shard.number, shard.count) if shard else None,
-        read_options=choice.reading,
+        read_options=choice.reading or ReadOptions(),
     )
     if not found.sources and not choice.allow_empty and choice.shard is None:
         _refuse_nothing(choice, found, count_left_out=len(ours))
     return found
 
 
-def find_pictures(choice: InputChoice) -> Found | None:
+def find_pictures(choice: InputSettings) -> Found | None:
     """The pictures to predict; None where they come one by one on standard input.
 
     Depth maps that were named among them, as by `*.png`, are left out with a note.
@@ -88,7 +65,7 @@ def find_pictures(choice: InputChoice) -> Found | None:
     """
     if choice.kind is InputKind.DEPTH:
         raise UsageError("predict makes depth out of pictures", hint="Paint depth maps with: glpn export --as depth")
-    if is_stream(choice):
+    if choice.is_stream:
         return None
     found = find_inputs(choice)
     if choice.kind is InputKind.PICTURE:
@@ -124,12 +101,7 @@ def check_is_picture(source: ImageSource, *, kind: InputKind) -> ImageSource:
     return source
 
 
-def is_stream(choice: InputChoice) -> bool:
-    """Whether the inputs are a list on standard input and nothing else: they are then done one by one, as they come."""
-    return not choice.named and [*choice.lists, *choice.lists0] == ["-"]
-
-
-def _refuse_nothing(choice: InputChoice, found: Found, *, count_left_out: int) -> None:
+def _refuse_nothing(choice: InputSettings, found: Found, *, count_left_out: int) -> None:
     """Say why there is nothing to do (UsageError), unless some input has an error of its own to tell."""
     missing = [each for each in found.refused if each.error.code is ErrorCode.NOT_FOUND]
     if found.refused and len(missing) < len(found.refused):

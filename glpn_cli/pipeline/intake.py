@@ -31,7 +31,7 @@ class Intake(Generic[T]):
 
     @property
     def held(self) -> int:
-        """Places that tasks hold. Asked in the main thread."""
+        """Places that tasks hold. ExplicitOptions in the main thread."""
         return self._taken - self._freed
 
     @property

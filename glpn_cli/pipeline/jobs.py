@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from glpn_cli.errors import ErrorCode, GlpnError
-from glpn_cli.pipeline.mishaps import as_error, forget_locals
+from glpn_cli.errors import ErrorCode, GlpnError, wrap_exception
+from glpn_cli.pipeline.mishaps import forget_locals
 from glpn_cli.pipeline.stages import Stages
 
 T = TypeVar("T")  # what to do
@@ -45,7 +45,7 @@ def infer_jobs(stages: Stages[T, D, A, W], jobs: Sequence[Job[T, D, A, W]]) -> N
         answers = stages.infer([job.decoded for job in jobs])  # type: ignore[misc]
     except Exception as error:  # noqa: BLE001 - whatever it is, it is this input's, and told
         forget_locals(error)
-        known = as_error(error)
+        known = wrap_exception(error)
         if len(jobs) > 1 and known.code is not ErrorCode.OUT_OF_MEMORY:
             for job in jobs:
                 infer_jobs(stages, [job])
@@ -82,6 +82,6 @@ class _work_on:  # noqa: N801 - a context manager, read as a verb
         self._job.seconds += time.perf_counter() - self._started
         if isinstance(error, Exception):
             forget_locals(error)
-            self._job.error = as_error(error)
+            self._job.error = wrap_exception(error)
             return True
         return False

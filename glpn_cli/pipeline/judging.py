@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from glpn_cli.depth_files import Record, read_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code_of, reason_of
 from glpn_cli.pipeline.outcome import Facts, Outcome, Output, Status
-from glpn_cli.pipeline.policies import Existing
+from glpn_cli.pipeline.settings import Existing
 from glpn_cli.pipeline.tasks import OutputRules, Source, Target, Task, describe, settle
 
 S = TypeVar("S", bound=Source)

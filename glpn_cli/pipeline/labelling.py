@@ -19,13 +19,14 @@ from glpn_cli.models.settings import Recipe
 from glpn_cli.pipeline.engine import Ended
 from glpn_cli.pipeline.exhibiting import read_for_page, run_with_page
 from glpn_cli.pipeline.gallery import Entry, check_page, make_label_entry
-from glpn_cli.pipeline.inputs import InputChoice, check_is_picture
-from glpn_cli.pipeline.naming import choose_formats
+from glpn_cli.pipeline.inputs import check_is_picture
+from glpn_cli.pipeline.naming import Destination, NameTemplate, choose_formats
 from glpn_cli.pipeline.network import Network, NetworkStages
 from glpn_cli.pipeline.outcome import Outcome
-from glpn_cli.pipeline.outputs import OutputChoice
+from glpn_cli.pipeline.outputs import check_used
 from glpn_cli.pipeline.plan import Plan, make_plan
-from glpn_cli.pipeline.running import Pace, PlannedRun, Run, Written, run_plan, write_result
+from glpn_cli.pipeline.running import PlannedRun, Run, Written, run_plan, write_result
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import StoredStages
 from glpn_cli.pipeline.stored import find_record
 from glpn_cli.pipeline.streaming import StreamRun, read_stream
@@ -42,22 +43,24 @@ _OF_DEPTH = ("--calibration", "--metres", "--focal", "--kind")
 
 
 def label_rules(
-    recipe: Recipe, choice: OutputChoice, *, default: str, side_by_side: bool = False
+    recipe: Recipe, choice: OutputSettings, *, default: str, side_by_side: bool = False
 ) -> OutputRules[ImageSource]:
     """What becomes of pictures. Raises UsageError for formats and settings that labels do not have."""
     because = f"makes no sense for {recipe.model.name!r}, which predicts labels"
-    choice.asked.refuse(*_OF_DEPTH, "--upsample", because=because)
-    destination = choice.destination
+    choice.explicit.refuse(*_OF_DEPTH, "--upsample", because=because)
+    destination = Destination.parse(choice.output)
     names = [*LABEL_FORMATS, *(name for name in FORMATS if name not in LABEL_FORMATS)]
     formats = choose_formats(choice.formats, destination, default=default, allowed=names)
     writers: list[Writer] = [make_label_writer(name, side_by_side=side_by_side) for name in formats]
-    choice.check_heeded(writers)
+    check_used(choice, writers)
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         assert isinstance(writer, Labels)
         return writer.expect(source.name, provenance=recipe.provenance)
 
-    return OutputRules(writers, destination, choice.name, recipe.model.name, choice.existing, expect, lambda _: None)
+    return OutputRules(
+        writers, destination, NameTemplate(choice.name), recipe.model.name, choice.existing, expect, lambda _: None
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +122,11 @@ def _plan(found: Found, rules: OutputRules[ImageSource], page: Path | None) -> P
 
 
 def prepare_labels(
-    choice: InputChoice,
+    choice: InputSettings,
     found: Found | None,
-    results: OutputChoice,
+    results: OutputSettings,
     network: Network,
-    pace: Pace,
+    pace: RunSettings,
     *,
     default: str,
     side_by_side: bool = False,
@@ -235,11 +238,11 @@ class StoredLabelStages(StoredStages[Labelled]):
 
 
 def prepare_stored_labels(
-    found: Found, results: OutputChoice, pace: Pace, *, side_by_side: bool = False, page: Path | None = None
+    found: Found, results: OutputSettings, pace: RunSettings, *, side_by_side: bool = False, page: Path | None = None
 ) -> Run:
     """A run that paints files of labels, planned. Raises UsageError where it makes no sense."""
-    results.asked.refuse(*_OF_DEPTH, because="makes no sense for labels")
-    formats = choose_formats(results.formats, results.destination, default="color", allowed=["color"])
+    results.explicit.refuse(*_OF_DEPTH, because="makes no sense for labels")
+    formats = choose_formats(results.formats, Destination.parse(results.output), default="color", allowed=["color"])
 
     def expect(source: ImageSource, writer: Writer) -> Record | None:
         assert isinstance(writer, Labels)
@@ -247,6 +250,14 @@ def prepare_stored_labels(
         return writer.expect(source.name, provenance=record.provenance if record else None)
 
     writers: list[Writer] = [make_label_writer(name, side_by_side=side_by_side) for name in formats]
-    results.check_heeded(writers)
-    rules = OutputRules(writers, results.destination, results.name, "labels", results.existing, expect, lambda _: None)
+    check_used(results, writers)
+    rules = OutputRules(
+        writers,
+        Destination.parse(results.output),
+        NameTemplate(results.name),
+        "labels",
+        results.existing,
+        expect,
+        lambda _: None,
+    )
     return _LabelRun(_plan(found, rules, page), StoredLabelStages(), pace, found.sources, page)

@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-import signal
 import traceback
 from collections.abc import Callable
 from threading import Thread
 
-from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, code_of, reason_of
-
-
-def call_bug(error: BaseException) -> str:
-    """An error that nobody expected, in words."""
-    said = f"{type(error).__name__}: {error}".rstrip(": ")
-    return f"this is a bug in glpn: {said}"
-
-
-def interrupt_code(error: KeyboardInterrupt) -> int:
-    """128 and the signal's number: the program's signal handlers put it into the exception; else Ctrl-C's 130."""
-    told = error.args[0] if error.args else None
-    return told if isinstance(told, int) else 128 + signal.SIGINT
-
-
-def as_error(error: Exception) -> GlpnError:
-    """Whatever an input ran into, as an error of ours that names it."""
-    if isinstance(error, GlpnError):
-        return error
-    if isinstance(error, MemoryError):
-        known = InputError("there is not enough memory for it", code=ErrorCode.OUT_OF_MEMORY)
-    elif isinstance(error, OSError):
-        known = InputError(reason_of(error), code=code_of(error))
-    else:
-        known = InputError(call_bug(error), code=ErrorCode.INTERNAL)
-    known.__cause__ = error
-    return known
+from glpn_cli.errors import ErrorCode, StoppedError
 
 
 def out_of_memory(error: MemoryError) -> StoppedError:

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from glpn_cli.depth_files import FORMATS
 from glpn_cli.errors import UsageError
 from glpn_cli.images import PICTURE_EXTENSIONS
+from glpn_cli.pipeline.settings import DEFAULT_NAME
 
-DEFAULT_NAME = "{stem}_{map}"
 _SAME = {".tif": ".tiff"}
 """Extensions that mean another one."""
 

@@ -13,6 +13,7 @@ from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import ImageSource, Picture
 from glpn_cli.models.settings import Recipe
 from glpn_cli.pipeline.mishaps import start_thread
+from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 from glpn_cli.pipeline.stages import Width
 from glpn_cli.pipeline.tasks import Task
 
@@ -46,6 +47,12 @@ class Network:
     calibration: Calibration | None = None
     uncertainty: bool = False
     pictures: int | None = None
+
+    @classmethod
+    def of(cls, model: ModelSettings, outputs: OutputSettings) -> Network:
+        """The model of a run, for what it makes of the answers."""
+        focal = outputs.cloud.focal if outputs.cloud is not None else FocalChoice()
+        return cls(model.inference, model.device, model.threads, focal, outputs.calibration, model.uncertainty)
 
     def expecting(self, pictures: Sequence[object]) -> Network:
         """The same for so many pictures."""

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from glpn_cli.depth_files import Record
-from glpn_cli.errors import ErrorCode, ExitCode, GlpnError
+from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, interrupt_code
 from glpn_cli.geometry import ASSUMED_FOV_DEG
 from glpn_cli.images import PictureWarning
 from glpn_cli.pipeline.engine import Ended
-from glpn_cli.pipeline.mishaps import interrupt_code
-from glpn_cli.pipeline.policies import Allowance
+from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.prediction import DepthKind, Intrinsics, Provenance
 
 FLAT, FOCAL, ASSUMED_FOV = "W_FLAT", "W_FOCAL", "W_FOV"

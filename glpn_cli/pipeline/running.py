@@ -9,12 +9,12 @@ from typing import Generic, Protocol, TypeVar
 
 from glpn_cli.atomic_write import publish, publish_stdout, sweep
 from glpn_cli.depth_files import read_record
-from glpn_cli.devices import cores
-from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
+from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.pipeline.engine import Ended, Engine
 from glpn_cli.pipeline.jobs import Job
 from glpn_cli.pipeline.outcome import ASSUMED_FOV, Facts, Outcome, Output, Status
 from glpn_cli.pipeline.plan import Plan
+from glpn_cli.pipeline.settings import RunSettings
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.pipeline.tasks import Source, Task, describe, settle
 from glpn_cli.prediction import DepthMap, LabelMap, Result
@@ -22,8 +22,6 @@ from glpn_cli.prediction import DepthMap, LabelMap, Result
 S = TypeVar("S", bound=Source)
 D = TypeVar("D")
 A = TypeVar("A")
-
-_MOST_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -36,36 +34,9 @@ class Written:
     stdout: bytes | None = None
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How a run goes about its work.
-
-    workers:    threads that decode, and as many that write; None is by the cores there are
-    batch_size: pictures that the network sees at once; None is as many as are quickest
-    fail_fast:  stop at the first input that fails
-    """
-
-    workers: int | None = None
-    batch_size: int | None = None
-    fail_fast: bool = False
-
-    @property
-    def threads(self) -> int:
-        """The number of workers."""
-        return self.workers or min(cores(), _MOST_WORKERS)
-
-    def is_enough(self, outcome: Outcome) -> bool:
-        """Whether the run ends with this one."""
-        return self.fail_fast and outcome.status is Status.ERROR
-
-
-def parse_batch_size(text: str) -> int | None:
-    """Read `--batch-size`: a number, or auto, which is None. Raises UsageError."""
-    if text == "auto":
-        return None
-    if text.isascii() and text.isdigit() and 0 < int(text) <= 4096:
-        return int(text)
-    raise UsageError(f"--batch-size {text!r} is neither auto nor a number from 1 to 4096")
+def is_enough(outcome: Outcome, pace: RunSettings) -> bool:
+    """Whether the run ends with this one."""
+    return pace.fail_fast and outcome.status is Status.ERROR
 
 
 class Run(Protocol):
@@ -92,7 +63,7 @@ class PlannedRun(Generic[S, D, A]):
 
     plan: Plan[S]
     stages: Stages[Task[S], D, A, Written]
-    pace: Pace
+    pace: RunSettings
 
     @property
     def total(self) -> int:
@@ -112,18 +83,18 @@ class PlannedRun(Generic[S, D, A]):
         """Tell what would be done, and do nothing."""
         for outcome in (*self.plan.settled, *(task.planned() for task in self.plan.tasks)):
             show(outcome)
-            if self.pace.is_enough(outcome):
+            if is_enough(outcome, self.pace):
                 return Ended(is_enough=True)
         return Ended()
 
 
 def run_plan(
-    plan: Plan[S], stages: Stages[Task[S], D, A, Written], pace: Pace, show: Callable[[Outcome], None]
+    plan: Plan[S], stages: Stages[Task[S], D, A, Written], pace: RunSettings, show: Callable[[Outcome], None]
 ) -> Ended:
     """Do all that a plan holds; `show` is told of every outcome as it comes."""
     for outcome in plan.settled:
         show(outcome)
-        if pace.is_enough(outcome):
+        if is_enough(outcome, pace):
             return Ended(is_enough=True)
     for folder in plan.swept:
         sweep(Path(folder))
@@ -138,7 +109,7 @@ def run_plan(
                 job.error = error
         outcome = outcome_of(job)
         show(outcome)
-        return not pace.is_enough(outcome)
+        return not is_enough(outcome, pace)
 
     return Engine(stages, report, workers=pace.threads, batch_size=pace.batch_size).run(plan.tasks)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from glpn_cli.depth_files import Record, StoredDepth, is_depth_file, is_own_output, read_depth, read_record
 from glpn_cli.errors import InputError
 from glpn_cli.images import ImageSource, ReadOptions
-from glpn_cli.pipeline.policies import InputKind
+from glpn_cli.pipeline.settings import InputKind
 from glpn_cli.prediction import DepthKind
 
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")

@@ -16,14 +16,14 @@ from typing import BinaryIO, Generic, TypeVar, cast
 from glpn_cli.atomic_write import probe_writable, sweep
 from glpn_cli.depth_files import is_own_output
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
-from glpn_cli.images import ImageSource, Refused, Search, iterate_list, parse_shard
+from glpn_cli.images import ImageSource, ReadOptions, Refused, Search, iterate_list, parse_shard
 from glpn_cli.pipeline.engine import Ended, Engine
-from glpn_cli.pipeline.inputs import InputChoice
 from glpn_cli.pipeline.jobs import Job
 from glpn_cli.pipeline.judging import Inputs, Judge
 from glpn_cli.pipeline.outcome import Outcome, Status
 from glpn_cli.pipeline.plan import name_folding
-from glpn_cli.pipeline.running import Pace, Written, outcome_of
+from glpn_cli.pipeline.running import Written, is_enough, outcome_of
+from glpn_cli.pipeline.settings import InputSettings, RunSettings
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.pipeline.tasks import OutputRules, Source, Task, place_of, settle
 
@@ -39,7 +39,7 @@ class Settled:
     outcome: Outcome
 
 
-def read_stream(choice: InputChoice, *, extensions: frozenset[str]) -> Iterator[ImageSource | Refused]:
+def read_stream(choice: InputSettings, *, extensions: frozenset[str]) -> Iterator[ImageSource | Refused]:
     """The inputs of the list on standard input, each as soon as its name is complete."""
     if sys.stdin is None:
         raise UsageError("standard input is closed")
@@ -48,7 +48,7 @@ def read_stream(choice: InputChoice, *, extensions: frozenset[str]) -> Iterator[
         root=choice.root,
         extensions=extensions,
         shard=parse_shard(choice.shard) if choice.shard is not None else None,
-        options=choice.reading,
+        options=choice.reading or ReadOptions(),
     )
     return iterate_list(_Unbuffered(sys.stdin.buffer), search, is_nulled=bool(choice.lists0))
 
@@ -187,7 +187,7 @@ class StreamRun(Generic[S, D, A]):
     interpret: Callable[[ImageSource], S]
     rules: OutputRules[S]
     stages: Stages[Task[S], D, A, Written]
-    pace: Pace
+    pace: RunSettings
     allow_empty: bool = False
     total: None = None
     notes: tuple[str, ...] = ()
@@ -203,7 +203,7 @@ class StreamRun(Generic[S, D, A]):
             else:
                 outcome = outcome_of(cast("Job[Task[S], D, A, Written]", job))
             show(outcome)
-            return not self.pace.is_enough(outcome)
+            return not is_enough(outcome, self.pace)
 
         tasks = _sweeping(self._plan(planner), {planner.folder})
         engine = Engine(
@@ -220,7 +220,7 @@ class StreamRun(Generic[S, D, A]):
         for task in self._plan(StreamPlanner(self.rules, self.interpret)):
             outcome = task.outcome if isinstance(task, Settled) else task.planned()
             show(outcome)
-            if self.pace.is_enough(outcome):
+            if is_enough(outcome, self.pace):
                 return Ended(is_enough=True)
         return Ended()
 

@@ -12,7 +12,7 @@ from glpn_cli.depth_files import Record, Writer
 from glpn_cli.errors import GlpnError
 from glpn_cli.pipeline.naming import Destination, NameTemplate
 from glpn_cli.pipeline.outcome import Facts, Outcome, Output, Status
-from glpn_cli.pipeline.policies import Existing
+from glpn_cli.pipeline.settings import Existing
 from glpn_cli.prediction import DepthKind
 
 

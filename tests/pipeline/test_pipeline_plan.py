@@ -18,7 +18,7 @@ from glpn_cli.pipeline import plan as planning
 from glpn_cli.pipeline.naming import Destination, NameTemplate
 from glpn_cli.pipeline.outcome import Status
 from glpn_cli.pipeline.plan import Plan, make_plan
-from glpn_cli.pipeline.policies import Existing
+from glpn_cli.pipeline.settings import Existing
 from glpn_cli.pipeline.tasks import OutputRules
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 

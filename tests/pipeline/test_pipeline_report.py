@@ -12,8 +12,8 @@ from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
 from glpn_cli.images import PictureWarning
 from glpn_cli.pipeline.engine import Ended
 from glpn_cli.pipeline.outcome import Facts, Outcome, Output, Status, Tally, words_of
-from glpn_cli.pipeline.policies import Allowance
 from glpn_cli.pipeline.records import make_record, make_summary
+from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.prediction import DepthKind, Intrinsics, Provenance
 
 SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())

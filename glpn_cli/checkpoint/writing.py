@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from glpn_cli.atomic_write import publish_together
+from glpn_cli.atomic_write import write_together
 from glpn_cli.checkpoint.folder import (
     CARD_FILE,
     CONFIG_FILE,
@@ -40,8 +40,8 @@ class EncodedFolder:
     files: Mapping[str, Callable[[], Iterable[bytes]]]
 
     def write(self, folder: Path) -> None:
-        """Publish all files together. Raises OutputError and StoppedError as `publish` does."""
-        publish_together({folder / name: pieces() for name, pieces in self.files.items()})
+        """Write all files together. Raises OutputError and StoppedError as `write_atomically` does."""
+        write_together({folder / name: pieces() for name, pieces in self.files.items()})
 
     def differing(self, folder: Path) -> list[str]:
         """The files that are in `folder` with other bytes. Raises ModelError where one cannot be read."""

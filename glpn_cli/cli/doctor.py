@@ -55,13 +55,13 @@ def doctor(
 
 
 def _clean(folder: Path, *, json: bool) -> None:
-    from glpn_cli.atomic_write import sweep
+    from glpn_cli.atomic_write import remove_stale
     from glpn_cli.errors import ErrorCode, UsageError
     from glpn_cli.pipeline.json_values import SCHEMA, path_text
 
     if not folder.is_dir():
         raise UsageError(f"there is no folder {str(folder)!r}", code=ErrorCode.NOT_FOUND)
-    removed = sum(sweep(Path(place), older_than_s=_DAY_S) for place, _, _ in os.walk(folder))
+    removed = sum(remove_stale(Path(place), older_than_s=_DAY_S) for place, _, _ in os.walk(folder))
     if json:
         console.json({"schema": SCHEMA, "type": "cleaning", "folder": path_text(str(folder)), "removed": removed})
     else:

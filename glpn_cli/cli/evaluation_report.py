@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from glpn_cli.atomic_write import probe_writable, publish
+from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
 from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
@@ -31,9 +31,9 @@ def show_evaluations(
             console.text(_page(evaluations))
     finally:  # whoever reads the table may have left
         if report is not None:
-            publish(report, json_module.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+            write_atomically(report, json_module.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
         if output is not None:
-            publish(output, to_csv(evaluations).encode("utf-8", "surrogateescape"))
+            write_atomically(output, to_csv(evaluations).encode("utf-8", "surrogateescape"))
 
 
 def check_results(*, output: Path | None, report: Path | None, inputs: Sequence[str | Path]) -> None:

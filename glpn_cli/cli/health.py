@@ -149,12 +149,12 @@ def check_devices() -> Finding:
 
 def check_writing() -> Finding:
     """Whether files can be published here."""
-    from glpn_cli.atomic_write import probe_writable, publish
+    from glpn_cli.atomic_write import probe_writable, write_atomically
 
     with tempfile.TemporaryDirectory(prefix="glpn-doctor-") as folder:
         target = Path(folder) / "probe"
-        publish(target, b"first", replace=False)
-        publish(target, b"second")
+        write_atomically(target, b"first", replace=False)
+        write_atomically(target, b"second")
         if target.read_bytes() != b"second" or [path.name for path in target.parent.iterdir()] != ["probe"]:
             return Finding("writing", Health.BROKEN, f"what was written to {folder!r} is not what is there")
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glpn_cli.atomic_write import publish
+from glpn_cli.atomic_write import write_atomically
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console, shown
 from glpn_cli.data.label_pairs import read_label_pairs
@@ -99,7 +99,7 @@ def _show(records: Sequence[dict[str, Any]], *, json: bool, report: Path | None)
     finally:  # whoever reads the table may have left
         if report is not None:
             lines = "".join(json_module.dumps(record, ensure_ascii=False) + "\n" for record in records)
-            publish(report, lines.encode())
+            write_atomically(report, lines.encode())
 
 
 def _record(recipe: Recipe, scores: LabelScores, names: tuple[str, ...], *, of: int, precision: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from glpn_cli.pipeline.settings import Existing
 def place_folder(encoded: EncodedFolder, folder: Path, *, existing: Existing, dry_run: bool = False) -> str:
     """Write a model folder, and say what became of it: "ok", "skipped" (it is there already) or "planned".
 
-    Raises UsageError where something else is in the way, and what `publish` raises.
+    Raises UsageError where something else is in the way, and what `write_atomically` raises.
     """
     there = [name for name in encoded.files if (folder / name).exists()]
     if there and existing is not Existing.OVERWRITE:

@@ -37,8 +37,8 @@ def live(program: Callable[[], object]) -> NoReturn:
 
 def remove_unfinished() -> None:
     """Leave no half of a file behind that a thread was still writing when the run was ended."""
-    if (publish := sys.modules.get("glpn_cli.atomic_write")) is not None:
-        publish.remove_unfinished()
+    if (writing := sys.modules.get("glpn_cli.atomic_write")) is not None:
+        writing.remove_unfinished()
 
 
 def _leave_at_once(end: SystemExit) -> NoReturn:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.atomic_write import publish
+from glpn_cli.atomic_write import write_atomically
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance
 
@@ -224,4 +224,4 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
             raise UsageError(
                 f"{str(path)!r} is in the way, and is no calibration", hint="Name another file with -o."
             ) from error
-    publish(path, json.dumps(calibration.to_json(), indent=2).encode() + b"\n")
+    write_atomically(path, json.dumps(calibration.to_json(), indent=2).encode() + b"\n")

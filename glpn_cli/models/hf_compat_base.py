@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from glpn_cli.atomic_write import publish
+from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint import Checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelFamily, WeightRow, family_of
@@ -176,4 +176,6 @@ def read_config(config_class: type[Any], name: str | PathLike[str], overrides: M
 
 def write_config(config: Any, folder: str | PathLike[str]) -> None:
     """Write a config's config.json into `folder`."""
-    publish(Path(folder) / "config.json", (json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n").encode())
+    write_atomically(
+        Path(folder) / "config.json", (json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n").encode()
+    )

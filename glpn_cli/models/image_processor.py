@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from glpn_cli.atomic_write import publish
+from glpn_cli.atomic_write import write_atomically
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.outputs import BatchFeature, DepthEstimatorOutput
 from glpn_cli.models.picture_arrays import as_list, check_formats, stack, to_channels_first
@@ -96,7 +96,7 @@ class ImageProcessor:
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write preprocessor_config.json into `folder`."""
         text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-        publish(Path(folder) / _PREPROCESSOR_FILE, text.encode())
+        write_atomically(Path(folder) / _PREPROCESSOR_FILE, text.encode())
 
     @classmethod
     def from_pretrained(

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.atomic_write import publish_stdout
+from glpn_cli.atomic_write import write_stdout
 from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
 from glpn_cli.depth_files import Look, Writer, make_writer
 from glpn_cli.depth_files.gray import Gray
@@ -127,7 +127,7 @@ class FrameRun:
     def _write(self, answered: _Answered) -> Outcome:
         """Encode and write one frame. In a thread."""
         started = time.perf_counter()
-        publish_stdout(encode_frame(answered.answer.depth, self.writer, self.look))
+        write_stdout(encode_frame(answered.answer.depth, self.writer, self.look))
         return self._outcome(answered.frame, answered.answer, answered.seconds + time.perf_counter() - started)
 
     def rehearse(self, show: Callable[[Outcome], None]) -> Ended:

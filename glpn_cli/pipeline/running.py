@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from glpn_cli.atomic_write import publish, publish_stdout, sweep
+from glpn_cli.atomic_write import remove_stale, write_atomically, write_stdout
 from glpn_cli.depth_files import read_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.pipeline.engine import Ended, Engine
@@ -97,14 +97,14 @@ def run_plan(
         if is_enough(outcome, pace):
             return Ended(is_enough=True)
     for folder in plan.swept:
-        sweep(Path(folder))
+        remove_stale(Path(folder))
     if not plan.tasks:
         return Ended()
 
     def report(job: Job[Task[S], D, A, Written]) -> bool:
         if job.written is not None and job.written.stdout is not None:
             try:
-                publish_stdout(job.written.stdout)
+                write_stdout(job.written.stdout)
             except OutputError as error:
                 job.error = error
         outcome = outcome_of(job)
@@ -131,9 +131,9 @@ def write_result(task: Task[S], result: Result) -> Written:
 
 
 def _publish_unless_done(path: Path, data: bytes, *, replace: bool) -> None:
-    """Publish, unless another run over the same folder was quicker to make the same. Raises as `publish` does."""
+    """Write, unless another run over the same folder was quicker to make the same; raises as `write_atomically`."""
     try:
-        publish(path, data, replace=replace)
+        write_atomically(path, data, replace=replace)
     except OutputError as error:
         if error.code is not ErrorCode.EXISTS or not _is_same(path, data):
             raise

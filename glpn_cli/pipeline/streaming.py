@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar, cast
 
-from glpn_cli.atomic_write import probe_writable, sweep
+from glpn_cli.atomic_write import probe_writable, remove_stale
 from glpn_cli.depth_files import is_own_output
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions, Refused, Search, iterate_list, parse_shard
@@ -150,7 +150,7 @@ def _sweeping(tasks: Iterable[Task[S] | Settled], swept: set[Path]) -> Iterator[
         places = task.outcome.outputs if isinstance(task, Settled) else task.targets
         folders = {Path(place.path).parent for place in places if place.path is not None}
         for folder in folders - swept:
-            sweep(folder)
+            remove_stale(folder)
         swept |= folders
         yield task
 
@@ -195,7 +195,7 @@ class StreamRun(Generic[S, D, A]):
     def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
         """Do what comes; `show` is told of every outcome as it comes."""
         planner = StreamPlanner(self.rules, self.interpret)
-        sweep(planner.folder)
+        remove_stale(planner.folder)
 
         def report(job: Job[Task[S] | Settled, D | Settled, A | Settled, Written | Settled]) -> bool:
             if isinstance(job.task, Settled):

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.atomic_write import probe_writable, publish
+from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.colormaps import PaintRange, paint
 from glpn_cli.depth_files import Record, make_writer, read_depth
 from glpn_cli.depth_files.png import decode_png, encode_png
@@ -147,14 +147,14 @@ def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], obj
     """Render what is missing, on `workers` processes, and list all; the path of the list.
 
     done: told the index of each scene as it is finished, in any order; nobody by default.
-    Raises UsageError without numba, OutputError and StoppedError as `publish` does; what is finished stays.
+    Raises UsageError without numba, OutputError and StoppedError as `write_atomically` does; what is finished stays.
     """
-    publish(plan.folder / NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
+    write_atomically(plan.folder / NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
     with closing(_render_all(plan, workers)) as finished:  # or an interrupted run would leave its processes behind
         for index in finished:
             done(index)
     listing = plan.folder / CSV_NAME
-    publish(listing, _list_pairs(plan).encode())
+    write_atomically(listing, _list_pairs(plan).encode())
     return listing
 
 
@@ -176,7 +176,7 @@ def write_contact_sheet(plan: ScenePlan) -> Path:
     path = plan.folder / SHEET_NAME
     # Our record keeps the sheet out of later scans of the folder.
     record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
-    publish(path, encode_png(sheet, text=record.to_text()))
+    write_atomically(path, encode_png(sheet, text=record.to_text()))
     return path
 
 
@@ -221,8 +221,8 @@ def _write_scene(plan: ScenePlan, index: int) -> int:
     depth = DepthMap(scene.depth, DepthKind.METRIC)
     writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=DEPTH_SCALE)
     shown = _Shown(picture_name(index), scene.rgb)
-    publish(plan.picture(index), encode_png(scene.rgb, text={}))
-    publish(plan.depth(index), writer.encode(Result(depth, shown, intrinsics=scene.intrinsics)))
+    write_atomically(plan.picture(index), encode_png(scene.rgb, text={}))
+    write_atomically(plan.depth(index), writer.encode(Result(depth, shown, intrinsics=scene.intrinsics)))
     return index
 
 

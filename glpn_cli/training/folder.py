@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glpn_cli.atomic_write import is_temporary, publish, sweep
+from glpn_cli.atomic_write import is_temporary, remove_stale, write_atomically
 from glpn_cli.checkpoint import CARD_FILE, CONFIG_FILE, PREPROCESSOR_FILE, WEIGHTS_FILE
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.training.config import changed_settings
@@ -75,7 +75,7 @@ class RunFolder:
                 f"the run in {self.path} had other settings: {'; '.join(changed[:_MOST_NAMED])}{more}",
                 hint="Go on with the same settings, or start in another folder from its weights with -m.",
             )
-        sweep(self.path)
+        remove_stale(self.path)
         return state
 
     def is_saved_whole(self) -> bool:
@@ -97,7 +97,7 @@ class RunFolder:
                 for line in path.read_text("utf-8", "replace").split("\n")
                 if _step_of(line) < step or (_step_of(line) == step and (validated or '"validation"' not in line))
             ]
-            publish(path, "".join(f"{line}\n" for line in kept).encode())
+            write_atomically(path, "".join(f"{line}\n" for line in kept).encode())
 
     def add_history(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Append to history.jsonl."""

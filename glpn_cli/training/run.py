@@ -13,7 +13,7 @@ from itertools import islice
 from types import FrameType
 from typing import Any
 
-from glpn_cli.atomic_write import publish
+from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint import CARD_FILE, write_checkpoint
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
@@ -188,7 +188,7 @@ def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
             preprocessor=GLPNImageProcessor().to_dict(),
         )
         yield from _validate(run, trainer, size)
-    publish(run.folder.path / CARD_FILE, _card(run).encode())
+    write_atomically(run.folder.path / CARD_FILE, _card(run).encode())
 
 
 def _validate(run: Run, trainer: Trainer, size: tuple[int, int]) -> Iterator[Event]:
@@ -204,7 +204,7 @@ def _validate(run: Run, trainer: Trainer, size: tuple[int, int]) -> Iterator[Eve
     if result is None:
         return
     previews = run.folder.path / PREVIEWS_FOLDER
-    publish(previews / f"step_{trainer.step:07d}.png", draw_preview(ask(run.held_out[:_PREVIEWED])))
+    write_atomically(previews / f"step_{trainer.step:07d}.png", draw_preview(ask(run.held_out[:_PREVIEWED])))
     yield Validated(trainer.step, trainer.position, size, result)
 
 

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, cast
 
 import torch
 
-from glpn_cli.atomic_write import publish
+from glpn_cli.atomic_write import write_atomically
 from glpn_cli.errors import ErrorCode, InputError, reason_of
 
 STATE_FILE = "training.pt"
@@ -38,7 +38,7 @@ class TrainingState:
 
     def save(self, folder: Path) -> None:
         """Write the state into `folder`, over the one before it. Raises OutputError or StoppedError."""
-        publish(folder / STATE_FILE, self._write)
+        write_atomically(folder / STATE_FILE, self._write)
 
     def _write(self, stream: BinaryIO) -> None:
         heard = _Heard(stream)

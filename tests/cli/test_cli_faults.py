@@ -156,7 +156,7 @@ def test_a_bug_in_one_picture_is_told_and_the_others_are_done(
 
 
 def test_temporaries_of_dead_processes_are_swept_at_the_start(untouched_pictures: Path) -> None:
-    from glpn_cli.atomic_write.temporaries import this_machine
+    from glpn_cli.atomic_write import this_machine
 
     Path("out").mkdir()
     dead = Path("out") / f".glpn-{this_machine()}-4194305-0123456789abcdef.tmp"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from glpn_cli.atomic_write.temporaries import new_temporary_name
+from glpn_cli.atomic_write import new_temporary_name
 from glpn_cli.cli import app
 from glpn_cli.depth_files.labels import Labels
 from glpn_cli.images import ImageSource

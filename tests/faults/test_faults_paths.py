@@ -32,7 +32,7 @@ from program_runs import (
     written,
 )
 
-from glpn_cli.atomic_write import files
+from glpn_cli import atomic_write
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture
 from glpn_cli.pipeline import plan
@@ -384,8 +384,8 @@ def test_case_47_an_output_that_somebody_holds_open_is_tried_again_and_then_told
             raise PermissionError(errno.EACCES, "The process cannot access the file")
         return original(self, target)
 
-    monkeypatch.setattr(files, "IS_PATIENT", True)  # as on Windows, where an open file cannot be replaced
-    monkeypatch.setattr(files, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(atomic_write, "IS_PATIENT", True)  # as on Windows, where an open file cannot be replaced
+    monkeypatch.setattr(atomic_write, "_PAUSE_S", 0.01)
     monkeypatch.setattr(Path, "replace", held)
     journey = predict("good.png", "--existing", "overwrite")
     np.testing.assert_array_equal(journey.made("good.png"), expected)

@@ -110,9 +110,9 @@ ExportStages.infer = lambda self, batch: stick() if calls.append(1) or len(calls
 """,
     "write": STUCK
     + """
-from glpn_cli.atomic_write import files
-sync, calls = files._sync, []
-files._sync = lambda stream: stick() if calls.append(1) or len(calls) == 6 else sync(stream)
+from glpn_cli import atomic_write
+sync, calls = atomic_write._sync, []
+atomic_write._sync = lambda stream: stick() if calls.append(1) or len(calls) == 6 else sync(stream)
 """,
 }
 

@@ -116,7 +116,7 @@ def test_a_temporary_beside_results_that_are_all_there_is_swept_too(tmp_path: Pa
     """Killed between giving the last file its name and taking away its temporary one."""
     from typer.testing import CliRunner
 
-    from glpn_cli.atomic_write.temporaries import this_machine
+    from glpn_cli.atomic_write import this_machine
     from glpn_cli.cli import app
 
     command = [str(word) for word in prepare(tmp_path, tiny_model, pictures=1)]

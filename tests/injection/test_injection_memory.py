@@ -38,7 +38,7 @@ def test_memory_that_runs_out_for_one_picture_costs_that_picture(stage: str, mon
     where: tuple[Any, str] = {
         "read": (sources, "decode"),
         "inference": (DepthEstimator, "predict_pictures"),
-        "publish": (running, "publish"),
+        "publish": (running, "write_atomically"),
     }[stage]
     proof = Proof.of(NPY)
     call = 1

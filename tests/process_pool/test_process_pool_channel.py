@@ -102,7 +102,7 @@ def test_any_pickle_is_a_plain_value_or_garbled(data: bytes) -> None:
         ("posix", "system"),
         ("subprocess", "Popen"),
         ("numpy", "load"),
-        ("glpn_cli.atomic_write", "publish"),
+        ("glpn_cli.atomic_write", "write_atomically"),
         ("glpn_cli.process_pool.workers", "Workers"),
         ("glpn_cli.process_pool.channel", "os.system"),
         ("glpn_cli.no_such_room", "x"),

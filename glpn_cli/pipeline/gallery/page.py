@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, Self
 
 from glpn_cli._version import __version__
-from glpn_cli.atomic_write import probe_writable, publish
+from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.colormaps import HOLE_COLOR, read_table
 from glpn_cli.depth_files import Look
 from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, UsageError, code_of, reason_of
@@ -89,7 +89,7 @@ class Gallery:
 
     def write(self, path: Path, *, title: str) -> None:
         """Write the page whole. Raises OutputError or StoppedError."""
-        publish(path, self._parts(title))
+        write_atomically(path, self._parts(title))
 
     def _parts(self, title: str) -> Iterator[bytes]:
         page = files("glpn_cli.pipeline.gallery").joinpath("page.html").read_text("utf-8")

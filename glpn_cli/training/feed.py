@@ -17,7 +17,7 @@ from torch import Tensor
 from glpn_cli.data.augment import Augmentation, augment
 from glpn_cli.data.samples import Sample, SampleSource, index_at
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
-from glpn_cli.process_pool.follow_parent import follow_parent
+from glpn_cli.process_pool import follow_parent
 
 _AUGMENT_STREAM = 1  # keeps the augmentation's random numbers apart from those of anything else with the same seed
 _MOST_BROKEN = 5

@@ -197,7 +197,7 @@ class _Worker:
                     # -P: import nothing from the current folder
                     [sys.executable, "-P", "-c", _BOOT, json.dumps([sys.path, memory_bytes, modules])],
                     stdin=subprocess.PIPE,  # carries nothing: it closes when this process ends
-                    stdout=theirs,
+                    stdout=theirs.fileno(),
                     stderr=subprocess.DEVNULL,
                     env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                     start_new_session=True,  # no terminal, and none of its signals
@@ -315,8 +315,8 @@ def _outcome(function: Callable[..., Any], *arguments: Any, **named: Any) -> tup
 
 def serve(memory_bytes: int | None, modules: Sequence[str]) -> None:
     """Answer calls until the parent closes the socket."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    for interrupt in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(interrupt, signal.SIG_IGN)
     lifeline, incoming, outgoing = os.dup(0), os.fdopen(os.dup(1), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):  # whatever a library writes is lost
@@ -340,15 +340,15 @@ def serve(memory_bytes: int | None, modules: Sequence[str]) -> None:
     send(("ready",))
     with suppress(EOFError, ConnectionError):
         while True:
+            reply: tuple[Any, Exception | None]
             try:
                 function, arguments, named, asks = pickle.load(incoming)  # noqa: S301 - from our parent
             except (AttributeError, ImportError) as error:  # a function that cannot be imported here
-                value, failure = None, error
+                reply = None, error
             else:
-                named |= {name: partial(ask, name) for name in asks}
-                value, failure = _outcome(function, *arguments, **named)
-            send(("done", value, None if failure is None else _portable(failure)))
-            del value, failure  # a picture takes no memory while the next is read
+                reply = _outcome(function, *arguments, **named | {name: partial(ask, name) for name in asks})
+            send(("done", reply[0], None if reply[1] is None else _portable(reply[1])))
+            del reply  # a picture takes no memory while the next is read
 
 
 def _end_with(lifeline: int) -> None:

@@ -31,6 +31,7 @@ from glpn_cli.models.config_base import WeightRow, family_of
 from glpn_cli.models.registry import identify
 from glpn_cli.models.resolve import interpret, resolve_model
 from glpn_cli.models.state_dict import fit_weights
+from glpn_cli.text import first_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,8 +124,8 @@ def plan_conversion(
     config_file: a config.json to go by; None = the one beside the weights, else what the shapes tell
     max_depth:   depth at the head's full scale, metres; needed where no config says it
 
-    Raises ModelError listing every tensor that is missing, unexpected or mis-shaped, UsageError where something must be
-    given that the source does not say.
+    Raises ModelError naming the first tensors that are missing, unexpected or mis-shaped, UsageError where the source
+    does not say something that must be given.
     """
     weights, known = _locate(source, needs_config=config_file is None, offline=offline, announce=announce)
     shapes = {name: info.shape for name, info in read_header(weights).items()}
@@ -233,7 +234,7 @@ def match_tensors(
 ) -> tuple[dict[str, tuple[str, int, int]], tuple[str, ...]]:
     """(name in our file -> (name in the source, part, parts), what is left out).
 
-    Raises ModelError listing every tensor that is missing, unexpected or mis-shaped under its name in the source.
+    Raises ModelError naming the first tensors that are missing, unexpected or mis-shaped, by their names in the source.
     """
     rows = list(rows)
     foreign = [_as_in_source(row, layout) for row in rows]
@@ -242,7 +243,7 @@ def match_tensors(
     if not fit.is_exact:
         troubles = {"missing": fit.missing, "unexpected": fit.unexpected, "mis-shaped": fit.misshapen}
         listed = (
-            f"{len(set(names))} {word}: {', '.join(dict.fromkeys(names))}" for word, names in troubles.items() if names
+            f"{len(set(names))} {word}: {first_of(dict.fromkeys(names))}" for word, names in troubles.items() if names
         )
         raise ModelError(
             f"{where} is not the network that its config or its shapes describe: {'; '.join(listed)}",
@@ -289,9 +290,8 @@ def _layout_of(shapes: Shapes, weights: Path) -> Layout:
         return Layout.AUTHOR
     if any(name.startswith(("glpn.encoder.", "dpt.encoder.")) for name in shapes):
         return Layout.TRANSFORMERS
-    names = ", ".join(list(shapes)[:4])
     raise ModelError(
-        f"{str(weights)!r} is of no known layout (its tensors are called {names}, ...)",
+        f"{str(weights)!r} is of no known layout (its tensors are called {first_of(shapes)})",
         hint=f"Known are {' and '.join(Layout)}.",
     )
 

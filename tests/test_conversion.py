@@ -205,9 +205,7 @@ def test_a_broken_config_beside_the_weights_is_no_obstacle_where_another_is_give
 
 def test_names_of_no_known_layout_are_shown(tmp_path: Path) -> None:
     torch.save({"backbone.conv1.weight": torch.rand(2)}, tmp_path / "resnet.pth")
-    with pytest.raises(
-        ModelError, match=r"of no known layout \(its tensors are called backbone\.conv1\.weight, \.\.\.\)"
-    ):
+    with pytest.raises(ModelError, match=r"of no known layout \(its tensors are called backbone\.conv1\.weight\)"):
         plan(tmp_path / "resnet.pth", max_depth=10)
 
 

@@ -8,7 +8,7 @@ from glpn_cli.benchmark.agreement import Agreement, DepthAgreement, LabelAgreeme
 from glpn_cli.benchmark.report import ModelSpeed, PeerSpeed, Whole
 from glpn_cli.benchmark.timings import Timing
 from glpn_cli.cli.columns import make_facts, make_table
-from glpn_cli.pipeline.json_values import SCHEMA
+from glpn_cli.text import SCHEMA
 
 
 def describe_speed(speed: ModelSpeed) -> str:

@@ -6,7 +6,7 @@ import shutil
 import textwrap
 from collections.abc import Iterable, Sequence
 
-from glpn_cli.cli.console import shown
+from glpn_cli.text import shown
 
 
 def make_facts(facts: Iterable[tuple[str, str | None]], *, title: str = "") -> str:

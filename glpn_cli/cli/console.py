@@ -11,33 +11,16 @@ import json
 import os
 import sys
 import traceback
-import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from glpn_cli.errors import ErrorCode, GlpnError, reason_of
+from glpn_cli.text import shown
 
 if TYPE_CHECKING:
     from os import PathLike
 
 _RED, _YELLOW, _DIM, _PLAIN = "\033[31m", "\033[33m", "\033[2m", "\033[0m"
-
-
-def shown(text: str | PathLike[str]) -> str:
-    """`text` on one line and harmless to a terminal: control characters, and bytes that are no text, are escaped."""
-    given = os.fspath(text)
-    if given.isascii() and given.isprintable():
-        return given
-    return "".join(map(_escape, given))
-
-
-def _escape(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that is no UTF-8, as the operating system's names may have
-        return f"\\x{ord(character) - 0xDC00:02x}"
-    # Cc control, Cf direction marks and the like, Cs surrogates, Zl and Zp line ends.
-    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-        return character.encode("unicode_escape").decode("ascii")
-    return character
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -62,7 +62,7 @@ def convert(
     from glpn_cli.atomic_write import probe_writable
     from glpn_cli.cli.model_folders import place_folder
     from glpn_cli.conversion import Layout, plan_conversion
-    from glpn_cli.pipeline.json_values import SCHEMA, path_text
+    from glpn_cli.text import SCHEMA, path_text
 
     known_layout = None if layout is SourceLayout.AUTO else Layout(layout.value)
     conversion = plan_conversion(

@@ -10,7 +10,7 @@ from glpn_cli.cli.columns import make_facts
 from glpn_cli.depth_files.record_text import PREFIX
 from glpn_cli.depth_files.summary import DepthSummary
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY
-from glpn_cli.pipeline.json_values import SCHEMA, path_text
+from glpn_cli.text import SCHEMA, path_text
 
 
 def make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:

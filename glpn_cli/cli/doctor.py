@@ -36,7 +36,7 @@ def doctor(
         return
     from glpn_cli.cli.columns import make_facts
     from glpn_cli.cli.health import Health, examine
-    from glpn_cli.pipeline.json_values import SCHEMA, words_text
+    from glpn_cli.text import SCHEMA, words_text
 
     is_broken = False
     for finding in examine():
@@ -57,7 +57,7 @@ def doctor(
 def _clean(folder: Path, *, json: bool) -> None:
     from glpn_cli.atomic_write import remove_stale
     from glpn_cli.errors import ErrorCode, UsageError
-    from glpn_cli.pipeline.json_values import SCHEMA, path_text
+    from glpn_cli.text import SCHEMA, path_text
 
     if not folder.is_dir():
         raise UsageError(f"there is no folder {str(folder)!r}", code=ErrorCode.NOT_FOUND)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.cli.columns import make_table
-from glpn_cli.cli.console import console, shown
+from glpn_cli.cli.console import console
 from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.evaluation.evaluate import Evaluation
 from glpn_cli.evaluation.report import LABELS, Row, heading, make_differences, make_rows, to_csv, to_json
+from glpn_cli.text import shown
 
 
 def show_evaluations(

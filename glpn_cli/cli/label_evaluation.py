@@ -11,13 +11,13 @@ import numpy as np
 
 from glpn_cli.atomic_write import write_atomically
 from glpn_cli.cli.columns import make_table
-from glpn_cli.cli.console import console, shown
+from glpn_cli.cli.console import console
 from glpn_cli.data.label_pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
-from glpn_cli.pipeline.json_values import SCHEMA, words_text
 from glpn_cli.pipeline.outcome import judge_failures
 from glpn_cli.pipeline.settings import Allowance
+from glpn_cli.text import SCHEMA, shown, words_text
 
 if TYPE_CHECKING:
     from glpn_cli.images import ReadOptions

@@ -14,9 +14,9 @@ from glpn_cli.depth_files.calibration import fit_calibration, write_calibration
 from glpn_cli.errors import ExitCode
 from glpn_cli.geometry import fov_deg
 from glpn_cli.pipeline.answers import Answer
-from glpn_cli.pipeline.json_values import SCHEMA, path_text
 from glpn_cli.pipeline.measuring import Box, Pixel, Spread, distance_between, look_up_known, measure_box
 from glpn_cli.prediction import DepthKind, Intrinsics
+from glpn_cli.text import SCHEMA, path_text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from glpn_cli.cli.columns import format_count, make_facts
 from glpn_cli.models.inspect import Check, ModelReport
-from glpn_cli.pipeline.json_values import SCHEMA, path_text
+from glpn_cli.text import SCHEMA, path_text
 
 
 def make_model_record(report: ModelReport) -> dict[str, Any]:

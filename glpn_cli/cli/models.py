@@ -33,7 +33,7 @@ def list_models(json: options.Json = False) -> None:
     """Show the models that have names: unit, licence, and whether they are on this machine."""
     from glpn_cli.cli.columns import make_facts, make_table
     from glpn_cli.models.registry import REGISTRY, find_here
-    from glpn_cli.pipeline.json_values import SCHEMA, path_text
+    from glpn_cli.text import SCHEMA, path_text
 
     rows = list(REGISTRY.values())
     folders = [find_here(row) for row in rows]
@@ -133,7 +133,7 @@ def verify(
     from glpn_cli.cli.model_report import describe_check, make_check_records
     from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import REGISTRY, find_here
-    from glpn_cli.pipeline.json_values import SCHEMA, error_fields, path_text
+    from glpn_cli.text import SCHEMA, error_fields, path_text
 
     names = [name] if name is not None else [row.name for row in REGISTRY.values() if find_here(row)]
     is_sound = True
@@ -162,7 +162,7 @@ def verify(
 
 def _show_folder(name: str, folder: Path, status: str, *, json: bool) -> None:
     """One folder as a result, or as a record."""
-    from glpn_cli.pipeline.json_values import SCHEMA, path_text
+    from glpn_cli.text import SCHEMA, path_text
 
     if json:
         record = {"schema": SCHEMA, "type": "folder", "status": status, "model": path_text(name)}

@@ -6,7 +6,8 @@ import shutil
 import sys
 import time
 
-from glpn_cli.cli.console import console, shown
+from glpn_cli.cli.console import console
+from glpn_cli.text import shown
 
 _REDRAW_S = 0.1
 _STATUS_S = 60.0

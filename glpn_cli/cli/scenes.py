@@ -67,8 +67,8 @@ def scenes(
     from glpn_cli.cli.progress import Progress
     from glpn_cli.devices import cores
     from glpn_cli.geometry import FocalChoice
-    from glpn_cli.pipeline.json_values import SCHEMA, path_text
     from glpn_cli.scenes.write import CSV_NAME, depth_name, plan_scenes, write_contact_sheet, write_scenes
+    from glpn_cli.text import SCHEMA, path_text
 
     overwrite = existing is Existing.OVERWRITE
     asked, shape = FocalChoice(focal), _parse_size(size)

@@ -14,6 +14,7 @@ from glpn_cli.models.registry import ModelRow
 from glpn_cli.models.resolve import ResolvedModel, resolve_model
 from glpn_cli.models.state_dict import Fit, fit_weights
 from glpn_cli.prediction import DepthKind
+from glpn_cli.text import first_of
 
 
 @dataclass(frozen=True)
@@ -135,12 +136,8 @@ def _fit_in_words(fit: Fit, count: int) -> str:
     if fit.is_exact:
         return f"all {count} tensors fit the config"
     parts = {"missing": fit.missing, "unexpected": fit.unexpected, "mis-shaped": fit.misshapen}
-    listed = (f"{len(names)} {word}: {_shortened(names)}" for word, names in parts.items() if names)
+    listed = (f"{len(names)} {word}: {first_of(names)}" for word, names in parts.items() if names)
     return "the tensors do not fit the config: " + "; ".join(listed)
-
-
-def _shortened(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _check_checksum(model: ResolvedModel) -> Check:

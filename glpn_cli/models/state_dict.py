@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import WeightRow
+from glpn_cli.text import first_of
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Fit:
         return not (self.missing or self.unexpected or self.misshapen)
 
     def require(self, what: str) -> None:
-        """Raise ModelError listing every trouble by name unless all tensors fit; `what` names the file."""
+        """Raise ModelError naming the first of each trouble unless all tensors fit; `what` names the file."""
         if self.is_exact:
             return
         troubles = [
-            f"{word} {len(names)}: {', '.join(names)}"
+            f"{word} {len(names)}: {first_of(names)}"
             for word, names in (
                 ("missing", self.missing),
                 ("unexpected", self.unexpected),

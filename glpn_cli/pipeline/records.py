@@ -10,8 +10,8 @@ from typing import Any
 
 from glpn_cli._version import __version__
 from glpn_cli.depth_files.record import LABELS
-from glpn_cli.pipeline.json_values import SCHEMA, error_fields, path_text, words_text
 from glpn_cli.pipeline.outcome import Facts, Outcome, Output, Status, Tally
+from glpn_cli.text import SCHEMA, error_fields, path_text, words_text
 
 
 def make_record(outcome: Outcome) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from glpn_cli.pipeline.json_values import words_text
+from glpn_cli.text import words_text
 from glpn_cli.training.config import TrainingConfig
 
 

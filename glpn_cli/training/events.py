@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from glpn_cli.pipeline.json_values import words_text
+from glpn_cli.text import words_text
 from glpn_cli.training.loop import StepReport
 from glpn_cli.training.validation import Validation
 

@@ -17,8 +17,9 @@ from typer.testing import CliRunner, Result
 
 from glpn_cli import __version__, cli
 from glpn_cli.cli import app
-from glpn_cli.cli.console import console, shown
+from glpn_cli.cli.console import console
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
+from glpn_cli.text import shown
 
 
 def glpn(*arguments: str, **settings: Any) -> Result:

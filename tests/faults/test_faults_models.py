@@ -65,7 +65,7 @@ def refused(model: str | Path, code: str, *words: str, exit_code: int = 1) -> Re
     assert len(told) == 1, result.stderr
     assert told[0].endswith(f"[{code}]")
     assert told[0].isprintable()
-    assert len(told[0]) < 4000
+    assert len(told[0]) < 800, "three names of many, and a count"
     assert all(word in result.stderr for word in words), result.stderr
     assert "  hint: " in result.stderr
     assert not OUT.exists()
@@ -225,6 +225,16 @@ def test_case_69_weights_that_are_missing_mis_shaped_or_no_numbers_are_named() -
     folder = make_model_folder(Path("extra"))
     save_file({**state, "what.is.this": torch.ones(1)}, folder / "model.safetensors", metadata={"format": "pt"})
     refused("./extra", "E_MODEL", "what.is.this")
+
+
+def test_case_69_of_hundreds_of_tensors_that_do_not_fit_three_are_named_and_all_counted() -> None:
+    folder = make_model_folder(Path("model"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "depths": [12, 12, 12, 12]}))
+    refused("./model", "E_MODEL", "missing 704: glpn.encoder.block.0.1.", " and 701 more")
+    told = glpn("inspect", "./model").stdout
+    assert "704 missing: " in " ".join(told.split())
+    assert len(told) < 4000
 
 
 CONFIGS: Mapping[str, bytes | None] = {

@@ -15,7 +15,7 @@ from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.record_text import PREFIX, PROGRAM
 from glpn_cli.depth_files.writer import StoredDepth, depth_from_values
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.exr_header import SIGNATURE as EXR_SIGNATURE
+from glpn_cli.images.exr import SIGNATURE as EXR_SIGNATURE
 from glpn_cli.prediction import DepthKind
 
 # A record without its source's name is under 1 kB; a name is at most 4 kB, each byte escaped to three.

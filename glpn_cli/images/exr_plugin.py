@@ -9,11 +9,11 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import OpenEXR
+import OpenEXR  # noqa: F401 - without it no opener is registered, and the caller says what to install
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-from glpn_cli.images.exr_header import SIGNATURE, read_header
+from glpn_cli.images.exr import SIGNATURE, read_channels, read_header
 from glpn_cli.images.pixel_modes import strips
 
 _MAX_HEADER = 1 << 20
@@ -40,15 +40,10 @@ class ExrImageFile(ImageFile.ImageFile):
         """Decode the pixels, once."""
         if not self._is_decoded:
             assert self.fp is not None
-            self.fp.seek(0)
-            file = OpenEXR.File(self.fp, separate_channels=True, num_threads=0)
-            channels = file.channels()
-            planes = [channels[name].pixels for name in self.mode]
-            if any(plane.shape != self.size[::-1] for plane in planes):
-                raise ValueError("its channels are of different sizes")
+            planes = read_channels(self.fp, tuple(self.mode), max_pixels=self.size[0] * self.size[1])
             pixels = np.empty((*self.size[::-1], len(planes)), np.uint8)
             for rows in strips(*self.size[::-1]):
-                pixels[rows] = make_srgb(np.stack([plane[rows] for plane in planes], axis=-1, dtype=np.float32))
+                pixels[rows] = make_srgb(np.stack([plane[rows] for plane in planes], axis=-1))
             self._is_decoded = True
             self.fp = BytesIO(pixels.tobytes())
             self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import OpenEXR
 import pytest
 from depth_samples import make_depth, make_result
 
-from glpn_cli.depth_files import is_depth_file, read_depth
-from glpn_cli.depth_files.exr import Exr, encode_exr
-from glpn_cli.errors import InputError
-from glpn_cli.prediction import DepthMap
+from glpn_cli.depth_files import is_depth_file, make_writer, read_depth, read_record
+from glpn_cli.depth_files.exr import Exr
+from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.images.exr import encode_channels
+from glpn_cli.prediction import DepthKind, DepthMap
 
 
 def write_by_library(path: Path, compression: OpenEXR.Compression, **channels: np.ndarray) -> Path:
@@ -42,11 +44,11 @@ def test_the_library_reads_metres_and_what_the_file_says_of_itself() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (16, 5), (17, 5), (1, 100), (100, 1), (33, 47)])
 @pytest.mark.parametrize("noisy", [False, True])
-def test_our_lines_and_the_library_agree_on_every_shape(shape: tuple[int, int], noisy: bool) -> None:
+def test_every_shape_comes_back(shape: tuple[int, int], noisy: bool) -> None:
     rng = np.random.default_rng(3)
     values = rng.uniform(0.5, 9, shape) if noisy else np.full(shape, 2.5)
     values = values.astype(np.float32)
-    data = encode_exr(values, text={"Software": "somebody else"})
+    data = encode_channels({"Y": values, "Z": values}, text={"Software": "somebody else"})
     file = OpenEXR.File(BytesIO(data), separate_channels=True, num_threads=0)
     assert np.array_equal(file.channels()["Z"].pixels, values)
     assert np.array_equal(read_depth(data).depth.values, values)
@@ -94,3 +96,26 @@ def test_damaged_files_are_told() -> None:
 def test_the_same_map_gives_the_same_bytes() -> None:
     result = make_result(DepthMap(np.full((50, 40), 2, np.float32)))
     assert Exr().encode(result) == Exr().encode(result)
+
+
+def test_without_the_library_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = Exr().encode(make_result(make_depth()))
+    monkeypatch.setitem(sys.modules, "OpenEXR", None)
+    with pytest.raises(UsageError) as refused:
+        make_writer("exr", kind=DepthKind.METRIC, limit_m=10)
+    with pytest.raises(InputError) as unread:
+        read_depth(data)
+    for caught in (refused, unread):
+        assert "pip install 'glpn-cli[exr]'" in caught.value.hint
+        assert caught.value.code is ErrorCode.UNSUPPORTED
+    record = read_record(data)
+    assert record is not None
+    assert record.format == "exr"
+
+
+def test_damage_is_told_in_the_error_and_nowhere_else(capfd: pytest.CaptureFixture[str]) -> None:
+    """Standard output carries JSON lines, and maps."""
+    data = Exr().encode(make_result(make_depth()))
+    with pytest.raises(InputError):
+        read_depth(data[:-2000])
+    assert capfd.readouterr().out == ""

@@ -1,0 +1,172 @@
+"""OpenEXR files: headers, and channels in and out.
+
+Headers are read here: folder scans tell depth from pictures by them, and sizes are checked before anything is laid out,
+which the library does not do. Pixels are read and written by the library OpenEXR, from the extra `exr`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from types import ModuleType
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.errors import ErrorCode, InputError, UsageError
+
+SIGNATURE = b"\x76\x2f\x31\x01"
+_START = 8
+_LONGEST_NAME = 255
+_MAX_HEADER = 1 << 20
+# The most rows that a compression puts into one block, which is unpacked with all of its channels.
+_BLOCK_ROWS = 256
+_LARGE_TILE = 1 << 22
+_BYTES_PER_PIXEL = 16
+_LARGE_BLOCK = 1 << 28
+_INSTALL = "Run: pip install 'glpn-cli[exr]'"
+
+
+@dataclass(frozen=True)
+class ExrHeader:
+    """The header of an OpenEXR file: of its first part, where there are several.
+
+    attributes:  name -> (type, raw value), in the file's order
+    is_complete: whether the header ends within the bytes that were given
+    """
+
+    attributes: Mapping[str, tuple[str, bytes]]
+    is_complete: bool
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the channels."""
+        raw = self._value("channels", "chlist")
+        names = []
+        at = 0
+        while (stop := raw.find(b"\0", at)) > at and stop + 17 <= len(raw):
+            names.append(raw[at:stop].decode("latin-1"))
+            at = stop + 17
+        return tuple(names)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W). Raises InputError where the header gives no size."""
+        raw = self._value("dataWindow", "box2i")
+        left, top, right, bottom = struct.unpack("<4i", raw) if len(raw) == 16 else (0, 0, -1, -1)
+        height, width = bottom - top + 1, right - left + 1
+        if height < 1 or width < 1:
+            raise InputError(f"the EXR file is damaged: its size is {width}x{height}")
+        return height, width
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The attributes that are text."""
+        return {name: raw.decode("latin-1") for name, (kind, raw) in self.attributes.items() if kind == "string"}
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether there are channels R, G and B."""
+        return {"R", "G", "B"} <= set(self.channels)
+
+    def check(self, max_pixels: int) -> None:
+        """Raise InputError where the pixels need more memory than `max_pixels` allows, or the header is damaged."""
+        if not self.is_complete or not self.channels:
+            raise InputError("the EXR file is damaged or cut short: its header does not end")
+        height, width = self.size
+        if height * width > max_pixels:
+            raise InputError(
+                f"the EXR file has {height * width:,} pixels ({width}x{height}), more than the {max_pixels:,} allowed",
+                code=ErrorCode.TOO_LARGE,
+            )
+        block = 4 * width * min(height, _BLOCK_ROWS) * len(self.channels)
+        tile = self._value("tiles", "tiledesc")[:8]
+        tile_width, tile_height = struct.unpack("<II", tile) if len(tile) == 8 else (0, 0)
+        if block > max(_BYTES_PER_PIXEL * max_pixels, _LARGE_BLOCK) or tile_width * tile_height > max(
+            height * width, _LARGE_TILE
+        ):
+            raise InputError("the EXR file's blocks or tiles are too large", code=ErrorCode.TOO_LARGE)
+
+    def _value(self, name: str, kind: str) -> bytes:
+        found, raw = self.attributes.get(name, ("", b""))
+        return raw if found == kind else b""
+
+
+def read_header(head: bytes) -> ExrHeader:
+    """Read the header from the first bytes of a file; attributes that are cut off are left out."""
+    attributes: dict[str, tuple[str, bytes]] = {}
+    at = _START
+    while at < len(head):
+        if head[at] == 0:
+            return ExrHeader(attributes, is_complete=True)
+        name, at = _read_name(head, at)
+        kind, at = _read_name(head, at)
+        if at < 0 or at + 4 > len(head) or name in attributes:
+            break
+        (length,) = struct.unpack_from("<I", head, at)
+        at += 4
+        if at + length > len(head):
+            break
+        attributes[name] = (kind, head[at : at + length])
+        at += length
+    return ExrHeader(attributes, is_complete=False)
+
+
+def _read_name(head: bytes, at: int) -> tuple[str, int]:
+    """A name and where it ends; -1 where it does not."""
+    end = head.find(b"\0", at, at + _LONGEST_NAME + 1) if at >= 0 else -1
+    return ("", -1) if end < 0 else (head[at:end].decode("latin-1"), end + 1)
+
+
+def read_channels(stream: IO[bytes], names: Sequence[str], *, max_pixels: int) -> list[NDArray[np.float32]]:
+    """Read some channels, each float32 (H, W), from a seekable stream.
+
+    Raises InputError for damaged files, for those with more than `max_pixels`, and without the library.
+    """
+    stream.seek(0)
+    header = read_header(stream.read(_MAX_HEADER))
+    header.check(max_pixels)
+    try:
+        library = _load_library()
+    except ImportError as error:
+        raise InputError(
+            "reading an EXR file needs the library OpenEXR", hint=_INSTALL, code=ErrorCode.UNSUPPORTED
+        ) from error
+    stream.seek(0)
+    try:
+        # The newer class, File, reads every channel, and prints what is wrong to standard output instead of raising it.
+        import Imath
+
+        file = library.InputFile(stream)
+        planes = file.channels(list(names), Imath.PixelType(Imath.PixelType.FLOAT))
+        return [np.frombuffer(plane, np.float32).reshape(header.size) for plane in planes]
+    except Exception as error:
+        raise InputError(f"the EXR file is damaged, or of a kind that cannot be read: {error}") from error
+
+
+def encode_channels(channels: Mapping[str, NDArray[np.float32]], *, text: Mapping[str, str]) -> bytes:
+    """An EXR file of channels float32 (H, W), with `text` (ASCII) as attributes, sorted by name. No time stamp."""
+    library = _load_library()
+    header = {**text, "compression": library.ZIP_COMPRESSION, "type": library.scanlineimage}
+    stream = BytesIO()
+    with library.File(header, dict(channels), num_threads=0) as file:
+        file.write(stream)
+    return stream.getvalue()
+
+
+def check_library() -> None:
+    """Raise UsageError where files cannot be written, because the library is not installed."""
+    try:
+        _load_library()
+    except ImportError as error:
+        raise UsageError("exr needs the library OpenEXR", hint=_INSTALL, code=ErrorCode.UNSUPPORTED) from error
+
+
+def _load_library() -> ModuleType:
+    import OpenEXR
+
+    module: ModuleType = OpenEXR
+    return module

@@ -18,7 +18,7 @@ from torch import Tensor
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
 from glpn_cli.geometry import FocalChoice
-from glpn_cli.images import Picture, from_pillow, read_rgb
+from glpn_cli.images import Picture, adopt, read_rgb
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.hf_compat_base import load_network
 from glpn_cli.models.registry import DEFAULT_MODEL
@@ -114,12 +114,10 @@ class DepthEstimator:
     def predict_pictures(self, pictures: Sequence[Picture]) -> list[DepthMap]:
         """The same for pictures that are decoded already; those of one network size go through together.
 
-        Raises ModelError for a model that answers labels.
+        Raises ModelError for a model that predicts labels.
         """
         _ = self.recipe.kind
-        factors = [self.recipe.picture_factor(picture.full_size, picture.focal_35mm) for picture in pictures]
-        answers = zip(self._answer(pictures), pictures, factors, strict=True)
-        return [_through_lens(_as_depth(answer, picture), factor) for answer, picture, factor in answers]
+        return [depth for depth in self.infer(pictures) if isinstance(depth, DepthMap)]
 
     def label(self, picture: PictureLike) -> LabelMap:
         """What every pixel of a picture is, at the picture's own size, by a model that answers labels.
@@ -132,13 +130,31 @@ class DepthEstimator:
         """The same for pictures that are decoded already; their transparent pixels are not valid in the answer."""
         if not self.recipe.predicts_labels:
             raise ModelError(f"model {self.recipe.model.name!r} predicts depth, not labels")
-        return [_as_labels(answer, picture) for answer, picture in zip(self._answer(pictures), pictures, strict=True)]
+        return [labels for labels in self.infer(pictures) if isinstance(labels, LabelMap)]
+
+    def infer(self, pictures: Sequence[Picture]) -> list[Prediction]:
+        """The network's prediction for each picture, at its own size; those of one network size go through together."""
+        family, config = self.recipe.family, self.recipe.config
+        factors = [self.recipe.picture_factor(picture.full_size, picture.focal_35mm) for picture in pictures]
+        sizes = [self.network_size(picture) for picture in pictures]
+        predictions: dict[int, Prediction] = {}
+        for size in dict.fromkeys(sizes):
+            group = [index for index, own in enumerate(sizes) if own == size]
+            with torch.inference_mode(), _own_errors():
+                prepared = [family.prepare(config, pictures[index].rgb, size) for index in group]
+                pixels = torch.cat(prepared).to(self.device)
+                raw: Tensor = self._network(pixels)
+                if self.recipe.tta == "flip":
+                    raw = (raw + self._network(pixels.flip(-1)).flip(-1)) / 2
+            for index, own in zip(group, raw, strict=True):
+                predictions[index] = _finish(self._decode(own, pictures[index]), pictures[index], factors[index])
+        return [predictions[index] for index in range(len(pictures))]
 
     def _as_picture(self, given: PictureLike) -> Picture:
         if isinstance(given, str | PathLike):
             return read_rgb(Path(given), at_least=self.recipe.enough_pixels)
         if isinstance(given, Image.Image):
-            return from_pillow(given)
+            return adopt(given)
         if not isinstance(given, np.ndarray):
             raise UsageError(
                 f"a picture is a path, a PIL image or an array uint8 (H, W, 3), not {type(given).__name__}"
@@ -146,17 +162,6 @@ class DepthEstimator:
         if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
             raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
         return Picture(given, given.shape[:2])
-
-    def _answer(self, pictures: Sequence[Picture]) -> list[Prediction]:
-        """The network's answer for each picture, at its own size."""
-        sizes = [self.network_size(picture) for picture in pictures]
-        answers: dict[int, Prediction] = {}
-        for size in dict.fromkeys(sizes):
-            group = [index for index, own in enumerate(sizes) if own == size]
-            raw = self._infer([pictures[index] for index in group], size)
-            for index, each in zip(group, raw, strict=True):
-                answers[index] = self._decode(each, pictures[index])
-        return [answers[index] for index in range(len(pictures))]
 
     def spread(self, picture: Picture) -> NDArray[np.float32]:
         """How far the network's answers lie apart: float32 (H, W), standard deviation in the map's own unit.
@@ -201,16 +206,6 @@ class DepthEstimator:
             device=self.device,
         )
 
-    def _infer(self, pictures: Sequence[Picture], size: tuple[int, int]) -> Tensor:
-        """Raw answers float32 (B, h, w) for pictures of one network size (h, w)."""
-        family, config = self.recipe.family, self.recipe.config
-        with torch.inference_mode(), _own_errors():
-            pixels = torch.cat([family.prepare(config, picture.rgb, size) for picture in pictures]).to(self.device)
-            raw: Tensor = self._network(pixels)
-            if self.recipe.tta == "flip":
-                raw = (raw + self._network(pixels.flip(-1)).flip(-1)) / 2
-            return raw
-
     def _decode(self, raw: Tensor, picture: Picture) -> Prediction:
         """The answer at the picture's own size; raises InputError where the network answered with nonsense."""
         try:
@@ -251,28 +246,14 @@ def _size_text(picture: Picture) -> str:
     return f"{width}x{height}"
 
 
-def _as_depth(answer: Prediction, picture: Picture) -> DepthMap:
-    """A depth map, with holes where the picture has them."""
-    assert isinstance(answer, DepthMap)
-    return answer if picture.valid is None else replace(answer, valid=_both(answer.valid, picture.valid))
-
-
-def _through_lens(depth: DepthMap, factor: float) -> DepthMap:
-    """The same, so many times as far."""
-    if factor == 1:
-        return depth
-    limit = None if depth.limit is None else depth.limit * factor
-    return replace(depth, values=depth.values * np.float32(factor), limit=limit)
-
-
-def _as_labels(answer: Prediction, picture: Picture) -> LabelMap:
-    """Labels, with holes where the picture has them."""
-    assert isinstance(answer, LabelMap)
-    return answer if picture.valid is None else replace(answer, valid=picture.valid)
-
-
-def _both(one: NDArray[np.bool_] | None, other: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return other if one is None else one & other
+def _finish(made: Prediction, picture: Picture, factor: float) -> Prediction:
+    """A prediction with holes where the picture has them, and depths so many times as far."""
+    if isinstance(made, DepthMap) and factor != 1:
+        limit = None if made.limit is None else made.limit * factor
+        made = replace(made, values=made.values * np.float32(factor), limit=limit)
+    if picture.valid is None:
+        return made
+    return replace(made, valid=picture.valid if made.valid is None else made.valid & picture.valid)
 
 
 @contextmanager

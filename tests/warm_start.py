@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Self
 
 _IMPORTS = (
-    "glpn_cli.pipeline.exporting",
-    "glpn_cli.pipeline.predicting",
+    "glpn_cli.pipeline.run",
+    "glpn_cli.pipeline.gallery",
     "glpn_cli.cli.model_choice",
     "glpn_cli.cli.outcomes",
     "glpn_cli.cli.predict",

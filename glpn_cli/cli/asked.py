@@ -10,7 +10,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.pipeline.settings import ExplicitOptions
 
 if TYPE_CHECKING:
-    from glpn_cli.pipeline.export_inputs import ExportInputs
+    from glpn_cli.pipeline.sources import Sources
 
 _MAKING = ("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres")
 """The options that say what a map will be. How a network computes (`--precision`) is no promise where none has to."""
@@ -26,10 +26,10 @@ def find_asked(context: typer.Context) -> ExplicitOptions:
     return ExplicitOptions(frozenset(typed))
 
 
-def note_made_earlier(found: ExportInputs, asked: ExplicitOptions) -> None:
+def note_made_earlier(found: Sources, asked: ExplicitOptions) -> None:
     """Tell of options that change nothing in maps that are there already, which no network has to make."""
     typed = asked.among(*_MAKING)
-    if not typed or not (count := found.count_stored):
+    if not typed or not (count := found.stored_count):
         return
     maps = "1 map is there already" if count == 1 else f"{count} maps are there already"
     change = "changes" if len(typed) == 1 else "change"

@@ -88,8 +88,8 @@ def bench(
     from glpn_cli.cli.bench_report import describe_speed, make_speed_record
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.devices import choose_device, set_threads
-    from glpn_cli.pipeline.inputs import find_pictures
     from glpn_cli.pipeline.settings import InputSettings, parse_batch_size
+    from glpn_cli.pipeline.sources import find_pictures
 
     if inputs:
         find_asked(context).refuse("--pictures", because="says how many to make, and INPUTS name those that are there")

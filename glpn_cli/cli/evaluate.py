@@ -282,7 +282,7 @@ def _run(
 
 def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, allowance: Allowance) -> int:
     """A picture counts as failed where one of those that are scored cannot be scored on it, in every way asked for."""
-    from glpn_cli.pipeline.outcome import judge_failures
+    from glpn_cli.pipeline.report import judge_failures
 
     failed = sum(any(scores.problems for scores in row) for row in rows)
     is_any_done = any(scores.error is None for row in rows for scores in row)

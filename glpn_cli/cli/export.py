@@ -120,11 +120,11 @@ def export(
     from glpn_cli.depth_files import Cloud, Look
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
-    from glpn_cli.pipeline.export_inputs import find_exports
-    from glpn_cli.pipeline.exporting import prepare_exports
-    from glpn_cli.pipeline.frames import prepare_frames
     from glpn_cli.pipeline.naming import Destination
+    from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings, parse_batch_size
+    from glpn_cli.pipeline.sources import find_sources
+    from glpn_cli.pipeline.video import plan_video
     from glpn_cli.prediction import DepthKind
 
     look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
@@ -170,7 +170,7 @@ def export(
     )
     found = None
     if raw is None:
-        found = find_exports(choice, side_by_side=side_by_side)
+        found = find_sources(choice, side_by_side=side_by_side)
     recipe = None
     if found is None or found.needs_network:
         recipe = choose_recipe(
@@ -191,6 +191,7 @@ def export(
     used = ModelSettings(recipe, device, threads) if recipe else None
     if raw is not None:
         assert used is not None
-        show_run(prepare_frames(raw, choice, results, used), dry_run=dry_run, report=report)
-    run = prepare_exports(choice, found, results, used, pace)
+        show_run(plan_video(raw, choice, results, used), dry_run=dry_run, report=report)
+    assert found is not None
+    run = plan_run(found, results, used, pace)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report, workers=reading.workers)

@@ -15,7 +15,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.data.label_pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
-from glpn_cli.pipeline.outcome import judge_failures
+from glpn_cli.pipeline.report import judge_failures
 from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.text import SCHEMA, shown, words_text
 

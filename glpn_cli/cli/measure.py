@@ -16,9 +16,9 @@ from glpn_cli.pipeline.settings import InputKind
 if TYPE_CHECKING:
     from glpn_cli.depth_files.calibration import Calibration
     from glpn_cli.geometry import FocalChoice
-    from glpn_cli.pipeline.answers import Answer
-    from glpn_cli.pipeline.export_inputs import ExportSource
-    from glpn_cli.pipeline.network import Network
+    from glpn_cli.pipeline.settings import ModelSettings
+    from glpn_cli.pipeline.sources import Source
+    from glpn_cli.prediction import Result
 
 EXAMPLES = """
 glpn measure photo.jpg 320,240 500,260 --focal 65deg
@@ -85,10 +85,9 @@ def measure(
     from glpn_cli.cli.reading import choose_reading
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import FocalChoice
-    from glpn_cli.pipeline.export_inputs import Content, find_exports, refuse_for_pictures
     from glpn_cli.pipeline.measuring import Box, Pixel
-    from glpn_cli.pipeline.network import Network
-    from glpn_cli.pipeline.settings import InputSettings
+    from glpn_cli.pipeline.settings import InputSettings, ModelSettings
+    from glpn_cli.pipeline.sources import Content, find_sources
     from glpn_cli.prediction import DepthKind
 
     wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
@@ -114,10 +113,9 @@ def measure(
         isolate=isolate,
         timeout=timeout,
     )
-    found = find_exports(
+    found = find_sources(
         InputSettings((file,), kind=as_, reading=reading, depth_scale=depth_scale, depth_kind=DepthKind(kind.value))
     )
-    assert found is not None
     if found.refused:
         console.error(found.refused[0].error)
         raise typer.Exit(ExitCode.NOTHING_DONE)
@@ -128,8 +126,8 @@ def measure(
             f"{file!r} is a map of {found.content.value}, not of depth", hint="Name the depth map beside it."
         )
     note_made_earlier(found, asked)
-    refuse_for_pictures(found.sources, asked, "--kind", "--depth-scale")
-    network = None
+    found.check_maps(asked, "--kind", "--depth-scale")
+    used = None
     if found.needs_network:
         recipe = choose_recipe(
             model,
@@ -143,9 +141,9 @@ def measure(
             view=reading.view,
             lens=choice if metres is options.Metres.FOCAL else None,
         )
-        network = Network(recipe, device, threads, choice, known)
+        used = ModelSettings(recipe, device, threads)
     with reading.workers or nullcontext():
-        answer = _answer(found.sources[0], network, choice, known)
+        answer = _answer(found.sources[0], used, choice, known)
     if calibrate:
         calibrate_by(calibrate, answer, source=found.sources[0].name, path=output, json=json)
     if wanted or boxes:
@@ -154,18 +152,14 @@ def measure(
         raise typer.Exit(measured.exit_code)
 
 
-def _answer(
-    source: ExportSource, network: Network | None, focal: FocalChoice, calibration: Calibration | None
-) -> Answer:
+def _answer(source: Source, model: ModelSettings | None, focal: FocalChoice, calibration: Calibration | None) -> Result:
     """The map of a source, and its camera; errors that name it are told."""
-    from glpn_cli.pipeline.exporting import ExportStages
-    from glpn_cli.pipeline.outcome import words_of
-    from glpn_cli.pipeline.tasks import Task
+    from glpn_cli.depth_files import Cloud
+    from glpn_cli.pipeline.report import warning_text
+    from glpn_cli.pipeline.settings import OutputSettings
+    from glpn_cli.pipeline.stages import Stages
 
-    stages = ExportStages(network, focal, calibration)
-    decoded = stages.decode(Task(source, ()))
-    stages.open()
-    (answer,) = stages.infer([decoded])
-    for code in answer.warnings:
-        console.warn(f"{source.name}: {words_of(code)} [{code}]")
-    return answer
+    result = Stages(model, OutputSettings(cloud=Cloud(focal), calibration=calibration)).predict(source)
+    for code in result.warnings:
+        console.warn(f"{source.name}: {warning_text(code)} [{code}]")
+    return result

@@ -13,9 +13,8 @@ from glpn_cli.cli.console import console
 from glpn_cli.depth_files.calibration import fit_calibration, write_calibration
 from glpn_cli.errors import ExitCode
 from glpn_cli.geometry import fov_deg
-from glpn_cli.pipeline.answers import Answer
 from glpn_cli.pipeline.measuring import Box, Pixel, Spread, distance_between, look_up_known, measure_box
-from glpn_cli.prediction import DepthKind, Intrinsics
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Result
 from glpn_cli.text import SCHEMA, path_text
 
 
@@ -41,9 +40,10 @@ class Measurements:
     lens_factor: float | None = None
 
     @classmethod
-    def take(cls, answer: Answer, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str) -> Measurements:
+    def take(cls, answer: Result, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str) -> Measurements:
         """Measure. Raises UsageError for pixels and boxes outside of the picture."""
-        depth, camera = answer.depth, answer.intrinsics
+        depth, camera = answer.prediction, answer.intrinsics
+        assert isinstance(depth, DepthMap)
         assert camera is not None
         points = [(pixel, pixel.depth_in(depth)) for pixel in pixels]
         spreads = [measure_box(depth, box) for box in boxes]
@@ -129,10 +129,12 @@ class Measurements:
         return tables
 
 
-def calibrate_by(texts: Sequence[str], answer: Answer, *, source: str, path: Path, json: bool) -> None:
+def calibrate_by(texts: Sequence[str], answer: Result, *, source: str, path: Path, json: bool) -> None:
     """Fit a calibration to known distances, save and print it. Raises UsageError where that makes no sense."""
-    points = look_up_known(texts, answer.depth)
-    made = fit_calibration(answer.depth.kind, points, provenance=answer.provenance, source=source)
+    depth = answer.prediction
+    assert isinstance(depth, DepthMap)
+    points = look_up_known(texts, depth)
+    made = fit_calibration(depth.kind, points, provenance=answer.provenance, source=source)
     write_calibration(path, made)
     if json:
         console.json({**made.to_json(), "path": path_text(str(path))})

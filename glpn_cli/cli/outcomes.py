@@ -15,11 +15,9 @@ import typer
 from glpn_cli.cli.console import console, is_terminal
 from glpn_cli.cli.progress import Progress
 from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
-from glpn_cli.pipeline.engine import Ended
 from glpn_cli.pipeline.naming import Destination
-from glpn_cli.pipeline.outcome import Outcome, Status, Tally, words_of
-from glpn_cli.pipeline.records import make_record, make_summary
-from glpn_cli.pipeline.running import Run
+from glpn_cli.pipeline.report import Ended, Outcome, Status, Tally, make_record, warning_text
+from glpn_cli.pipeline.run import Run
 from glpn_cli.pipeline.settings import Allowance
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ class RunView:
         if outcome.error is not None:
             console.error(outcome.error, about=outcome.place)
         for code in outcome.warnings:
-            console.warn(f"{outcome.place}: {words_of(code)} [{code}]")
+            console.warn(f"{outcome.place}: {warning_text(code)} [{code}]")
         if console.verbose and not console.draws_progress:
             console.detail(self._detail(outcome))
         self._progress.advance(outcome.place, computed=outcome.seconds is not None)
@@ -60,7 +58,7 @@ class RunView:
     def sum_up(self) -> None:
         """Show what the run came to."""
         self._progress.close()
-        self._write(make_summary(self.tally))
+        self._write(self.tally.summary())
         if self.tally.ended.stopped is not None:
             console.error(self.tally.ended.stopped)
         is_skipped = self.tally.statuses[Status.SKIPPED] > 0
@@ -85,10 +83,9 @@ class RunView:
         facts = [outcome.status.value]
         if outcome.seconds is not None:
             facts.append(f"{outcome.seconds:.2f} s")
-        made = outcome.facts.provenance if outcome.facts else None
-        if outcome.status is Status.OK and made is not None and made.network_size is not None:
-            height, width = made.network_size
-            facts.append(f"{width}x{height} in {made.precision} on {made.device}")
+        made = outcome.facts
+        if outcome.status is Status.OK and "network_width" in made:
+            facts.append(f"{made['network_width']}x{made['network_height']} in {made['precision']} on {made['device']}")
         return f"{self._count()} {outcome.place}: {', '.join(facts)}"
 
     def _count(self) -> str:
@@ -172,7 +169,7 @@ def show_run(
         console.note(note)
     with workers or nullcontext(), open_report(report) as file, RunView(tally, json=json, report=file) as view:
         try:
-            tally.ended = (run.rehearse if dry_run else run.carry_out)(view.show)
+            tally.ended = (run.dry_run if dry_run else run.execute)(view.show)
         except KeyboardInterrupt as error:  # while nothing was computed, but told
             tally.ended = Ended(interrupt=error)
         view.sum_up()

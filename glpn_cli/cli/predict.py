@@ -78,10 +78,10 @@ def predict(
     from glpn_cli.depth_files import Cloud
     from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import Axes, FocalChoice
-    from glpn_cli.pipeline.inputs import find_pictures
     from glpn_cli.pipeline.naming import Destination
-    from glpn_cli.pipeline.predicting import prepare_predictions
+    from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings, parse_batch_size
+    from glpn_cli.pipeline.sources import find_pictures
 
     known = read_calibration(calibration) if calibration is not None else None
     cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
@@ -124,5 +124,5 @@ def predict(
         takes_labels=True,
     )
     used = ModelSettings(recipe, device, threads, uncertainty)
-    run = prepare_predictions(choice, found, results, used, pace)
+    run = plan_run(found, results, used, pace)
     show_run(run, allow_failed=allow_failed, dry_run=dry_run, json=json, report=report, workers=reading.workers)

@@ -27,7 +27,7 @@ def live(program: Callable[[], object]) -> NoReturn:
         except KeyboardInterrupt as error:  # before the program begins, or when it has told its code already
             sys.exit(interrupted(error))
     except SystemExit as end:
-        if any(thread.daemon for thread in threading.enumerate()):
+        if threading.active_count() > 1:
             _leave_at_once(end)
         raise
     finally:

@@ -22,14 +22,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, cast
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
-from glpn_cli.images.formats import unreadable_error
-from glpn_cli.images.names import Shard, last_part, name_below, stem_of
+from glpn_cli.images.lists import ByteStream, ListFile, iterate_names
+from glpn_cli.images.names import last_part, name_below, stem_of
+from glpn_cli.images.patterns import is_pattern, parse_pattern
 from glpn_cli.images.picture import ReadOptions
-from glpn_cli.images.source import ImageSource, read_limited, read_once
-from glpn_cli.images.walk import Entry, is_pattern, parse_pattern, walk
+from glpn_cli.images.refusals import refuse_unreadable
+from glpn_cli.images.shards import Shard
+from glpn_cli.images.sources import ImageSource, read_limited, read_once
+from glpn_cli.images.walk import Entry, walk
 
 PICTURE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .j2c"
@@ -232,7 +235,7 @@ def _take(entries: Iterator[Entry], prefix: str, search: Search) -> Iterator[_It
             continue
         path = Path(entry.path)
         if entry.error is not None:
-            yield Refused(entry.path, name, unreadable_error(repr(entry.path), entry.error)), entry.real
+            yield Refused(entry.path, name, refuse_unreadable(repr(entry.path), entry.error)), entry.real
         elif search.leave_out is None or not search.leave_out(path):
             yield ImageSource(path, name, entry.path, options=search.options), entry.real
 
@@ -253,7 +256,7 @@ def _refuse_missing(given: str, error: OSError | ValueError | None) -> InputErro
         return InputError(f"{given!r} is no file name", code=ErrorCode.NOT_FOUND)
     if isinstance(error, FileNotFoundError) and os.path.islink(given):
         return InputError(f"{given!r} is a link to a file that does not exist", code=ErrorCode.NOT_FOUND)
-    return unreadable_error(repr(given), error)
+    return refuse_unreadable(repr(given), error)
 
 
 def _read_pipe(given: str, name: str, search: Search) -> ImageSource | Refused:
@@ -273,7 +276,7 @@ def _read_stdin(search: Search, stdin: BinaryIO | None) -> ImageSource | Refused
     except InputError as error:
         return Refused("-", name, error)
     except OSError as error:
-        return Refused("-", name, unreadable_error("standard input", error))
+        return Refused("-", name, refuse_unreadable("standard input", error))
 
 
 def _stdin(stdin: BinaryIO | None) -> BinaryIO:
@@ -294,57 +297,3 @@ def _open_list(entry: ListFile, stdin: BinaryIO | None) -> Iterator[ByteStream]:
             yield stream
     except OSError as error:
         raise UsageError(f"list {entry.path!r} cannot be read: {reason_of(error)}", code=code_of(error)) from error
-
-
-# No path is this long; what has no separator for so many bytes is no list.
-_LONGEST_NAME = 1 << 16
-
-
-@dataclass(frozen=True, slots=True)
-class ListFile:
-    """A file that lists inputs.
-
-    path:      the file, or `-` for standard input.
-    is_nulled: names end in a zero byte (`find -print0`) instead of a line's end.
-    """
-
-    path: str
-    is_nulled: bool = False
-
-
-class ByteStream(Protocol):
-    """What a list is read from; `read1` gives what is there without waiting for more."""
-
-    def read1(self, size: int = ..., /) -> bytes:
-        """Up to `size` bytes, b'' at the end."""
-
-
-def iterate_names(stream: ByteStream, *, is_nulled: bool = False) -> Iterator[str]:
-    """Each name as soon as it is complete.
-
-    Bytes that are no text in the file system's encoding survive. Empty names are left out, and of lines the ends that
-    Windows writes.
-
-    Raises UsageError for something that is no list.
-    """
-    end = b"\0" if is_nulled else b"\n"
-    rest = b""
-    is_first = True
-    while chunk := stream.read1(1 << 16):
-        *names, rest = (rest + chunk).split(end)
-        for name in names:
-            if text := _decode(name, is_nulled=is_nulled, is_first=is_first):
-                yield text
-            is_first = False
-        if len(rest) > _LONGEST_NAME:
-            raise UsageError(f"this is no list of file names: no end of a name within {_LONGEST_NAME:,} bytes")
-    if text := _decode(rest, is_nulled=is_nulled, is_first=is_first):
-        yield text
-
-
-def _decode(name: bytes, *, is_nulled: bool, is_first: bool) -> str:
-    if not is_nulled:
-        name = name.removesuffix(b"\r")
-        if is_first:
-            name = name.removeprefix(b"\xef\xbb\xbf")
-    return os.fsdecode(name)

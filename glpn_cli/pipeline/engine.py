@@ -1,38 +1,31 @@
-"""The engine: threads that decode and write, around the main thread, which computes.
+"""The engine: threads that decode, predict and write, around the main thread, which tells the outcomes.
 
-    tasks -> [decode threads] -> waiting -> main thread, or lanes (infer) -> [finish threads] -> report
-       `Intake`                 `Batches`
+    tasks -> decode pool -> waiting -> network, in lanes -> write pool -> tell
 
-Every arrow is bounded: a picture is decoded only when a place is free, and a place becomes free when its picture has
-been through the network; the network waits while too many answers are unwritten. So memory does not grow with the
-number of inputs. Whatever happens to a task is reported in the main thread, when it happens.
+Every arrow is bounded: a picture is decoded only when a place is free, a place becomes free when its picture has been
+through the network, and the network waits while too many results are unwritten. So memory does not grow with the number
+of inputs. An error of a task is that task's alone.
 
-Each kind of thread is a `Crew`: it tells the main thread by an event, a call that the main thread is to make. Lanes are
-threads that each infer a batch, side by side.
+Where memory runs out, the network gets less at once: smaller batches, then one lane. Only a task that does not fit
+alone has that for its error.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
-from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from glpn_cli.errors import StoppedError
-from glpn_cli.pipeline.batches import Batch, Batches
-from glpn_cli.pipeline.crew import Crew, Event
-from glpn_cli.pipeline.intake import SLOW_S, Intake
-from glpn_cli.pipeline.jobs import Job, decode_task, finish_job, infer_jobs
-from glpn_cli.pipeline.mishaps import out_of_memory
+from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, wrap_exception
+from glpn_cli.pipeline.report import Ended, Outcome
 from glpn_cli.pipeline.stages import Stages, Width
-
-T = TypeVar("T")  # what to do
-D = TypeVar("D")  # what came off the disk
-A = TypeVar("A")  # what the network answered
-W = TypeVar("W")  # what was written
+from glpn_cli.prediction import Result
 
 _GRACE_S = 1.5
 """How long an interrupted run waits for the files that are being written."""
@@ -40,199 +33,311 @@ _GRACE_S = 1.5
 _WATCH_S = 1.0
 """How often the main thread, while it waits, makes sure that the others live."""
 
+_SLOW_S = 0.05
+"""A list that has not given its next task for so long is still being written; no batch waits for it."""
 
-@dataclass(frozen=True)
-class Ended:
-    """Why a run ended: nothing of it where every task had its turn.
 
-    is_enough: an error of an input ended it, as was asked for, and there may be tasks that had no turn
-    """
+@dataclass(slots=True, eq=False)
+class Job:
+    """One task on its way; at the end it has an outcome or an error. `seconds` counts work, not waiting."""
 
-    stopped: StoppedError | None = None
-    interrupt: KeyboardInterrupt | None = None
-    is_enough: bool = False
+    task: Any
+    number: int
+    decoded: Any = None
+    result: Result | None = None
+    outcome: Outcome | None = None
+    error: GlpnError | None = None
+    seconds: float = 0.0
 
 
 class _EnoughError(Exception):
-    """`report` does not want to go on."""
+    """`tell` does not want to go on."""
 
 
-class Engine(Generic[T, D, A, W]):
+class Engine:
     """Runs tasks through the stages, once.
 
-    report:     told of every job at its end; says whether to go on
+    tell:       told of every job at its end, in the main thread; returns whether to go on
     workers:    threads that decode, and as many that write
-    batch_size: tasks of one group that are inferred together; None is as the stages say
-    is_fed:     the next task may come at any time, or wait for an answer: no batch is kept waiting for it
+    batch_size: tasks per batch; None: as `stages.open` says
+    is_stream:  the next task may come at any time, or wait for an answer: no batch waits for it
+    in_order:   tell in the order of the tasks; for one worker
     """
 
     def __init__(
         self,
-        stages: Stages[T, D, A, W],
-        report: Callable[[Job[T, D, A, W]], bool],
+        stages: Stages,
+        tell: Callable[[Job], bool],
         *,
         workers: int = 2,
         batch_size: int | None = None,
-        is_fed: bool = False,
+        is_stream: bool = False,
+        in_order: bool = False,
     ) -> None:
         self._stages = stages
-        self._report = report
+        self._tell = tell
         self._workers = workers
         self._asked_batch_size = batch_size
-        self._is_fed = is_fed
-        self._intake: Intake[T] = Intake(room=workers + 1)
-        self._batches: Batches[T, D, A, W] = Batches(stages.group)
-        self._begun: SimpleQueue[Batch[T, D, A, W] | None] = SimpleQueue()  # for lanes to infer
-        self._answered: SimpleQueue[Job[T, D, A, W] | None] = SimpleQueue()
-        self._unwritten = 0  # of them, and those that are being written
-        self._events: SimpleQueue[Event] = SimpleQueue()
-        self._decoders = Crew(self._intake.take, self._decode, self._events.put)
-        self._lanes = Crew(self._begun.get, self._infer, self._events.put)
-        self._writers = Crew(self._answered.get, self._finish, self._events.put)
+        self._is_stream = is_stream
+        self._in_order = in_order
+        self._width = Width()
+        self._room = workers + 1  # tasks that may be between the list and the end of the network
+        self._held = 0  # places that are taken
+        self._waiting: list[Job] = []  # for the network
+        self._inferring = 0  # jobs in the network
+        self._batches = 0  # their batches
+        self._unwritten = 0  # jobs that wait to be written, or are being written
+        self._early: dict[int, Job] = {}  # that ended before their turn to be told
+        self._told = 0
+        self._pending: dict[Future[Any], Callable[[Any], None]] = {}  # and what the main thread does with each result
+        self._pools = [ThreadPoolExecutor(workers, "decode"), ThreadPoolExecutor(workers, "write")]
+        self._decoders, self._writers = self._pools
+        self._tasks: Iterator[Any] = iter(())
+        self._taking = threading.Lock()
+        self._taken = 0  # tasks that the list has given
+        self._freed = 0  # of them, those that are through the network
+        self._asked_at: float | None = None  # since when the list is asked for its next task
+        self._has_ended = False  # the list, or the run
 
-    def run(self, tasks: Iterable[T]) -> Ended:
-        """Run all tasks. Errors of `open`, of `report` and of the iterator `tasks` pass through.
+    def run(self, tasks: Iterable[Any]) -> Ended:
+        """Run all tasks; an outcome among them is told as it is.
 
-        An interrupt, or an error that is no input's, ends the run: what is being written is finished and reported, the
-        rest is dropped.
+        Errors of `stages.open`, of `tell` and of the iterator pass through. An interrupt, or an error that is no
+        input's, ends the run: files that are being written are finished and told, the rest is dropped.
         """
-        self._intake.open(tasks)
+        self._tasks = iter(tasks)
+        ended = Ended()
         try:
-            self._decoders.start(self._workers)
-            self._writers.start(self._workers)
+            self._decode_more()
             self._widen(self._stages.open() or Width())
-            while self._decoders.at_work or self._batches or self._unwritten:
-                if (batch := self._next_batch()) is None:
-                    self._next_event()()
-                elif self._lanes.at_work:
-                    self._begun.put(batch)
-                else:
-                    self._infer(batch)()
+            while self._pending or self._waiting or not self._has_ended:
+                self._decode_more()
+                self._infer_more()
+                self._wait()
         except _EnoughError:
             ended = Ended(is_enough=True)
         except StoppedError as error:
             ended = Ended(stopped=error)
         except MemoryError as error:
-            ended = Ended(stopped=out_of_memory(error))
+            hint = "Try a smaller --input-size, or fewer --workers."
+            stopped = StoppedError("out of memory", hint=hint, code=ErrorCode.OUT_OF_MEMORY)
+            stopped.__cause__ = error
+            ended = Ended(stopped=stopped)
         except KeyboardInterrupt as error:
             ended = Ended(interrupt=error)
-        else:
-            ended = Ended()
         finally:
             self._stop()
-        return self._report_rest(ended)
+        if not (self._in_order and ended.is_enough):  # nothing may follow the task that ended it
+            self._tell_rest()
+        return ended
 
-    # In threads: what is done with each item, and what the main thread should do then
+    # In threads
 
-    def _decode(self, task: T) -> Event:
-        return partial(self._take_decoded, decode_task(self._stages, task))
+    def _decode(self) -> Job | None:
+        """The next task of the list, decoded; None where there is none."""
+        with self._taking:
+            if self._has_ended:
+                return None
+            self._asked_at = time.monotonic()
+            task = next(self._tasks, None)
+            self._asked_at = None
+            if task is None:
+                self._has_ended = True
+                return None
+            job = Job(task, self._taken, outcome=task if isinstance(task, Outcome) else None)
+            self._taken += 1
+        if job.outcome is None:
+            with _working_on(job):
+                job.decoded = self._stages.decode(job.task)
+        return job
 
-    def _infer(self, batch: Batch[T, D, A, W]) -> Event:
-        infer_jobs(self._stages, batch.jobs)
-        return partial(self._take_inferred, batch)
-
-    def _finish(self, job: Job[T, D, A, W]) -> Event:
-        finish_job(self._stages, job)
-        return partial(self._take_finished, job)
-
-    # In the main thread: what has come
-
-    def _take_decoded(self, job: Job[T, D, A, W]) -> None:
-        if job.error is None:
-            self._batches.add(job)
+    def _infer(self, jobs: list[Job]) -> None:
+        """Give every job of a batch its result or its error; one job's error costs no other job its result."""
+        started = time.perf_counter()
+        try:
+            results = self._stages.infer([job.task for job in jobs], [job.decoded for job in jobs])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this input's, and told
+            _forget_locals(error)
+            known = wrap_exception(error)
+            if len(jobs) > 1 and known.code is not ErrorCode.OUT_OF_MEMORY:
+                for job in jobs:
+                    self._infer([job])
+                return
+            for job in jobs:
+                job.error = known
         else:
-            self._intake.free_place()
+            for job, result in zip(jobs, results, strict=True):
+                job.result = result
+        for job in jobs:
+            job.seconds += (time.perf_counter() - started) / len(jobs)
+
+    def _write(self, job: Job) -> Job:
+        """Write a job's result, and let go of it."""
+        assert job.result is not None
+        with _working_on(job):
+            job.outcome = self._stages.finish(job.task, job.result)
+        job.result = None
+        return job
+
+    # In the main thread: start work
+
+    def _decode_more(self) -> None:
+        while self._held < self._room and not self._has_ended:
+            self._held += 1
+            self._start(self._decoders, self._take_decoded, self._decode)
+
+    def _infer_more(self) -> None:
+        limit = self._workers + self._width.batch_size
+        while self._batches < self._width.lanes and self._unwritten < limit and (jobs := self._choose()):
+            for job in jobs:
+                self._waiting.remove(job)
+            self._batches += 1
+            self._inferring += len(jobs)
+            self._start(self._network, partial(self._take_inferred, jobs, self._width.lanes), self._infer, jobs)
+
+    def _choose(self) -> list[Job]:
+        """The next batch: the first job that needs no network, else the first job and those that can share its batch.
+
+        Empty while a fuller batch may come.
+        """
+        if not self._waiting:
+            return []
+        most = self._width.batch_size
+        if most == 1:
+            return [self._waiting[0]]
+        groups = [self._stages.group(job.decoded) for job in self._waiting]
+        if None in groups:
+            return [self._waiting[groups.index(None)]]
+        jobs = [job for job, group in zip(self._waiting, groups, strict=True) if group == groups[0]]
+        return jobs[:most] if len(jobs) >= most or self._is_all_there() else []
+
+    def _is_all_there(self) -> bool:
+        """Whether no other job comes before one of those that are there has been inferred."""
+        there = len(self._waiting) + self._inferring
+        if there >= self._room or (self._has_ended and there == self._held):
+            return True
+        asked_at = self._asked_at
+        is_slow = asked_at is not None and time.monotonic() - asked_at >= _SLOW_S
+        return self._is_stream and is_slow and there == self._taken - self._freed
+
+    def _start(self, pool: ThreadPoolExecutor, then: Callable[[Any], None], work: Callable[..., Any], *of: Any) -> None:
+        """Do some work in a thread, and `then` with its result in this one. Raises StoppedError without threads."""
+        try:
+            self._pending[pool.submit(work, *of)] = then
+        except RuntimeError as error:
+            raise StoppedError(
+                "the system starts no more threads",
+                hint="Try fewer --workers and --threads, or run less at once.",
+                code=ErrorCode.OUT_OF_MEMORY,
+            ) from error
+
+    # In the main thread: take what is done
+
+    def _widen(self, width: Width) -> None:
+        """Compute as much at once as is quickest, and let as much be decoded beforehand."""
+        batch_size = self._asked_batch_size or width.batch_size
+        self._width = Width(width.lanes, batch_size)
+        self._room = max(self._room, 2 * batch_size) + width.lanes - 1
+        self._network = ThreadPoolExecutor(width.lanes, "infer")
+        self._pools.append(self._network)
+
+    def _wait(self) -> None:
+        """Take what is done, as soon as something is; a batch of a stream waits a little while for more.
+
+        Raises MemoryError when a thread ended without a word: nothing else leaves it no time for one.
+        """
+        patience = _SLOW_S if self._is_stream and self._waiting else _WATCH_S
+        done, _ = wait(self._pending, timeout=patience, return_when=FIRST_COMPLETED)
+        for future in [each for each in self._pending if each in done]:
+            self._pending.pop(future)(future.result())
+        if not done and any(not thread.is_alive() for pool in self._pools for thread in pool._threads):
+            raise MemoryError
+
+    def _take_decoded(self, job: Job | None) -> None:
+        if job is not None and job.outcome is None and job.error is None:
+            self._waiting.append(job)
+            return
+        self._held -= 1
+        if job is not None:
+            self._freed += 1
             self._end(job)
 
-    def _take_inferred(self, batch: Batch[T, D, A, W]) -> None:
-        for job in self._batches.end(batch):
+    def _take_inferred(self, jobs: list[Job], lanes: int, _: None) -> None:
+        self._batches -= 1
+        self._inferring -= len(jobs)
+        too_large = [job for job in jobs if job.error is not None and job.error.code is ErrorCode.OUT_OF_MEMORY]
+        if too_large and (len(jobs) > 1 or lanes > 1):
+            if len(jobs) > 1:
+                self._width = replace(self._width, batch_size=min(self._width.batch_size, len(jobs) // 2))
+            else:
+                self._width = replace(self._width, lanes=1)
+            for job in too_large:
+                job.error = None
+            self._waiting[:0] = too_large
+            jobs = [job for job in jobs if job not in too_large]
+        for job in jobs:
             job.decoded = None
-            self._intake.free_place()
+            self._held -= 1
+            self._freed += 1
             if job.error is not None:
                 self._end(job)
             else:
                 self._unwritten += 1
-                self._answered.put(job)
+                self._start(self._writers, self._take_written, self._write, job)
 
-    def _take_finished(self, job: Job[T, D, A, W]) -> None:
+    def _take_written(self, job: Job) -> None:
         self._unwritten -= 1
         self._end(job)
 
-    def _end(self, job: Job[T, D, A, W]) -> None:
+    def _end(self, job: Job) -> None:
+        """Tell a job, or keep it until those before it are told."""
+        if not self._in_order:
+            self._tell_one(job)
+            return
+        self._early[job.number] = job
+        while (job_in_turn := self._early.pop(self._told, None)) is not None:
+            self._told += 1
+            self._tell_one(job_in_turn)
+
+    def _tell_one(self, job: Job) -> None:
         if isinstance(job.error, StoppedError):
             raise job.error
-        if not self._report(job):
+        if not self._tell(job):
             raise _EnoughError
-
-    # In the main thread: what to do next
-
-    def _widen(self, width: Width) -> None:
-        """Take as much at once as is quickest, and let as much be decoded beforehand."""
-        batch_size = self._asked_batch_size or width.batch_size
-        self._batches.width = Width(width.lanes, batch_size)
-        self._intake.enlarge(max(self._intake.room, 2 * batch_size) + width.lanes - 1)
-        self._lanes.start(width.lanes if width.lanes > 1 else 0)
-
-    def _next_batch(self) -> Batch[T, D, A, W] | None:
-        """The jobs to infer now; None while a fuller batch may come, or too many answers are unwritten."""
-        if self._unwritten >= self._workers + self._batches.width.batch_size:
-            return None
-        return self._batches.begin(is_all=self._is_all_there())
-
-    def _is_all_there(self) -> bool:
-        """Whether no other job comes before one of those that are there has been inferred."""
-        there = len(self._batches)
-        if not self._decoders.at_work or there >= self._intake.room:
-            return True
-        return self._is_fed and self._intake.is_slow and self._intake.held == there
-
-    def _next_event(self) -> Event:
-        """What a thread has to tell, as soon as it does; nothing where a batch has waited long enough to be full.
-
-        Raises MemoryError when a thread ended without a word.
-        """
-        is_patient = not (self._is_fed and self._batches.is_any_waiting)
-        while True:
-            try:
-                return self._events.get(timeout=_WATCH_S if is_patient else SLOW_S)
-            except Empty:
-                crews = (self._decoders, self._lanes, self._writers)
-                if any(crew.is_missing_one() for crew in crews) and self._events.empty():
-                    raise MemoryError from None  # nothing else leaves a thread no time for it
-                if not is_patient:
-                    return _do_nothing
 
     # In the main thread: the end
 
     def _stop(self) -> None:
         """Let files that are being written be finished, and nothing else begin."""
-        self._intake.close()
-        _close(self._answered, self._writers.at_work)
-        _close(self._begun, self._lanes.at_work)
-        deadline = time.monotonic() + _GRACE_S
-        self._writers.join(deadline)
-        self._lanes.join(deadline)
+        self._has_ended = True
+        for pool in self._pools:
+            pool.shutdown(wait=not self._pending, cancel_futures=True)
+        begun = [each for each, then in self._pending.items() if then != self._take_decoded and not each.cancelled()]
+        wait(begun, _GRACE_S)
 
-    def _report_rest(self, ended: Ended) -> Ended:
-        """Report what was finished while the threads were stopping."""
-        while True:
-            try:
-                event = self._events.get_nowait()
-            except Empty:
-                return ended
-            if isinstance(event, partial) and event.func == self._take_finished:
+    def _tell_rest(self) -> None:
+        """Tell what was finished while the threads were stopping."""
+        for future, then in self._pending.items():
+            if then == self._take_written and future.done() and not future.cancelled():
                 with suppress(_EnoughError, StoppedError):
-                    event()
+                    then(future.result())
 
 
-def _do_nothing() -> None:
-    pass
+@contextmanager
+def _working_on(job: Job) -> Iterator[None]:
+    """Time the work on a job, and make whatever goes wrong its error."""
+    started = time.perf_counter()
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is this input's, and told
+        _forget_locals(error)
+        job.error = wrap_exception(error)
+    job.seconds += time.perf_counter() - started
 
 
-def _close(queue: SimpleQueue[Any], readers: int) -> None:
-    """Drop what a queue holds, and tell its readers that nothing more comes."""
-    with suppress(Empty):
-        while True:
-            queue.get_nowait()
-    for _ in range(readers):
-        queue.put(None)
+def _forget_locals(error: BaseException) -> None:
+    """Let go of what the functions held that an error came through: pictures, and the activations of a network."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__

@@ -1,16 +1,27 @@
-"""What a run makes of its inputs, as the command line says it: where results go, in which form, and what that asks."""
+"""The files that a source becomes: which formats, written how, under which names. Known before an input is read."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
-from glpn_cli.depth_files import FORMATS, Writer
-from glpn_cli.depth_files.labels import LabelColor, Labels
+from glpn_cli.depth_files import FORMATS, Look, Record, Uncertainty, Writer, make_writer
+from glpn_cli.depth_files.calibration import Calibration
+from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer
 from glpn_cli.depth_files.uncertainty import UncertaintyColor
-from glpn_cli.pipeline.naming import Destination
-from glpn_cli.pipeline.settings import OutputSettings
+from glpn_cli.errors import UsageError
+from glpn_cli.models.settings import Recipe
+from glpn_cli.pipeline.naming import Destination, NameTemplate, choose_formats
+from glpn_cli.pipeline.report import Output
+from glpn_cli.pipeline.settings import Existing, ModelSettings, OutputSettings
+from glpn_cli.pipeline.sources import Content, Source, Sources, StoredSource
+from glpn_cli.prediction import DepthKind
 
-_HEEDED: Mapping[type[Writer], tuple[str, ...]] = {
+EXPORTED = ("color", "gray", "gray16", "ply", "png16", "npy", "npz", "tiff", "pfm", "exr")
+"""The formats of `export`."""
+
+_USED_BY: Mapping[type[Writer], tuple[str, ...]] = {
     FORMATS["png16"]: ("--depth-scale",),
     FORMATS["ply"]: ("--axes", "--edge-cull"),
     FORMATS["color"]: ("--colormap", "--range", "--invert", "--colorbar", "--side-by-side", "--contours"),
@@ -19,39 +30,209 @@ _HEEDED: Mapping[type[Writer], tuple[str, ...]] = {
     LabelColor: ("--side-by-side",),
     UncertaintyColor: ("--colormap", "--range", "--invert", "--colorbar"),
 }
-"""The options that only some files look at, by who writes them."""
+"""The options that only some writers use."""
 
-_SETTINGS = tuple(dict.fromkeys(option for options in _HEEDED.values() for option in options))
+_USED_BY_PAGE = ("--colormap", "--range", "--invert")
+_USED_BY_DEPTH = ("--calibration", "--metres", "--focal", "--kind")
+_LENGTHS = frozenset({"depth", "points", "uncertainty"})
+"""The maps whose numbers are depths or lengths; the others hold colours and labels."""
 
 
-def check_used(outputs: OutputSettings, writers: Sequence[Writer], *, elsewhere: Collection[str] = ()) -> None:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One file to write.
+
+    path:     None is standard output
+    kind:     the meaning of its depths; None where it has none, but labels or colours
+    replaces: whether it may replace an existing file
+    """
+
+    path: str | None
+    writer: Writer
+    kind: DepthKind | None
+    replaces: bool = False
+
+    def describe(self, record: Record | None = None) -> Output:
+        """The file as reports name it; `record` is its own, once it is written."""
+        return Output(
+            path=self.path if self.path is not None else "-",
+            format=self.writer.format,
+            map=self.writer.map,
+            unit=self.kind.unit if self.kind is not None and self.writer.map in _LENGTHS else None,
+            depth_scale=record.depth_scale if record else getattr(self.writer, "depth_scale", None),
+            range=record.painted if record else None,
+        )
+
+
+@dataclass(frozen=True)
+class OutputRules:
+    """The files that any source becomes.
+
+    writers:   one a format
+    model:     the {model} of file names
+    inference: how pictures are predicted; None where every source is a stored map
+    has_depth: whether results are depth; else they are labels or uncertainty
+    """
+
+    writers: Sequence[Writer]
+    destination: Destination
+    template: NameTemplate
+    model: str
+    existing: Existing
+    inference: Recipe | None = None
+    calibration: Calibration | None = None
+    has_depth: bool = True
+
+    def expect(self, source: Source, writer: Writer) -> Record | None:
+        """The record of a file that is written now for a source; None for a format without record."""
+        if isinstance(source, StoredSource):
+            provenance = source.record.provenance if source.record else None
+        else:
+            assert self.inference is not None
+            provenance = self.inference.provenance
+        if isinstance(writer, Labels):
+            return writer.expect(source.name, provenance=provenance)
+        kind = self._kind_of(source)
+        if self.calibration is not None:
+            kind, provenance = DepthKind.METRIC, self.calibration.apply_to(provenance)
+        return writer.expect(source.name, kind=kind, provenance=provenance)
+
+    def targets(self, source: Source) -> tuple[Target, ...]:
+        """The files that a source becomes, whatever exists already."""
+        kind = None
+        if self.has_depth:
+            kind = self._kind_of(source) if self.calibration is None else DepthKind.METRIC
+        return tuple(Target(self._path(source, writer), writer, kind) for writer in self.writers)
+
+    def name_of(self, writer: Writer, name: str, *, parent: str) -> str:
+        """The name of a writer's file below the destination, for the input `name`; see `NameTemplate.fill`.
+
+        Where two formats share map and extension, as gray and gray16 do, {map} is the format.
+        """
+        likes = sum((each.map, each.extension) == (writer.map, writer.extension) for each in self.writers)
+        shown = writer.map if likes == 1 else writer.format
+        filled = self.template.fill(name, parent=parent, map=shown, format=writer.format, model=self.model)
+        return filled + writer.extension
+
+    def _kind_of(self, source: Source) -> DepthKind:
+        """The meaning of a source's depths, before any calibration."""
+        if isinstance(source, StoredSource):
+            return source.depth_kind
+        assert self.inference is not None
+        return self.inference.kind
+
+    def _path(self, source: Source, writer: Writer) -> str | None:
+        destination = self.destination
+        if destination.path is None or destination.is_file:
+            return None if destination.path is None else str(destination.path)
+        parent = ""
+        if self.template.asks_for_parent and source.path is not None:
+            parent = source.path.absolute().parent.name
+        # os.path, not Path: there may be 100,000 of them.
+        name = self.name_of(writer, source.name, parent=parent)
+        return os.path.normpath(os.path.join(destination.path, name))  # noqa: PTH118
+
+
+def choose_outputs(inputs: Sources, model: ModelSettings | None, outputs: OutputSettings) -> OutputRules:
+    """The files that the inputs become. Raises UsageError for formats and options that make no sense for them."""
+    inference = model.inference if model is not None else None
+    if inputs.content is Content.UNCERTAINTY:
+        return _choose_for_uncertainty(outputs)
+    if inputs.content is Content.LABELS or (inference is not None and inference.predicts_labels):
+        return _choose_for_labels(inference, outputs)
+    destination = Destination.parse(outputs.output)
+    kind, limit_m = _common_depth(inputs, inference)
+    if outputs.calibration is not None:
+        if inference is not None:
+            outputs.calibration.check(inference.kind, inference.provenance)
+        kind, limit_m = DepthKind.METRIC, outputs.calibration.limit_of(limit_m)
+    usual = "color" if outputs.paints else "png16" if kind.is_metric else "tiff"
+    allowed = EXPORTED if outputs.paints else tuple(FORMATS)
+    formats = choose_formats(outputs.formats, destination, default=usual, allowed=allowed)
+    scale, look, cloud = outputs.depth_scale, outputs.look, outputs.cloud
+    writers = [
+        make_writer(name, kind=kind, limit_m=limit_m, depth_scale=scale, look=look, cloud=cloud) for name in formats
+    ]
+    if model is not None and model.uncertainty:
+        writers.append(Uncertainty())
+    elsewhere = _USED_BY_PAGE if outputs.page is not None else ()
+    if inputs.takes_maps:
+        inputs.check_maps(outputs.explicit, "--kind", *(() if "png16" in formats else ("--depth-scale",)))
+        elsewhere = ("--depth-scale", *elsewhere)
+    check_used(outputs, writers, elsewhere)
+    name = inference.model.name if inference is not None else "depth"
+    template = NameTemplate(outputs.name)
+    return OutputRules(writers, destination, template, name, outputs.existing, inference, outputs.calibration)
+
+
+def _common_depth(inputs: Sources, inference: Recipe | None) -> tuple[DepthKind, float | None]:
+    """The meaning of the depths and the largest of them, as far as formats are checked against it at planning."""
+    if inference is not None:
+        return inference.kind, inference.limit_m
+    maps = [source for source in inputs.sources if isinstance(source, StoredSource)]
+    limits = (each.record.limit_m for each in maps if each.record is not None)
+    kind = maps[0].depth_kind if maps else DepthKind.METRIC
+    return kind, next((limit_m for limit_m in limits if limit_m is not None), None)
+
+
+def _choose_for_labels(inference: Recipe | None, outputs: OutputSettings) -> OutputRules:
+    """The files of label maps, predicted or stored. Raises UsageError for options that only depth has."""
+    if inference is None:
+        outputs.explicit.refuse(*_USED_BY_DEPTH, because="makes no sense for labels")
+        usual, allowed, name = "color", ["color"], "labels"
+    else:
+        name = inference.model.name
+        because = f"makes no sense for {name!r}, which predicts labels"
+        outputs.explicit.refuse(*_USED_BY_DEPTH, "--upsample", "--uncertainty", because=because)
+        usual = "color" if outputs.paints else "labels"
+        allowed = [*LABEL_FORMATS, *(each for each in FORMATS if each not in LABEL_FORMATS)]
+    destination = Destination.parse(outputs.output)
+    formats = choose_formats(outputs.formats, destination, default=usual, allowed=allowed)
+    side_by_side = outputs.look is not None and outputs.look.side_by_side
+    writers: list[Writer] = [make_label_writer(each, side_by_side=side_by_side) for each in formats]
+    check_used(outputs, writers)
+    template = NameTemplate(outputs.name)
+    return OutputRules(writers, destination, template, name, outputs.existing, inference, has_depth=False)
+
+
+def _choose_for_uncertainty(outputs: OutputSettings) -> OutputRules:
+    """The files of stored maps of uncertainty. Raises UsageError for what they cannot be."""
+    look, because = outputs.look or Look(), "makes no sense for maps of uncertainty"
+    outputs.explicit.refuse("--html", "--calibration", "--focal", "--kind", because=because)
+    if look.range.needs_settling:
+        raise UsageError(f"--range batch {because}", hint="Write --range NEAR:FAR.")
+    destination = Destination.parse(outputs.output)
+    choose_formats(outputs.formats, destination, default="color", allowed=["color"])
+    writer = UncertaintyColor(look)
+    check_used(outputs, [writer])
+    writer.check(DepthKind.METRIC, None)
+    template = NameTemplate(outputs.name)
+    return OutputRules([writer], destination, template, "uncertainty", outputs.existing, has_depth=False)
+
+
+def check_used(outputs: OutputSettings, writers: Sequence[Writer], elsewhere: Collection[str] = ()) -> None:
     """Refuse typed options that change none of the files to be written (UsageError).
 
-    elsewhere: options that are used by something else
+    elsewhere: options that something else uses
     """
     destination = Destination.parse(outputs.output)
     if destination.is_stdout:
         outputs.explicit.refuse("--name", "--existing", because="makes no sense for standard output")
     elif destination.is_file:
         outputs.explicit.refuse("--name", because=f"names the result, and so does --output {outputs.output}")
-    used = frozenset(elsewhere).union(*(_heeded_by(writer) for writer in writers))
-    for option in outputs.explicit.among(*_SETTINGS):
+    used = frozenset(elsewhere).union(*(_USED_BY.get(type(writer), ()) for writer in writers))
+    for option in outputs.explicit.among(*dict.fromkeys(each for options in _USED_BY.values() for each in options)):
         if option not in used:
-            what, hint = _explain(option, writers)
-            outputs.explicit.refuse(option, because=f"makes no sense for {what}", hint=hint)
+            files, hint = _explain_unused(option, writers)
+            outputs.explicit.refuse(option, because=f"makes no sense for {files}", hint=hint)
 
 
-def _heeded_by(writer: Writer) -> tuple[str, ...]:
-    return _HEEDED.get(type(writer), ())
-
-
-def _explain(option: str, writers: Sequence[Writer]) -> tuple[str, str]:
-    """What the files are that do not look at an option, and what to do."""
+def _explain_unused(option: str, writers: Sequence[Writer]) -> tuple[str, str]:
+    """The files that do not use an option, and what to do."""
     kinds = {type(writer) for writer in writers}
     if kinds <= {Labels, LabelColor}:
         return "labels", "Leave it out."
     if kinds == {UncertaintyColor}:
-        can_be = ", ".join(_HEEDED[UncertaintyColor])
-        return "maps of uncertainty", f"What can be chosen is {can_be}."
-    formats = [name for name, writer in FORMATS.items() if option in _HEEDED.get(writer, ())]
+        return "maps of uncertainty", f"They can be changed with {', '.join(_USED_BY[UncertaintyColor])}."
+    formats = [name for name, writer in FORMATS.items() if option in _USED_BY.get(writer, ())]
     return f"{' and '.join(writer.format for writer in writers)} files", f"It is for -f {' and '.join(formats)}."

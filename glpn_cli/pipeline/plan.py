@@ -1,42 +1,65 @@
-"""Which input becomes which file, decided before a model is loaded: what is there already, and what cannot be.
+"""The plan of a run: the files that every input becomes, decided before a model is loaded.
 
-Planning reads names, file dates and the records of existing outputs, never a pixel. What makes no sense for the run as
-a whole (two inputs for one output, an output that is an input, a folder that cannot be written) is a UsageError, and
-nothing was started; what is wrong with one input alone becomes that input's outcome.
+Planning reads names, file dates and the records of existing outputs, never a pixel. A request that makes no sense as a
+whole (two inputs for one output, an output that is an input, a folder that cannot be written) is a UsageError, and
+nothing was started; a problem of one input is that input's outcome.
+
+A list that is still being written is planned item by item: nothing is known of the items to come, so that there a
+collision is the error of the item that brings it.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 import sys
+import time
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any
 
 from glpn_cli.atomic_write import probe_writable
-from glpn_cli.errors import UsageError
-from glpn_cli.images import Refused
-from glpn_cli.pipeline.judging import Inputs, Judge
-from glpn_cli.pipeline.outcome import Outcome, Status
-from glpn_cli.pipeline.tasks import OutputRules, Source, Target, Task, place_of
-
-S = TypeVar("S", bound=Source)
+from glpn_cli.depth_files import Record, is_own_output, read_record
+from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code_of, reason_of
+from glpn_cli.images import ImageSource, Refused
+from glpn_cli.pipeline.outputs import OutputRules, Target
+from glpn_cli.pipeline.report import Outcome, Output, Status, record_facts
+from glpn_cli.pipeline.settings import Existing
+from glpn_cli.pipeline.sources import Source, Sources
 
 _MOST_SHOWN = 3
+_OVERWRITE = "Replace it with --existing overwrite."
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One input to work on.
+
+    targets: the files to write
+    kept:    outputs that exist already and are good
+    """
+
+    source: Source
+    targets: tuple[Target, ...]
+    kept: tuple[Output, ...] = ()
+
+    def planned(self) -> Outcome:
+        """Its outcome in a dry run."""
+        return settle(self.source, Status.PLANNED, outputs=(*self.kept, *(each.describe() for each in self.targets)))
 
 
 @dataclass
-class Plan(Generic[S]):
+class Plan:
     """A run that can be started.
 
-    tasks:    inputs to work on, in order
-    settled:  outcomes that are known already: skipped, or in somebody's way
-    notes:    what the user should know about the run, one sentence each
+    tasks:   inputs to work on, in order
+    settled: outcomes that are known already
+    notes:   for the user, one sentence each
     """
 
-    tasks: list[Task[S]] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
     settled: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -48,46 +71,60 @@ class Plan(Generic[S]):
 
     @property
     def swept(self) -> set[str]:
-        """The folders that a run before may have left something in: those, and where its results are already."""
+        """The folders where an earlier run may have left temporary files: those, and the ones of existing outputs."""
         places = (output.path for outcome in self.settled for output in outcome.outputs if output.path != "-")
         return self.folders | {_folder_of(path) for path in places}
 
-    def add_found(self, refused: Iterable[Refused], notes: Iterable[str]) -> None:
-        """Put what was named and cannot be used, and what was noticed, in front of everything else."""
-        self.settled[:0] = [
-            Outcome(Status.ERROR, each.given, each.name, each.given, error=each.error) for each in refused
-        ]
-        self.notes[:0] = notes
-
     @property
     def total(self) -> int:
-        """How many inputs there are."""
+        """The number of inputs."""
         return len(self.settled) + len(self.tasks)
 
 
-def make_plan(sources: Sequence[S], rules: OutputRules[S]) -> Plan[S]:
-    """Decide what becomes of every source. Raises UsageError where the run as a whole makes no sense."""
+def settle(source: Source, status: Status, **settled: Any) -> Outcome:
+    """The outcome of a source."""
+    return Outcome(status, source.given, source.name, place_of(source), **settled)
+
+
+def settle_refused(refused: Refused) -> Outcome:
+    """The outcome of an input that cannot be used."""
+    return Outcome(Status.ERROR, refused.given, refused.name, refused.given, error=refused.error)
+
+
+def place_of(source: Source) -> str:
+    """The path of a source, for people."""
+    if source.path is not None:
+        return str(source.path)
+    if source.given != "-":
+        return source.given
+    return "standard input" if source.name == "stdin" else source.name  # or one of its frames
+
+
+def make_plan(inputs: Sources, rules: OutputRules) -> Plan:
+    """Plan all inputs. Raises UsageError where the run as a whole makes no sense."""
+    sources = inputs.sources
     if rules.destination.is_stdout or rules.destination.is_file:
         _check_single(sources, rules)
+    plan = Plan(settled=[settle_refused(each) for each in inputs.refused], notes=list(inputs.notes))
     wanted = [rules.targets(source) for source in sources]
     if rules.destination.is_stdout:
-        return Plan([Task(source, targets) for source, targets in zip(sources, wanted, strict=True)])
+        plan.tasks = [Task(source, targets) for source, targets in zip(sources, wanted, strict=True)]
+        return plan
     _check_collisions(sources, wanted)
-    judge = Judge(rules, Inputs(sources))
-    plan: Plan[S] = Plan()
+    existing = ExistingOutputs(rules, sources)
     for source, targets in zip(sources, wanted, strict=True):
-        decided = judge.decide(source, targets)
-        if isinstance(decided, Task):
-            plan.tasks.append(decided)
+        planned = existing.resolve(source, targets)
+        if isinstance(planned, Task):
+            plan.tasks.append(planned)
         else:
-            plan.settled.append(decided)
+            plan.settled.append(planned)
     for folder in sorted(plan.folders):
         probe_writable(Path(folder))
-    plan.notes += judge.notes
+    plan.notes += existing.notes
     return plan
 
 
-def _check_single(sources: Sequence[S], rules: OutputRules[S]) -> None:
+def _check_single(sources: Sequence[Source], rules: OutputRules) -> None:
     destination, writers = rules.destination, rules.writers
     where = "standard output" if destination.path is None else f"{str(destination.path)!r}"
     hint = "Name a folder with -o."
@@ -98,12 +135,12 @@ def _check_single(sources: Sequence[S], rules: OutputRules[S]) -> None:
         raise UsageError(f"{formats} cannot both be written to {where}", hint=hint)
 
 
-def _check_collisions(sources: Sequence[S], wanted: Sequence[Sequence[Target]]) -> None:
-    """Refuse two inputs, or two formats, for one output."""
+def _check_collisions(sources: Sequence[Source], wanted: Sequence[Sequence[Target]]) -> None:
+    """Refuse two inputs, or two formats, for one output (UsageError)."""
     first: dict[str, tuple[int, Target]] = {}
     pairs: list[str] = []
     count = 0
-    fold = name_folding(next((target.path for targets in wanted for target in targets), None))
+    fold = _name_folding(next((target.path for targets in wanted for target in targets), None))
     for index, targets in enumerate(wanted):
         for target in targets:
             assert target.path is not None
@@ -131,7 +168,7 @@ def _folder_of(path: str) -> str:
     return os.path.dirname(path)  # noqa: PTH120 - plain strings, 100,000 of them
 
 
-def name_folding(path: str | None) -> Callable[[str], str]:
+def _name_folding(path: str | None) -> Callable[[str], str]:
     """How the file system at a path compares names: as they are, without case, without the form of accents."""
     if sys.platform == "darwin":
         return lambda name: unicodedata.normalize("NFC", name).casefold()
@@ -150,3 +187,212 @@ def _ignores_case(folder: str) -> bool:
         return turned.name != place.name and turned.samefile(place)
     except OSError:
         return False
+
+
+# Outputs that exist
+
+
+class ExistingOutputs:
+    """Decides for every output that exists: keep it, replace it, or report that it is in the way.
+
+    may_come: whether the file at a path may be an input that has not been named yet
+    """
+
+    def __init__(
+        self, rules: OutputRules, sources: Iterable[Source], *, may_come: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        self._rules = rules
+        self._unread = list(sources)
+        self._inputs: set[tuple[int, int]] = set()
+        self._may_come = may_come
+        self._unsure: set[str] = set()  # formats of outputs that were kept without knowing how they were made
+
+    @property
+    def notes(self) -> list[str]:
+        """For the user, about outputs that were kept."""
+        if not self._unsure:
+            return []
+        names = " and ".join(sorted(self._unsure))
+        return [f"{names} files do not say how they were made; those that are there are taken as they are"]
+
+    def add_input(self, source: Source) -> None:
+        """One more input, which no output may be."""
+        self._unread.append(source)
+
+    def resolve(self, source: Source, targets: Sequence[Target]) -> Task | Outcome:
+        """The work that is left for a source, or its outcome. Raises UsageError where a target can never be written."""
+        outputs: list[Output] = []
+        missing: list[Target] = []
+        record = None
+        try:
+            for target in targets:
+                decided = self._resolve_target(source, target)
+                if isinstance(decided, Target):
+                    missing.append(decided)
+                else:
+                    outputs.append(target.describe(decided[0]))
+                    record = record or decided[0]
+        except (OutputError, InputError) as error:
+            return settle(source, Status.ERROR, error=error)
+        if missing:
+            return Task(source, tuple(missing), tuple(outputs))
+        facts = record_facts(record) if record else {}
+        return settle(source, Status.SKIPPED, outputs=tuple(outputs), facts=facts)
+
+    def _resolve_target(self, source: Source, target: Target) -> Target | tuple[Record | None]:
+        """The target to write, or the record of the file that is kept.
+
+        Raises OutputError where something is in the way, UsageError where nothing can ever be written there.
+        """
+        assert target.path is not None
+        path, existing = target.path, self._rules.existing
+        try:
+            status = os.stat(path)  # noqa: PTH116 - plain strings, 100,000 of them
+        except FileNotFoundError:
+            # Another run on the same folder may be quicker: to overwrite means that too.
+            return replace(target, replaces=existing is Existing.OVERWRITE)
+        except NotADirectoryError as error:
+            raise UsageError(f"cannot write {path!r}: a parent of it is a file", code=ErrorCode.IO) from error
+        except OSError as error:
+            raise OutputError(f"cannot look at {path!r}: {reason_of(error)}", code=code_of(error)) from error
+        if stat.S_ISDIR(status.st_mode):
+            raise UsageError(f"cannot write {path!r}: it is a folder", hint="Choose another name with --name or -o.")
+        if self._is_input(status):
+            raise UsageError(f"output {path!r} is one of the inputs", hint="Choose another folder with -o.")
+        if not stat.S_ISREG(status.st_mode):  # /dev/null, a pipe
+            return replace(target, replaces=True)
+        if existing is Existing.OVERWRITE:
+            if self._may_come(path):
+                why = "was not written by glpn, and the list may name it yet"
+                raise _in_the_way(path, why, "Choose another folder with -o.")
+            return replace(target, replaces=True)
+        if existing is Existing.ERROR:
+            raise _in_the_way(path, "is there already", "Use --existing skip, update or overwrite.")
+        if target.writer.carries_record:
+            return self._compare_record(source, target, path, _is_older(status, source))
+        if _is_older(status, source):
+            raise _in_the_way(path, "is older than its input, and does not say who wrote it", _OVERWRITE)
+        self._unsure.add(target.writer.format)
+        return (None,)
+
+    def _compare_record(self, source: Source, target: Target, path: str, is_older: bool) -> Target | tuple[Record]:
+        """The same for a format whose files say how they were made."""
+        try:
+            found = read_record(Path(path))
+        except InputError as error:
+            raise _in_the_way(path, f"cannot be trusted: {error.message}", _OVERWRITE) from error
+        if found is None:
+            hint = "Replace it with --existing overwrite, or choose another folder with -o."
+            raise _in_the_way(path, "was not written by glpn", hint)
+        wanted = self._rules.expect(source, target.writer)
+        differences = found.differences(wanted) if wanted is not None else ()
+        if not differences and not is_older:
+            return (found,)
+        if self._rules.existing is Existing.UPDATE:
+            return replace(target, replaces=True)
+        why = f"was made otherwise: {differences[0]}" if differences else "is older than its input"
+        raise _in_the_way(path, why, "Make it again with --existing update.")
+
+    def _is_input(self, status: os.stat_result) -> bool:
+        """Whether a file is an input, or the picture of one; those are looked up only once an output exists."""
+        while self._unread:
+            source = self._unread.pop()
+            for each in (source, getattr(source, "picture", None)):
+                found = _status(each.path) if each is not None and each.path is not None else None
+                if found is not None:
+                    self._inputs.add((found.st_dev, found.st_ino))
+        return (status.st_dev, status.st_ino) in self._inputs
+
+
+def _status(path: str | Path) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116 - plain strings, 100,000 of them
+    except OSError:
+        return None
+
+
+def _is_older(status: os.stat_result, source: Source) -> bool:
+    made_from = _status(source.path) if source.path is not None else None
+    if made_from is None or made_from.st_mtime_ns > time.time_ns():
+        return False  # a date in the future, by a clock that was wrong, says nothing
+    return status.st_mtime_ns < made_from.st_mtime_ns
+
+
+def _in_the_way(path: str, why: str, hint: str) -> OutputError:
+    return OutputError(f"{path!r} {why}", hint=hint, code=ErrorCode.EXISTS)
+
+
+# Lists that are still being written
+
+
+class StreamPlanner:
+    """Plans the items of a list one by one, and remembers their outputs.
+
+    Raises UsageError where the results would not go into a folder, or that cannot be written, and where two formats of
+    an item would be one file.
+    """
+
+    def __init__(self, inputs: Sources, rules: OutputRules) -> None:
+        destination = rules.destination
+        if destination.path is None or destination.is_file:
+            raise UsageError("a list on standard input needs a folder for its results", hint="Name one with -o DIR.")
+        _check_formats(rules)
+        self._inputs = inputs
+        self._rules = rules
+        self._existing = ExistingOutputs(rules, (), may_come=self._may_come)
+        self._taken: dict[str, str] = {}
+        self._fold = _name_folding(str(destination.path / "x"))
+        self.folder: Path = destination.path
+        probe_writable(self.folder)
+
+    def plan_all(self) -> Iterator[Task | Outcome]:
+        """The work for every item, or its outcome, as the items come."""
+        is_empty = True
+        for item in self._inputs.read_stream():
+            is_empty = False
+            yield settle_refused(item) if isinstance(item, Refused) else self.plan(item)
+        if is_empty and not self._inputs.settings.allow_empty:
+            raise UsageError("the list on standard input is empty", hint="Add --allow-empty to make this no error.")
+
+    def plan(self, item: ImageSource) -> Task | Outcome:
+        """The work for one item, or its outcome."""
+        self._existing.add_input(item)
+        try:
+            source = self._inputs.interpret(item)
+        except InputError as error:
+            return settle(item, Status.ERROR, error=error)
+        self._existing.add_input(source)
+        targets = self._rules.targets(source)
+        for target in targets:
+            assert target.path is not None
+            other = self._taken.setdefault(self._fold(target.path), place_of(source))
+            if other != place_of(source):
+                taken = OutputError(f"{other!r} is written to {target.path!r} already", code=ErrorCode.EXISTS)
+                return settle(source, Status.ERROR, error=taken)
+        try:
+            return self._existing.resolve(source, targets)
+        except UsageError as error:  # nothing can be written there, now or ever
+            known = OutputError(error.message, hint=error.hint, code=error.code)
+            return settle(source, Status.ERROR, error=known)
+
+    def _may_come(self, path: str) -> bool:
+        """Whether a file could be a later item: it is none of ours, and can be worked on."""
+        if is_own_output(Path(path)):
+            return False
+        try:
+            self._inputs.interpret(ImageSource(Path(path), path, path))
+        except InputError:
+            return False
+        return True
+
+
+def _check_formats(rules: OutputRules) -> None:
+    """Refuse two formats of any one item for one file (UsageError)."""
+    first: dict[str, str] = {}
+    for writer in rules.writers:
+        other = first.setdefault(rules.name_of(writer, "x.x", parent="x"), writer.format)
+        if other != writer.format:
+            raise UsageError(
+                f"{other} and {writer.format} of every input would be the same file",
+                hint="Tell them apart with --name, such as '{stem}_{format}'.",
+            )

@@ -18,9 +18,9 @@ from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import Recipe
-from glpn_cli.pipeline import network
-from glpn_cli.pipeline.network import Network
-from glpn_cli.pipeline.stages import Width
+from glpn_cli.pipeline import stages
+from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
+from glpn_cli.pipeline.stages import Stages, Width
 
 COUNT = 6
 
@@ -115,11 +115,11 @@ def test_lanes_are_by_threads_pictures_and_memory(
     free: int | None,
     lanes: int,
 ) -> None:
-    monkeypatch.setattr(network, "memory_bytes", lambda device: free)
+    monkeypatch.setattr(stages, "memory_bytes", lambda device: free)
     recipe = Recipe(resolve_model(str(tiny_model)), InputSize.parse(size), precision="fp32")
     before = torch.get_num_threads()
     try:
-        _, width = Network(recipe, "cpu", threads, pictures=pictures).open_wide()
+        width = Stages(ModelSettings(recipe, "cpu", threads), OutputSettings(), pictures=pictures).open()
         assert width == Width(lanes=lanes)
         assert torch.get_num_threads() == threads // lanes
     finally:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture
-from glpn_cli.pipeline import predicting
+from glpn_cli.pipeline.stages import Stages
 from glpn_cli.predictor import DepthEstimator
 
 
@@ -80,9 +80,7 @@ def test_a_file_that_cannot_be_written_is_that_inputs_error(
 
 
 @pytest.mark.parametrize("call", [1, 3])
-@pytest.mark.parametrize(
-    ("where", "name"), [(ImageSource, "read"), (DepthEstimator, "predict_pictures"), (predicting, "write_result")]
-)
+@pytest.mark.parametrize(("where", "name"), [(ImageSource, "read"), (DepthEstimator, "infer"), (Stages, "finish")])
 def test_memory_that_runs_out_at_any_stage_costs_one_picture(
     untouched_pictures: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, call: int
 ) -> None:

@@ -22,11 +22,17 @@ from glpn_cli.cli import app
 from glpn_cli.depth_files import Look, make_writer
 from glpn_cli.errors import InputError
 from glpn_cli.images import ImageSource
-from glpn_cli.pipeline.gallery import Gallery, make_entry
+from glpn_cli.pipeline.gallery import Page
+from glpn_cli.pipeline.gallery.entries import make_entry
+from glpn_cli.pipeline.report import Outcome, Status
 from glpn_cli.prediction import DepthKind, DepthMap
 from glpn_cli.prediction import Result as Answer
 
 Glpn = Callable[..., Result]
+
+
+def entry(name: str, depth: DepthMap, picture: np.ndarray | None = None) -> str:
+    return make_entry(Answer(depth, ImageSource(Path(name), name, name)), picture, Look())
 
 
 @pytest.fixture
@@ -186,11 +192,9 @@ def test_the_page_tells_metres_under_the_mouse(glpn: Glpn, tmp_path: Path) -> No
 
 @pytest.mark.browser
 def test_leafing_quickly_shows_the_scale_of_the_map_that_is_shown(tmp_path: Path) -> None:
-    gallery = Gallery(Look())
+    gallery = Page(Look(), [])
     for index, factor in enumerate((1, 0.01)):
-        gallery.add(
-            index, make_entry(f"{index}.jpg", DepthMap(room(index).values * np.float32(factor)), None, look=Look())
-        )
+        gallery.add(index, entry(f"{index}.jpg", DepthMap(room(index).values * np.float32(factor))))
     with gallery:
         gallery.write(tmp_path / "page.html", title="Two")
     with chromium(tmp_path / "profile") as page:
@@ -216,12 +220,12 @@ def test_leafing_quickly_shows_the_scale_of_the_map_that_is_shown(tmp_path: Path
 @pytest.mark.browser
 def test_near_comes_first_whether_a_larger_number_is_nearer_or_not(tmp_path: Path) -> None:
     for kind, expected in ((DepthKind.METRIC, ["b", "c", "a", "none"]), (DepthKind.DISPARITY, ["a", "c", "b", "none"])):
-        gallery = Gallery(Look())
+        gallery = Page(Look(), [])
         nothing = np.zeros((192, 256), np.bool_)
         for index, (name, factor) in enumerate((("none", 0), ("a", 3), ("b", 1), ("c", 2))):
             values = room(0).values * np.float32(factor or 1)
             depth = DepthMap(values, kind=kind, valid=None if factor else nothing)
-            gallery.add(index, make_entry(name, depth, None, look=Look()))
+            gallery.add(index, entry(name, depth))
         path = tmp_path / f"{kind.value}.html"
         with gallery:
             gallery.write(path, title="Order")
@@ -238,15 +242,16 @@ def test_near_comes_first_whether_a_larger_number_is_nearer_or_not(tmp_path: Pat
 
 @pytest.mark.browser
 def test_a_thousand_pictures_open_in_under_3_seconds_without_an_error(tmp_path: Path) -> None:
-    gallery = Gallery(Look())
+    gallery = Page(Look(), [])
     rng = np.random.default_rng(0)
     for index in range(20):
         noisy = room(index).values * rng.normal(1, 0.01, (192, 256)).astype(np.float32)
         rgb = (make_rgb(360, 480, seed=index) + rng.integers(0, 20, (360, 480, 3))).clip(0, 255).astype(np.uint8)
-        entry = make_entry(f"room {index:04d}.jpg", DepthMap(noisy, limit=10.0), rgb, look=Look())
+        made = entry(f"room {index:04d}.jpg", DepthMap(noisy, limit=10.0), rgb)
         for copy in range(50):
-            gallery.add(50 * index + copy, entry)
-    gallery.fail("broken.jpg", InputError("'broken.jpg' is cut short"))
+            gallery.add(50 * index + copy, made)
+    broken = InputError("'broken.jpg' is cut short")
+    gallery.watch(lambda _: None)(Outcome(Status.ERROR, "broken.jpg", "broken.jpg", "broken.jpg", error=broken))
     path = tmp_path / "page.html"
     with gallery:
         gallery.write(path, title="A thousand rooms")

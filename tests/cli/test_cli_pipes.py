@@ -8,10 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,12 @@ from glpn_cli.cli import app
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import FORMATS, Look, read_depth, read_record
 from glpn_cli.depth_files.gray import Gray16
-from glpn_cli.pipeline.conveyor import WriteBehind, read_ahead
-from glpn_cli.pipeline.frames import read_frames
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import Recipe
+from glpn_cli.pipeline import run
+from glpn_cli.pipeline.report import Outcome
+from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings
+from glpn_cli.pipeline.video import plan_video
 from glpn_cli.predictor import DepthEstimator
 
 Glpn = Callable[..., Result]
@@ -171,48 +175,29 @@ class _Stream(io.RawIOBase):
         return len(place)
 
 
-def test_memory_is_bounded_whoever_is_slow() -> None:
+def test_memory_is_bounded_whoever_is_slow(tiny_model: Path) -> None:
     stream = _Stream()
-    frames = read_ahead(read_frames(stream, (2, 2)))  # type: ignore[arg-type]
-    got = [int(next(frames)[0, 0, 0]) for _ in range(5)]
-    assert got == [1, 2, 3, 4, 5]
-    time.sleep(0.2)
-    assert stream.taken <= 5 + 2 + 1  # two wait, and one is at the door
+    model = ModelSettings(Recipe(resolve_model(str(tiny_model)), precision="fp32"), "cpu", 1)
+    outputs = OutputSettings("-", "gray", look=Look(parse_range("0.5:8")))
+    with pytest.MonkeyPatch.context() as place:
+        place.setattr("sys.stdin", SimpleNamespace(buffer=stream))
+        video = plan_video("64x48", InputSettings(), outputs, model)
+    shown = 0
+    written: list[bytes] = []
 
-    gate, begun = threading.Event(), []
-    behind: WriteBehind[int, int] = WriteBehind(lambda item: begun.append(item) or (gate.wait() and item))
-    putting = threading.Thread(target=lambda: [behind.put(item) for item in range(10)], daemon=True)
-    putting.start()
-    putting.join(0.2)
-    assert putting.is_alive()  # it waits for a place
-    gate.set()
-    putting.join(5)
-    assert behind.close() is None
-    assert list(behind.done()) == begun == list(range(10))
+    def show(outcome: Outcome) -> None:
+        nonlocal shown
+        shown += 1
+        time.sleep(0.05)
+        assert stream.taken <= shown + 6, "two are decoded, one is in the network, two are written, and one is told"
+        if shown == 8:
+            raise KeyboardInterrupt
 
-
-def test_the_first_error_ends_it_and_what_was_done_is_told() -> None:
-    def work(item: int) -> int:
-        if item == 2:
-            raise ValueError("two")
-        return item
-
-    behind: WriteBehind[int, int] = WriteBehind(work)
-    put = [behind.put(item) for item in range(50)]
-    failed = behind.close()
-    assert failed is not None
-    assert (failed[0], str(failed[1])) == (2, "two")
-    assert list(behind.done()) == [0, 1]
-    assert not put[-1]
-
-    def items() -> Any:
-        yield 1
-        raise ValueError("no more")
-
-    ahead = read_ahead(items())
-    assert next(ahead) == 1
-    with pytest.raises(ValueError, match="no more"):
-        next(ahead)
+    with pytest.MonkeyPatch.context() as place:
+        place.setattr(run, "write_stdout", written.append)
+        ended = video.execute(show)
+    assert ended.interrupt is not None
+    assert len(written) == shown == 8
 
 
 @pytest.mark.parametrize(

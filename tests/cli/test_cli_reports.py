@@ -11,8 +11,7 @@ import typer
 from program_runs import glpn, good_png, predict
 
 from glpn_cli.cli.outcomes import show_run
-from glpn_cli.pipeline.engine import Ended
-from glpn_cli.pipeline.outcome import Outcome, Status
+from glpn_cli.pipeline.report import Ended, Outcome, Status
 
 PAIRS = "rgb_path,depth_path,depth_scale\ngood.png,out/good.png_depth.png,1000\n"
 
@@ -45,11 +44,11 @@ class Interrupted:
     total = 5
     notes = ()
 
-    def carry_out(self, show: Callable[[Outcome], None]) -> Ended:
+    def execute(self, show: Callable[[Outcome], None]) -> Ended:
         show(Outcome(Status.OK, "good.png", "good.png", "good.png"))
         raise KeyboardInterrupt(143)
 
-    rehearse = carry_out
+    dry_run = execute
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -36,7 +36,7 @@ from glpn_cli import atomic_write
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture
 from glpn_cli.pipeline import plan
-from glpn_cli.pipeline.network import Network
+from glpn_cli.pipeline.stages import Stages
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +57,10 @@ def put(*names: str | bytes) -> None:
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever opens the model has started something."""
 
-    def refuse(self: Network) -> None:
+    def refuse(self: Stages) -> None:
         raise AssertionError("the model was opened")
 
-    monkeypatch.setattr(Network, "open", refuse)
+    monkeypatch.setattr(Stages, "open", refuse)
 
 
 # What inputs may be

@@ -98,15 +98,15 @@ def stick(*words, **settings):
 STAGES = {
     "decode": STUCK
     + """
-from glpn_cli.pipeline.exporting import ExportStages
-decode = ExportStages.decode
-ExportStages.decode = lambda self, task: stick() if task.source.name.startswith("05") else decode(self, task)
+from glpn_cli.pipeline.stages import Stages
+decode = Stages.decode
+Stages.decode = lambda self, task: stick() if task.source.name.startswith("05") else decode(self, task)
 """,
     "infer": STUCK
     + """
-from glpn_cli.pipeline.exporting import ExportStages
-infer, calls = ExportStages.infer, []
-ExportStages.infer = lambda self, batch: stick() if calls.append(1) or len(calls) == 6 else infer(self, batch)
+from glpn_cli.pipeline.stages import Stages
+infer, calls = Stages.infer, []
+Stages.infer = lambda self, *batch: stick() if calls.append(1) or len(calls) == 6 else infer(self, *batch)
 """,
     "write": STUCK
     + """
@@ -208,15 +208,15 @@ def test_case_56_two_runs_over_one_folder_both_end_well(
 ) -> None:
     # Both have planned before either writes: each waits for the other's word that it has.
     patch = """
-import glpn_cli.pipeline.exporting as exporting, os, pathlib, time
-plan = exporting.make_plan
+import glpn_cli.pipeline.run as running, os, pathlib, time
+plan = running.make_plan
 def plan_and_wait(*words):
     made = plan(*words)
     pathlib.Path(f"planned-{os.getpid()}").touch()
     while len(list(pathlib.Path().glob("planned-*"))) < 2:
         time.sleep(0.01)
     return made
-exporting.make_plan = plan_and_wait
+running.make_plan = plan_and_wait
 """
     children = [start("export", maps, "-o", OUT, "--existing", existing, patch=patch) for _ in range(2)]
     talks = [child.communicate(timeout=60)[1].decode() for child in children]
@@ -358,17 +358,17 @@ def test_case_62_a_picture_that_is_too_large_for_memory_is_its_own_error(
         Path(f"in/{number}.png").write_bytes(good_png())
     Path("in/large.png").write_bytes(Path("good.png").read_bytes())
     Image.new("RGB", (96, 96), (90, 120, 30)).save("in/large.png")
-    original = DepthEstimator._infer
+    original = DepthEstimator.infer
 
-    def allocate(self: DepthEstimator, pictures: Sequence[Any], size: tuple[int, int]) -> torch.Tensor:
-        if size == (96, 96):
+    def allocate(self: DepthEstimator, pictures: Sequence[Any]) -> list[Any]:
+        if any(picture.full_size == (96, 96) for picture in pictures):
             from glpn_cli import predictor
 
             with predictor._own_errors():
                 torch.empty(1 << 52)  # a real refusal, in torch's own words
-        return original(self, pictures, size)
+        return original(self, pictures)
 
-    monkeypatch.setattr(DepthEstimator, "_infer", allocate)
+    monkeypatch.setattr(DepthEstimator, "infer", allocate)
     journey = predict("in", "--batch-size", batch_size)
     assert journey.exit_code == 3
     journey.refused("large.png", "E_OOM", "memory")
@@ -383,7 +383,7 @@ def test_case_62_a_lost_allocation_of_a_graphics_card_is_the_same(monkeypatch: p
         with predictor._own_errors():
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-    monkeypatch.setattr(DepthEstimator, "_infer", allocate)
+    monkeypatch.setattr(DepthEstimator, "infer", allocate)
     journey = predict("good.png")
     assert journey.exit_code == 1
     journey.refused("good.png", "E_OOM")

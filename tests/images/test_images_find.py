@@ -419,7 +419,7 @@ def test_a_closed_standard_input_is_a_usage_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_endless_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["glpn_cli.images.source"], "MAX_BYTES", 100)
+    monkeypatch.setattr(sys.modules["glpn_cli.images.sources"], "MAX_BYTES", 100)
     (refused,) = find("-", stdin=io.BytesIO(bytes(101))).refused
     assert refused.error.code is ErrorCode.TOO_LARGE
 

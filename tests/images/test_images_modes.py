@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images import BACKGROUND, Picture, PictureWarning, ReadOptions, from_pillow, read_rgb
+from glpn_cli.images import BACKGROUND, Picture, PictureWarning, ReadOptions, adopt, read_rgb
 from glpn_cli.images.pixel_modes import flatten
 
 MODES = "1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV I F I;16 I;16L I;16B I;16N".split()
@@ -119,12 +119,12 @@ def test_twelve_bits_are_twelve_bits_however_the_picture_is_turned_and_whoever_o
     upright = np.rot90(ramp(), -1)
     np.testing.assert_array_equal(read_rgb(data).rgb[..., 0], upright)
     np.testing.assert_array_equal(read_rgb(data, ReadOptions(orientation="ignore")).rgb[..., 0], ramp())
-    np.testing.assert_array_equal(from_pillow(Image.open(io.BytesIO(data))).rgb[..., 0], upright)
+    np.testing.assert_array_equal(adopt(Image.open(io.BytesIO(data))).rgb[..., 0], upright)
 
 
 def test_long_integers_are_stretched_whoever_opened_them() -> None:
     data = make_tiff((ramp().astype("<u4") * 100).tobytes(), bits=32, sample_format=1)
-    adopted = from_pillow(Image.open(io.BytesIO(data)))
+    adopted = adopt(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(adopted.rgb, read_rgb(data).rgb)
     assert adopted.warnings == (PictureWarning.RANGE,)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
-from glpn_cli.images import BACKGROUND, ImageSource, Picture, PictureWarning, ReadOptions, decode, from_pillow, read_rgb
+from glpn_cli.images import BACKGROUND, ImageSource, Picture, PictureWarning, ReadOptions, adopt, decode, read_rgb
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 LOSSLESS = ["PNG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "QOI", "TGA", "SGI", "PCX", "JPEG2000", "ICO", "DDS"]
@@ -300,7 +300,7 @@ def test_the_focal_length_is_read(kind: str) -> None:
     exif.load(fresh.tobytes())
     data = encode(make_rgb(), kind, exif=exif)
     assert read_rgb(data).focal_35mm == 28
-    assert from_pillow(Image.open(io.BytesIO(data))).focal_35mm == 28
+    assert adopt(Image.open(io.BytesIO(data))).focal_35mm == 28
 
 
 def test_a_focal_length_of_zero_is_unknown() -> None:
@@ -474,7 +474,7 @@ def test_a_picture_can_come_through_a_pipe(tmp_path: Path) -> None:
 def test_a_small_picture_from_a_stream_asks_for_little_memory(tmp_path: Path) -> None:
     """Under `ulimit -v` it was refused, because two gigabytes are set aside for the most that may come."""
     (tmp_path / "x.png").write_bytes(encode(make_rgb(), "PNG"))
-    sources = sys.modules["glpn_cli.images.source"]
+    sources = sys.modules["glpn_cli.images.sources"]
     tracemalloc.start()
     try:
         with (tmp_path / "x.png").open("rb") as stream:
@@ -485,7 +485,7 @@ def test_a_small_picture_from_a_stream_asks_for_little_memory(tmp_path: Path) ->
 
 
 def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sources = sys.modules["glpn_cli.images.source"]
+    sources = sys.modules["glpn_cli.images.sources"]
     monkeypatch.setattr(sources, "MAX_BYTES", 5000)
     monkeypatch.setattr(sources, "_AT_ONCE", 100)
     data = encode(make_rgb(400, 400), "BMP")
@@ -500,7 +500,7 @@ def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP"])
 def test_large_files_are_read_from_the_disk(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["glpn_cli.images.source"], "_AT_ONCE", 0)
+    monkeypatch.setattr(sys.modules["glpn_cli.images.sources"], "_AT_ONCE", 0)
     path = tmp_path / "x"
     path.write_bytes(encode(make_rgb(), kind))
     assert is_close(read_rgb(path).rgb, make_rgb())

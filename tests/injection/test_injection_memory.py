@@ -12,8 +12,8 @@ import torch
 from faulty_calls import FaultyCalls, ending_within, raising_at
 from journeys import JOURNEYS, OUT, PREDICT, Journey, Proof, contents, make_workplace, run
 
-from glpn_cli.images import source
-from glpn_cli.pipeline import running
+from glpn_cli.images import sources
+from glpn_cli.pipeline import stages
 from glpn_cli.predictor import DepthEstimator
 
 
@@ -36,9 +36,9 @@ NPY = Journey((*PREDICT, "-f", "npy"))
 @pytest.mark.parametrize("stage", ["read", "inference", "publish"])
 def test_memory_that_runs_out_for_one_picture_costs_that_picture(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where: tuple[Any, str] = {
-        "read": (source, "decode"),
-        "inference": (DepthEstimator, "predict_pictures"),
-        "publish": (running, "write_atomically"),
+        "read": (sources, "decode"),
+        "inference": (DepthEstimator, "infer"),
+        "publish": (stages, "write_atomically"),
     }[stage]
     proof = Proof.of(NPY)
     call = 1
@@ -70,7 +70,7 @@ def run_out_at(proof: Proof, call: int) -> str:
     with ending_within(60), faulty.in_place():
         result = run(proof.journey.words)
     told = result.stderr
-    if faulty.place.endswith(("live", "_take_checksum")):  # a thread without memory to begin: Python shows where
+    if faulty.place.endswith("take_checksum"):  # a thread without memory to begin: Python shows where
         told = told[told.rindex("MemoryError") :]
     try:
         assert "Traceback" not in told

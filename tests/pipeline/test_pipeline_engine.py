@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
-from glpn_cli.pipeline.engine import Ended, Engine
-from glpn_cli.pipeline.jobs import Job
+from glpn_cli.pipeline.engine import Engine, Job
+from glpn_cli.pipeline.report import Ended, Outcome, Status
 from glpn_cli.pipeline.stages import Width
 
 
@@ -36,7 +36,7 @@ class Toy:
     def group(self, decoded: int) -> Hashable:
         return decoded % 2
 
-    def infer(self, batch: Sequence[int]) -> list[int]:
+    def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
         self.batches.append(list(batch))
         return [2 * each for each in batch]
 
@@ -59,7 +59,7 @@ class Wide(Toy):
     def open(self) -> Width:  # type: ignore[override]
         return Width(lanes=self.lanes)
 
-    def infer(self, batch: Sequence[int]) -> list[int]:
+    def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
         assert threading.current_thread() is not threading.main_thread()
         with self.counting:
             self.busy += 1
@@ -67,7 +67,7 @@ class Wide(Toy):
         time.sleep(0.003)
         with self.counting:
             self.busy -= 1
-        return super().infer(batch)
+        return super().infer(tasks, batch)
 
 
 def run(
@@ -75,7 +75,7 @@ def run(
 ) -> tuple[Ended, list[Any]]:
     jobs: list[Any] = []
 
-    def report(job: Job[int, int, int, str]) -> bool:
+    def report(job: Job) -> bool:
         assert threading.current_thread() is threading.main_thread()
         jobs.append(job)
         return go_on(job)
@@ -90,9 +90,9 @@ def test_every_task_is_done_once_and_reported_once(workers: int, batch_size: int
     toy = Toy()
     ended, jobs = run(toy, range(50), workers=workers, batch_size=batch_size)
     assert ended == Ended()
-    assert sorted(job.written for job in jobs) == sorted(f"{task}->{2 * task}" for task in range(50))
+    assert sorted(job.outcome for job in jobs) == sorted(f"{task}->{2 * task}" for task in range(50))
     assert toy.opened == 1
-    assert all(job.decoded is None and job.answer is None for job in jobs), "reported jobs keep no arrays alive"
+    assert all(job.decoded is None and job.result is None for job in jobs), "reported jobs keep no arrays alive"
 
 
 def test_no_task_at_all_is_fine() -> None:
@@ -117,7 +117,7 @@ def test_pictures_are_decoded_only_a_few_ahead_of_the_network() -> None:
             self.most = max(self.most, self.ahead)
             return task
 
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             time.sleep(0.005)
             self.ahead -= len(batch)
             return list(batch)
@@ -132,7 +132,7 @@ def test_answers_do_not_pile_up_before_a_slow_disk() -> None:
         unwritten = 0
         most = 0
 
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             self.unwritten += len(batch)
             self.most = max(self.most, self.unwritten)
             return list(batch)
@@ -170,9 +170,9 @@ def test_a_fault_in_one_task_is_that_tasks_error_alone(
             self.trip("decode", [task])
             return super().decode(task)
 
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             self.trip("infer", batch)
-            return super().infer(batch)
+            return super().infer(tasks, batch)
 
         def finish(self, task: int, answer: int) -> str:
             self.trip("finish", [task])
@@ -210,11 +210,11 @@ def test_an_interrupt_ends_the_run_and_reports_what_was_being_written() -> None:
     writing = threading.Event()
 
     class Interrupted(Toy):
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             if 1 in batch:
                 assert writing.wait(5)
                 raise KeyboardInterrupt(143)
-            return super().infer(batch)
+            return super().infer(tasks, batch)
 
         def finish(self, task: int, answer: int) -> str:
             writing.set()
@@ -322,13 +322,13 @@ class Feed:
             finally:
                 self.queue.put(None)
 
-        def report(job: Job[int, int, int, str]) -> bool:
+        def report(job: Job) -> bool:
             self.told.put(job.task)
             return True
 
         feeder = threading.Thread(target=feed)
         feeder.start()
-        Engine(stages, report, workers=workers, batch_size=batch_size, is_fed=True).run(iter(self))
+        Engine(stages, report, workers=workers, batch_size=batch_size, is_stream=True).run(iter(self))
         feeder.join()
         if met:
             raise met[0]
@@ -369,7 +369,7 @@ def test_lanes_infer_side_by_side_and_every_task_once(batch_size: int) -> None:
     ended, jobs = run(toy, range(60), workers=3, batch_size=batch_size)
     assert ended == Ended()
     assert sorted(job.task for job in jobs) == list(range(60))
-    assert all(job.written == f"{job.task}->{2 * job.task}" for job in jobs)
+    assert all(job.outcome == f"{job.task}->{2 * job.task}" for job in jobs)
     assert toy.most == Wide.lanes
     if batch_size > 1:
         assert all(len({number % 2 for number in batch}) == 1 for batch in toy.batches)
@@ -391,7 +391,7 @@ def test_what_stages_call_quickest_is_what_they_get_unless_someone_asked() -> No
 
 def test_batches_halve_until_they_fit_into_memory_and_stay_so() -> None:
     class Small(Toy):
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             self.batches.append(list(batch))
             if len(batch) > 2:
                 raise InputError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
@@ -407,14 +407,14 @@ def test_batches_halve_until_they_fit_into_memory_and_stay_so() -> None:
 
 def test_where_lanes_do_not_fit_side_by_side_one_goes_on_alone() -> None:
     class Narrow(Wide):
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             with self.counting:
                 others = self.busy
             if others or not self.batches:
                 with self.counting:
                     self.batches.append(list(batch))
                 raise InputError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
-            return super().infer(batch)
+            return super().infer(tasks, batch)
 
     toy = Narrow()
     ended, jobs = run(toy, range(20), workers=3)
@@ -427,10 +427,10 @@ def test_where_lanes_do_not_fit_side_by_side_one_goes_on_alone() -> None:
 @pytest.mark.parametrize(("kind", "batch_size"), [(Toy, 1), (Toy, 4), (Wide, 1), (Wide, 4)])
 def test_a_task_that_does_not_fit_alone_fails_alone(kind: type[Toy], batch_size: int) -> None:
     class Large(kind):  # type: ignore[misc,valid-type]
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             if 7 in batch:
                 raise MemoryError
-            answers: list[int] = super().infer(batch)
+            answers: list[int] = super().infer(tasks, batch)
             return answers
 
     ended, jobs = run(Large(), range(20), batch_size=batch_size)
@@ -466,7 +466,7 @@ def test_what_a_failed_task_held_is_let_go() -> None:
     seen: list[weakref.ref[Held]] = []
 
     class Failing(Toy):
-        def infer(self, batch: Sequence[int]) -> list[int]:
+        def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
             large = Held()
             seen.append(weakref.ref(large))
             raise ValueError("no")
@@ -478,3 +478,50 @@ def test_what_a_failed_task_held_is_let_go() -> None:
         assert [ref() for ref in seen] == [None] * 3
     finally:
         gc.enable()
+
+
+# In order
+
+
+def test_in_order_every_job_is_told_in_its_turn_and_an_error_after_those_before_it() -> None:
+    class Uneven(Toy):
+        def decode(self, task: int) -> int:
+            if task == 7:
+                raise InputError("cut short")
+            return task
+
+        def finish(self, task: int, answer: int) -> str:
+            time.sleep(0.01)
+            return super().finish(task, answer)
+
+    ended, jobs = run(Uneven(), range(20), workers=1, in_order=True)
+    assert ended == Ended()
+    assert [job.task for job in jobs] == list(range(20))
+    ended, jobs = run(Uneven(), range(20), workers=1, in_order=True, go_on=lambda job: job.error is None)
+    assert ended == Ended(is_enough=True)
+    assert [job.task for job in jobs] == list(range(8)), "those before the error are told first, and none behind it"
+
+
+# Threads
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_thread_that_ends_without_a_word_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(item: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("concurrent.futures.thread._WorkItem.run", die)
+    monkeypatch.setattr("concurrent.futures._base.LOGGER.critical", lambda *_, **__: None)
+    ended, jobs = run(Toy(), range(20))
+    assert ended.stopped is not None
+    assert ended.stopped.code is ErrorCode.OUT_OF_MEMORY
+    assert jobs == []
+
+
+def test_outcomes_among_the_tasks_are_told_as_they_are() -> None:
+    known = Outcome(Status.SKIPPED, "a", "a", "a")
+    toy = Toy()
+    _, jobs = run(toy, [known] * 20 + [0, known, 2])
+    assert len(jobs) == 23
+    assert sum(job.outcome is known for job in jobs) == 21
+    assert sorted(toy.finished) == [0, 2]

@@ -15,9 +15,11 @@ from PIL import Image
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import Look
 from glpn_cli.errors import InputError, StoppedError, UsageError
-from glpn_cli.pipeline.gallery import Gallery, check_page, make_entry
-from glpn_cli.pipeline.gallery.entries import DEPTH_SIDE, PICTURE_SIDE, encode_depths
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.images import ImageSource
+from glpn_cli.pipeline.gallery import Page, check_page
+from glpn_cli.pipeline.gallery.entries import DEPTH_SIDE, PICTURE_SIDE, encode_depths, make_entry
+from glpn_cli.pipeline.report import Outcome, Status
+from glpn_cli.prediction import DepthKind, DepthMap, Result
 
 RAMP = DepthMap(np.geomspace(0.5, 10, 40 * 60).reshape(40, 60).astype(np.float32), limit=10.0)
 
@@ -25,6 +27,10 @@ RAMP = DepthMap(np.geomspace(0.5, 10, 40 * 60).reshape(40, 60).astype(np.float32
 def decode(codes: np.ndarray, low: float, high: float) -> np.ndarray:
     """What the page makes of codes on a logarithmic scale."""
     return np.exp(np.log(low) + (codes.astype(float) - 1) / 254 * np.log(high / low))
+
+
+def entry(name: str, depth: DepthMap = RAMP, picture: np.ndarray | None = None) -> str:
+    return make_entry(Result(depth, ImageSource(Path(name), name, name)), picture, Look())
 
 
 def parts(text: str) -> tuple[dict[str, object], Image.Image | None, np.ndarray]:
@@ -53,7 +59,7 @@ def test_holes_are_code_0_whatever_they_hold() -> None:
 @pytest.mark.parametrize("kind", list(DepthKind))
 def test_an_entry_of_every_kind_and_of_flat_depth(kind: DepthKind) -> None:
     for values in (RAMP.values, np.full((3, 4), 2, np.float32)):
-        facts, picture, codes = parts(make_entry("x", DepthMap(values, kind=kind), None, look=Look()).text)
+        facts, picture, codes = parts(entry("x", DepthMap(values, kind=kind)))
         assert picture is None
         assert facts["unit"] == kind.unit
         assert codes.shape == values.shape
@@ -63,7 +69,7 @@ def test_an_entry_of_every_kind_and_of_flat_depth(kind: DepthKind) -> None:
 def test_large_maps_and_pictures_become_small_without_inventing_depths() -> None:
     depth = DepthMap(np.where(np.arange(3000) % 2, 1, 9).astype(np.float32)[None].repeat(2000, 0))
     rgb = np.zeros((2000, 3000, 3), np.uint8)
-    facts, picture, codes = parts(make_entry("x", depth, rgb, look=Look()).text)
+    facts, picture, codes = parts(entry("x", depth, rgb))
     assert max(codes.shape) == DEPTH_SIDE
     assert set(np.unique(codes)) <= {1, 255}
     assert picture is not None
@@ -75,13 +81,13 @@ def test_large_maps_and_pictures_become_small_without_inventing_depths() -> None
 def test_the_nearest_and_the_farthest_are_those_of_the_whole_map(kind: DepthKind) -> None:
     values = np.full((2000, 3000), 4, np.float32)
     values[0, 0], values[1, 0] = 0.5, 9  # between the pixels that the page keeps
-    facts, _, codes = parts(make_entry("x", DepthMap(values, kind=kind), None, look=Look()).text)
+    facts, _, codes = parts(entry("x", DepthMap(values, kind=kind)))
     assert len(np.unique(codes)) == 1
     ends = (9, 0.5) if kind is DepthKind.DISPARITY else (0.5, 9)
     assert (facts["nearest"], facts["farthest"], facts["median"]) == (*ends, 4)
 
 
-def write(folder: Path, gallery: Gallery) -> str:
+def write(folder: Path, gallery: Page) -> str:
     path = folder / "page.html"
     with gallery:
         gallery.write(path, title="</script><b>")
@@ -89,11 +95,9 @@ def write(folder: Path, gallery: Gallery) -> str:
 
 
 def test_the_page_holds_entries_in_order_and_asks_for_nothing(tmp_path: Path) -> None:
-    gallery = Gallery(Look(range=parse_range("0.5:8"), colormap="turbo"))
+    gallery = Page(Look(range=parse_range("0.5:8"), colormap="turbo"), [])
     for position in (2, 0, 1):
-        gallery.add(position, make_entry(f"{position}.jpg", RAMP, None, look=Look()))
-    assert 1 in gallery
-    assert 3 not in gallery
+        gallery.add(position, entry(f"{position}.jpg"))
     page = write(tmp_path, gallery)
     assert re.findall(r'"name": "(\d)\.jpg"', page) == ["0", "1", "2"]
     assert not re.search(r"""(src|href)=["'](?!data:)|https?://|url\(|@import|fetch\(""", page)
@@ -102,15 +106,16 @@ def test_the_page_holds_entries_in_order_and_asks_for_nothing(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!--", "a\nb", "\udcff.jpg", '"', "]]>"])
 def test_no_name_breaks_the_page(name: str, tmp_path: Path) -> None:
-    gallery = Gallery(Look())
-    gallery.add(0, make_entry(name, RAMP, None, look=Look()))
-    gallery.fail(name, InputError(f"{name} is broken", hint=name))
+    gallery = Page(Look(), [])
+    gallery.add(0, entry(name))
+    broken = InputError(f"{name} is broken", hint=name)
+    gallery.watch(lambda _: None)(Outcome(Status.ERROR, name, name, name, error=broken))
     page = write(tmp_path, gallery)
-    entry = re.search(r'<script type="text/plain" class="entry">(.*?)</script>', page, re.DOTALL)
+    found = re.search(r'<script type="text/plain" class="entry">(.*?)</script>', page, re.DOTALL)
     about = re.search(r'<script type="application/json" id="about">(.*?)</script>', page, re.DOTALL)
-    assert entry is not None
+    assert found is not None
     assert about is not None
-    assert parts(entry[1])[0]["name"] == name
+    assert parts(found[1])[0]["name"] == name
     assert json.loads(about[1])["failures"][0]["name"] == name
     assert json.loads(about[1])["title"] == "</script><b>"
 
@@ -119,7 +124,7 @@ def test_only_pages_of_ours_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "sub/page.html"
     check_page(path)
     assert not path.parent.exists()
-    with Gallery(Look()) as gallery:
+    with Page(Look(), []) as gallery:
         gallery.write(path, title="x")
     check_page(path)
     path.write_text("<html>mine</html>")
@@ -135,7 +140,10 @@ def test_only_pages_of_ours_are_replaced(tmp_path: Path) -> None:
 def test_a_folder_for_temporary_files_that_is_full_stops_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115 - the gallery closes it
     monkeypatch.setattr("tempfile.TemporaryFile", lambda: full)
-    with Gallery(Look()) as gallery, pytest.raises(StoppedError, match="no space left on device") as caught:
-        gallery.add(0, make_entry("a.jpg", RAMP, None, look=Look()))
+    shown: list[Outcome] = []
+    with Page(Look(), []) as gallery:
+        gallery.add(0, entry("a.jpg"))
+        with pytest.raises(StoppedError, match="no space left on device") as caught:
+            gallery.watch(shown.append)(Outcome(Status.OK, "a.jpg", "a.jpg", "a.jpg"))
     assert "TMPDIR" in caught.value.hint
-    assert 0 not in gallery
+    assert shown, "its own result is told before"

@@ -7,19 +7,22 @@ import sys
 import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from glpn_cli.depth_files import FORMATS, Record, Writer, make_writer
+from glpn_cli.depth_files import FORMATS, make_writer
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline import plan as planning
 from glpn_cli.pipeline.naming import Destination, NameTemplate
-from glpn_cli.pipeline.outcome import Status
+from glpn_cli.pipeline.outputs import OutputRules
 from glpn_cli.pipeline.plan import Plan, make_plan
-from glpn_cli.pipeline.settings import Existing
-from glpn_cli.pipeline.tasks import OutputRules
+from glpn_cli.pipeline.report import Status
+from glpn_cli.pipeline.settings import Existing, InputSettings
+from glpn_cli.pipeline.sources import Sources
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 WEIGHTS = "0" * 64
@@ -55,24 +58,13 @@ class Bench:
         existing: str = "skip",
         out: str = "out",
         name: str = "{stem}_{map}",
-    ) -> Plan[ImageSource]:
-        def expect(source: ImageSource, writer: Writer) -> Record | None:
-            return writer.expect(source.name, kind=DepthKind.METRIC, provenance=Provenance("tiny", WEIGHTS, limit_m=10))
-
+    ) -> Plan:
         destination = Destination.parse(out if out == "-" else str(self.folder / out))
         writers = [make_writer(word, kind=DepthKind.METRIC, limit_m=10) for word in formats.split(",")]
-        return make_plan(
-            sources,
-            OutputRules(
-                writers,
-                destination,
-                NameTemplate(name),
-                "tiny",
-                Existing(existing),
-                expect,
-                lambda _: DepthKind.METRIC,
-            ),
-        )
+        inputs = Sources(InputSettings(), takes_maps=False, sources=sources)
+        inference: Any = SimpleNamespace(kind=DepthKind.METRIC, provenance=Provenance("tiny", WEIGHTS, limit_m=10))
+        rules = OutputRules(writers, destination, NameTemplate(name), "tiny", Existing(existing), inference)
+        return make_plan(inputs, rules)
 
 
 @pytest.fixture
@@ -148,8 +140,7 @@ def test_what_was_made_alike_and_is_newer_is_skipped_and_tells_what_it_is(bench:
         (outcome,) = plan.settled
         assert outcome.status is Status.SKIPPED
         assert outcome.outputs[0].depth_scale == 1000
-        assert outcome.facts is not None
-        assert outcome.facts.limit_m == 10
+        assert outcome.facts["limit_m"] == 10
 
 
 @pytest.mark.parametrize("change", ["model", "scale", "time"])

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
-from glpn_cli.images import PictureWarning
-from glpn_cli.pipeline.engine import Ended
-from glpn_cli.pipeline.outcome import Facts, Outcome, Output, Status, Tally, words_of
-from glpn_cli.pipeline.records import make_record, make_summary
+from glpn_cli.images import ImageSource, PictureWarning
+from glpn_cli.pipeline.report import Ended, Outcome, Output, Status, Tally, make_record, result_facts, warning_text
 from glpn_cli.pipeline.settings import Allowance
-from glpn_cli.prediction import DepthKind, Intrinsics, Provenance
+from glpn_cli.prediction import DepthMap, Intrinsics, Provenance, Result
 
 SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 
@@ -84,9 +84,11 @@ def test_allowances_that_are_none_are_refused(text: str) -> None:
 
 def test_a_full_record_fits_the_schema() -> None:
     made = Provenance("tiny", "0" * 64, revision="1" * 40, limit_m=10, network_size=(480, 640), precision="bf16")
-    facts = Facts(
-        DepthKind.METRIC, 10.0, (0.123456789, 9.87654321), (1080, 1920), made, Intrinsics(518, 518, 320, 240, "exif")
-    )
+    values = np.full((1080, 1920), 0.123456789, np.float32)
+    values[0, 0] = 9.87654321
+    picture = ImageSource(Path("a.jpg"), "a.jpg", "a.jpg")
+    result = Result(DepthMap(values, limit=10.0), picture, made, Intrinsics(518, 518, 320, 240, "exif"))
+    facts = result_facts(result)
     outputs = (
         Output("a\udcff.png", "png16", "depth", "m", 1000.0),
         Output("b.png", "color", "color", range=(0.5, 8.0)),
@@ -105,7 +107,7 @@ def test_a_full_record_fits_the_schema() -> None:
 def test_bare_records_and_summaries_fit_the_schema_too(status: Status) -> None:
     error = InputError("bad \udcff", hint="do", code=ErrorCode.DECODE) if status is Status.ERROR else None
     jsonschema.validate(make_record(outcome(status, error=error)), SCHEMA)
-    jsonschema.validate(make_summary(tally(ok=1, failed=2)), SCHEMA)
+    jsonschema.validate(tally(ok=1, failed=2).summary(), SCHEMA)
 
 
 def test_a_record_with_a_word_too_many_does_not_fit() -> None:
@@ -116,4 +118,4 @@ def test_a_record_with_a_word_too_many_does_not_fit() -> None:
 
 def test_every_warning_has_words() -> None:
     for code in [*PictureWarning, "W_FLAT"]:
-        assert words_of(code)
+        assert warning_text(code)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -23,7 +22,7 @@ from glpn_cli.colormaps.labels import label_palette
 from glpn_cli.colormaps.painting import is_log_scale
 from glpn_cli.colormaps.ticks import Scale, make_ticks
 from glpn_cli.depth_files import Look
-from glpn_cli.prediction import DepthMap, LabelMap, Provenance
+from glpn_cli.prediction import DepthMap, LabelMap, Result
 
 PICTURE_SIDE = 480
 DEPTH_SIDE = 384
@@ -32,34 +31,36 @@ _LAST = 255
 _TICK_GAP = 0.16
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One map on the page, as the text of its element: facts as JSON, then picture and depths in base64, a line each.
+def make_entry(result: Result, picture: NDArray[np.uint8] | None, look: Look, warnings: tuple[str, ...] = ()) -> str:
+    """One map on the page: facts as JSON, then picture and codes in base64, a line each.
 
-    The picture's line is empty where it is not at hand.
+    picture: uint8 (H', W', 3) of any size; None where it is not at hand, and its line is then empty
     """
+    made = result.prediction
+    if isinstance(made, DepthMap):
+        facts, codes = _depth_facts(made, look)
+    else:
+        assert isinstance(made, LabelMap)
+        facts, codes = _label_facts(made)
+    provenance = result.provenance
+    facts = {
+        "name": result.source.name,
+        "width": made.size[1],
+        "height": made.size[0],
+        **facts,
+        "model": provenance.model if provenance else None,
+        "calibration": provenance.calibration if provenance else None,
+        "warnings": list(warnings),
+    }
+    return "\n".join((plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(codes)))
 
-    text: str
 
-
-def make_entry(
-    name: str,
-    depth: DepthMap,
-    picture: NDArray[np.uint8] | None,
-    *,
-    look: Look,
-    provenance: Provenance | None = None,
-    warnings: tuple[str, ...] = (),
-) -> Entry:
-    """The entry of a map and its picture, uint8 (H', W', 3) of any size."""
-    height, width = depth.size
+def _depth_facts(depth: DepthMap, look: Look) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """The facts about a depth map, and its codes."""
     codes, low, high = encode_depths(_shrink(depth))
     ends = resolve_range(look.range, depth)
     is_log = is_log_scale(depth.kind)
     facts: dict[str, Any] = {
-        "name": name,
-        "width": width,
-        "height": height,
         "kind": depth.kind.value,
         "unit": depth.kind.unit,
         "log": is_log,
@@ -69,27 +70,15 @@ def make_entry(
         "far": ends.far,
         "ticks": _ticks(ends.near, ends.far, is_log=is_log),
         "valid": round(depth.known().size / depth.values.size, 4),
-        "model": provenance.model if provenance else None,
-        "calibration": provenance.calibration if provenance else None,
-        "warnings": list(warnings),
     }
     if (extent := depth.extent()) is not None:
         facts["median"] = float(np.median(depth.known()))
         facts["nearest"], facts["farthest"] = extent if ends.near < ends.far else extent[::-1]
-    lines = (plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(codes))
-    return Entry("\n".join(lines))
+    return facts, codes
 
 
-def make_label_entry(
-    name: str,
-    prediction: LabelMap,
-    picture: NDArray[np.uint8] | None,
-    *,
-    provenance: Provenance | None = None,
-    warnings: tuple[str, ...] = (),
-) -> Entry:
-    """The entry of a map of labels, whose codes are places in its own list of labels, largest first."""
-    height, width = prediction.size
+def _label_facts(prediction: LabelMap) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """The facts about a map of labels, and its codes: places in its own list of labels, largest first."""
     counts = np.bincount(prediction.known(), minlength=len(prediction.names))
     present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
     palette = label_palette(len(prediction.names))
@@ -104,17 +93,11 @@ def make_label_entry(
     small = codes[np.where(_at(prediction.valid, chosen), prediction.labels[chosen], present[0] if present else 0)]
     small[~_at(prediction.valid, chosen)] = 0
     facts: dict[str, Any] = {
-        "name": name,
-        "width": width,
-        "height": height,
         "kind": "labels",
         "labels": [{"name": text, "color": color, "share": round(count / total, 5)} for text, color, count in listed],
         "valid": round(total / prediction.labels.size, 4) if present else 0,
-        "model": provenance.model if provenance else None,
-        "warnings": list(warnings),
     }
-    lines = (plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(small))
-    return Entry("\n".join(lines))
+    return facts, small
 
 
 def encode_depths(depth: DepthMap) -> tuple[NDArray[np.uint8], float, float]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
 from glpn_cli.geometry import FocalChoice
-from glpn_cli.images import Picture, adopt, read_rgb
+from glpn_cli.images import Picture, from_pillow, read_rgb
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.hf_compat_base import load_network
 from glpn_cli.models.registry import DEFAULT_MODEL
@@ -154,7 +154,7 @@ class DepthEstimator:
         if isinstance(given, str | PathLike):
             return read_rgb(Path(given), at_least=self.recipe.enough_pixels)
         if isinstance(given, Image.Image):
-            return adopt(given)
+            return from_pillow(given)
         if not isinstance(given, np.ndarray):
             raise UsageError(
                 f"a picture is a path, a PIL image or an array uint8 (H, W, 3), not {type(given).__name__}"

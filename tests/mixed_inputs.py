@@ -20,7 +20,7 @@ from typing import Any
 from byte_mutator import mutate
 from PIL import Image, ImageOps
 
-from glpn_cli.images.content import Foreign, recognise
+from glpn_cli.images.formats import Foreign, recognise
 
 PICTURES = Path(__file__).parents[1] / "sample_images"
 

@@ -11,7 +11,7 @@ import pytest
 
 import glpn_cli
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
-from glpn_cli.images import content
+from glpn_cli.images import formats
 
 PACKAGE = Path(glpn_cli.__file__).parent
 DOCUMENT = PACKAGE.parent / "docs" / "errors.md"
@@ -65,7 +65,7 @@ def test_every_hint_is_whole_sentences_or_a_command_to_run() -> None:
 
 
 def test_hints_about_foreign_files_are_in_the_same_style() -> None:
-    hints = [foreign.hint for _, foreign in content._FOREIGN if foreign.hint] + [content.CAMERA_RAW.hint or ""]
+    hints = [foreign.hint for _, foreign in formats._FOREIGN if foreign.hint] + [formats.CAMERA_RAW.hint or ""]
     assert len(hints) > 10
     assert not [hint for hint in hints if not GOOD_HINT.fullmatch(hint)]
 

@@ -78,7 +78,7 @@ def _content(path: Path) -> Path | bytes:
     """A file by its path; what can be read only once as its bytes. Raises InputError."""
     import sys
 
-    from glpn_cli.images.sources import read_limited, read_once
+    from glpn_cli.images.source import read_limited, read_once
 
     if str(path) == "-":
         if sys.stdin is None:

@@ -12,13 +12,11 @@ What does not come out is an `InputError` whose code and sentence say why.
 
 from __future__ import annotations
 
-from glpn_cli.images.decode import adopt
-from glpn_cli.images.find import PICTURE_EXTENSIONS, Found, Refused, Search, find_images, iterate_list
-from glpn_cli.images.lists import ListFile
-from glpn_cli.images.names import stem_of
+from glpn_cli.images.decode import from_pillow
+from glpn_cli.images.find import PICTURE_EXTENSIONS, Found, ListFile, Refused, Search, find_images, iterate_list
+from glpn_cli.images.names import Shard, parse_shard, stem_of
 from glpn_cli.images.picture import BACKGROUND, Picture, PictureWarning, ReadOptions
-from glpn_cli.images.shards import Shard, parse_shard
-from glpn_cli.images.sources import ImageSource, read_rgb
+from glpn_cli.images.source import ImageSource, read_rgb
 
 __all__ = [
     "BACKGROUND",
@@ -32,8 +30,8 @@ __all__ = [
     "Refused",
     "Search",
     "Shard",
-    "adopt",
     "find_images",
+    "from_pillow",
     "iterate_list",
     "parse_shard",
     "read_rgb",

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
+import struct
+import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
-from typing import BinaryIO
+from contextlib import closing, contextmanager, nullcontext, suppress
+from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, ImageOps
 from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.content import CAMERA_RAW, HEAD_BYTES, JPEG, JPEG2000, PNG, TIFF, Foreign, PictureFormat, recognise
+from glpn_cli.images.completeness import check_jpeg2000, check_png, is_short_jpeg
+from glpn_cli.images.exr import ExrImageFile
+from glpn_cli.images.formats import (
+    CAMERA_RAW,
+    EXR,
+    HEAD_BYTES,
+    HEIF,
+    ICONS,
+    JPEG,
+    JPEG2000,
+    PNG,
+    TIFF,
+    Foreign,
+    PictureFormat,
+    foreign_error,
+    recognise,
+    wrap_decode_errors,
+)
 from glpn_cli.images.picture import TINY, AtLeast, Picture, PictureWarning, ReadOptions
-from glpn_cli.images.pillow_switches import granted, quiet
 from glpn_cli.images.pixel_modes import flatten
-from glpn_cli.images.png_chunks import check_pixel_chunks
-from glpn_cli.images.refusals import explained, refuse_foreign
 
 # Where more frames than one mean that something is left out: not so in icons, layered drawings, and photographs with
 # a second picture for stereo or brightness.
@@ -25,6 +44,9 @@ _ANIMATED = frozenset({"GIF", "PNG", "WEBP", "AVIF", "TIFF", "HEIF", "JXL"})
 
 # The largest picture that Pillow decodes by its own rules.
 _PILLOW_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+
+# A quarter of white, for colours of 16 bits, which Pillow brings to 8.
+_DARK_FROM_16 = 64
 
 # Orientations that exchange width and height, and how to take each back.
 _TURNED = frozenset({5, 6, 7, 8})
@@ -37,6 +59,10 @@ _TURN_BACK = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
+
+# EXIF's units of a sensor's resolution in millimetres, and the diagonals that sensors have: phones to medium format.
+_SENSOR_UNITS_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
+_SENSORS_MM = (2.0, 90.0)
 
 # TIFF's NewSubfileType, SubIFDs and DNGVersion: a reduced first page with the real one below it is a camera's.
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
@@ -54,38 +80,59 @@ def decode(
     Raises InputError with the code that says why not.
     """
     kind = _recognise(stream, label=label, name=name)
-    with quiet(), explained(kind, label, options), closing(_open(stream, kind, label)) as image:
-        warnings = []
-        _check_pixels(image, options, label)
-        _select_frame(image, options, label)
-        if image.format in _ANIMATED and getattr(image, "is_animated", False):
-            warnings.append(PictureWarning.ANIMATED)
-        shrunk_from = _shrink(image, at_least, options) if at_least is not None and kind is JPEG else None
+    with quiet_pillow(), wrap_decode_errors(kind, label, options):
+        if kind in ICONS:
+            _check_icon(stream, options, label)  # Pillow decodes them as it opens them
+        with closing(_open(stream, kind, label)) as image:
+            warnings = []
+            _check_pixels(image.size, options, label)
+            _select_frame(image, options, label)
+            if image.format in _ANIMATED and getattr(image, "is_animated", False):
+                warnings.append(PictureWarning.ANIMATED)
+            enough = at_least if kind is JPEG else None
+            shrunk_from = _shrink(image, enough, options)
 
-        # Asked before decoding, since Pillow turns this one format itself and forgets how.
-        turned_by_pillow = _orientation(image) if kind is TIFF and options.orientation == "ignore" else 1
-        if _load(image, stream, kind, options):
-            warnings.append(PictureWarning.TRUNCATED)
-        _check_pixels(image, options, label)
+            # Asked before decoding: Pillow turns TIFFs itself and forgets how.
+            turned_by_pillow = _orientation(image) if kind is TIFF and options.orientation == "ignore" else 1
+            has_16_bits = any(";16" in str(tile[3]) for tile in image.tile)
+            is_short = _load(image, stream, kind, options)
+            _check_pixels(image.size, options, label)
+            if kind is JPEG and not is_short and not image.tell():
+                is_short = is_short_jpeg(image, stream, lambda other: _decode_jpeg(other, enough, options))
+                if is_short and not options.allow_truncated:
+                    raise EOFError("its data end before its last row")
+            if is_short:
+                warnings.append(PictureWarning.TRUNCATED)
 
-        focal = _focal_35mm(image)
-        upright: Image.Image = image
-        if options.orientation == "exif":
-            with _metadata_may_be_broken():
-                ImageOps.exif_transpose(image, in_place=True)
-        elif turned_by_pillow in _TURN_BACK:
-            upright = image.transpose(_TURN_BACK[turned_by_pillow])
+            focal = _focal_35mm(image)
+            if b":ProjectionType" in _xmp(image):
+                warnings.append(PictureWarning.PANORAMA)
+            upright: Image.Image = image
+            if options.orientation == "exif":
+                with _metadata_may_be_broken():
+                    ImageOps.exif_transpose(image, in_place=True)
+            elif turned_by_pillow in _TURN_BACK:
+                upright = image.transpose(_TURN_BACK[turned_by_pillow])
 
-        flat = flatten(upright, opened=image)
-        height, width, _ = flat.rgb.shape
-        full_size = shrunk_from or (height, width)
-        if min(full_size) < TINY:
-            warnings.append(PictureWarning.TINY)
+            flat = flatten(upright, opened=image, white=options.white)
+            height, width, _ = flat.rgb.shape
+            full_size = shrunk_from or (height, width)
+            if min(full_size) < TINY:
+                warnings.append(PictureWarning.TINY)
+            if has_16_bits and image.mode in ("RGB", "RGBA"):
+                if options.white is not None:
+                    raise InputError(
+                        f"{label} has colours of 16 bits, of which only the upper 8 are read: --white is for greys",
+                        hint="Stretch it to its full range with another program first.",
+                        code=ErrorCode.UNSUPPORTED,
+                    )
+                if 0 < flat.rgb.max() < _DARK_FROM_16:
+                    warnings.append(PictureWarning.DARK)
     return Picture(flat.rgb, full_size, flat.valid, focal, (*warnings, *flat.warnings))
 
 
-def adopt(image: Image.Image) -> Picture:
-    """The picture in an image that somebody else opened or made with Pillow; the image stays as it is.
+def from_pillow(image: Image.Image) -> Picture:
+    """Make a picture of an image that a caller opened or made with Pillow; the image stays as it is.
 
     Raises InputError as `decode` does: Pillow reads a file's pixels only when they are asked for.
     """
@@ -93,7 +140,7 @@ def adopt(image: Image.Image) -> Picture:
     label = f"the image {filename!r}" if filename else "the image"
     if 0 in image.size:
         raise InputError(f"{label} has no pixels: it is {image.width}x{image.height}")
-    with quiet(), explained(PictureFormat(image.format or image.mode, ""), label, ReadOptions()):
+    with quiet_pillow(), wrap_decode_errors(PictureFormat(image.format or image.mode, ""), label, ReadOptions()):
         image.load()
         focal = _focal_35mm(image)
         upright = None
@@ -111,7 +158,7 @@ def _recognise(stream: BinaryIO, *, label: str, name: str) -> PictureFormat:
     found = recognise(head, tail=stream.read(), name=name)
     stream.seek(0)
     if isinstance(found, Foreign):
-        raise refuse_foreign(found, label)
+        raise foreign_error(found, label)
     return found
 
 
@@ -125,16 +172,16 @@ def _open(stream: BinaryIO, kind: PictureFormat, label: str) -> ImageFile:
             hint=f"Run: pip install 'glpn-cli[{kind.extra}]'" if kind.extra else "Reinstall Pillow.",
             code=ErrorCode.UNSUPPORTED,
         ) from error
-    if kind.name not in Image.OPEN:
+    if kind is HEIF and kind.name not in Image.OPEN:
         module.register_heif_opener()  # pillow_heif's, which waits to be asked
     # Not Image.open, which has a limit of its own for the number of pixels. Without a file name nothing is mapped into
     # memory, where a file that shrinks meanwhile would kill the process.
-    factory, _ = Image.OPEN[kind.name]
+    factory = ExrImageFile if kind is EXR else Image.OPEN[kind.name][0]
     image: ImageFile = factory(stream, "")
     if kind is TIFF:
         tags = getattr(image, "tag_v2", {})
         if _DNG_VERSION in tags or (_SUB_IFDS in tags and int(tags.get(_SUBFILE_TYPE, 0)) & 1):
-            raise refuse_foreign(CAMERA_RAW, label)
+            raise foreign_error(CAMERA_RAW, label)
     return image
 
 
@@ -148,11 +195,11 @@ def _select_frame(image: ImageFile, options: ReadOptions, label: str) -> None:
         raise InputError(message, hint="Choose another with --frame.", code=ErrorCode.USAGE)
     for frame in range(1, options.frame + 1):
         image.seek(frame)
-        _check_pixels(image, options, label)  # each may be larger than the one before, and is decoded for the next
+        _check_pixels(image.size, options, label)  # each may be larger than the one before, and is decoded for the next
 
 
-def _check_pixels(image: Image.Image, options: ReadOptions, label: str) -> None:
-    width, height = image.size
+def _check_pixels(size: tuple[int, int], options: ReadOptions, label: str) -> None:
+    width, height = size
     if width * height > options.max_pixels:
         raise InputError(
             f"{label} has {width * height:,} pixels ({width}x{height}), more than the {options.max_pixels:,} allowed",
@@ -161,8 +208,37 @@ def _check_pixels(image: Image.Image, options: ReadOptions, label: str) -> None:
         )
 
 
-def _shrink(image: ImageFile, at_least: AtLeast, options: ReadOptions) -> tuple[int, int] | None:
-    """Have JPEG's decoder leave out pixels that nobody will miss; returns the upright full (H, W) if it does."""
+def _check_icon(stream: BinaryIO, options: ReadOptions, label: str) -> None:
+    """Check the pictures inside an ICO, CUR or ICNS file, whose own headers may say more than the directory."""
+    head = stream.read(6)
+    starts = []
+    if head.startswith(b"icns"):
+        at, end = 8, stream.seek(0, 2)
+        while 0 < at < end:
+            stream.seek(at + 4)
+            starts.append(at + 8)
+            at = at + length if (length := int.from_bytes(stream.read(4), "big")) else end
+    else:
+        directory = stream.read(16 * int.from_bytes(head[4:6], "little"))
+        starts = [int.from_bytes(directory[at + 12 : at + 16], "little") for at in range(0, len(directory), 16)]
+    for start in starts:
+        stream.seek(start)
+        inner = stream.read(128)
+        if inner.startswith(b"\x89PNG") and len(inner) >= 24:
+            _check_pixels(struct.unpack_from(">II", inner, 16), options, label)
+        elif (found := inner.find(b"ihdr")) >= 0 and len(inner) >= found + 12:
+            height, width = struct.unpack_from(">II", inner, found + 4)
+            _check_pixels((width, height), options, label)
+        elif inner.startswith(b"\x28\0\0\0") and len(inner) >= 12:
+            width, height = struct.unpack_from("<ii", inner, 4)
+            _check_pixels((abs(width), abs(height) // 2), options, label)
+    stream.seek(0)
+
+
+def _shrink(image: ImageFile, at_least: AtLeast | None, options: ReadOptions) -> tuple[int, int] | None:
+    """Have JPEG's decoder leave out pixels that are not needed; returns the upright full (H, W) if it does."""
+    if at_least is None:
+        return None
     width, height = image.size
     turned = options.orientation == "exif" and _orientation(image) in _TURNED
     full_size = (width, height) if turned else (height, width)
@@ -183,12 +259,12 @@ def _load(image: ImageFile, stream: BinaryIO, kind: PictureFormat, options: Read
         _end_when_cut_short(image, missing)
     width, height = image.size
     try:
-        with granted(width * height) if width * height > _PILLOW_PIXELS else nullcontext():
+        with allowed_pixels(width * height) if width * height > _PILLOW_PIXELS else nullcontext():
             image.load()
-        if kind is JPEG2000 and not _has_end_of_codestream(stream):
-            raise EOFError("its data has no end")  # noqa: TRY301 (told like what the decoders notice themselves)
-        if kind is PNG:
-            check_pixel_chunks(stream)
+        if kind is JPEG2000:
+            check_jpeg2000(stream)
+        if kind is PNG and not image.tell():
+            check_png(stream, image)
     except (OSError, SyntaxError, EOFError, ValueError) as error:
         if not options.allow_truncated or not _has_pixels(image) or getattr(error, "errno", None):
             raise
@@ -211,14 +287,11 @@ def _end_when_cut_short(image: ImageFile, missing: list[bool]) -> None:
     image.load_read = read_or_end  # type: ignore[attr-defined]
 
 
-def _has_end_of_codestream(stream: BinaryIO) -> bool:
-    """Whether JPEG 2000's end marker is there: its decoder takes a stream that ends before the first tile for grey."""
-    end = stream.seek(0, 2)
-    for start in (max(0, end - 65536), 0):
-        stream.seek(start)
-        if b"\xff\xd9" in stream.read():
-            return True
-    return False
+def _decode_jpeg(stream: BinaryIO, at_least: AtLeast | None, options: ReadOptions) -> Image.Image:
+    image = JpegImageFile(stream)
+    _shrink(image, at_least, options)
+    image.load()
+    return image
 
 
 def _has_pixels(image: ImageFile) -> bool:
@@ -236,11 +309,36 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _focal_35mm(image: Image.Image) -> float | None:
-    """EXIF's FocalLengthIn35mmFilm, mm; 0 there means that the camera does not know."""
+    """The 35 mm equivalent focal length that EXIF tells, or that follows from the lens and the sensor; mm."""
     focal = 0.0
     with _metadata_may_be_broken():
-        focal = float(image.getexif().get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm, 0))
+        exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        focal = float(exif.get(ExifTags.Base.FocalLengthIn35mmFilm, 0))  # 0: the camera does not know
+        if focal <= 0:
+            focal = _focal_from_sensor(exif, image.size)
     return focal if 0 < focal < math.inf else None
+
+
+def _focal_from_sensor(exif: dict[int, Any], size: tuple[int, int]) -> float:
+    """The 35 mm equivalent of FocalLength by the diagonal of the sensor, as the pixels per length on it tell.
+
+    0 where the two make no sensor that cameras have.
+    """
+    unit_mm = _SENSOR_UNITS_MM.get(int(exif.get(ExifTags.Base.FocalPlaneResolutionUnit, 2)), 0.0)
+    across = float(exif[ExifTags.Base.FocalPlaneXResolution])
+    down = float(exif.get(ExifTags.Base.FocalPlaneYResolution, across))
+    width = int(exif.get(ExifTags.Base.ExifImageWidth, 0)) or size[0]
+    height = int(exif.get(ExifTags.Base.ExifImageHeight, 0)) or size[1]
+    diagonal_mm = math.hypot(width / across * unit_mm, height / down * unit_mm)
+    if not _SENSORS_MM[0] <= diagonal_mm <= _SENSORS_MM[1]:
+        return 0.0
+    return float(exif[ExifTags.Base.FocalLength]) * math.hypot(36, 24) / diagonal_mm
+
+
+def _xmp(image: Image.Image) -> bytes:
+    """The picture's XMP, in which panoramas say how they are projected (GPano)."""
+    found = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    return found.encode("utf-8", "replace") if isinstance(found, str) else bytes(found)
 
 
 @contextmanager
@@ -252,3 +350,53 @@ def _metadata_may_be_broken() -> Iterator[None]:
         raise
     except Exception:  # noqa: BLE001 (whatever a parser of foreign bytes trips over)
         return
+
+
+# Pillow's process-wide switches, set while reads run and put back when the last of them ends. `catch_warnings` cannot
+# do this: it is not safe across threads.
+_FILTER = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
+
+_lock = threading.Lock()
+_readers = 0
+_allowed: list[int] = []
+_usual_limit: int | None = None
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Keep Pillow's own warnings (bombs, odd metadata, palettes) from the user, in every thread."""
+    global _readers  # noqa: PLW0603 (it guards a list that is the process's)
+    with _lock:
+        _readers += 1
+        # Asked each time, because someone else's catch_warnings may have undone it meanwhile.
+        if _FILTER not in warnings.filters:
+            warnings.filterwarnings("ignore", module=r"PIL\b")
+    try:
+        yield
+    finally:
+        with _lock:
+            _readers -= 1
+            if _readers == 0:
+                with suppress(ValueError):
+                    warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]  # typeshed: a read-only sequence
+
+
+@contextmanager
+def allowed_pixels(pixels: int) -> Iterator[None]:
+    """Let Pillow decode pictures of so many pixels, which our own limit has let pass."""
+    global _usual_limit  # noqa: PLW0603 (as above)
+    with _lock:
+        if not _allowed:
+            _usual_limit = Image.MAX_IMAGE_PIXELS
+        _allowed.append(pixels)
+        _set_limit()
+    try:
+        yield
+    finally:
+        with _lock:
+            _allowed.remove(pixels)
+            _set_limit()
+
+
+def _set_limit() -> None:
+    Image.MAX_IMAGE_PIXELS = None if _usual_limit is None else max([_usual_limit, *_allowed])

@@ -21,18 +21,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
-from glpn_cli.images.lists import ByteStream, ListFile, iterate_names
-from glpn_cli.images.names import last_part, name_below, stem_of
-from glpn_cli.images.patterns import is_pattern, parse_pattern
+from glpn_cli.images.formats import unreadable_error
+from glpn_cli.images.names import Shard, last_part, name_below, stem_of
 from glpn_cli.images.picture import ReadOptions
-from glpn_cli.images.refusals import refuse_unreadable
-from glpn_cli.images.shards import Shard
-from glpn_cli.images.sources import ImageSource, read_limited, read_once
-from glpn_cli.images.walk import Entry, walk
+from glpn_cli.images.source import ImageSource, read_limited, read_once
+from glpn_cli.images.walk import Entry, is_pattern, parse_pattern, walk
 
 PICTURE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .j2c"
@@ -71,6 +69,8 @@ class Search:
     is_recursive: folders are searched to the bottom.
     root:         the folder that names are relative to, for every input.
     extensions:   what files in folders must end in, lower case with the dot.
+    exclude:      patterns for what a folder or a pattern does not yield: names of files or folders (`thumbs`,
+                  `*_s.jpg`), or paths below it (`old/*`). Files that were named always count.
     leave_out:    asked for each file that a folder or a pattern yields, never for files that were named.
     shard:        only this part of all inputs, by the hash of what `shard_key` makes of a name.
     options:      how the pictures will be read.
@@ -80,6 +80,7 @@ class Search:
     root: Path | None = None
     extensions: frozenset[str] = PICTURE_EXTENSIONS
     leave_out: Callable[[Path], bool] | None = None
+    exclude: tuple[str, ...] = ()
     shard: Shard | None = None
     shard_key: Callable[[str], str] = stem_of
     options: ReadOptions = _DEFAULTS
@@ -93,6 +94,7 @@ def find_images(
     lists: Sequence[ListFile] = (),
     extensions: frozenset[str] = PICTURE_EXTENSIONS,
     leave_out: Callable[[Path], bool] | None = None,
+    exclude: Sequence[str] = (),
     shard: tuple[int, int] | None = None,
     shard_key: Callable[[str], str] = stem_of,
     read_options: ReadOptions = _DEFAULTS,
@@ -107,7 +109,8 @@ def find_images(
     Raises UsageError for a file outside the root, a pattern without a match, a list that cannot be read, a shard that
     does not exist, and for standard input that is wanted twice.
     """
-    search = Search(recursive, root, extensions, leave_out, Shard(*shard) if shard else None, shard_key, read_options)
+    part = Shard(*shard) if shard else None
+    search = Search(recursive, root, extensions, leave_out, tuple(exclude), part, shard_key, read_options)
     if [*inputs, *(entry.path for entry in lists)].count("-") > 1:
         raise UsageError("standard input can only be read once", hint="Give '-' once, as a picture or as a list.")
     collected = _Collected()
@@ -209,7 +212,11 @@ def _expand(given: str, search: Search, *, is_listed: bool = False) -> Iterator[
 def _scan(folder: str, search: Search, root: Path | None) -> Iterator[_Item]:
     """The pictures in a folder."""
     prefix = name_below(root, folder) if root else ""
-    found = walk(folder, wanted=lambda name: _ends_like_a_picture(name, search), enter=lambda _: search.is_recursive)
+    found = walk(
+        folder,
+        wanted=lambda name: _ends_like_a_picture(name, search) and not _is_excluded(name, search),
+        enter=lambda name: search.is_recursive and not _is_excluded(name, search),
+    )
     return _take(found, prefix, search)
 
 
@@ -220,7 +227,8 @@ def _match(given: str, search: Search) -> Iterator[_Item]:
     found = [
         entry
         for entry in pattern.find()
-        if entry.error or pattern.spells_extension or _ends_like_a_picture(entry.name, search)
+        if (entry.error or pattern.spells_extension or _ends_like_a_picture(entry.name, search))
+        and not _is_excluded(entry.name, search)
     ]
     if all(isinstance(entry.error, FileNotFoundError | NotADirectoryError) for entry in found):
         raise UsageError(f"{given!r} matches no picture", hint="A folder without wildcards means all pictures in it.")
@@ -235,13 +243,20 @@ def _take(entries: Iterator[Entry], prefix: str, search: Search) -> Iterator[_It
             continue
         path = Path(entry.path)
         if entry.error is not None:
-            yield Refused(entry.path, name, refuse_unreadable(repr(entry.path), entry.error)), entry.real
+            yield Refused(entry.path, name, unreadable_error(repr(entry.path), entry.error)), entry.real
         elif search.leave_out is None or not search.leave_out(path):
             yield ImageSource(path, name, entry.path, options=search.options), entry.real
 
 
 def _ends_like_a_picture(name: str, search: Search) -> bool:
     return os.path.splitext(name)[1].lower() in search.extensions
+
+
+def _is_excluded(name: str, search: Search) -> bool:
+    """Whether a pattern excludes a relative name, or a folder that it lies in."""
+    steps = name.split("/")
+    paths = ["/".join(steps[:count]) for count in range(1, len(steps) + 1)]
+    return any(fnmatchcase(each, pattern.rstrip("/")) for pattern in search.exclude for each in (*steps, *paths))
 
 
 def _is_mine(name: str, search: Search) -> bool:
@@ -256,7 +271,7 @@ def _refuse_missing(given: str, error: OSError | ValueError | None) -> InputErro
         return InputError(f"{given!r} is no file name", code=ErrorCode.NOT_FOUND)
     if isinstance(error, FileNotFoundError) and os.path.islink(given):
         return InputError(f"{given!r} is a link to a file that does not exist", code=ErrorCode.NOT_FOUND)
-    return refuse_unreadable(repr(given), error)
+    return unreadable_error(repr(given), error)
 
 
 def _read_pipe(given: str, name: str, search: Search) -> ImageSource | Refused:
@@ -276,7 +291,7 @@ def _read_stdin(search: Search, stdin: BinaryIO | None) -> ImageSource | Refused
     except InputError as error:
         return Refused("-", name, error)
     except OSError as error:
-        return Refused("-", name, refuse_unreadable("standard input", error))
+        return Refused("-", name, unreadable_error("standard input", error))
 
 
 def _stdin(stdin: BinaryIO | None) -> BinaryIO:
@@ -297,3 +312,57 @@ def _open_list(entry: ListFile, stdin: BinaryIO | None) -> Iterator[ByteStream]:
             yield stream
     except OSError as error:
         raise UsageError(f"list {entry.path!r} cannot be read: {reason_of(error)}", code=code_of(error)) from error
+
+
+# No path is this long; what has no separator for so many bytes is no list.
+_LONGEST_NAME = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class ListFile:
+    """A file that lists inputs.
+
+    path:      the file, or `-` for standard input.
+    is_nulled: names end in a zero byte (`find -print0`) instead of a line's end.
+    """
+
+    path: str
+    is_nulled: bool = False
+
+
+class ByteStream(Protocol):
+    """What a list is read from; `read1` gives what is there without waiting for more."""
+
+    def read1(self, size: int = ..., /) -> bytes:
+        """Up to `size` bytes, b'' at the end."""
+
+
+def iterate_names(stream: ByteStream, *, is_nulled: bool = False) -> Iterator[str]:
+    """Each name as soon as it is complete.
+
+    Bytes that are no text in the file system's encoding survive. Empty names are left out, and of lines the ends that
+    Windows writes.
+
+    Raises UsageError for something that is no list.
+    """
+    end = b"\0" if is_nulled else b"\n"
+    rest = b""
+    is_first = True
+    while chunk := stream.read1(1 << 16):
+        *names, rest = (rest + chunk).split(end)
+        for name in names:
+            if text := _decode(name, is_nulled=is_nulled, is_first=is_first):
+                yield text
+            is_first = False
+        if len(rest) > _LONGEST_NAME:
+            raise UsageError(f"this is no list of file names: no end of a name within {_LONGEST_NAME:,} bytes")
+    if text := _decode(rest, is_nulled=is_nulled, is_first=is_first):
+        yield text
+
+
+def _decode(name: bytes, *, is_nulled: bool, is_first: bool) -> str:
+    if not is_nulled:
+        name = name.removesuffix(b"\r")
+        if is_first:
+            name = name.removeprefix(b"\xef\xbb\xbf")
+    return os.fsdecode(name)

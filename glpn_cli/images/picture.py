@@ -1,4 +1,4 @@
-"""What is asked of a picture, and what comes out of it."""
+"""How pictures are read, and what a picture is once it is read."""
 
 from __future__ import annotations
 
@@ -31,17 +31,20 @@ TINY = 32
 
 
 class PictureWarning(StrEnum):
-    """What a reader of the result should know about its picture; the values are the codes in JSON records."""
+    """Warnings about a picture; the values are the codes in JSON records."""
 
     TRUNCATED = "W_TRUNCATED"
     ICC = "W_ICC"
     TINY = "W_TINY"
     ANIMATED = "W_ANIMATED"
     RANGE = "W_RANGE"
+    DARK = "W_DARK"
+    PANORAMA = "W_PANORAMA"
+    MORE = "W_MORE"
 
     @property
     def text(self) -> str:
-        """The same in words."""
+        """The warning in words."""
         return _TEXTS[self]
 
 
@@ -51,6 +54,9 @@ _TEXTS = {
     PictureWarning.TINY: f"it is smaller than {TINY} pixels on a side; do not expect much",
     PictureWarning.ANIMATED: "it has several frames, and one of them was used (--frame N chooses)",
     PictureWarning.RANGE: "its values have no fixed range; they were stretched to black and white",
+    PictureWarning.DARK: "none of its 16-bit values reaches a quarter of white; --white 4095 is for 12 bits in 16",
+    PictureWarning.PANORAMA: "it is a panorama, no picture of one camera: its depths are wrong",
+    PictureWarning.MORE: "another picture follows it in the same data, and was not read",
 }
 
 
@@ -62,7 +68,9 @@ class ReadOptions:
     orientation:     "exif" turns the picture upright as its metadata says, "ignore" takes it as stored.
     frame:           which frame or page, from 0.
     allow_truncated: take what is there of a file that is cut short, with a warning; otherwise it is an error.
-    workers:         the processes to decode in; None is this one.
+    workers:         the processes to decode in; None: this one.
+    white:           the value that is white in grey pictures of 16 bits: 4095 for 12 bits. None: as the file says, or
+                     65535.
 
     Raises ValueError for anything else.
     """
@@ -72,6 +80,7 @@ class ReadOptions:
     frame: int = 0
     allow_truncated: bool = False
     workers: Workers | None = field(default=None, compare=False, repr=False)
+    white: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_pixels < 1:
@@ -80,9 +89,11 @@ class ReadOptions:
             raise ValueError(f"orientation must be 'exif' or 'ignore', not {self.orientation!r}")
         if self.frame < 0:
             raise ValueError(f"frame must be 0 or more, not {self.frame}")
+        if self.white is not None and not 1 <= self.white <= 65535:
+            raise ValueError(f"white must be from 1 to 65535, not {self.white}")
 
     def run(self, function: Callable[..., R], *arguments: Any, about: str, **named: Any) -> R:
-        """What a function returns that reads a file: called here, or in one of the workers (see `Workers.run`).
+        """Call a function that reads a file: here, or in one of the workers (see `Workers.run`).
 
         about: what messages call the file
         """
@@ -92,9 +103,11 @@ class ReadOptions:
 
     @property
     def view(self) -> str | None:
-        """Which picture of a file that is, in words; None for the usual one, the first frame, upright."""
-        frame = [f"frame {self.frame}"] if self.frame else []
-        return ", ".join(frame + (["as stored"] if self.orientation == "ignore" else [])) or None
+        """How the picture differs from the file's first frame, upright, in its own range; None where it does not."""
+        frame = f"frame {self.frame}" if self.frame else ""
+        stored = "as stored" if self.orientation == "ignore" else ""
+        white = "" if self.white is None else f"white {self.white}"
+        return ", ".join(filter(None, (frame, stored, white))) or None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -105,7 +118,7 @@ class Picture:
     valid:       bool (H, W), False where the picture is less than half opaque or says nothing (a NaN in a float
                  picture); None = everywhere.
     full_size:   (H, W) of the upright picture in its file; `rgb` is smaller only where fewer pixels were asked for.
-    focal_35mm:  the 35 mm equivalent focal length that the camera wrote, in mm; None where it did not.
+    focal_35mm:  the 35 mm equivalent focal length by EXIF, in mm; None where it does not tell.
     warnings:    codes of `PictureWarning`.
     """
 

@@ -22,6 +22,9 @@ _SHORTS = ("I;16", "I;16L", "I;16B", "I;16N")
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _UNSIGNED = 0, 1, 1
 
+# Greys of 16 bits of which none reaches a quarter of their range are likely of 10 or 12 bits.
+_QUARTER = 1 << 14
+
 # Pixels that are worked on at once.
 _STRIP = 1 << 18
 
@@ -51,18 +54,19 @@ class _Layers:
     colors: Image.Image
     alpha: Image.Image | None = None
     known: NDArray[np.bool_] | None = None
-    is_stretched: bool = False
+    warnings: tuple[PictureWarning, ...] = ()
 
 
-def flatten(image: Image.Image, *, opened: Image.Image | None = None) -> Flat:
+def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int | None = None) -> Flat:
     """Bring a loaded picture of any mode to RGB.
 
     opened: the picture as its file was opened, which still has the file's tags where `image` is a turned copy of it
+    white:  the value that is white in greys of 16 bits; None: as the file says, or 65535
 
     Raises NoValuesError for a float picture of NaNs, ValueError for a mode that Pillow cannot convert.
     """
-    layers = _take_apart(image, opened or image)
-    warnings = [PictureWarning.RANGE] if layers.is_stretched else []
+    layers = _split_layers(image, opened or image, white)
+    warnings = list(layers.warnings)
     try:
         colors = to_srgb(layers.colors, image.info.get("icc_profile") or None)
     except ProfileError:
@@ -102,11 +106,11 @@ def strips(height: int, width: int) -> Iterator[slice]:
     yield from (slice(top, min(top + count, height)) for top in range(0, height, count))
 
 
-def _take_apart(image: Image.Image, opened: Image.Image) -> _Layers:
+def _split_layers(image: Image.Image, opened: Image.Image, white: int | None) -> _Layers:
     if image.mode in _SHORTS:
-        return _take_apart_shorts(image, opened)
+        return _split_shorts(image, opened, white)
     if image.mode == "I":
-        return _take_apart_integers(image, opened)
+        return _split_integers(image, opened, white)
     if image.mode == "F":
         return _stretch(_copy_pixels(image))
     if image.mode == "La":
@@ -134,16 +138,16 @@ def _key_out(image: Image.Image) -> Image.Image:
     return image.convert("RGBA") if image.mode in ("P", "RGB") else image
 
 
-def _take_apart_shorts(image: Image.Image, opened: Image.Image) -> _Layers:
+def _split_shorts(image: Image.Image, opened: Image.Image, white: int | None) -> _Layers:
     values = _copy_pixels(image).astype(np.uint16, copy=False)
     key = image.info.get("transparency")
     known = values != key if isinstance(key, int) else None
     if _tag(opened, _PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO:
         values = ~values  # which Pillow does for 8 bits, and not for 16
-    return _Layers(_scale(values, bits=min(_tag(opened, _BITS, 16), 16)), known=known)
+    return _scale(values, bits=min(_tag(opened, _BITS, 16), 16), white=white, known=known)
 
 
-def _take_apart_integers(image: Image.Image, opened: Image.Image) -> _Layers:
+def _split_integers(image: Image.Image, opened: Image.Image, white: int | None) -> _Layers:
     values = _copy_pixels(image)
     if opened.format == "TIFF":
         # 32 bits, whose range nobody uses in full.
@@ -151,7 +155,7 @@ def _take_apart_integers(image: Image.Image, opened: Image.Image) -> _Layers:
         return _stretch(values.view(np.uint32) if is_unsigned else values)
     if values.min() < 0 or values.max() > 65535:
         return _stretch(values)
-    return _Layers(_scale(values.astype(np.uint16), bits=16))
+    return _scale(values.astype(np.uint16), bits=16, white=white)
 
 
 def _tag(image: Image.Image, number: int, default: int) -> int:
@@ -160,11 +164,14 @@ def _tag(image: Image.Image, number: int, default: int) -> int:
     return int(value[0]) if isinstance(value, tuple) else int(value)
 
 
-def _scale(values: NDArray[np.uint16], *, bits: int) -> Image.Image:
-    """Divide by the full range of `bits`: 0 stays black, the largest value becomes white."""
-    largest = 2**bits - 1
+def _scale(
+    values: NDArray[np.uint16], *, bits: int, white: int | None, known: NDArray[np.bool_] | None = None
+) -> _Layers:
+    """Divide by the full range: 0 stays black, the largest value of so many bits, or `white`, becomes white."""
+    largest = white or 2**bits - 1
     table = np.minimum(np.round(np.arange(65536) * (255 / largest)), 255).astype(np.uint8)
-    return Image.fromarray(table[values])
+    is_dark = bits == 16 and white is None and 0 < values.max() < _QUARTER
+    return _Layers(Image.fromarray(table[values]), known=known, warnings=(PictureWarning.DARK,) if is_dark else ())
 
 
 def _stretch(values: NDArray[Any]) -> _Layers:
@@ -180,4 +187,4 @@ def _stretch(values: NDArray[Any]) -> _Layers:
             # Halves, because the distance between two floats may be more than a float holds.
             share = (values[rows].astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
             grey[rows] = np.round(np.where(known[rows], share, 0) * 255)
-    return _Layers(Image.fromarray(grey), known=None if known.all() else known, is_stretched=True)
+    return _Layers(Image.fromarray(grey), known=None if known.all() else known, warnings=(PictureWarning.RANGE,))

@@ -1,13 +1,32 @@
 """Walking through folders in the order a person would: img2 before img10, each folder once, never in circles."""
 
+# ruff: noqa: PTH118 (paths are text, as everywhere in the search)
+
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _DIGITS = re.compile(r"([0-9]+)")
+
+# Folders that systems and storage make beside pictures, for previews, deleted files and the like; case does not matter.
+_SYSTEM_FOLDERS = frozenset(
+    {
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "__macosx",
+        "lost+found",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +64,8 @@ def walk(
     wanted: asked with the relative name of each file.
     enter:  asked with the relative name of each folder below.
 
-    Left out: what begins with a dot, and what is neither file nor folder (pipes, devices). Links to files are files.
+    Left out: what begins with a dot, folders of the system below `folder` (`@eaDir`, `lost+found`), and what is neither
+    file nor folder (pipes, devices). Links to files are files.
     Links to folders are followed out of `folder`, but not to another place within it, where the files are met anyway.
     """
     top = os.path.realpath(folder)
@@ -60,7 +80,7 @@ def walk(
         else:
             entry, name, real = step
             if _is_folder(entry):
-                if not enter(name):
+                if entry.name.casefold() in _SYSTEM_FOLDERS or not enter(name):
                     continue
                 if entry.is_symlink():
                     real = os.path.realpath(entry.path)
@@ -111,3 +131,68 @@ def _as_file(entry: os.DirEntry[str], name: str, real: str) -> Entry | None:
 
 def _is_within(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+_WILDCARD = re.compile(r"[*?\[]")
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a path contains a wildcard: `*`, `?` or `[`."""
+    return _WILDCARD.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A pattern taken apart.
+
+    folder: what precedes the first wildcard, the folder that names are relative to.
+    parts:  the rest, one per level; `**` stands for any number of folders.
+    """
+
+    folder: str
+    parts: tuple[str, ...]
+
+    @property
+    def spells_extension(self) -> bool:
+        """Whether it ends in an extension (`*.dat`), so that it says itself which files are meant."""
+        return "." in re.split(r"[*?\]]", self.parts[-1])[-1]
+
+    def find(self) -> Iterator[Entry]:
+        """The files that match, in natural order, and the folders that could not be searched.
+
+        Wildcards do not match a leading dot.
+        """
+        levels = [None if part == "**" else re.compile(fnmatch.translate(part)) for part in self.parts]
+
+        def enter(name: str) -> bool:
+            steps = name.split("/")
+            for level, step in zip(levels, steps, strict=False):
+                if level is None:
+                    return True
+                if level.match(step) is None:
+                    return False
+            return len(steps) < len(levels)
+
+        return walk(self.folder, wanted=lambda name: _matches(name.split("/"), levels), enter=enter)
+
+
+def parse_pattern(text: str) -> Pattern:
+    """Take a pattern apart; folders that exist under a name with brackets in it are no wildcards."""
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    folder = "/" if text.startswith("/") else ""
+    while len(parts) > 1 and (not is_pattern(parts[0]) or os.path.lexists(os.path.join(folder, parts[0]))):
+        folder = os.path.join(folder, parts.pop(0))
+    if text.endswith("/") and parts[-1] != "**":
+        parts.append("**")  # a folder, which means what is in it
+    if parts[-1] == "**":
+        parts.append("*")
+    return Pattern(folder or ".", tuple(parts))
+
+
+def _matches(steps: list[str], levels: list[re.Pattern[str] | None]) -> bool:
+    """Whether the levels of a path are those of a pattern; None stands for any number of folders."""
+    if not levels:
+        return not steps
+    if levels[0] is None:
+        return any(_matches(steps[skipped:], levels[1:]) for skipped in range(len(steps)))
+    return bool(steps) and levels[0].match(steps[0]) is not None and _matches(steps[1:], levels[1:])

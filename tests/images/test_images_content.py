@@ -13,7 +13,7 @@ import pytest
 
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import read_rgb
-from glpn_cli.images.content import AVIF, HEIF, JXL, Foreign, recognise
+from glpn_cli.images.formats import AVIF, HEIF, JXL, Foreign, recognise
 
 
 def zipped() -> bytes:

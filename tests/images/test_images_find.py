@@ -178,6 +178,40 @@ def test_hidden_files_and_folders_are_left_out_of_folders(here: Path) -> None:
     assert names(find("p", ".q")) == ["a.jpg", "b.jpg"]
 
 
+@pytest.mark.parametrize(
+    "folder",
+    ["@eaDir", "#recycle", "__MACOSX", ".thumbnails", "lost+found", "$RECYCLE.BIN", "System Volume Information"],
+)
+def test_folders_of_the_system_are_left_out_of_folders_and_patterns_unless_they_are_named(
+    here: Path, folder: str
+) -> None:
+    touch("p/a.png", f"p/{folder}/b.png", f"p/q/{folder}/deep/c.png", f"p/{folder}.png")
+    expected = sorted(["a.png", f"{folder}.png"] if not folder.startswith(".") else ["a.png"])
+    assert sorted(names(find("p"))) == expected
+    assert "b.png" not in "".join(names(find("p/**/*.png")))
+    assert names(find(f"p/{folder}")) == ["b.png"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("thumbs", ["a.png", "a_s.png", "q/c.png"]),
+        ("thumbs/", ["a.png", "a_s.png", "q/c.png"]),
+        ("*_s.png", ["a.png", "q/c.png", "thumbs/b.png", "q/thumbs/d.png"]),
+        ("q/thumbs", ["a.png", "a_s.png", "q/c.png", "thumbs/b.png"]),
+        ("q/*", ["a.png", "a_s.png", "thumbs/b.png"]),
+        ("A.png", ["a.png", "a_s.png", "q/c.png", "thumbs/b.png", "q/thumbs/d.png"]),
+    ],
+)
+def test_excluded_names_are_left_out_of_folders_and_patterns_and_not_of_files(
+    here: Path, pattern: str, expected: list[str]
+) -> None:
+    touch("p/a.png", "p/a_s.png", "p/thumbs/b.png", "p/q/c.png", "p/q/thumbs/d.png")
+    assert sorted(names(find("p", exclude=[pattern]))) == sorted(expected)
+    assert sorted(names(find("p/**/*.png", exclude=[pattern]))) == sorted(expected)
+    assert names(find("p/a_s.png", exclude=[pattern])) == ["a_s.png"]
+
+
 def test_a_folder_called_like_a_picture_is_a_folder(here: Path) -> None:
     touch("p/a.jpg/x.jpg", "b.jpg/y.jpg")
     assert names(find("p", "b.jpg")) == ["a.jpg/x.jpg", "y.jpg"]
@@ -419,7 +453,7 @@ def test_a_closed_standard_input_is_a_usage_error(monkeypatch: pytest.MonkeyPatc
 
 
 def test_endless_standard_input_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["glpn_cli.images.sources"], "MAX_BYTES", 100)
+    monkeypatch.setattr(sys.modules["glpn_cli.images.source"], "MAX_BYTES", 100)
     (refused,) = find("-", stdin=io.BytesIO(bytes(101))).refused
     assert refused.error.code is ErrorCode.TOO_LARGE
 

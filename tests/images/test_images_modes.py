@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images import BACKGROUND, Picture, PictureWarning, ReadOptions, adopt, read_rgb
+from glpn_cli.images import BACKGROUND, Picture, PictureWarning, ReadOptions, from_pillow, read_rgb
 from glpn_cli.images.pixel_modes import flatten
 
 MODES = "1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV I F I;16 I;16L I;16B I;16N".split()
@@ -119,12 +119,12 @@ def test_twelve_bits_are_twelve_bits_however_the_picture_is_turned_and_whoever_o
     upright = np.rot90(ramp(), -1)
     np.testing.assert_array_equal(read_rgb(data).rgb[..., 0], upright)
     np.testing.assert_array_equal(read_rgb(data, ReadOptions(orientation="ignore")).rgb[..., 0], ramp())
-    np.testing.assert_array_equal(adopt(Image.open(io.BytesIO(data))).rgb[..., 0], upright)
+    np.testing.assert_array_equal(from_pillow(Image.open(io.BytesIO(data))).rgb[..., 0], upright)
 
 
 def test_long_integers_are_stretched_whoever_opened_them() -> None:
     data = make_tiff((ramp().astype("<u4") * 100).tobytes(), bits=32, sample_format=1)
-    adopted = adopt(Image.open(io.BytesIO(data)))
+    adopted = from_pillow(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(adopted.rgb, read_rgb(data).rgb)
     assert adopted.warnings == (PictureWarning.RANGE,)
 
@@ -134,6 +134,50 @@ def test_twelve_bits_in_sixteen_are_dark_and_never_clipped() -> None:
     picture = read(values, "PNG")
     assert picture.rgb.max() == 16
     assert len(np.unique(picture.rgb)) == 17
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("bits", [10, 12])
+def test_few_bits_in_sixteen_are_told_and_white_brings_them_right(kind: str, bits: int) -> None:
+    """Such a picture is nearly black, and its depths are wrong."""
+    most = 2**bits - 1
+    values = np.round(ramp() / 255 * most).astype(np.uint16)
+    stream = io.BytesIO()
+    Image.fromarray(values).save(stream, kind)
+    assert read_rgb(stream.getvalue()).warnings == ("W_DARK",)
+    picture = read_rgb(stream.getvalue(), ReadOptions(white=most))
+    assert picture.warnings == ()
+    assert np.abs(picture.rgb[..., 0].astype(int) - ramp()).max() <= 1
+
+
+def test_a_night_of_sixteen_bits_with_one_light_is_not_told() -> None:
+    values = np.full((40, 50), 300, np.uint16)
+    values[3, 4] = 40_000
+    assert read(values, "PNG").warnings == ()
+    assert read(np.zeros((40, 50), np.uint16), "PNG").warnings == ()
+
+
+def test_white_changes_nothing_for_eight_bits_and_is_refused_for_colours_of_sixteen() -> None:
+    stream = io.BytesIO()
+    Image.fromarray(ramp()).save(stream, "PNG")
+    assert read_rgb(stream.getvalue(), ReadOptions(white=4095)).rgb.max() == 255
+    rgb = (np.stack([ramp()] * 3, axis=-1).astype(np.uint16) * 16).astype(">u2").tobytes()
+    data = make_png(rgb, depth=16, color=2, transparent=b"\xff" * 6)
+    assert "W_DARK" in read_rgb(data).warnings
+    with pytest.raises(InputError) as caught:
+        read_rgb(data, ReadOptions(white=4095))
+    assert caught.value.code is ErrorCode.UNSUPPORTED
+
+
+@pytest.mark.parametrize("white", [0, -1, 65_536])
+def test_a_white_that_is_none_is_refused(white: int) -> None:
+    with pytest.raises(ValueError, match="white"):
+        ReadOptions(white=white)
+
+
+def test_white_is_part_of_the_view_that_records_keep() -> None:
+    assert ReadOptions(white=4095, frame=2).view == "frame 2, white 4095"
+    assert ReadOptions().view is None
 
 
 def test_a_16_bit_colour_picture_is_brought_to_8_bits() -> None:

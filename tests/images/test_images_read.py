@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
-from glpn_cli.images import BACKGROUND, ImageSource, Picture, PictureWarning, ReadOptions, adopt, decode, read_rgb
+from glpn_cli.images import BACKGROUND, ImageSource, Picture, PictureWarning, ReadOptions, decode, from_pillow, read_rgb
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 LOSSLESS = ["PNG", "TIFF", "BMP", "GIF", "PPM", "WEBP", "QOI", "TGA", "SGI", "PCX", "JPEG2000", "ICO", "DDS"]
@@ -300,7 +300,7 @@ def test_the_focal_length_is_read(kind: str) -> None:
     exif.load(fresh.tobytes())
     data = encode(make_rgb(), kind, exif=exif)
     assert read_rgb(data).focal_35mm == 28
-    assert adopt(Image.open(io.BytesIO(data))).focal_35mm == 28
+    assert from_pillow(Image.open(io.BytesIO(data))).focal_35mm == 28
 
 
 def test_a_focal_length_of_zero_is_unknown() -> None:
@@ -308,6 +308,85 @@ def test_a_focal_length_of_zero_is_unknown() -> None:
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 0
     assert read_rgb(encode(make_rgb(), "JPEG", exif=exif)).focal_35mm is None
     assert read_rgb(encode(make_rgb(), "JPEG")).focal_35mm is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "focal_mm"),
+    [
+        # A Canon 5D Mark II at 50 mm: a sensor of 36.0 mm x 24.0 mm.
+        ({"FocalLength": 50, "FocalPlaneXResolution": 5616 / 36.0 * 25.4, "ExifImageWidth": 5616}, 50.0),
+        # A Canon EOS 20D at 18 mm, 22.5 mm x 15 mm; resolutions per centimetre.
+        (
+            {
+                "FocalLength": 18,
+                "FocalPlaneXResolution": 3504 / 2.25,
+                "FocalPlaneYResolution": 2336 / 1.5,
+                "FocalPlaneResolutionUnit": 3,
+                "ExifImageWidth": 3504,
+                "ExifImageHeight": 2336,
+            },
+            28.8,
+        ),
+        # The picture was made smaller, and its EXIF stayed.
+        (
+            {
+                "FocalLength": 6,
+                "FocalPlaneXResolution": 4000 / 6.4,
+                "FocalPlaneResolutionUnit": 4,
+                "ExifImageWidth": 4000,
+                "ExifImageHeight": 3000,
+            },
+            32.45,
+        ),
+        ({"FocalLength": 50, "FocalPlaneXResolution": 1.0}, None),
+        ({"FocalLength": 50, "FocalPlaneXResolution": 0}, None),
+        ({"FocalLength": 50, "FocalPlaneXResolution": 4000, "FocalPlaneResolutionUnit": 77}, None),
+        ({"FocalLength": 50}, None),
+        ({"FocalLength": 0, "FocalPlaneXResolution": 5616 / 36 * 25.4, "ExifImageWidth": 5616}, None),
+    ],
+)
+def test_a_lens_and_the_resolution_of_its_sensor_are_a_known_lens(
+    tags: dict[str, float], focal_mm: float | None
+) -> None:
+    exif = Image.Exif()
+    if tags.get("ExifImageWidth") == 5616:
+        tags = {**tags, "ExifImageHeight": 3744}
+    for name, value in tags.items():
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base[name]] = value
+    found = read_rgb(encode(make_rgb(), "JPEG", exif=exif)).focal_35mm
+    assert found == (None if focal_mm is None else pytest.approx(focal_mm, rel=1e-3))
+
+
+def test_the_35_mm_equivalent_goes_before_the_sensor() -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif).update(
+        {
+            ExifTags.Base.FocalLengthIn35mmFilm: 28,
+            ExifTags.Base.FocalLength: 50,
+            ExifTags.Base.FocalPlaneXResolution: 5616 / 36.0 * 25.4,
+        }
+    )
+    assert read_rgb(encode(make_rgb(), "JPEG", exif=exif)).focal_35mm == 28
+
+
+XMP = b"""<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description xmlns:GPano="http://ns.google.com/photos/1.0/panorama/" %s/></rdf:RDF></x:xmpmeta>"""
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
+def test_a_panorama_by_its_metadata_is_told(kind: str) -> None:
+    wide = make_rgb(64, 128)
+    xmp = XMP % b'GPano:ProjectionType="equirectangular"'
+    data = encode(wide, kind, **({"tiffinfo": {700: xmp}} if kind == "TIFF" else {"xmp": xmp}))
+    assert read_rgb(data).warnings == ("W_PANORAMA",)
+    assert read_rgb(encode(wide, kind, xmp=XMP % b"")).warnings == ()
+    assert read_rgb(encode(wide, kind)).warnings == ()
+
+
+def test_a_panorama_in_a_png_is_told() -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", (XMP % b'GPano:ProjectionType="equirectangular"').decode())
+    assert read_rgb(encode(make_rgb(64, 128), "PNG", pnginfo=info)).warnings == ("W_PANORAMA",)
 
 
 # Fewer pixels where fewer will do
@@ -474,7 +553,7 @@ def test_a_picture_can_come_through_a_pipe(tmp_path: Path) -> None:
 def test_a_small_picture_from_a_stream_asks_for_little_memory(tmp_path: Path) -> None:
     """Under `ulimit -v` it was refused, because two gigabytes are set aside for the most that may come."""
     (tmp_path / "x.png").write_bytes(encode(make_rgb(), "PNG"))
-    sources = sys.modules["glpn_cli.images.sources"]
+    sources = sys.modules["glpn_cli.images.source"]
     tracemalloc.start()
     try:
         with (tmp_path / "x.png").open("rb") as stream:
@@ -485,7 +564,7 @@ def test_a_small_picture_from_a_stream_asks_for_little_memory(tmp_path: Path) ->
 
 
 def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sources = sys.modules["glpn_cli.images.sources"]
+    sources = sys.modules["glpn_cli.images.source"]
     monkeypatch.setattr(sources, "MAX_BYTES", 5000)
     monkeypatch.setattr(sources, "_AT_ONCE", 100)
     data = encode(make_rgb(400, 400), "BMP")
@@ -500,7 +579,7 @@ def test_a_stream_without_end_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "BMP", "WEBP"])
 def test_large_files_are_read_from_the_disk(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["glpn_cli.images.sources"], "_AT_ONCE", 0)
+    monkeypatch.setattr(sys.modules["glpn_cli.images.source"], "_AT_ONCE", 0)
     path = tmp_path / "x"
     path.write_bytes(encode(make_rgb(), kind))
     assert is_close(read_rgb(path).rgb, make_rgb())

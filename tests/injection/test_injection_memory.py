@@ -12,7 +12,7 @@ import torch
 from faulty_calls import FaultyCalls, ending_within, raising_at
 from journeys import JOURNEYS, OUT, PREDICT, Journey, Proof, contents, make_workplace, run
 
-from glpn_cli.images import sources
+from glpn_cli.images import source
 from glpn_cli.pipeline import stages
 from glpn_cli.predictor import DepthEstimator
 
@@ -36,7 +36,7 @@ NPY = Journey((*PREDICT, "-f", "npy"))
 @pytest.mark.parametrize("stage", ["read", "inference", "publish"])
 def test_memory_that_runs_out_for_one_picture_costs_that_picture(stage: str, monkeypatch: pytest.MonkeyPatch) -> None:
     where: tuple[Any, str] = {
-        "read": (sources, "decode"),
+        "read": (source, "decode"),
         "inference": (DepthEstimator, "infer"),
         "publish": (stages, "write_atomically"),
     }[stage]

@@ -13,10 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.content import HEAD_BYTES, TEXT, TIFF, UNKNOWN, Foreign, recognise
+from glpn_cli.images.completeness import has_another_picture
 from glpn_cli.images.decode import decode
-from glpn_cli.images.picture import AtLeast, Picture, ReadOptions
-from glpn_cli.images.refusals import refuse_foreign, refuse_unreadable
+from glpn_cli.images.formats import (
+    HEAD_BYTES,
+    TEXT,
+    TIFF,
+    UNKNOWN,
+    Foreign,
+    foreign_error,
+    recognise,
+    unreadable_error,
+)
+from glpn_cli.images.picture import AtLeast, Picture, PictureWarning, ReadOptions
 
 _DEFAULTS = ReadOptions()
 
@@ -101,12 +110,15 @@ def read_rgb(
 
 def _read(source: Path | bytes, options: ReadOptions, *, label: str, name: str, at_least: AtLeast | None) -> Picture:
     if isinstance(source, bytes):
-        return decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
+        picture = decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
+        if has_another_picture(source):
+            picture = replace(picture, warnings=(*picture.warnings, PictureWarning.MORE))
+        return picture
     try:
         with _Unmapped(source) as file:
             return decode(_steady(file, label, name), options, label=label, name=name, at_least=at_least)
     except OSError as error:
-        raise refuse_unreadable(label, error) from error
+        raise unreadable_error(label, error) from error
 
 
 def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:
@@ -120,7 +132,7 @@ def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:
         with _Unmapped(source) as file:
             return _steady(file, label, name).read()
     except OSError as error:
-        raise refuse_unreadable(label, error) from error
+        raise unreadable_error(label, error) from error
 
 
 def read_limited(stream: BinaryIO, label: str) -> bytes:
@@ -144,7 +156,7 @@ def read_once(path: Path, label: str) -> bytes:
             is_known = recognise(head, name=path.name) not in (TEXT, UNKNOWN)
             return head + read_limited(file, label) if is_known else head
     except OSError as error:
-        raise refuse_unreadable(label, error) from error
+        raise unreadable_error(label, error) from error
 
 
 def _label(path: Path) -> str:
@@ -184,5 +196,5 @@ def _steady(file: _Unmapped, label: str, name: str) -> BinaryIO:
     head = file.read(HEAD_BYTES)
     found = recognise(head, name=name)
     if isinstance(found, Foreign):
-        raise refuse_foreign(found, label)
+        raise foreign_error(found, label)
     return io.BytesIO(head + read_limited(file, label))

@@ -1,4 +1,6 @@
-"""What a file is, told from its first bytes: a picture that may be opened, or something else with a name and a way out.
+"""Formats told by their first bytes: pictures that may be opened, and other files, named with a way out.
+
+Also the errors for what cannot be read.
 
 Pillow knows more openers than these. Left out are those that start other programs (EPS), that stand for formats which
 Pillow cannot decode by itself (PDF, WMF, FITS, GRIB, HDF5, MPEG), and those without a signature of their own, which
@@ -8,7 +10,16 @@ would take any bytes for a picture.
 from __future__ import annotations
 
 import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from PIL import Image
+
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, code_of, reason_of
+from glpn_cli.images.picture import ReadOptions
+from glpn_cli.images.pixel_modes import NoValuesError
 
 # Enough for every signature here, the words in front of an SVG's tag included.
 HEAD_BYTES = 4096
@@ -30,7 +41,7 @@ class PictureFormat:
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Something that is not opened: what it is, in words, and what to do about it."""
+    """A kind of file that is not opened: its name, and what to do about it."""
 
     words: str
     hint: str | None = None
@@ -48,7 +59,9 @@ AVIF = _pillow("AVIF", "Avif")
 TGA = _pillow("TGA", "Tga")
 HEIF = PictureFormat("HEIF", "pillow_heif", extra="heif")
 JXL = PictureFormat("JXL", "pillow_jxl", extra="jxl")
-EXR = PictureFormat("EXR", "glpn_cli.images.exr_plugin", extra="exr")
+ICO, CUR, ICNS = _pillow("ICO", "Ico"), _pillow("CUR", "Cur"), _pillow("ICNS", "Icns")
+ICONS = (ICO, CUR, ICNS)
+EXR = PictureFormat("EXR", "glpn_cli.images.exr")
 
 _PICTURES: tuple[tuple[re.Pattern[bytes], PictureFormat], ...] = tuple(
     (re.compile(pattern, re.DOTALL), kind)
@@ -68,9 +81,9 @@ _PICTURES: tuple[tuple[re.Pattern[bytes], PictureFormat], ...] = tuple(
         (rb"qoif", _pillow("QOI", "Qoi")),
         (rb"8BPS", _pillow("PSD", "Psd")),
         (rb"DDS ", _pillow("DDS", "Dds")),
-        (rb"\0\0\x01\0[^\0]", _pillow("ICO", "Ico")),
-        (rb"\0\0\x02\0[^\0]", _pillow("CUR", "Cur")),
-        (rb"icns", _pillow("ICNS", "Icns")),
+        (rb"\0\0\x01\0[^\0]", ICO),
+        (rb"\0\0\x02\0[^\0]", CUR),
+        (rb"icns", ICNS),
         (rb"\x01\xda", _pillow("SGI", "Sgi")),
         (rb"\x59\xa6\x6a\x95", _pillow("SUN", "Sun")),
         (rb"\x0a[\0\x02\x03\x05]\x01[\x01\x02\x04\x08]", _pillow("PCX", "Pcx")),
@@ -131,7 +144,7 @@ _TGA_EXTENSIONS = (".tga", ".icb", ".vda", ".vst")
 
 
 def recognise(head: bytes, *, tail: bytes = b"", name: str = "") -> PictureFormat | Foreign:
-    """Say what a file is.
+    """Recognise a file.
 
     head: its first bytes, `HEAD_BYTES` of them are enough.
     tail: its last 18, for the one format that signs at the end.
@@ -163,3 +176,70 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\r\n\t\f" for character in text)
+
+
+# Pillow has no classes for these; its sentences are all there is to go by.
+_CUT_SHORT = re.compile(
+    r"truncated|not enough|premature|unexpected end|end of (file|data)|buffer is not large|reached eof"
+    r"|unrecognized data|incomplete|only got|requires a buffer|index out of range",
+    re.IGNORECASE,
+)
+_UNSUPPORTED = re.compile(
+    r"unknown (pixel|raw|color|data|image)? ?(mode|layout|number)|not (yet )?supported|unsupported|not installed"
+    r"|cannot (handle|decode)|not implemented|unimplemented|support not",
+    re.IGNORECASE,
+)
+
+
+def foreign_error(found: Foreign, label: str) -> InputError:
+    """The error for something that is no picture that may be opened."""
+    code = ErrorCode.DECODE if found is EMPTY else ErrorCode.UNSUPPORTED
+    return InputError(f"{label} cannot be read as a picture: it is {found.words}", hint=found.hint, code=code)
+
+
+def unreadable_error(label: str, error: OSError) -> InputError:
+    """The error for a file that cannot be opened or read."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{label} does not exist", code=ErrorCode.NOT_FOUND)
+    if isinstance(error, IsADirectoryError):
+        return InputError(f"{label} is a folder", code=ErrorCode.IO)
+    return InputError(f"{label} cannot be read: {reason_of(error)}", code=code_of(error))
+
+
+@contextmanager
+def wrap_decode_errors(kind: PictureFormat, label: str, options: ReadOptions) -> Iterator[None]:
+    """Turn whatever a decoder raises into an InputError that says what is wrong with the picture."""
+    try:
+        yield
+    except GlpnError:
+        raise
+    except Exception as error:
+        raise _decode_error(error, kind, label, options) from error
+
+
+def _decode_error(error: Exception, kind: PictureFormat, label: str, options: ReadOptions) -> InputError:
+    """What to tell about an exception out of a decoder."""
+    if isinstance(error, OSError) and error.errno:
+        return InputError(f"{label} cannot be read: {reason_of(error)}", code=code_of(error))
+    if isinstance(error, MemoryError):
+        hint = "Refuse such pictures with --max-pixels."
+        return InputError(f"{label} does not fit into memory", hint=hint, code=ErrorCode.OUT_OF_MEMORY)
+    if isinstance(error, Image.DecompressionBombError):
+        return InputError(
+            f"{label} would unpack to more pixels than any {kind.name} picture may have", code=ErrorCode.TOO_LARGE
+        )
+    if isinstance(error, NoValuesError):
+        return InputError(f"{label} has no picture in it: {error}", code=ErrorCode.UNSUPPORTED)
+    reason = str(error) or type(error).__name__
+    if "data too large" in reason.lower():
+        return InputError(f"{label} carries more text than is sensible: {reason}", code=ErrorCode.TOO_LARGE)
+    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(reason):
+        return InputError(
+            f"{label} is a {kind.name} picture of a kind that cannot be read: {reason}",
+            hint="Save it as a plain 8-bit PNG with another program.",
+            code=ErrorCode.UNSUPPORTED,
+        )
+    if isinstance(error, EOFError | IndexError | struct.error) or _CUT_SHORT.search(reason):
+        way_out = None if options.allow_truncated else "Take what is there with --allow-truncated."
+        return InputError(f"{label} is cut short: {reason}", hint=way_out)
+    return InputError(f"{label} is a damaged or incomplete {kind.name} picture: {reason}")

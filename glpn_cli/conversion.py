@@ -27,10 +27,10 @@ from glpn_cli.checkpoint import (
     read_tensors,
 )
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
-from glpn_cli.models.config_base import WeightRow, family_of
+from glpn_cli.models.config_base import WeightRow, read_config
 from glpn_cli.models.registry import identify
 from glpn_cli.models.resolve import interpret, resolve_model
-from glpn_cli.models.state_dict import fit_weights
+from glpn_cli.models.state_dict import match_state_dict
 from glpn_cli.text import first_of
 
 if TYPE_CHECKING:
@@ -142,15 +142,14 @@ def plan_conversion(
                 f"{str(weights)!r} does not say how far its depth goes",
                 hint="Give --max-depth: 10 for weights trained on NYU, 80 for KITTI.",
             )
-    family = family_of(raw)
-    config = family.read_config(raw)
+    config = read_config(raw)
     if max_depth is not None:
-        config = family.config_with_limit(config, max_depth)
-    sources, dropped = match_tensors(family.weight_rows(config), shapes, layout, repr(str(weights)))
+        config = config.with_limit(max_depth)
+    sources, dropped = match_tensors(config.weight_rows(), shapes, layout, repr(str(weights)))
     if dropped:
         notes = [*notes, f"left out, because no depth network needs it: {', '.join(dropped)}"]
     preprocessor = known.preprocessor if known is not None and known.preprocessor else None
-    preprocessor = preprocessor or family.preprocessor(config)
+    preprocessor = preprocessor or config.preprocessor()
     written = _config_object(config, raw, known)
     return Conversion(weights, layout, written, preprocessor, sources, dropped, tuple(notes))
 
@@ -239,7 +238,7 @@ def match_tensors(
     rows = list(rows)
     foreign = [_as_in_source(row, layout) for row in rows]
     dropped = tuple(name for name in shapes if layout is Layout.AUTHOR and name.startswith(_LEFTOVERS))
-    fit = fit_weights(foreign, {name: shape for name, shape in shapes.items() if name not in dropped})
+    fit = match_state_dict(foreign, {name: shape for name, shape in shapes.items() if name not in dropped})
     if not fit.is_exact:
         troubles = {"missing": fit.missing, "unexpected": fit.unexpected, "mis-shaped": fit.misshapen}
         listed = (

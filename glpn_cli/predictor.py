@@ -20,10 +20,10 @@ from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, Usa
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import Picture, from_pillow, read_rgb
 from glpn_cli.models.config_base import InputSize
-from glpn_cli.models.hf_compat_base import load_network
 from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import Recipe
+from glpn_cli.models.state_dict import load_network
 from glpn_cli.models.upsampling import Upsampling, parse_upsampling, upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
 
@@ -60,7 +60,7 @@ class DepthEstimator:
         try:
             with _own_errors():
                 network = load_network(recipe.model.checkpoint, limit_m=recipe.limit_m)
-                self._network = recipe.family.cast(network.to(self.device), self.precision)
+                self._network = recipe.config.cast(network.to(self.device), self.precision)
         except InputError as error:
             hint = "Choose a smaller model, such as mini, or another --device."
             raise StoppedError("there is not enough memory for the model", hint=hint, code=error.code) from error
@@ -134,14 +134,14 @@ class DepthEstimator:
 
     def infer(self, pictures: Sequence[Picture]) -> list[Prediction]:
         """The network's prediction for each picture, at its own size; those of one network size go through together."""
-        family, config = self.recipe.family, self.recipe.config
+        config = self.recipe.config
         factors = [self.recipe.picture_factor(picture.full_size, picture.focal_35mm) for picture in pictures]
         sizes = [self.network_size(picture) for picture in pictures]
         predictions: dict[int, Prediction] = {}
         for size in dict.fromkeys(sizes):
             group = [index for index, own in enumerate(sizes) if own == size]
             with torch.inference_mode(), _own_errors():
-                prepared = [family.prepare(config, pictures[index].rgb, size) for index in group]
+                prepared = [config.prepare(pictures[index].rgb, size) for index in group]
                 pixels = torch.cat(prepared).to(self.device)
                 raw: Tensor = self._network(pixels)
                 if self.recipe.tta == "flip":
@@ -180,13 +180,13 @@ class DepthEstimator:
 
     def _answers_about(self, picture: Picture) -> Iterator[NDArray[np.float32]]:
         """Depths float32 (H, W) for a picture and its mirror image at several sizes."""
-        family, config = self.recipe.family, self.recipe.config
+        config = self.recipe.config
         own = self.network_size(picture)
         for share in _SPREAD_SIZES:
             asked = InputSize("longest", longest_side=round(share * max(own)))
-            size = own if share == 1 else family.network_size(config, picture.full_size, asked)
+            size = own if share == 1 else config.network_size(picture.full_size, asked)
             with torch.inference_mode(), _own_errors():
-                pixels = family.prepare(config, picture.rgb, size).to(self.device)
+                pixels = config.prepare(picture.rgb, size).to(self.device)
                 raws = (self._network(pixels)[0], self._network(pixels.flip(-1)).flip(-1)[0])
             for raw in raws:
                 answer = self._decode(raw, picture)
@@ -210,12 +210,12 @@ class DepthEstimator:
         """The answer at the picture's own size; raises InputError where the network answered with nonsense."""
         try:
             with torch.inference_mode(), _own_errors():
-                answer = self.recipe.family.decode(self.recipe.config, raw, picture.full_size)
+                answer = self.recipe.config.decode(raw, picture.full_size)
                 _check_sane(answer, picture)
                 if self.recipe.upsample is Upsampling.BICUBIC or not isinstance(answer, DepthMap):
                     return answer
                 height, width = raw.shape[-2:]
-                small = self.recipe.family.decode(self.recipe.config, raw, (height, width))
+                small = self.recipe.config.decode(raw, (height, width))
                 assert isinstance(small, DepthMap)
                 if self.recipe.upsample is Upsampling.NEAREST:
                     return upsample_nearest(small, picture.full_size)

@@ -44,15 +44,14 @@ def write_tiny_model(folder: Path, *, max_depth: float = 10.0, seed: int = 0) ->
     import torch
 
     from glpn_cli.checkpoint import write_checkpoint
-    from glpn_cli.models.config_base import family_of
+    from glpn_cli.models.config_base import read_config
 
     raw = {"model_type": "glpn", **TINY_CONFIG, "max_depth": max_depth}
-    family = family_of(raw)
-    config = family.read_config(raw)
-    network = family.build(config)
+    config = read_config(raw)
+    network = config.build()
     generator = torch.Generator().manual_seed(seed)
     state = {}
-    for row in family.weight_rows(config):
+    for row in config.weight_rows():
         tensor = network.state_dict()[row.name]
         if tensor.is_floating_point():
             fresh = torch.randn(tensor.shape, generator=generator) * (2.0 / max(1, tensor[0].numel())) ** 0.5

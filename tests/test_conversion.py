@@ -19,9 +19,9 @@ from transformers import GLPNForDepthEstimation as TheirModel
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.conversion import Conversion, Layout, plan_conversion
 from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.config_base import family_of
-from glpn_cli.models.hf_compat_base import load_network
+from glpn_cli.models.config_base import read_config
 from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.state_dict import load_network
 
 PLAIN_RENAMES = {
     "patch_embeddings": "patch_embed",
@@ -105,7 +105,7 @@ def test_the_authors_checkpoint_keeps_the_authors_epsilons(tmp_path: Path, rando
     plan(author_checkpoint(tmp_path / "a.ckpt", randomized.state_dict()), max_depth=10).encode().write(tmp_path / "out")
     checkpoint = open_checkpoint(tmp_path / "out")
     assert checkpoint.own["layer_norm_eps_mode"] == "author"
-    config = family_of(checkpoint.config).read_config(checkpoint.config)
+    config = read_config(checkpoint.config)
     assert (config.block_eps, config.patch_eps) == (1e-6, 1e-5)
     with torch.inference_mode():
         ours, theirs = load_network(checkpoint)(picture((64, 96))), randomized(picture((64, 96))).predicted_depth

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from glpn_cli.checkpoint import write_checkpoint
-from glpn_cli.models.config_base import family_of
+from glpn_cli.models.config_base import read_config
 
 TINY: dict[str, Any] = {
     "model_type": "glpn",
@@ -31,11 +31,10 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 def tiny_state(config: Mapping[str, Any] = TINY, *, seed: int = 0) -> dict[str, Tensor]:
     """Random weights of that config under the names that files give them."""
-    family = family_of(config)
     random = torch.Generator().manual_seed(seed)
     return {
         row.transformers: torch.tensor(3) if row.is_counter else torch.rand(row.shape, generator=random) * 0.1
-        for row in family.weight_rows(family.read_config(config))
+        for row in read_config(config).weight_rows()
     }
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from glpn_cli.data.augment import Augmentation
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import InputError
-from glpn_cli.models.config_base import find_family
+from glpn_cli.models.config_base import read_config
 from glpn_cli.training.config import Phase, TrainingConfig
 from glpn_cli.training.initialise import initialise_from_scratch
 from glpn_cli.training.loop import Lens, Trainer
@@ -54,8 +54,7 @@ class Floors:
 
 
 def tiny_network(seed: int = 0) -> nn.Module:
-    family = find_family("glpn")
-    network = family.build(family.read_config(TINY))
+    network = read_config({"model_type": "glpn", **TINY}).build()
     initialise_from_scratch(network, seed=seed)
     return network
 
@@ -74,7 +73,6 @@ def tiny_trainer(
     augmentation: Augmentation = AUGMENTATION,
     peak: float = 1e-3,
 ) -> Trainer:
-    family = find_family("glpn")
     half = steps // 2
     phases = (
         Phase(half, (32, 64), gradient_weight=0.25, normal_weight=0.25, augmentation=augmentation),
@@ -94,7 +92,7 @@ def tiny_trainer(
         network or tiny_network(),
         config,
         source or Floors(),
-        loss=family.loss(family.read_config(TINY)),
+        loss=read_config({"model_type": "glpn", **TINY}).loss(),
         limit_m=10.0,
         lens=Lens((48, 64), 60.0),
         ranks=ranks,

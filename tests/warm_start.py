@@ -19,7 +19,6 @@ _IMPORTS = (
     "glpn_cli.cli.model_choice",
     "glpn_cli.cli.outcomes",
     "glpn_cli.cli.predict",
-    "glpn_cli.models.glpn.fast",
     "glpn_cli.models.glpn.network",
     "glpn_cli.models.hf_compat_base",
     "glpn_cli.predictor",

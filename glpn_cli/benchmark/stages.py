@@ -13,8 +13,8 @@ from glpn_cli.depth_files import Writer, make_writer
 from glpn_cli.depth_files.labels import make_label_writer
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.images import ImageSource, Picture
-from glpn_cli.models.hf_compat_base import load_network
 from glpn_cli.models.settings import Recipe
+from glpn_cli.models.state_dict import load_network
 from glpn_cli.prediction import LabelMap, Prediction, Result
 
 
@@ -33,12 +33,12 @@ class Subject:
         self.picture = self._read()
         self.size = recipe.network_size(self.picture.full_size)
         self.batch_size = batch_size
-        self.flops = 2 * batch_size * recipe.family.cost(recipe.config, self.size).macs
+        self.flops = 2 * batch_size * recipe.config.cost(self.size).macs
 
     def load(self) -> nn.Module:
         """Another network like this one, from the file."""
         network = load_network(self.recipe.model.checkpoint, limit_m=self.recipe.limit_m)
-        return self.recipe.family.cast(network.to(self.device), self.precision)
+        return self.recipe.config.cast(network.to(self.device), self.precision)
 
     def _read(self) -> Picture:
         """The picture, with as many pixels as `predict` decodes."""
@@ -46,7 +46,7 @@ class Subject:
 
     def prepare(self) -> Tensor:
         """float32 (B, 3, h, w) on the device."""
-        pixels = self.recipe.family.prepare(self.recipe.config, self.picture.rgb, self.size)
+        pixels = self.recipe.config.prepare(self.picture.rgb, self.size)
         return pixels.expand(self.batch_size, -1, -1, -1).contiguous().to(self.device)
 
     @torch.inference_mode()
@@ -59,7 +59,7 @@ class Subject:
     @torch.inference_mode()
     def restore(self, raw: Tensor) -> Prediction:
         """The first answer at the picture's own size."""
-        return self.recipe.family.decode(self.recipe.config, raw[0], self.picture.full_size)
+        return self.recipe.config.decode(raw[0], self.picture.full_size)
 
     def stages(self) -> dict[str, Callable[[], object]]:
         """Name -> the work of each stage after loading, on what the stage before gave."""

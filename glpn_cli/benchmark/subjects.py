@@ -15,7 +15,7 @@ from glpn_cli.benchmark.random_weights_dpt import randomize_dpt
 from glpn_cli.checkpoint import write_checkpoint
 from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.errors import UsageError
-from glpn_cli.models.config_base import family_of
+from glpn_cli.models.config_base import read_config as read_model_config
 
 _GLPN = {"model_type": "glpn", "architectures": ["GLPNForDepthEstimation"], "max_depth": 10}
 _DPT = {"model_type": "dpt", "architectures": ["DPTForDepthEstimation"], "readout_type": "project", "image_size": 384}
@@ -84,16 +84,15 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
     Fresh weights answer with one depth everywhere, and any two programs agree on that; these are spread in every
     tensor, so that agreement means something.
     """
-    family = family_of(fields)
-    config = family.read_config(fields)
-    network = family.build(config).eval()
-    _RANDOMIZERS[family.name](network, torch.Generator().manual_seed(seed))
+    config = read_model_config(fields)
+    network = config.build().eval()
+    _RANDOMIZERS[config.model_type](network, torch.Generator().manual_seed(seed))
     state = network.state_dict()
     named = {
         row.transformers: state[row.name] if row.name in state else torch.zeros(row.shape, dtype=torch.long)
-        for row in family.weight_rows(config)
+        for row in config.weight_rows()
     }
-    write_checkpoint(folder, config=config.to_dict(), state=named, preprocessor=family.preprocessor(config))
+    write_checkpoint(folder, config=config.to_dict(), state=named, preprocessor=config.preprocessor())
     return folder
 
 

@@ -285,7 +285,7 @@ def _choose_recipe(
     crop = KITTI_CROP if data.startswith("kitti:") else PAPER_CROP
     if begun is None:
         return paper_recipe(wishes, length=length, crop=crop)
-    lens = Lens(begun.family.training_size(begun.config), begun.family.training_focal_px(begun.config))
+    lens = Lens(begun.config.training_size, begun.config.training_focal_px)
     return paper_recipe(wishes, length=length, crop=smaller_crop(crop, lens.size), lens=lens)
 
 

@@ -71,7 +71,7 @@ class ModelContestant:
     @property
     def knows_camera(self) -> bool:
         """Whether its config tells a focal length."""
-        return self.recipe.family.training_focal_px(self.recipe.config) is not None
+        return self.recipe.config.training_focal_px is not None
 
     def describe(self) -> str:
         """Precision, size, device and limit."""

@@ -1,17 +1,22 @@
 """What every family of networks promises, and the table of those there are.
 
-A family is one folder beside this file and one line in `FAMILIES`. Everything that plans, lists or inspects uses the
-torch-free half of the contract; only building and running a network imports torch.
+A family is one folder beside this file and one line in `FAMILIES`, which names its config class. Everything that
+depends on the config is a method of that class. Torch is imported inside `build`, `prepare`, `decode`, `cast` and
+`loss` only, so planning, listing and inspecting work without it.
 """
 
 from __future__ import annotations
 
+import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from os import PathLike
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
+from glpn_cli.checkpoint import OWN_KEY
 from glpn_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -21,8 +26,21 @@ if TYPE_CHECKING:
 
     from glpn_cli.prediction import DepthKind, Prediction
 
-FAMILIES = {"glpn": "glpn_cli.models.glpn.family", "dpt": "glpn_cli.models.dpt.family"}
-"""`model_type` of a config.json -> the module whose `FAMILY` answers for it."""
+T = TypeVar("T")
+
+FAMILIES = {
+    "dpt": "glpn_cli.models.dpt.config:DPTConfig",
+    "glpn": "glpn_cli.models.glpn.config:GLPNConfig",
+}
+"""`model_type` of a config.json -> module and name of the config class."""
+
+ACTIVATIONS = ("gelu", "relu", "selu", "gelu_new")
+"""Names that `hidden_act` may have."""
+
+_SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
+"""Documented per-call switches. A file holds them only where they differ from these defaults."""
+
+_MOST_SIDE = 65_536
 
 
 @dataclass(frozen=True)
@@ -39,7 +57,7 @@ class InputSize:
 
     @classmethod
     def parse(cls, text: str) -> InputSize:
-        """Read what users type: `auto`, `original`, `640` (longest side) or `640x480` (WIDTHxHEIGHT)."""
+        """Read `auto`, `original`, `640` (longest side) or `640x480` (WIDTHxHEIGHT)."""
         word = text.strip().lower()
         if word in ("auto", "original"):
             return cls(word)
@@ -83,7 +101,7 @@ class WeightRow:
     author:       as in the author's checkpoints, None where those have no such tensor
     author_slice: (part, parts) where the author stacks several tensors into one along the first axis
     is_counter:   an integer that only counts training batches; may be absent from a file
-    is_idle:      takes no part in the network's answer and gets no gradient; may be absent from a file
+    is_idle:      not used by the forward pass and gets no gradient; may be absent from a file
     """
 
     name: str
@@ -100,91 +118,356 @@ class WeightRow:
         return not self.is_counter and ".running_" not in self.name
 
 
-class ModelFamily(Protocol):
-    """A kind of network. Everything up to `weight_rows` works without torch.
+@dataclass(frozen=True)
+class Bounds:
+    """The values that a config field may have.
 
-    `config` is the family's own config type everywhere; sizes are (height, width).
+    is_valid:    whether a value, or each item of a list, is allowed
+    text:        completes the message "FIELD = VALUE is ..."
+    fewest:      least length of a list; None where the field is no list
+    is_optional: whether None is allowed
+    read:        brings a value to the field's own type, such as a JSON list to a tuple
     """
 
-    name: str
-    config_type: type[Any]
+    is_valid: Callable[[Any], bool]
+    text: str
+    fewest: int | None = None
+    is_optional: bool = False
+    read: Callable[[Any], Any] = lambda value: value
 
-    def read_config(self, raw: Mapping[str, Any]) -> Any:
-        """The validated config of a config.json. Raises ModelError naming the field and its value."""
 
-    def config_with_limit(self, config: Any, limit_m: float) -> Any:
-        """The same config with another depth at full scale, in metres."""
+def bounded(default: T, bounds: Bounds) -> T:
+    """A dataclass field with a default and the bounds that `check_fields` holds it to."""
+    if isinstance(default, list):
+        return cast(T, field(default_factory=lambda: list(default), metadata={"bounds": bounds}))
+    return field(default=default, metadata={"bounds": bounds})
 
-    def shapes(self, config: Any) -> dict[str, tuple[int, ...]]:
+
+def is_whole(value: object) -> bool:
+    """Whether it is an integer; True and False are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def whole(least: int, most: int) -> Bounds:
+    """A whole number from `least` to `most`."""
+    return Bounds(lambda value: is_whole(value) and least <= value <= most, f"no whole number from {least} to {most}")
+
+
+def real(least: float, most: float) -> Bounds:
+    """A finite number from `least` to `most`."""
+    return Bounds(lambda value: _is_real(value) and least <= value <= most, f"no number from {least:g} to {most:g}")
+
+
+def positive(most: float) -> Bounds:
+    """A finite number above 0, up to `most`."""
+    return Bounds(lambda value: _is_real(value) and 0 < value <= most, f"no number above 0, up to {most:g}")
+
+
+def probability() -> Bounds:
+    """A rate of dropout: from 0, below 1."""
+    return Bounds(lambda value: _is_real(value) and 0 <= value < 1, "no number from 0 to below 1")
+
+
+def flag() -> Bounds:
+    """True or false."""
+    return Bounds(lambda value: isinstance(value, bool), "neither true nor false")
+
+
+def text() -> Bounds:
+    """Text."""
+    return Bounds(lambda value: isinstance(value, str), "no text")
+
+
+def choice(*names: str) -> Bounds:
+    """One of `names`."""
+    return Bounds(lambda value: isinstance(value, str) and value in names, f"none of {', '.join(names)}")
+
+
+def function(*names: str) -> Bounds:
+    """One of `names`, or a function."""
+    return Bounds(
+        lambda value: value in names if isinstance(value, str) else callable(value),
+        f"none of {', '.join(names)}, and no function",
+    )
+
+
+def height_width() -> Bounds:
+    """(height, width) of a picture."""
+    return Bounds(
+        lambda value: (
+            isinstance(value, tuple) and len(value) == 2 and all(is_whole(v) and 1 <= v <= _MOST_SIDE for v in value)
+        ),
+        "no (height, width)",
+        read=lambda value: tuple(value) if isinstance(value, list) else value,
+    )
+
+
+def each(bounds: Bounds, *, fewest: int = 1) -> Bounds:
+    """A list, each of whose items is within `bounds`."""
+    return replace(bounds, fewest=fewest, read=as_list)
+
+
+def optional(bounds: Bounds) -> Bounds:
+    """The same, or None."""
+    return replace(bounds, is_optional=True)
+
+
+def as_list(value: Any) -> Any:
+    """Turn a tuple into a list; anything else stays as it is."""
+    return list(value) if isinstance(value, tuple) else value
+
+
+def read_fields(config: Any) -> None:
+    """Bring every bounded field of a dataclass to its own type."""
+    for each_field in fields(config):
+        if (bounds := each_field.metadata.get("bounds")) is not None:
+            setattr(config, each_field.name, bounds.read(getattr(config, each_field.name)))
+
+
+def check_fields(config: Any) -> None:
+    """Raise ModelError, naming the field and its value, unless every field of a dataclass is within its bounds."""
+    for each_field in fields(config):
+        bounds, value = each_field.metadata.get("bounds"), getattr(config, each_field.name)
+        if bounds is None or (value is None and bounds.is_optional):
+            continue
+        items = {each_field.name: value}
+        if bounds.fewest is not None:
+            if not isinstance(value, list) or len(value) < bounds.fewest:
+                raise ModelError(f"{each_field.name} = {value!r} is no list of {bounds.fewest} or more")
+            items = {f"{each_field.name}[{place}]": item for place, item in enumerate(value)}
+        for name, item in items.items():
+            if not bounds.is_valid(item):
+                raise ModelError(f"{name} = {item!r} is {bounds.text}")
+
+
+class ModelConfig(ABC):
+    """A family of networks: base of the config classes, which are dataclasses of the documented fields.
+
+    model_type: the family's name in config.json
+    own_fields: fields that only this project knows: key under "glpn_cli" in config.json -> field
+    superseded: keys of a file that the fields already tell
+
+    Keys of a file that are none of its fields are kept in `unknown`, written back and otherwise ignored.
+    All sizes are (height, width). Constructing a config checks it: ModelError names the field and its value.
+    """
+
+    model_type: ClassVar[str]
+    own_fields: ClassVar[Mapping[str, str]]
+    superseded: ClassVar[tuple[str, ...]]
+
+    num_channels: int
+    training_size: tuple[int, int]
+    """(h, w) of the pictures that it was trained on."""
+    training_focal_px: float | None = None
+    """Focal length at `training_size`, in pixels, of the camera that its metres belong to; None if unknown."""
+    source: str | None
+    unknown: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        read_fields(self)
+        check_fields(self)
+        self.complete()
+        self.check_together()
+
+    def complete(self) -> None:  # noqa: B027 - most configs are complete as they are
+        """Fill in fields that follow from others; each is within its bounds by then. Raises ModelError."""
+
+    def check_together(self) -> None:  # noqa: B027 - each field by itself may be enough
+        """Raise ModelError where fields, each within its bounds, do not fit each other."""
+
+    # The network, told without torch.
+
+    @property
+    @abstractmethod
+    def kind(self) -> DepthKind | None:
+        """What its depth means; None for a network that predicts labels."""
+
+    @property
+    def limit_m(self) -> float | None:
+        """The largest depth that it can predict, metres; None where it predicts no metres."""
+        return None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """One name a label, for a network that predicts labels."""
+        return ()
+
+    def with_limit(self, limit_m: float) -> Self:  # noqa: ARG002 - for families that predict metres
+        """The same config with another largest depth, in metres. Raises ModelError where it predicts no metres."""
+        raise ModelError(f"a {self.model_type.upper()} predicts no metres, so it has no largest depth")
+
+    @abstractmethod
+    def weight_rows(self) -> Iterator[WeightRow]:
+        """Every tensor of the network, in the order of the forward pass, with its names in other people's files."""
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every tensor of the network's state dict."""
+        return {row.name: row.shape for row in self.weight_rows()}
 
-    def weight_rows(self, config: Any) -> Iterator[WeightRow]:
-        """The same tensors with the names that other people's files give them."""
-
-    def parts(self, config: Any) -> dict[str, int]:
+    def parts(self) -> dict[str, int]:
         """Parameters by part of the network, in the order of the forward pass."""
+        counts: dict[str, int] = {}
+        for row in self.weight_rows():
+            part = row.name.split(".")[0]
+            counts[part] = counts.get(part, 0) + (math.prod(row.shape) if row.is_parameter else 0)
+        return counts
 
-    def cost(self, config: Any, size: tuple[int, int]) -> Cost:
-        """What one picture of network size (h, w) costs."""
+    @abstractmethod
+    def cost(self, size: tuple[int, int]) -> Cost:
+        """What one picture of network size (h, w) costs.
 
-    def kind(self, config: Any) -> DepthKind | None:
-        """What its depth means; None for a family member that predicts labels."""
-
-    def limit_m(self, config: Any) -> float | None:
-        """The largest depth that it can express, metres."""
-
-    def training_size(self, config: Any) -> tuple[int, int]:
-        """(h, w) of the pictures it was trained on."""
-
-    def training_focal_px(self, config: Any) -> float | None:
-        """Focal length at `training_size`, in pixels, of the camera that its metres belong to."""
-
-    def network_size(self, config: Any, size: tuple[int, int], asked: InputSize) -> tuple[int, int]:
-        """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""
-
-    def build(self, config: Any) -> nn.Module:
-        """The network with fresh weights: what `prepare` makes, stacked -> raw answers.
-
-        Depth (B, h, w), or logits (B, labels, h, w). Raises ModelError for a config that `prepare` makes nothing for.
+        Counted are convolutions, linear layers and the two products of attention, as in the field's counters; not
+        norms, activations or resampling. Activations are the peak of what lives at one time, to the nearest layer.
         """
 
-    def prepare(self, config: Any, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
-        """uint8 (H, W, 3) -> float32 (1, 3, h, w), as the published processor does it."""
+    @property
+    @abstractmethod
+    def steps(self) -> tuple[int, int]:
+        """The network's height and width are multiples of these."""
 
-    def decode(self, config: Any, raw: Tensor, size: tuple[int, int]) -> Prediction:
-        """One raw answer, float32 -> a prediction of the picture's own (H, W)."""
+    @abstractmethod
+    def auto_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Network size (h, w) for a picture of (H, W), near the area that the network was trained on."""
 
-    def cast(self, network: nn.Module, precision: str) -> nn.Module:
-        """The network ready to predict in fp32, bf16 or fp16; what must stay fp32 does."""
+    @abstractmethod
+    def original_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Network size (h, w) for a picture of (H, W), as the published processor chooses it.
 
-    def preprocessor(self, config: Any) -> dict[str, Any]:
-        """The published processor as a preprocessor_config.json says it, for weights that come without one."""
+        Raises InputError for a picture that the published processor cannot take.
+        """
 
-    def loss(self, config: Any) -> Callable[[Tensor, Tensor], Tensor]:
-        """(predicted, target) -> the published training loss."""
+    def network_size(self, size: tuple[int, int], asked: InputSize) -> tuple[int, int]:
+        """Network size (h, w) for a picture of (H, W). Raises UsageError for a size that the network cannot take."""
+        if asked.exact is not None:
+            if any(side % step for side, step in zip(asked.exact, self.steps, strict=True)):
+                near = self.scaled(asked.exact, 1.0)
+                raise UsageError(
+                    f"--input-size {asked} does not fit the model",
+                    hint=f"Sides must be multiples of {self.steps[1]}x{self.steps[0]}, such as {near[1]}x{near[0]}.",
+                )
+            return asked.exact
+        if asked.longest_side is not None:
+            return self.scaled(size, asked.longest_side / max(size))
+        return self.original_size(size) if asked.policy == "original" else self.auto_size(size)
 
-
-def require_colours(config: Any) -> None:
-    """Raise ModelError unless the network of a config looks at the three colours of a picture, as `prepare` makes them.
-
-    The documented classes take tensors of any number of channels; predictions do not.
-    """
-    if config.num_channels != 3:
-        raise ModelError(f"the network looks at num_channels = {config.num_channels}, and pictures have 3")
-
-
-def find_family(model_type: str) -> ModelFamily:
-    """The family that answers for a `model_type`. Raises ModelError naming those there are."""
-    if model_type not in FAMILIES:
-        raise ModelError(
-            f"model type {model_type!r} is not supported", hint=f"Supported are: {', '.join(sorted(FAMILIES))}."
+    def scaled(self, size: tuple[int, int], factor: float) -> tuple[int, int]:
+        """Both sides times `factor`, each rounded to the nearest multiple of its step, at least one step."""
+        height, width = (
+            max(round(side * factor / step), 1) * step for side, step in zip(size, self.steps, strict=True)
         )
-    return cast(ModelFamily, import_module(FAMILIES[model_type]).FAMILY)
+        return height, width
+
+    @abstractmethod
+    def preprocessor(self) -> dict[str, Any]:
+        """The published processor's preprocessor_config.json, for weights that come without one."""
+
+    # The network itself. These import torch.
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The network with fresh weights: pixels, as `prepare` makes them -> raw output.
+
+        Depth (B, h, w), or logits (B, labels, h, w). Raises ModelError for a config that makes no such network.
+        """
+
+    @abstractmethod
+    def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+        """uint8 (H, W, 3) -> pixels float32 (1, 3, h, w), as the published processor makes them."""
+
+    @abstractmethod
+    def decode(self, raw: Tensor, size: tuple[int, int]) -> Prediction:
+        """One raw output, float32 -> a prediction at the picture's own (H, W)."""
+
+    @abstractmethod
+    def cast(self, network: nn.Module, precision: str) -> nn.Module:
+        """Make the network ready to predict in fp32, bf16 or fp16, in place; what must stay fp32 does."""
+
+    @abstractmethod
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The published training loss: (predicted, target) -> scalar."""
+
+    def require_rgb(self) -> None:
+        """Raise ModelError unless the network takes the three channels that `prepare` makes.
+
+        The documented classes take tensors of any number of channels; predictions do not.
+        """
+        if self.num_channels != 3:
+            raise ModelError(f"the network takes num_channels = {self.num_channels}, and pictures have 3")
+
+    # In and out of config.json.
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Read the object of a config.json; unknown and legacy keys are kept, never fatal.
+
+        Raises ModelError where a known field has a nonsensical value.
+        """
+        rest = {key: value for key, value in raw.items() if key not in ("model_type", *cls.superseded)}
+        own = rest.pop(OWN_KEY, None) or {}
+        if not isinstance(own, Mapping):
+            raise ModelError(f"config.json: {OWN_KEY!r} is {type(own).__name__}, not an object")
+        known: dict[str, Any] = {name: rest.pop(name) for name in cls.file_fields() if name in rest}
+        known |= {field: own[key] for key, field in cls.own_fields.items() if own.get(key) is not None}
+        if unknown_own := {key: value for key, value in own.items() if key not in cls.own_fields}:
+            rest[OWN_KEY] = unknown_own
+        known["unknown"] = rest
+        return cls(**known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object of a config.json that transformers reads too. Raises ModelError for a function as activation."""
+        rest = dict(self.unknown)
+        own = dict(rest.pop(OWN_KEY, {})) | self.own_values()
+        written = {name: value for name, value in self.file_values().items() if _SWITCHES.get(name, ...) != value}
+        for name, value in written.items():
+            if callable(value):
+                raise ModelError(f"{name} = {value!r} is a function and cannot be written to config.json")
+        return {"model_type": self.model_type} | rest | written | ({OWN_KEY: own} if own else {})
+
+    @classmethod
+    def file_fields(cls) -> list[str]:
+        """The documented fields: all but our own."""
+        own = (*cls.own_fields, "unknown")
+        return [each.name for each in fields(cls) if each.name not in own]  # type: ignore[arg-type]  # a dataclass
+
+    def file_values(self) -> dict[str, Any]:
+        """The documented fields as config.json holds them."""
+        return {name: getattr(self, name) for name in self.file_fields()}
+
+    def own_values(self) -> dict[str, Any]:
+        """The fields under "glpn_cli" in config.json, without those that are None."""
+        values = {key: as_list(getattr(self, name)) for key, name in self.own_fields.items()}
+        return {key: value for key, value in values.items() if value is not None}
+
+    @classmethod
+    def from_pretrained(cls, name: str | PathLike[str], **overrides: Any) -> Self:
+        """The config of a model folder, registry name or hub repository, with some fields replaced."""
+        from glpn_cli.models.hf_compat_base import read_pretrained_config
+
+        config: Self = read_pretrained_config(cls, name, overrides)
+        return config
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write config.json into `folder`."""
+        from glpn_cli.models.hf_compat_base import write_config
+
+        write_config(self, folder)
 
 
-def family_of(config: Mapping[str, Any]) -> ModelFamily:
-    """The family of a raw config.json. Raises ModelError where it does not say."""
-    model_type = config.get("model_type")
+def config_class(model_type: object) -> type[ModelConfig]:
+    """The config class of a `model_type`. Raises ModelError naming the supported ones."""
+    hint = f"Supported are: {', '.join(FAMILIES)}."
     if not isinstance(model_type, str):
-        raise ModelError("config.json has no model_type", hint=f"Supported are: {', '.join(sorted(FAMILIES))}.")
-    return find_family(model_type)
+        raise ModelError("config.json has no model_type", hint=hint)
+    if model_type not in FAMILIES:
+        raise ModelError(f"model type {model_type!r} is not supported", hint=hint)
+    module, _, name = FAMILIES[model_type].partition(":")
+    return cast(type[ModelConfig], getattr(import_module(module), name))
+
+
+def read_config(raw: Mapping[str, Any]) -> ModelConfig:
+    """The checked config of a config.json, of the class that its `model_type` names. Raises ModelError."""
+    return config_class(raw.get("model_type")).from_dict(raw)

@@ -1,10 +1,10 @@
-"""Checkpoints meet networks: strict loading under the names of each, and the documented `from_pretrained`."""
+"""The documented edge: outputs by attribute, key or position, and models in and out of folders."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -16,66 +16,133 @@ from torch import Tensor, nn
 from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint import Checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import ModelFamily, WeightRow, family_of
+from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.state_dict import fit_weights
+from glpn_cli.models.state_dict import file_state, read_state, zeros
 
 
-def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.Module:
-    """The network of a checkpoint, in fp32 and eval mode, every tensor accounted for.
+def asked(argument: bool | None, default: bool) -> bool:
+    """A documented per-call switch: what the call says, or what the config does where the call says nothing."""
+    return default if argument is None else argument
 
-    limit_m: depth at full scale in metres, where it is not the config's own.
-    Raises ModelError where config and weights do not fit each other, before anything is allocated.
+
+class ModelOutput:
+    """Base of the documented outputs: fields that are None are not there, for keys, positions and tuples alike."""
+
+    def _present(self) -> dict[str, Any]:
+        named = ((f.name, getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]  # subclasses are dataclasses
+        return {name: value for name, value in named if value is not None}
+
+    def __getitem__(self, key: str | int | slice) -> Any:
+        return self._present()[key] if isinstance(key, str) else self.to_tuple()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._present())
+
+    def __len__(self) -> int:
+        return len(self._present())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._present()
+
+    def keys(self) -> list[str]:
+        """Names of the fields that are there."""
+        return list(self._present())
+
+    def values(self) -> list[Any]:
+        """Their values."""
+        return list(self._present().values())
+
+    def items(self) -> list[tuple[str, Any]]:
+        """Both."""
+        return list(self._present().items())
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The field, or `default` where it is None."""
+        return self._present().get(name, default)
+
+    def to_tuple(self) -> tuple[Any, ...]:
+        """The values that are there, in order."""
+        return tuple(self._present().values())
+
+
+@dataclass
+class EncoderOutput(ModelOutput):
+    """What a bare encoder answers.
+
+    last_hidden_state: (B, C, h, w) of the deepest stage.
+    hidden_states:     one (B, C, h, w) a stage, if asked for.
+    attentions:        one (B, heads, N, n) a block, if asked for.
     """
-    family = family_of(checkpoint.config)
-    config = family.read_config(checkpoint.config)
-    if limit_m is not None:
-        config = family.config_with_limit(config, limit_m)
-    state = read_state(checkpoint, family.weight_rows(config))
-    with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
-        network = family.build(config)
-    network.load_state_dict(state, strict=True, assign=True)
-    return network.eval()
+
+    last_hidden_state: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
-def zeros(row: WeightRow) -> Tensor:
-    """What stands for a tensor that a file need not have."""
-    return torch.zeros(row.shape, dtype=torch.long if row.is_counter else torch.float32)
+@dataclass
+class DepthEstimatorOutput(ModelOutput):
+    """What a depth network answers.
 
-
-def read_state(
-    checkpoint: Checkpoint,
-    rows: Iterable[WeightRow],
-    *,
-    part: str | tuple[str, ...] = "",
-    base_prefix: str = "",
-    fill: Callable[[WeightRow], Tensor] = zeros,
-) -> dict[str, Tensor]:
-    """A checkpoint's tensors under the network's own names, in fp32.
-
-    rows: every tensor that the file may hold.
-    part: start (or starts) of the names that are wanted; see `fit_weights`.
-    fill: what stands for a tensor that the file need not have, and has not.
-
-    Raises ModelError naming what does not fit.
+    loss:            scalar, where labels were given.
+    predicted_depth: float32 (B, h, w), metres for metric models.
+    hidden_states, attentions: as in `EncoderOutput`.
     """
-    rows = list(rows)
-    header = {name: info.shape for name, info in checkpoint.header().items()}
-    fit = fit_weights(rows, header, part=part, base_prefix=base_prefix)
-    fit.require(str(checkpoint.weights))
-    stored = checkpoint.read_state()
-    state = {name: stored[source] for name, source in fit.sources.items()}
-    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    return state | {row.name: fill(row) for row in rows if row.name.startswith(part) and row.name not in state}
+
+    loss: Tensor | None
+    predicted_depth: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
 
-def file_state(
-    state: Mapping[str, Tensor], rows: Iterable[WeightRow], *, part: str | tuple[str, ...] = "", base_prefix: str = ""
-) -> dict[str, Tensor]:
-    """The other way: a network's tensors under the names that files give them."""
-    names = {row.name: row.transformers for row in rows if row.name.startswith(part)}
-    strip = base_prefix if part else ""
-    return {names[name].removeprefix(strip): tensor for name, tensor in state.items()}
+@dataclass
+class PooledEncoderOutput(ModelOutput):
+    """What a bare DPT answers.
+
+    last_hidden_state:        (B, 1 + N, C), normed, the readout token first.
+    pooler_output:            (B, C'), of the readout token, where there is a pooling layer.
+    hidden_states:            one (B, 1 + N, C) before the first block and behind each, if asked for; not normed.
+    attentions:               one (B, heads, 1 + N, 1 + N) a block, if asked for.
+    intermediate_activations: (B, C, h, w) of the hybrid's backbone, finest first.
+    """
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+    intermediate_activations: list[Tensor] | None = None
+
+
+@dataclass
+class SemanticSegmenterOutput(ModelOutput):
+    """What a labelling network answers.
+
+    loss:   scalar, where labels were given.
+    logits: float32 (B, labels, h, w).
+    hidden_states, attentions: as in `PooledEncoderOutput`.
+    """
+
+    loss: Tensor | None
+    logits: Tensor
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
+
+
+class BatchFeature(dict[str, Any]):
+    """What an image processor answers: a mapping whose entries are attributes too, movable with `.to()`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def to(self, *args: Any, **kwargs: Any) -> BatchFeature:
+        """Move (and, if a dtype is given, cast) every tensor as `Tensor.to` does; the rest stays. Returns itself."""
+        for name, value in self.items():
+            if isinstance(value, Tensor):
+                self[name] = value.to(*args, **kwargs)
+        return self
 
 
 class Pretrained(nn.Module):
@@ -87,7 +154,7 @@ class Pretrained(nn.Module):
     module_prefix: where the class keeps the network
     """
 
-    config_class: ClassVar[type[Any]]
+    config_class: ClassVar[type[ModelConfig]]
     part: ClassVar[str | tuple[str, ...]] = ""
     base_prefix: ClassVar[str] = ""
     module_prefix: ClassVar[str] = ""
@@ -113,12 +180,11 @@ class Pretrained(nn.Module):
         Raises ModelError (a ValueError) naming every tensor that is missing, unexpected or mis-shaped.
         """
         checkpoint = open_named(name, revision=revision, offline=local_files_only)
-        family = family_of(checkpoint.config)
-        config = with_overrides(config or family.read_config(checkpoint.config), overrides)
+        config = with_overrides(config or read_config(checkpoint.config), overrides)
         config.source = config.source or checkpoint.source  # so that a saved copy is known for what it is
         if not isinstance(config, cls.config_class):
             raise ModelError(f"{cls.__name__} cannot load a checkpoint of type {checkpoint.config.get('model_type')!r}")
-        rows, fill = cls.rows(family, config), partial(cls.fill, config)
+        rows, fill = cls.rows(config), partial(cls.fill, config)
         state = read_state(checkpoint, rows, part=cls.part, base_prefix=cls.base_prefix, fill=fill)
         with torch.device("meta"):
             model = cls(config)
@@ -134,17 +200,17 @@ class Pretrained(nn.Module):
         write_checkpoint(
             Path(folder),
             config=raw | {"architectures": [type(self).__name__]},
-            state=file_state(own, self.rows(family_of(raw), self.config), part=self.part, base_prefix=self.base_prefix),
+            state=file_state(own, self.rows(self.config), part=self.part, base_prefix=self.base_prefix),
         )
 
     @classmethod
-    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+    def rows(cls, config: Any) -> list[WeightRow]:
         """Every tensor that a file of this model may hold."""
-        return list(family.weight_rows(config))
+        return list(config.weight_rows())
 
     @classmethod
     def fill(cls, config: Any, row: WeightRow) -> Tensor:  # noqa: ARG003 - for classes that draw fresh weights
-        """What stands for a tensor that a file need not have, and has not."""
+        """The stand-in for a tensor that a file need not have, and has not."""
         return zeros(row)
 
 
@@ -165,10 +231,9 @@ def open_named(name: str | PathLike[str], *, revision: str | None = None, offlin
     return resolve_model(f"{text}@{revision}" if is_remote else text, offline=offline).checkpoint
 
 
-def read_config(config_class: type[Any], name: str | PathLike[str], overrides: Mapping[str, Any]) -> Any:
+def read_pretrained_config(config_class: type[Any], name: str | PathLike[str], overrides: Mapping[str, Any]) -> Any:
     """The config of a named checkpoint, some fields replaced. Raises ModelError if it is of another class."""
-    raw = open_named(name).config
-    config = family_of(raw).read_config(raw)
+    config = read_config(open_named(name).config)
     if not isinstance(config, config_class):
         raise ModelError(f"{fspath(name)!r} holds a {type(config).__name__}, not a {config_class.__name__}")
     return with_overrides(config, overrides)

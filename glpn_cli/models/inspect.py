@@ -9,10 +9,10 @@ from typing import Any
 
 from glpn_cli.checkpoint import TensorInfo, find_damaged
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import Cost, InputSize, ModelFamily, family_of
+from glpn_cli.models.config_base import Cost, InputSize, ModelConfig, read_config
 from glpn_cli.models.registry import ModelRow
 from glpn_cli.models.resolve import ResolvedModel, resolve_model
-from glpn_cli.models.state_dict import Fit, fit_weights
+from glpn_cli.models.state_dict import StateDictMatch, match_state_dict
 from glpn_cli.prediction import DepthKind
 from glpn_cli.text import first_of
 
@@ -98,44 +98,40 @@ def inspect_model(
     Raises ModelError where config or header cannot be read. A header that does not fit the config is a failed check.
     """
     checkpoint = model.checkpoint
-    family = family_of(checkpoint.config)
-    config = family.read_config(model.config)
+    config = read_config(model.config)
     header = checkpoint.header()
-    training_size = family.training_size(config)
-    picture_size = picture_size or training_size
-    network_size = family.network_size(config, picture_size, input_size or InputSize())
+    picture_size = picture_size or config.training_size
+    network_size = config.network_size(picture_size, input_size or InputSize())
     return ModelReport(
         model=model,
-        family=family.name,
-        kind=family.kind(config),
+        family=config.model_type,
+        kind=config.kind,
         sha256=checkpoint.sha256(),
         weights_bytes=checkpoint.weights.stat().st_size,
         stored_types=dict(sorted(Counter(info.dtype for info in header.values()).items())),
-        parameters=family.parts(config),
+        parameters=config.parts(),
         picture_size=picture_size,
         network_size=network_size,
-        cost=family.cost(config, network_size),
-        training_size=training_size,
-        training_focal_px=family.training_focal_px(config),
+        cost=config.cost(network_size),
+        training_size=config.training_size,
+        training_focal_px=config.training_focal_px,
         config=model.config,
-        unknown_keys=tuple(sorted(getattr(config, "unknown", {}))),
+        unknown_keys=tuple(sorted(config.unknown)),
         eps_mode=getattr(config, "layer_norm_eps_mode", None),
-        checks=check_model(model, family=family, config=config, header=header),
+        checks=check_model(model, config=config, header=header),
     )
 
 
-def check_model(
-    model: ResolvedModel, *, family: ModelFamily, config: Any, header: Mapping[str, TensorInfo]
-) -> tuple[Check, ...]:
-    """Hold the header against the config, and the weights against their known checksum."""
-    fit = fit_weights(family.weight_rows(config), {name: info.shape for name, info in header.items()})
-    return Check("header", fit.is_exact, _fit_in_words(fit, len(header))), _check_checksum(model)
+def check_model(model: ResolvedModel, *, config: ModelConfig, header: Mapping[str, TensorInfo]) -> tuple[Check, ...]:
+    """Compare the header with the config, and the weights with their known checksum."""
+    match = match_state_dict(config.weight_rows(), {name: info.shape for name, info in header.items()})
+    return Check("header", match.is_exact, _match_text(match, len(header))), _check_checksum(model)
 
 
-def _fit_in_words(fit: Fit, count: int) -> str:
-    if fit.is_exact:
+def _match_text(match: StateDictMatch, count: int) -> str:
+    if match.is_exact:
         return f"all {count} tensors fit the config"
-    parts = {"missing": fit.missing, "unexpected": fit.unexpected, "mis-shaped": fit.misshapen}
+    parts = {"missing": match.missing, "unexpected": match.unexpected, "mis-shaped": match.misshapen}
     listed = (f"{len(names)} {word}: {first_of(names)}" for word, names in parts.items() if names)
     return "the tensors do not fit the config: " + "; ".join(listed)
 
@@ -176,9 +172,7 @@ def verify_model(name: str) -> Verdict:
     """
     try:
         model = resolve_model(name, offline=True)
-        family = family_of(model.checkpoint.config)
-        config = family.read_config(model.config)
-        checks = check_model(model, family=family, config=config, header=model.checkpoint.header())
+        checks = check_model(model, config=read_config(model.config), header=model.checkpoint.header())
         return Verdict(name, checks, model.checkpoint.sha256())
     except ModelError as error:
         return Verdict(name, error=error)

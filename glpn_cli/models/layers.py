@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""What the precisions that users name are to torch."""
+"""Precision, as users name it -> torch's type."""
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -48,6 +48,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -
         for part in torch.split(query, rows, dim=2)
     ]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+
+def attention_weights(query: Tensor, key: Tensor) -> Tensor:
+    """softmax(query keyᵀ / sqrt(d)) whole, (B, heads, N, n): what `attend` multiplies by, before any dropout."""
+    scores: Tensor = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+    return scores.softmax(dim=-1)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -103,3 +109,17 @@ def initialise(module: nn.Module, deviation: float) -> None:
             nn.init.normal_(layer.weight, std=deviation)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def fold(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
+    """Move a batch norm's scale and shift into the convolution before it; returns an identity in its place."""
+    if not isinstance(norm, nn.BatchNorm2d):
+        return norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    shift = norm.bias - norm.running_mean * scale
+    conv.weight.copy_(conv.weight * scale[:, None, None, None])
+    conv.bias = nn.Parameter(shift if conv.bias is None else conv.bias * scale + shift)
+    return nn.Identity()

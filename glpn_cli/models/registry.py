@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glpn_cli.checkpoint import Checkpoint, HubName, find_cached
-from glpn_cli.models.config_base import family_of
+from glpn_cli.models.config_base import read_config
 from glpn_cli.prediction import DepthKind
 
 DEFAULT_MODEL = "mini"
@@ -192,6 +192,5 @@ def identify(checkpoint: Checkpoint) -> ModelRow | None:
             return known
     if row is None:
         return None
-    family = family_of(checkpoint.config)
-    limit_m = family.limit_m(family.read_config(checkpoint.config))
+    limit_m = read_config(checkpoint.config).limit_m
     return row if limit_m in (row.limit_m, row.published_limit_m) else None

@@ -5,8 +5,10 @@ A name is one of the registry, else a path that exists, else OWNER/NAME[@REVISIO
 
 from __future__ import annotations
 
+import difflib
 import errno
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +17,11 @@ from typing import Any
 from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, open_checkpoint, parse_hub_name
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
-from glpn_cli.models.config_base import family_of
-from glpn_cli.models.model_names import check_name, unknown_name
+from glpn_cli.models.config_base import read_config
 from glpn_cli.models.registry import ModelRow, identify, row_of_repository
 
 _MOST_METRES = 1e6
+_MAX_NAME = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ def resolve_model(
     """
     if max_depth is not None and not (math.isfinite(max_depth) and 0 < max_depth <= _MOST_METRES):
         raise UsageError(f"--max-depth {max_depth:g} is no depth in metres", hint="Use a number above 0.")
-    check_name(name)
+    _check_name(name)
     row, hub_name = _registered(name)
     if row is not None and hub_name is None:
         checkpoint = _open_bundled(row)
@@ -86,7 +88,7 @@ def resolve_model(
         snapshot = fetch(hub_name, command_name=command_name, offline=offline, refresh=refresh, announce=announce)
         checkpoint = open_checkpoint(snapshot, name=name)
     else:
-        raise unknown_name(name)
+        raise _unknown_name(name)
     return interpret(name, checkpoint, row=row or identify(checkpoint), max_depth=max_depth)
 
 
@@ -94,8 +96,7 @@ def interpret(
     name: str, checkpoint: Checkpoint, *, row: ModelRow | None, max_depth: float | None = None
 ) -> ResolvedModel:
     """What the numbers of an opened checkpoint mean: the user's word, else the registry's, else its config's."""
-    family = family_of(checkpoint.config)
-    own_limit = family.limit_m(family.read_config(checkpoint.config))
+    own_limit = read_config(checkpoint.config).limit_m
     source = "it predicts no metres" if own_limit is None else f"{own_limit:g} m, by its config.json"
     if row is not None and (row.limit_m is None) == (own_limit is None):
         own_limit, source = row.limit_m, row.scale_source
@@ -143,3 +144,35 @@ def _existing(name: str) -> Path | None:
             return None
         raise ModelError(f"cannot look at {name!r}: {reason_of(error)}", code=code_of(error)) from error
     return path
+
+
+def _check_name(name: str) -> None:
+    """Refuse what can be no name, before anything looks for it. Raises UsageError."""
+    if not name.strip():
+        raise UsageError("the model's name is empty", hint=_known_names())
+    if len(name) > _MAX_NAME:
+        raise UsageError(f"a model's name of {len(name):,} characters is none", hint=_known_names())
+    if any(ord(character) < 32 or ord(character) == 127 for character in name):
+        raise UsageError(f"{name[:80]!a} holds control characters and is no model's name", hint=_known_names())
+    if address := re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]+://|file:)(?:(?:www\.)?huggingface\.co/|hf\.co/)?(.*)", name):
+        rest = "/".join(address[1].strip("/").split("/")[:2])
+        is_hub = "huggingface.co/" in name or "hf.co/" in name
+        raise UsageError(
+            f"{name[:200]!r} is an address, not a model's name",
+            hint=f"Use: -m {rest}" if is_hub and parse_hub_name(rest) else _known_names(),
+        )
+
+
+def _unknown_name(name: str) -> UsageError:
+    """The error of a name that is neither in the registry, nor a path, nor on the hub."""
+    shown = ascii(name if len(name) <= 200 else name[:200] + "...")
+    if name.startswith((".", "/", "~", "\\")) or "/" in name:
+        return UsageError(f"there is no file or folder {shown}", hint=_known_names(), code=ErrorCode.NOT_FOUND)
+    close = difflib.get_close_matches(name.lower(), registry.REGISTRY, n=1, cutoff=0.5)
+    return UsageError(
+        f"there is no model {shown}", hint=(f"Did you mean {close[0]}? " if close else "") + _known_names()
+    )
+
+
+def _known_names() -> str:
+    return f"Known are {', '.join(registry.REGISTRY)}, folders, and OWNER/NAME on the hub."

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
-from glpn_cli.models.config_base import InputSize, ModelFamily, family_of
+from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
 from glpn_cli.models.resolve import ResolvedModel
 from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.prediction import DepthKind, Provenance
@@ -22,7 +21,7 @@ _MOST_LENS_FACTOR = 10.0  # a 250 mm lens, where the network learned through 25 
 
 
 @dataclass(frozen=True)
-class Recipe:
+class InferenceSettings:
     """A model and its settings.
 
     precision: as it was asked for: auto, fp32, bf16, fp16
@@ -42,14 +41,9 @@ class Recipe:
     lens: FocalChoice | None = None
 
     @cached_property
-    def family(self) -> ModelFamily:
-        """Who knows the network."""
-        return family_of(self.model.checkpoint.config)
-
-    @cached_property
-    def config(self) -> Any:
+    def config(self) -> ModelConfig:
         """The network's config, with the limit that is used. Raises ModelError where it makes no sense."""
-        return self.family.read_config(self.model.config)
+        return read_config(self.model.config)
 
     @property
     def limit_m(self) -> float | None:
@@ -59,12 +53,12 @@ class Recipe:
     @cached_property
     def predicts_labels(self) -> bool:
         """Whether it answers labels, not depth."""
-        return self.family.kind(self.config) is None
+        return self.config.kind is None
 
     @cached_property
     def kind(self) -> DepthKind:
         """What the depths will mean. Raises ModelError for a model that answers labels."""
-        kind = self.family.kind(self.config)
+        kind = self.config.kind
         if kind is None:
             raise ModelError(f"model {self.model.name!r} predicts labels, not depth")
         return kind
@@ -72,8 +66,8 @@ class Recipe:
     @cached_property
     def training_35mm(self) -> float | None:
         """The 35 mm equivalent of the camera that its metres belong to, where that is known."""
-        focal_px = self.family.training_focal_px(self.config)
-        return None if focal_px is None else focal_to_35mm(focal_px, self.family.training_size(self.config))
+        focal_px = self.config.training_focal_px
+        return None if focal_px is None else focal_to_35mm(focal_px, self.config.training_size)
 
     def check_lens(self) -> None:
         """Refuse to bring metres to the lens of a picture where there are none, or of an unknown lens (UsageError)."""
@@ -102,10 +96,10 @@ class Recipe:
 
         focal_px: of the camera, in pixels of its picture of (H, W)
         """
-        own = self.family.training_focal_px(self.config)
+        own = self.config.training_focal_px
         if own is None:
             return None
-        trained = self.family.training_size(self.config)
+        trained = self.config.training_size
         return focal_px / own * math.sqrt(trained[0] * trained[1] / (size[0] * size[1]))
 
     def picture_factor(self, size: tuple[int, int], exif_mm: float | None) -> float:
@@ -180,10 +174,14 @@ class Recipe:
         """(h, w) of the largest picture that the network will see; None where pictures decide that."""
         if self.input_size.policy == "original":
             return None
-        height, width = self.family.training_size(self.config)
+        height, width = self.config.training_size
         side = self.input_size.longest_side
         return self.network_size((side, side) if side else (round(1.22 * height), round(1.22 * width)))
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""
-        return self.family.network_size(self.config, size, self.input_size)
+        return self.config.network_size(size, self.input_size)
+
+
+Recipe = InferenceSettings
+"""The former name, until every caller uses the new one."""

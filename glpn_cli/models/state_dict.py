@@ -1,20 +1,28 @@
-"""Does a weights file hold exactly the tensors of a network? Answered from its header alone, without torch."""
+"""Weights files and networks: whether their tensors match, and the way of the tensors from one to the other.
+
+Matching needs a file's header only and no torch; reading and loading import it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import WeightRow
+from glpn_cli.models.config_base import WeightRow, read_config
 from glpn_cli.text import first_of
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How a file's tensors meet a network's.
+class StateDictMatch:
+    """How a file's tensors match a network's.
 
-    sources:    our name -> the name in the file, for every tensor that fits
+    sources:    our name -> the name in the file, for every tensor that matches
     missing:    file names of tensors that are not there
     unexpected: file names that the network has no place for
     misshapen:  one sentence a tensor, with the expected and the found shape
@@ -30,11 +38,11 @@ class Fit:
         """Whether nothing is missing, unexpected or mis-shaped."""
         return not (self.missing or self.unexpected or self.misshapen)
 
-    def require(self, what: str) -> None:
-        """Raise ModelError naming the first of each trouble unless all tensors fit; `what` names the file."""
+    def require_exact(self, file: str) -> None:
+        """Raise ModelError naming the first of each kind of mismatch unless all tensors match."""
         if self.is_exact:
             return
-        troubles = [
+        mismatches = [
             f"{word} {len(names)}: {first_of(names)}"
             for word, names in (
                 ("missing", self.missing),
@@ -44,24 +52,23 @@ class Fit:
             if names
         ]
         raise ModelError(
-            f"{what} does not fit its config.json: {'; '.join(troubles)}",
+            f"{file} does not fit its config.json: {'; '.join(mismatches)}",
             hint="Is this the config.json of these weights? One that lost keys describes another network.",
         )
 
 
-def fit_weights(
+def match_state_dict(
     rows: Iterable[WeightRow],
     shapes_found: Mapping[str, tuple[int, ...]],
     *,
     part: str | tuple[str, ...] = "",
     base_prefix: str = "",
-) -> Fit:
-    """Hold the tensors of a file against those of a network.
+) -> StateDictMatch:
+    """Compare the tensors of a file with those of a network.
 
     rows:         the whole network's tensors
     shapes_found: the file's names and shapes
-    part:         start (or starts) of the names here that are wanted; "" = all. Other known tensors are left where
-                  they are.
+    part:         start (or starts) of the names here that are wanted; "" = all. Other known tensors are ignored.
     base_prefix:  a bare part saves its tensors without this start of their names in the file
     """
     sources: dict[str, str] = {}
@@ -81,4 +88,64 @@ def fit_weights(
         else:
             sources[row.name] = found
     unexpected = tuple(name for name in shapes_found if name not in known)
-    return Fit(sources, tuple(missing), unexpected, tuple(misshapen))
+    return StateDictMatch(sources, tuple(missing), unexpected, tuple(misshapen))
+
+
+def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.Module:
+    """The network of a checkpoint, in fp32 and eval mode, every tensor accounted for.
+
+    limit_m: depth at full scale in metres, where it is not the config's own.
+    Raises ModelError where config and weights do not fit each other, before anything is allocated.
+    """
+    import torch
+
+    config = read_config(checkpoint.config)
+    if limit_m is not None:
+        config = config.with_limit(limit_m)
+    state = read_state(checkpoint, config.weight_rows())
+    with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+        network = config.build()
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval()
+
+
+def zeros(row: WeightRow) -> Tensor:
+    """The stand-in for a tensor that a file need not have."""
+    import torch
+
+    return torch.zeros(row.shape, dtype=torch.long if row.is_counter else torch.float32)
+
+
+def read_state(
+    checkpoint: Checkpoint,
+    rows: Iterable[WeightRow],
+    *,
+    part: str | tuple[str, ...] = "",
+    base_prefix: str = "",
+    fill: Callable[[WeightRow], Tensor] = zeros,
+) -> dict[str, Tensor]:
+    """A checkpoint's tensors under the network's own names, in fp32.
+
+    rows: every tensor that the file may hold.
+    part: start (or starts) of the names that are wanted; see `match_state_dict`.
+    fill: makes the stand-in for a tensor that the file need not have, and has not.
+
+    Raises ModelError naming every mismatch.
+    """
+    rows = list(rows)
+    header = {name: info.shape for name, info in checkpoint.header().items()}
+    match = match_state_dict(rows, header, part=part, base_prefix=base_prefix)
+    match.require_exact(str(checkpoint.weights))
+    stored = checkpoint.read_state()
+    state = {name: stored[source] for name, source in match.sources.items()}
+    state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return state | {row.name: fill(row) for row in rows if row.name.startswith(part) and row.name not in state}
+
+
+def file_state(
+    state: Mapping[str, Tensor], rows: Iterable[WeightRow], *, part: str | tuple[str, ...] = "", base_prefix: str = ""
+) -> dict[str, Tensor]:
+    """A network's tensors under the names that files give them."""
+    names = {row.name: row.transformers for row in rows if row.name.startswith(part)}
+    strip = base_prefix if part else ""
+    return {names[name].removeprefix(strip): tensor for name, tensor in state.items()}

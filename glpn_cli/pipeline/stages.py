@@ -153,7 +153,7 @@ class Stages:
         size, free = inference.largest_network_size, memory_bytes(device)
         if size is None or free is None or self._pictures is None:
             return 1
-        need = inference.family.cost(inference.config, size).activation_bytes
+        need = inference.config.cost(size).activation_bytes
         return max(1, min(self._pictures, int(free * _MEMORY_SHARE) // need))
 
     def _make_result(self, source: Source, picture: Picture, prediction: Prediction) -> Result:

@@ -17,8 +17,8 @@ from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint import CARD_FILE, write_checkpoint
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
-from glpn_cli.models.glpn.preprocess import GLPNImageProcessor
-from glpn_cli.models.hf_compat_base import file_state
+from glpn_cli.models.glpn.processor import GLPNImageProcessor
+from glpn_cli.models.state_dict import file_state
 from glpn_cli.training.card import make_card
 from glpn_cli.training.config import TrainingConfig
 from glpn_cli.training.events import Event, Skipped, Validated, Window
@@ -104,7 +104,7 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
         run.start.network,
         run.config,
         run.source,
-        loss=run.start.family.loss(run.start.config),
+        loss=run.start.config.loss(),
         limit_m=run.start.limit_m,
         lens=run.start.lens,
         ranks=run.ranks,
@@ -184,7 +184,7 @@ def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
         write_checkpoint(
             run.folder.path,
             config=run.start.written_config(size),
-            state=file_state(trainer.network.state_dict(), run.start.family.weight_rows(run.start.config)),
+            state=file_state(trainer.network.state_dict(), run.start.config.weight_rows()),
             preprocessor=GLPNImageProcessor().to_dict(),
         )
         yield from _validate(run, trainer, size)

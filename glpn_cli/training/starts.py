@@ -11,10 +11,9 @@ from torch import nn
 
 from glpn_cli.checkpoint import OWN_KEY, read_json_object
 from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.config_base import ModelFamily, family_of
-from glpn_cli.models.hf_compat_base import load_network, read_state
+from glpn_cli.models.config_base import ModelConfig, read_config
 from glpn_cli.models.settings import Recipe
-from glpn_cli.models.state_dict import fit_weights
+from glpn_cli.models.state_dict import load_network, match_state_dict, read_state
 from glpn_cli.training.initialise import initialise_from_scratch
 from glpn_cli.training.loop import Lens
 
@@ -37,13 +36,12 @@ _BARE_PREFIX = "glpn."  # what a bare encoder's file leaves away from its names
 class Start:
     """A network before its first step, and what is known about it.
 
-    config:   the family's config, with the limit that the run trains for.
+    config:   of the network, with the limit that the run trains for.
     lens:     the camera that its metres belong to, as far as known.
     words:    where it comes from, for the model card.
     """
 
-    family: ModelFamily
-    config: Any
+    config: ModelConfig
     network: nn.Module
     lens: Lens
     words: str
@@ -51,7 +49,7 @@ class Start:
     @property
     def limit_m(self) -> float:
         """The largest depth."""
-        limit = self.family.limit_m(self.config)
+        limit = self.config.limit_m
         assert limit is not None
         return limit
 
@@ -72,24 +70,24 @@ def start_from_model(recipe: Recipe, *, seed: int) -> Start:
 
     Raises ModelError where the weights fit neither.
     """
-    family, config, checkpoint = recipe.family, recipe.config, recipe.model.checkpoint
+    config, checkpoint = recipe.config, recipe.model.checkpoint
     _ = recipe.kind
-    limit = family.limit_m(config)
+    limit = config.limit_m
     if limit is None:
         raise _no_metres(recipe.model.name)
     shapes = {name: info.shape for name, info in checkpoint.header().items()}
     words = f"{recipe.model.name} (weights {checkpoint.sha256()[:16]})"
     is_bare = not any(name.startswith(("decoder.", "head.")) for name in shapes)
-    if is_bare and fit_weights(family.weight_rows(config), shapes, part=_ENCODER, base_prefix=_BARE_PREFIX).is_exact:
-        network = family.build(config)
+    if is_bare and match_state_dict(config.weight_rows(), shapes, part=_ENCODER, base_prefix=_BARE_PREFIX).is_exact:
+        network = config.build()
         initialise_from_scratch(network, seed=seed)
         network.load_state_dict(
-            read_state(checkpoint, family.weight_rows(config), part=_ENCODER, base_prefix=_BARE_PREFIX), strict=False
+            read_state(checkpoint, config.weight_rows(), part=_ENCODER, base_prefix=_BARE_PREFIX), strict=False
         )
         words = f"the encoder of {words}"
     else:
         network = load_network(checkpoint, limit_m=limit)
-    return Start(family, config, network, Lens(family.training_size(config), family.training_focal_px(config)), words)
+    return Start(config, network, Lens(config.training_size, config.training_focal_px), words)
 
 
 def start_from_shape(name: str, *, max_depth: float | None, lens: Lens, seed: int) -> Start:
@@ -104,15 +102,14 @@ def start_from_shape(name: str, *, max_depth: float | None, lens: Lens, seed: in
         raw = read_json_object(Path(name))
     else:
         raise UsageError(f"--config {name!r} is neither {', '.join(SHAPES)} nor a file")
-    family = family_of(raw)
-    config = family.read_config(raw)
+    config = read_config(raw)
     if max_depth is not None:
-        config = family.config_with_limit(config, max_depth)
-    if family.limit_m(config) is None:
+        config = config.with_limit(max_depth)
+    if config.limit_m is None:
         raise _no_metres(f"--config {name!r}")
-    network = family.build(config)
+    network = config.build()
     initialise_from_scratch(network, seed=seed)
-    return Start(family, config, network, lens, f"nothing: shape {Path(name).stem}, seed {seed}")
+    return Start(config, network, lens, f"nothing: shape {Path(name).stem}, seed {seed}")
 
 
 def _no_metres(name: str) -> ModelError:

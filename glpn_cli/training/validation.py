@@ -13,7 +13,7 @@ from torch import nn
 from glpn_cli.data.augment import largest_window, through_camera
 from glpn_cli.data.samples import Sample
 from glpn_cli.evaluation.metrics import Scores, mean_scores, score
-from glpn_cli.models.glpn.preprocess import LOWEST_SHARE
+from glpn_cli.models.glpn.processor import LOWEST_SHARE
 
 
 @dataclass(frozen=True)

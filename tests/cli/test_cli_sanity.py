@@ -14,7 +14,7 @@ from program_runs import good_png, predict, written
 from safetensors.torch import load_file, save_file
 from tiny_checkpoints import make_model_folder
 
-from glpn_cli.models.glpn.family import FAMILY
+from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.prediction import DepthMap
 
 
@@ -62,8 +62,8 @@ NONSENSE: dict[str, tuple[Callable[[DepthMap], Any], str]] = {
 @pytest.mark.parametrize("kind", NONSENSE)
 def test_an_answer_that_cannot_be_is_an_error_and_no_file(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     change, words = NONSENSE[kind]
-    decode = type(FAMILY).decode
-    monkeypatch.setattr(type(FAMILY), "decode", lambda *arguments: change(decode(*arguments)))
+    decode = GLPNConfig.decode
+    monkeypatch.setattr(GLPNConfig, "decode", lambda *arguments: change(decode(*arguments)))
     journey = predict("good.png")
     assert journey.exit_code == 1
     journey.refused("good.png", "E_DATA", words)

@@ -26,7 +26,7 @@ from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_wri
 from glpn_cli.depth_files.calibration import read_calibration
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
-from glpn_cli.models.config_base import InputSize, family_of
+from glpn_cli.models.config_base import InputSize, read_config
 from glpn_cli.models.inspect import inspect_model
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
@@ -109,10 +109,9 @@ def try_config(name: str, data: bytes) -> None:
     Path("model/config.json").write_bytes(data)
     with suppress(ModelError):
         config = open_checkpoint(Path("model")).config
-        family = family_of(config)
-        known = family.read_config(config)
-        family.shapes(known)
-        family.cost(known, (480, 640))
+        known = read_config(config)
+        known.shapes()
+        known.cost((480, 640))
     with suppress(ModelError):
         inspect_model(resolve_model("./model", offline=True), input_size=InputSize.parse("auto"))
 
@@ -154,7 +153,7 @@ def configs() -> dict[str, bytes]:
     dpt = {"model_type": "dpt", "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
     found = {"glpn": json.dumps(glpn).encode(), "dpt": json.dumps(dpt).encode()}
     for name, config in (("glpn", glpn), ("dpt", dpt)):
-        known = family_of(config).read_config(config).to_dict()
+        known = read_config(config).to_dict()
         found[f"{name} whole"] = json.dumps(known, default=str).encode()
     return found
 

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from glpn_cli.models.bf16_rounding import mean_inputs, neighbours, rounded_to_bf16
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.glpn.fast import cast
-from glpn_cli.models.glpn.network import GLPN
+from glpn_cli.models.glpn.network import GLPN, cast
 
 
 def random_layer(kind: str) -> nn.Linear | nn.Conv2d:

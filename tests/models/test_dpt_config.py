@@ -12,10 +12,8 @@ from transformers import DPTConfig as TheirConfig
 
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import InputSize
-from glpn_cli.models.dpt.bit_config import BiTConfig
+from glpn_cli.models.dpt.backbone_config import BiTConfig
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.dpt.family import FAMILY
-from glpn_cli.models.dpt.sizes import network_size
 from glpn_cli.prediction import DepthKind
 
 DOCUMENTED = (
@@ -79,15 +77,15 @@ def test_unknown_and_own_keys_are_kept() -> None:
 
 def test_an_architecture_decides_what_is_predicted() -> None:
     depth, labels = (
-        FAMILY.read_config({"model_type": "dpt", "architectures": [f"DPTFor{what}"]})
+        DPTConfig.from_dict({"model_type": "dpt", "architectures": [f"DPTFor{what}"]})
         for what in ("DepthEstimation", "SemanticSegmentation")
     )
-    assert FAMILY.kind(depth) is DepthKind.DISPARITY
-    assert FAMILY.kind(labels) is None
-    assert FAMILY.limit_m(depth) is FAMILY.limit_m(labels) is None
+    assert depth.kind is DepthKind.DISPARITY
+    assert labels.kind is None
+    assert depth.limit_m is labels.limit_m is None
     assert labels.label_names == ("LABEL_0", "LABEL_1")
     with pytest.raises(ModelError, match="no metres"):
-        FAMILY.config_with_limit(depth, 10)
+        depth.with_limit(10)
 
 
 NONSENSE: list[tuple[dict[str, Any], str]] = [
@@ -150,7 +148,7 @@ def test_nonsense_is_refused_by_name(fields: dict[str, Any], word: str) -> None:
 )
 def test_levels_that_nothing_feeds_are_refused_when_a_network_is_built(fields: dict[str, Any], word: str) -> None:
     with pytest.raises(ModelError, match=word):
-        FAMILY.build(DPTConfig(**fields))
+        DPTConfig(**fields).build()
 
 
 @pytest.mark.parametrize(
@@ -169,10 +167,16 @@ def test_levels_that_nothing_feeds_are_refused_when_a_network_is_built(fields: d
     ],
 )
 def test_sizes_follow_the_policy(picture: tuple[int, int], asked: str, expected: tuple[int, int]) -> None:
-    assert network_size(DPTConfig(), picture, InputSize.parse(asked)) == expected
+    assert DPTConfig().network_size(picture, InputSize.parse(asked)) == expected
 
 
 def test_an_exact_size_that_does_not_fit_is_refused_with_one_that_does() -> None:
     with pytest.raises(UsageError, match="600x400") as caught:
-        network_size(DPTConfig(), (10, 10), InputSize.parse("600x400"))
+        DPTConfig().network_size((10, 10), InputSize.parse("600x400"))
     assert "608x384" in str(caught.value.hint)
+
+
+def test_a_training_size_is_the_picture_size_unless_the_file_says_another() -> None:
+    assert DPTConfig(image_size=[352, 480]).training_size == (352, 480)
+    assert "glpn_cli" not in DPTConfig().to_dict()
+    assert DPTConfig(training_size=(480, 640)).to_dict()["glpn_cli"] == {"training_size": [480, 640]}

@@ -36,7 +36,7 @@ from glpn_cli import (
     DPTModel,
 )
 from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.dpt.bit_config import BiTConfig
+from glpn_cli.models.dpt.backbone_config import BiTConfig
 
 FORMS = {"plain": SMALL, "hybrid": HYBRID, "batch norm": SMALL | {"use_batch_norm_in_fusion_residual": True}}
 
@@ -246,17 +246,11 @@ def test_segmentation_loss_and_gradient_equal_transformers(tmp_path: Path) -> No
     expected.backward()
     found.backward()
     mine = dict(ours.named_parameters())
-    rows = ours.rows(family_of_dpt(), ours.config)
+    rows = ours.rows(ours.config)
     theirs_by_name = dict(theirs.named_parameters())
     for row in rows:
         if row.transformers in theirs_by_name and (gradient := theirs_by_name[row.transformers].grad) is not None:
             torch.testing.assert_close(mine[f"network.{row.name}"].grad, gradient, rtol=1e-2, atol=1e-4)
-
-
-def family_of_dpt() -> Any:
-    from glpn_cli.models.dpt.family import FAMILY
-
-    return FAMILY
 
 
 def test_without_an_auxiliary_head_the_main_loss_stands_alone_where_transformers_crashes(tmp_path: Path) -> None:

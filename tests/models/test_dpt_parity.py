@@ -11,13 +11,12 @@ from random_weights_dpt import BACKBONE, HYBRID, LARGE, SMALL, pixels_for, rando
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glpn_cli.models.dpt import fusion as fusion_module
+from glpn_cli.models.dpt import decoder as decoder_module
 from glpn_cli.models.dpt.backbone import StandardizedConv2d
 from glpn_cli.models.dpt.config import DPTConfig
+from glpn_cli.models.dpt.decoder import ProjectReadout, Reassemble
 from glpn_cli.models.dpt.encoder import PatchEmbedding, VisionTransformer
-from glpn_cli.models.dpt.fast import cast
-from glpn_cli.models.dpt.network import DPT
-from glpn_cli.models.dpt.reassemble import ProjectReadout, Reassemble
+from glpn_cli.models.dpt.network import DPT, cast
 from glpn_cli.models.dpt.weights import weight_rows
 
 TOLERANCE = 1e-4  # of the output's range
@@ -215,7 +214,7 @@ def test_a_deliberate_break_is_noticed(broken: Callable[[DPT], None]) -> None:
 def test_corners_that_are_not_aligned_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = randomized_estimator(**SMALL)
     network = ours(theirs)
-    monkeypatch.setattr(fusion_module, "upsample", lambda grid: F.interpolate(grid, scale_factor=2, mode="bilinear"))
+    monkeypatch.setattr(decoder_module, "upsample", lambda grid: F.interpolate(grid, scale_factor=2, mode="bilinear"))
     assert largest_difference(theirs, network, pixels_for((64, 64))) > 10 * TOLERANCE
 
 
@@ -231,8 +230,8 @@ def test_filters_that_are_not_standardised_are_noticed() -> None:
 def test_the_order_of_fusion_and_projection_does_not_matter_because_they_commute() -> None:
     grid, projection = torch.rand(1, 6, 5, 7), nn.Conv2d(6, 6, 1)
     with torch.no_grad():
-        published = projection(fusion_module.upsample(grid))
-        torch.testing.assert_close(fusion_module.upsample(projection(grid)), published, rtol=0, atol=1e-6)
+        published = projection(decoder_module.upsample(grid))
+        torch.testing.assert_close(decoder_module.upsample(projection(grid)), published, rtol=0, atol=1e-6)
 
 
 def test_only_whole_patches_are_embedded() -> None:

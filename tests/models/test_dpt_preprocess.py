@@ -12,9 +12,8 @@ from PIL import Image
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.dpt.preprocess import prepare, restore, restore_labels
-from glpn_cli.models.dpt.processor import DPTImageProcessor
-from glpn_cli.models.outputs import DepthEstimatorOutput, SemanticSegmenterOutput
+from glpn_cli.models.dpt.processor import DPTImageProcessor, prepare, restore, restore_labels
+from glpn_cli.models.hf_compat_base import DepthEstimatorOutput, SemanticSegmenterOutput
 
 RANDOM = np.random.default_rng(0)
 

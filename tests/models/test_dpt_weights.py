@@ -15,8 +15,8 @@ from transformers import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTM
 from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.cost import cost
 from glpn_cli.models.dpt.network import DPT
-from glpn_cli.models.dpt.weights import parts, pooler_rows, shapes, weight_rows
-from glpn_cli.models.state_dict import fit_weights
+from glpn_cli.models.dpt.weights import pooler_rows, weight_rows
+from glpn_cli.models.state_dict import match_state_dict
 
 PUBLISHED_HYBRID: dict[str, Any] = {
     "is_hybrid": True,
@@ -61,8 +61,8 @@ def test_shapes_and_parts_are_those_of_the_network(fields: dict[str, Any], their
     config = config_for(fields, their_class)
     with torch.device("meta"):
         network = DPT(config)
-    assert shapes(config) == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    assert sum(parts(config).values()) == sum(p.numel() for p in network.parameters())
+    assert config.shapes() == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    assert sum(config.parts().values()) == sum(p.numel() for p in network.parameters())
 
 
 def test_a_bare_model_has_a_pooler_besides_its_part() -> None:
@@ -75,8 +75,8 @@ def test_a_bare_model_has_a_pooler_besides_its_part() -> None:
 
 
 def test_parameters_are_as_many_as_published() -> None:
-    assert sum(parts(DPTConfig(**LARGE)).values()) == pytest.approx(343e6, rel=0.01)
-    assert sum(parts(DPTConfig(**PUBLISHED_HYBRID)).values()) == pytest.approx(123e6, rel=0.01)
+    assert sum(DPTConfig(**LARGE).parts().values()) == pytest.approx(343e6, rel=0.01)
+    assert sum(DPTConfig(**PUBLISHED_HYBRID).parts().values()) == pytest.approx(123e6, rel=0.01)
 
 
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
@@ -99,9 +99,9 @@ def test_published_files_lack_what_the_coarsest_step_never_uses() -> None:
     found = {row.transformers: row.shape for row in weight_rows(config)}
     lacking = {name: shape for name, shape in found.items() if "fusion_stage.layers.0.residual_layer1" not in name}
     assert len(found) - len(lacking) == 4
-    assert fit_weights(weight_rows(config), lacking).is_exact
-    assert fit_weights(weight_rows(config), found).is_exact
+    assert match_state_dict(weight_rows(config), lacking).is_exact
+    assert match_state_dict(weight_rows(config), found).is_exact
     del lacking["neck.fusion_stage.layers.1.residual_layer1.convolution1.bias"]
-    assert fit_weights(weight_rows(config), lacking).missing == (
+    assert match_state_dict(weight_rows(config), lacking).missing == (
         "neck.fusion_stage.layers.1.residual_layer1.convolution1.bias",
     )

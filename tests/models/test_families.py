@@ -16,8 +16,8 @@ from torch import nn
 
 from glpn_cli.checkpoint import open_checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import FAMILIES, InputSize, ModelFamily, family_of
-from glpn_cli.models.hf_compat_base import file_state, load_network
+from glpn_cli.models.config_base import FAMILIES, InputSize, ModelConfig, read_config
+from glpn_cli.models.state_dict import file_state, load_network
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
 SMALL_CONFIGS: dict[str, dict[str, Any]] = {
@@ -39,21 +39,16 @@ def raw_config(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 @pytest.fixture
-def family(raw_config: dict[str, Any]) -> ModelFamily:
-    return family_of(raw_config)
+def config(raw_config: dict[str, Any]) -> ModelConfig:
+    return read_config(raw_config)
 
 
 @pytest.fixture
-def config(family: ModelFamily, raw_config: dict[str, Any]) -> Any:
-    return family.read_config(raw_config)
-
-
-@pytest.fixture
-def network(family: ModelFamily, config: Any) -> nn.Module:
-    network = family.build(config).eval()
+def network(config: ModelConfig) -> nn.Module:
+    network = config.build().eval()
     random_weights.randomise(network)
-    if family.kind(config) is DepthKind.DISPARITY:
-        random_weights_dpt.randomize(network, network.head.output, family.prepare(config, picture((64, 96)), (64, 96)))
+    if config.kind is DepthKind.DISPARITY:
+        random_weights_dpt.randomize(network, network.head.output, config.prepare(picture((64, 96)), (64, 96)))
     return network
 
 
@@ -61,95 +56,89 @@ def picture(size: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def test_a_network_that_looks_at_other_than_three_colours_is_refused(
-    family: ModelFamily, raw_config: dict[str, Any]
-) -> None:
+def test_a_network_that_looks_at_other_than_three_colours_is_refused(raw_config: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="num_channels = 1"):
-        family.build(family.read_config(raw_config | {"num_channels": 1}))
+        read_config(raw_config | {"num_channels": 1}).build()
 
 
 def test_every_family_has_a_small_config_to_be_tested_with() -> None:
     assert {raw["model_type"] for raw in SMALL_CONFIGS.values()} == set(FAMILIES)
 
 
-def test_shapes_told_without_torch_are_those_of_the_network(
-    family: ModelFamily, config: Any, network: nn.Module
-) -> None:
-    assert family.shapes(config) == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+def test_shapes_told_without_torch_are_those_of_the_network(config: ModelConfig, network: nn.Module) -> None:
+    assert config.shapes() == {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
-def test_foreign_names_are_a_bijection(family: ModelFamily, config: Any) -> None:
-    rows = list(family.weight_rows(config))
-    assert {row.name: row.shape for row in rows} == family.shapes(config)
+def test_foreign_names_are_a_bijection(config: ModelConfig) -> None:
+    rows = list(config.weight_rows())
+    assert {row.name: row.shape for row in rows} == config.shapes()
     assert len({row.transformers for row in rows}) == len(rows)
     authors = [(row.author, row.author_slice) for row in rows if row.author]
     assert len(set(authors)) == len(authors)
 
 
-def test_parts_add_up_to_the_parameters(family: ModelFamily, config: Any, network: nn.Module) -> None:
-    assert sum(family.parts(config).values()) == sum(p.numel() for p in network.parameters())
+def test_parts_add_up_to_the_parameters(config: ModelConfig, network: nn.Module) -> None:
+    assert sum(config.parts().values()) == sum(p.numel() for p in network.parameters())
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [(1, 1), (31, 31), (33, 97), (120, 64), (64, 300)])
 def test_any_picture_comes_back_at_its_own_size_within_the_range(
-    family: ModelFamily, config: Any, network: nn.Module, size: tuple[int, int]
+    config: ModelConfig, network: nn.Module, size: tuple[int, int]
 ) -> None:
-    network_size = family.network_size(config, size, InputSize())
-    pixels = family.prepare(config, picture(size), network_size)
+    network_size = config.network_size(size, InputSize())
+    pixels = config.prepare(picture(size), network_size)
     assert pixels.shape == (1, 3, *network_size)
     assert pixels.dtype == torch.float32
-    prediction = family.decode(config, network(pixels)[0], size)
+    prediction = config.decode(network(pixels)[0], size)
     assert prediction.size == size
     if isinstance(prediction, LabelMap):
-        assert family.kind(config) is None
+        assert config.kind is None
         assert prediction.labels.max() < len(prediction.names)
         return
     assert isinstance(prediction, DepthMap)
-    assert prediction.kind == family.kind(config)
-    assert prediction.limit == family.limit_m(config)
+    assert prediction.kind == config.kind
+    assert prediction.limit == config.limit_m
     low, high = prediction.extent()
     assert low > 0
     assert prediction.limit is None or high <= prediction.limit
 
 
 @torch.no_grad()
-def test_a_batch_of_two_equals_two_of_one(family: ModelFamily, config: Any, network: nn.Module) -> None:
-    pixels = torch.cat([family.prepare(config, picture(size), (64, 96)) for size in ((64, 96), (90, 120))])
+def test_a_batch_of_two_equals_two_of_one(config: ModelConfig, network: nn.Module) -> None:
+    pixels = torch.cat([config.prepare(picture(size), (64, 96)) for size in ((64, 96), (90, 120))])
     single = torch.cat([network(one[None]) for one in pixels])
     torch.testing.assert_close(network(pixels), single, rtol=0, atol=1e-4)
 
 
 @torch.no_grad()
-def test_what_is_saved_loads_and_answers_the_same(
-    family: ModelFamily, config: Any, network: nn.Module, tmp_path: Path
-) -> None:
-    state = file_state(network.state_dict(), family.weight_rows(config))
+def test_what_is_saved_loads_and_answers_the_same(config: ModelConfig, network: nn.Module, tmp_path: Path) -> None:
+    state = file_state(network.state_dict(), config.weight_rows())
     write_checkpoint(tmp_path, config=config.to_dict(), state=state)
     again = load_network(open_checkpoint(tmp_path))
-    pixels = family.prepare(config, picture((64, 96)), (64, 96))
+    pixels = config.prepare(picture((64, 96)), (64, 96))
     torch.testing.assert_close(again(pixels), network(pixels), rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
 def test_idle_tensors_may_be_missing_and_change_nothing(
-    family: ModelFamily, config: Any, network: nn.Module, tmp_path: Path
+    config: ModelConfig, network: nn.Module, tmp_path: Path
 ) -> None:
-    rows = [row for row in family.weight_rows(config) if not (row.is_idle or row.is_counter)]
+    rows = [row for row in config.weight_rows() if not (row.is_idle or row.is_counter)]
     state = file_state({row.name: network.state_dict()[row.name] for row in rows}, rows)
     write_checkpoint(tmp_path, config=config.to_dict(), state=state)
-    pixels = family.prepare(config, picture((64, 96)), (64, 96))
+    pixels = config.prepare(picture((64, 96)), (64, 96))
     torch.testing.assert_close(load_network(open_checkpoint(tmp_path))(pixels), network(pixels), rtol=1e-4, atol=1e-4)
 
 
-def test_gradients_reach_every_parameter(family: ModelFamily, config: Any, network: nn.Module) -> None:
-    predicted = network(family.prepare(config, picture((64, 96)), (64, 96)))
-    if family.kind(config) is None:
+def test_gradients_reach_every_parameter(config: ModelConfig, network: nn.Module) -> None:
+    predicted = network(config.prepare(picture((64, 96)), (64, 96)))
+    if config.kind is None:
         target = torch.arange(64 * 96).view(1, 64, 96) % predicted.shape[1]
     else:
         target = (predicted.detach() + 1) * torch.linspace(0.5, 2, predicted.numel()).view_as(predicted)
-    family.loss(config)(predicted, target).backward()
-    idle = {row.name for row in family.weight_rows(config) if row.is_idle}
+    config.loss()(predicted, target).backward()
+    idle = {row.name for row in config.weight_rows() if row.is_idle}
     for name, parameter in network.named_parameters():
         if name in idle:
             assert parameter.grad is None, name
@@ -163,37 +152,37 @@ def test_gradients_reach_every_parameter(family: ModelFamily, config: Any, netwo
 @torch.no_grad()
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_form_made_ready_to_predict_answers_in_fp32_and_stays_close(
-    family: ModelFamily, config: Any, network: nn.Module, precision: str
+    config: ModelConfig, network: nn.Module, precision: str
 ) -> None:
-    pixels = family.prepare(config, picture((64, 96)), (64, 96))
+    pixels = config.prepare(picture((64, 96)), (64, 96))
     exact = network(pixels)
-    quick = family.cast(network, precision)(pixels)
+    quick = config.cast(network, precision)(pixels)
     assert quick.dtype == torch.float32
     tolerance = {"fp32": 1e-5, "bf16": 0.05}[precision]
     assert float((quick - exact).abs().max() / exact.abs().max()) < tolerance
 
 
-def test_another_limit_scales_every_depth(family: ModelFamily, config: Any) -> None:
-    limit = family.limit_m(config)
+def test_another_limit_scales_every_depth(config: ModelConfig) -> None:
+    limit = config.limit_m
     if limit is None:
         return
-    assert family.limit_m(family.config_with_limit(config, 8 * limit)) == 8 * limit
+    assert config.with_limit(8 * limit).limit_m == 8 * limit
 
 
 @torch.no_grad()
-def test_cost_grows_with_the_picture(family: ModelFamily, config: Any) -> None:
-    small, large = family.cost(config, (64, 96)), family.cost(config, (128, 192))
+def test_cost_grows_with_the_picture(config: ModelConfig) -> None:
+    small, large = config.cost((64, 96)), config.cost((128, 192))
     assert 3.5 * small.macs < large.macs
     assert small.weight_bytes == large.weight_bytes < large.memory_bytes
 
 
 def test_planning_with_a_family_does_not_import_torch(raw_config: dict[str, Any]) -> None:
     code = (
-        "import sys; from glpn_cli.models.config_base import InputSize, family_of;"
-        f"raw = {raw_config!r}; family = family_of(raw); config = family.read_config(raw);"
-        "family.shapes(config); family.parts(config); family.cost(config, (64, 96));"
-        "family.network_size(config, (3000, 4000), InputSize()); family.limit_m(config);"
-        "list(family.weight_rows(config));"
+        "import sys; from glpn_cli.models.config_base import InputSize, read_config;"
+        f"raw = {raw_config!r}; config = read_config(raw);"
+        "config.shapes(); config.parts(); config.cost((64, 96));"
+        "config.network_size((3000, 4000), InputSize()); config.limit_m; config.kind;"
+        "list(config.weight_rows());"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -201,10 +190,10 @@ def test_planning_with_a_family_does_not_import_torch(raw_config: dict[str, Any]
 
 def test_an_unknown_family_is_named_with_those_there_are() -> None:
     with pytest.raises(ModelError, match="swin") as caught:
-        family_of({"model_type": "swin"})
+        read_config({"model_type": "swin"})
     assert "dpt, glpn" in str(caught.value.hint)
     with pytest.raises(ModelError, match="model_type"):
-        family_of({})
+        read_config({})
 
 
 def test_loading_a_network_does_not_import_torchs_compiler() -> None:

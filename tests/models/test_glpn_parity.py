@@ -16,8 +16,7 @@ from glpn_cli.models.glpn import decoder as decoder_module
 from glpn_cli.models.glpn import network as network_module
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.decoder import SelectiveFeatureFusion
-from glpn_cli.models.glpn.fast import cast
-from glpn_cli.models.glpn.network import GLPN
+from glpn_cli.models.glpn.network import GLPN, cast
 from glpn_cli.models.glpn.weights import weight_rows
 from glpn_cli.models.layers import attend
 

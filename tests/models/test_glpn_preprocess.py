@@ -13,8 +13,8 @@ from transformers.modeling_outputs import DepthEstimatorOutput as TheirOutput
 from transformers.models.glpn.image_processing_pil_glpn import GLPNImageProcessorPil
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.glpn.preprocess import GLPNImageProcessor, prepare, restore
-from glpn_cli.models.outputs import DepthEstimatorOutput
+from glpn_cli.models.glpn.processor import GLPNImageProcessor, prepare, restore
+from glpn_cli.models.hf_compat_base import DepthEstimatorOutput
 
 RANDOM = np.random.default_rng(0)
 

@@ -9,14 +9,13 @@ from hypothesis import strategies as st
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.glpn.sizes import network_size
 
 CONFIG = GLPNConfig()  # trained at 480x640
 sides = st.integers(1, 20_000)
 
 
 def size_for(picture: tuple[int, int], asked: str = "auto") -> tuple[int, int]:
-    return network_size(CONFIG, picture, InputSize.parse(asked))
+    return CONFIG.network_size(picture, InputSize.parse(asked))
 
 
 @pytest.mark.parametrize(

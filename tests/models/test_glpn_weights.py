@@ -13,8 +13,8 @@ from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.cost import cost
 from glpn_cli.models.glpn.decoder import upsample
 from glpn_cli.models.glpn.network import GLPN
-from glpn_cli.models.glpn.weights import parts, shapes, weight_rows
-from glpn_cli.models.state_dict import fit_weights
+from glpn_cli.models.glpn.weights import weight_rows
+from glpn_cli.models.state_dict import match_state_dict
 
 CONFIGS = {
     "b0": {},
@@ -42,7 +42,7 @@ def meta_network(fields: dict[str, object]) -> GLPN:
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
 def test_shapes_are_those_of_the_state_dict(fields: dict[str, object]) -> None:
     state = meta_network(fields).state_dict()
-    assert shapes(GLPNConfig(**fields)) == {name: tuple(tensor.shape) for name, tensor in state.items()}
+    assert GLPNConfig(**fields).shapes() == {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
@@ -55,8 +55,8 @@ def test_names_are_a_bijection_with_transformers(fields: dict[str, object]) -> N
 
 
 def test_parameters_are_as_many_as_published() -> None:
-    assert sum(parts(GLPNConfig(**PUBLISHED)).values()) == 61_220_903
-    assert sum(parts(GLPNConfig()).values()) == 3_664_839
+    assert sum(GLPNConfig(**PUBLISHED).parts().values()) == 61_220_903
+    assert sum(GLPNConfig().parts().values()) == 3_664_839
 
 
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
@@ -65,7 +65,7 @@ def test_parts_add_up_to_the_parameters(fields: dict[str, object]) -> None:
     found = {
         part: sum(p.numel() for p in getattr(network, part).parameters()) for part in ("encoder", "decoder", "head")
     }
-    assert parts(GLPNConfig(**fields)) == found
+    assert GLPNConfig(**fields).parts() == found
 
 
 @pytest.mark.parametrize("fields", CONFIGS.values(), ids=CONFIGS)
@@ -90,18 +90,18 @@ def test_every_trouble_of_a_file_is_listed_by_name() -> None:
     found["classifier.weight"] = (10, 10)
     del found["head.head.2.bias"]
     found["head.head.0.bias"] = (3,)
-    fit = fit_weights(weight_rows(config), found)
-    assert fit.missing == ("head.head.2.bias",)
-    assert fit.unexpected == ("classifier.weight",)
-    assert fit.misshapen == ("head.head.0.bias should be [16], is [3]",)
+    match = match_state_dict(weight_rows(config), found)
+    assert match.missing == ("head.head.2.bias",)
+    assert match.unexpected == ("classifier.weight",)
+    assert match.misshapen == ("head.head.0.bias should be [16], is [3]",)
 
 
 def test_counters_may_be_absent_and_a_bare_encoder_may_drop_its_prefix() -> None:
     config = GLPNConfig(**SMALL)
     rows = list(weight_rows(config))
     without_counters = {row.transformers: row.shape for row in rows if not row.is_counter}
-    assert fit_weights(rows, without_counters).is_exact
+    assert match_state_dict(rows, without_counters).is_exact
     bare = {r.transformers.removeprefix("glpn."): r.shape for r in rows if r.name.startswith("encoder.")}
-    assert fit_weights(rows, bare, part="encoder.", base_prefix="glpn.").is_exact
-    assert fit_weights(rows, without_counters, part="encoder.", base_prefix="glpn.").is_exact
-    assert not fit_weights(rows, bare).is_exact
+    assert match_state_dict(rows, bare, part="encoder.", base_prefix="glpn.").is_exact
+    assert match_state_dict(rows, without_counters, part="encoder.", base_prefix="glpn.").is_exact
+    assert not match_state_dict(rows, bare).is_exact

@@ -17,10 +17,9 @@ from glpn_cli.checkpoint import encode_copy, open_checkpoint, sha256_of, write_c
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageError
 from glpn_cli.models import registry
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.dpt.family import FAMILY
-from glpn_cli.models.hf_compat_base import file_state
 from glpn_cli.models.registry import BUNDLED, REGISTRY, KnownWeights
 from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.state_dict import file_state
 
 KITTI = "vinvino02/glpn-kitti"
 
@@ -225,7 +224,7 @@ def test_rows_say_what_a_user_must_know() -> None:
 
 def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> None:
     config = DPTConfig(**SMALL_DPT, source="Intel/dpt-large")
-    state = file_state(FAMILY.build(config).state_dict(), FAMILY.weight_rows(config))
+    state = file_state(config.build().state_dict(), config.weight_rows())
     write_checkpoint(tmp_path / "dpt", config=config.to_dict(), state=state)
     model = resolve_model(str(tmp_path / "dpt"))
     assert model.row is REGISTRY["dpt-large"]

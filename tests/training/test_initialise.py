@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import torch
 
-from glpn_cli.models.config_base import find_family
+from glpn_cli.models.config_base import read_config
 from glpn_cli.training.initialise import initialise_from_scratch
 
 
 def test_an_untrained_network_says_a_typical_depth_and_not_everywhere_the_same() -> None:
-    family = find_family("glpn")
-    config = family.read_config({"max_depth": 10})
-    network = family.build(config).eval()
+    config = read_config({"model_type": "glpn", "max_depth": 10})
+    network = config.build().eval()
     initialise_from_scratch(network, seed=0)
     with torch.no_grad():
         depth = network(torch.rand(1, 3, 64, 96))
@@ -19,9 +18,8 @@ def test_an_untrained_network_says_a_typical_depth_and_not_everywhere_the_same()
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
-    family = find_family("glpn")
-    config = family.read_config({"hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8})
-    networks = [family.build(config) for _ in range(3)]
+    config = read_config({"model_type": "glpn", "hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8})
+    networks = [config.build() for _ in range(3)]
     for network, seed in zip(networks, (1, 1, 2), strict=True):
         initialise_from_scratch(network, seed=seed)
     first, again, other = (network.state_dict()["head.conv.weight"] for network in networks)

@@ -15,7 +15,7 @@ from tiny_training import TINY, Floors, tiny_trainer
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, UsageError
-from glpn_cli.models.hf_compat_base import load_network
+from glpn_cli.models.state_dict import load_network
 from glpn_cli.training.config import TrainingConfig
 from glpn_cli.training.events import Event, Progress
 from glpn_cli.training.folder import HISTORY_FILE, RunFolder

@@ -11,9 +11,9 @@ from conftest import write_tiny_model
 from glpn_cli.checkpoint import write_checkpoint
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import InputSize
-from glpn_cli.models.hf_compat_base import file_state, load_network
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import Recipe
+from glpn_cli.models.state_dict import file_state, load_network
 from glpn_cli.training.loop import Lens
 from glpn_cli.training.recipes import Wishes, paper_recipe, rooms_recipe, smaller_crop
 from glpn_cli.training.schedule import Course
@@ -45,7 +45,7 @@ def test_another_limit_is_trained_for_when_asked(tmp_path: Path) -> None:
 def test_an_encoder_alone_gets_a_fresh_decoder(tmp_path: Path) -> None:
     whole = start_from_model(recipe(write_tiny_model(tmp_path / "tiny")), seed=0)
     state = {name: value for name, value in whole.network.state_dict().items() if name.startswith("encoder.")}
-    stored = file_state(state, whole.family.weight_rows(whole.config), part="encoder.", base_prefix="glpn.")
+    stored = file_state(state, whole.config.weight_rows(), part="encoder.", base_prefix="glpn.")
     write_checkpoint(tmp_path / "encoder", config=whole.config.to_dict(), state=stored)
     start = start_from_model(recipe(tmp_path / "encoder"), seed=3)
     assert start.words.startswith("the encoder of")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glpn_cli.models.dpt.bit_config import BiTConfig, bottleneck_width
+from glpn_cli.models.dpt.backbone_config import BiTConfig, bottleneck_width
 from glpn_cli.models.layers import DropPath, find_activation
 
 

@@ -1,34 +1,78 @@
-"""The shape of a DPT, as its config.json says it. No torch here."""
+"""The shape of a DPT, as its config.json says it, and everything that follows from it. No torch at import."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.dpt.bit_config import HYBRID_DEFAULTS, BiTConfig, fields_of
-from glpn_cli.models.dpt.config_checks import MOST_LABELS, check_config
-from glpn_cli.models.family_config import FamilyConfig
-from glpn_cli.models.fields import as_list, as_tuple, is_whole
+from glpn_cli.models.config_base import (
+    ACTIVATIONS,
+    Bounds,
+    Cost,
+    ModelConfig,
+    WeightRow,
+    bounded,
+    choice,
+    each,
+    flag,
+    function,
+    height_width,
+    is_whole,
+    optional,
+    positive,
+    probability,
+    real,
+    text,
+    whole,
+)
+from glpn_cli.models.dpt.backbone_config import HYBRID_DEFAULTS, BiTConfig, fields_of
+from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Prediction
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
 LABEL_NETWORK = "DPTForSemanticSegmentation"
 DEPTH_NETWORK = "DPTForDepthEstimation"
 DEPTH_WIDTH = 32
 """Channels of the depth head's last hidden layer; no config says them."""
 
-_LISTS = (
-    "backbone_out_indices",
-    "reassemble_factors",
-    "neck_hidden_sizes",
-    "backbone_featmap_shape",
-    "neck_ignore_stages",
-    "architectures",
-)
+_MOST_LABELS = 65_535
+# Bounds that no honest network comes near, so that a hostile config is refused before anything is allocated.
+_LAYERS, _CHANNELS = whole(1, 1_000), whole(1, 65_536)
+
+
+def _sides(most: int) -> Bounds:
+    """A side, or (height, width)."""
+
+    def is_valid(value: Any) -> bool:
+        sides = (value, value) if is_whole(value) else value
+        return (
+            isinstance(sides, list | tuple)
+            and len(sides) == 2
+            and all(is_whole(side) and 1 <= side <= most for side in sides)
+        )
+
+    return Bounds(is_valid, f"neither a side nor (height, width), each from 1 to {most}")
+
+
+def _factor() -> Bounds:
+    """How many times larger a grid is made: a whole number, or one over a whole number."""
+
+    def is_valid(value: Any) -> bool:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and 1 / 64 <= value <= 64
+        return is_number and float(value if value >= 1 else 1 / value).is_integer()
+
+    return Bounds(is_valid, "neither a whole number nor a part of 1")
 
 
 @dataclass
-class DPTConfig(FamilyConfig):
+class DPTConfig(ModelConfig):
     """The documented fields of a DPT, with the documented defaults (a base-size network), checked by name.
 
     hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: width, blocks, heads and MLP width.
@@ -59,7 +103,7 @@ class DPTConfig(FamilyConfig):
 
     Beyond the documentation, kept in config.json under the one key "glpn_cli":
 
-    training_size:         (height, width) that the size policy aims at; `image_size` where None.
+    training_size:         (height, width) that the size policy aims at; None stands for `image_size`.
     source:                where the weights came from, such as "Intel/dpt-large".
 
     Keys of a file that are none of these are kept in `unknown`, written back and otherwise ignored.
@@ -70,63 +114,56 @@ class DPTConfig(FamilyConfig):
     superseded = ("label2id",)
     own_fields: ClassVar = {"training_size": "training_size", "source": "source"}
 
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str | Callable[[Any], Any] = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    image_size: int | list[int] | tuple[int, int] = 384
-    patch_size: int | list[int] | tuple[int, int] = 16
-    num_channels: int = 3
-    is_hybrid: bool = False
-    qkv_bias: bool = True
-    backbone_out_indices: list[int] = field(default_factory=lambda: [2, 5, 8, 11])
-    readout_type: str = "project"
-    reassemble_factors: list[float] = field(default_factory=lambda: [4, 2, 1, 0.5])
-    neck_hidden_sizes: list[int] = field(default_factory=lambda: [96, 192, 384, 768])
-    fusion_hidden_size: int = 256
-    head_in_index: int = -1
+    hidden_size: int = bounded(768, _CHANNELS)
+    num_hidden_layers: int = bounded(12, _LAYERS)
+    num_attention_heads: int = bounded(12, _CHANNELS)
+    intermediate_size: int = bounded(3072, _CHANNELS)
+    hidden_act: str | Callable[[Any], Any] = bounded("gelu", function(*ACTIVATIONS))
+    hidden_dropout_prob: float = bounded(0.0, probability())
+    attention_probs_dropout_prob: float = bounded(0.0, probability())
+    initializer_range: float = bounded(0.02, real(0, 100))
+    layer_norm_eps: float = bounded(1e-12, positive(1))
+    image_size: int | list[int] | tuple[int, int] = bounded(384, _sides(16_384))
+    patch_size: int | list[int] | tuple[int, int] = bounded(16, _sides(256))
+    num_channels: int = bounded(3, _CHANNELS)
+    is_hybrid: bool = bounded(False, flag())
+    qkv_bias: bool = bounded(True, flag())
+    backbone_out_indices: list[int] = bounded([2, 5, 8, 11], each(whole(0, 1_000)))
+    readout_type: str = bounded("project", choice("ignore", "add", "project"))
+    reassemble_factors: list[float] = bounded([4, 2, 1, 0.5], each(_factor()))
+    neck_hidden_sizes: list[int] = bounded([96, 192, 384, 768], each(_CHANNELS))
+    fusion_hidden_size: int = bounded(256, _CHANNELS)
+    head_in_index: int = bounded(-1, whole(-65_536, 65_535))
     use_batch_norm_in_fusion_residual: bool | None = False
-    use_bias_in_fusion_residual: bool | None = None
-    add_projection: bool = False
+    use_bias_in_fusion_residual: bool | None = bounded(None, optional(flag()))
+    add_projection: bool = bounded(False, flag())
     use_auxiliary_head: bool | None = True
-    auxiliary_loss_weight: float = 0.4
-    semantic_loss_ignore_index: int = 255
-    semantic_classifier_dropout: float = 0.1
-    backbone_featmap_shape: list[int] | None = field(default_factory=lambda: [1, 1024, 24, 24])
-    neck_ignore_stages: list[int] = field(default_factory=lambda: [0, 1])
+    auxiliary_loss_weight: float = bounded(0.4, real(0, 1e6))
+    semantic_loss_ignore_index: int = bounded(255, whole(-(2**31), 2**31 - 1))
+    semantic_classifier_dropout: float = bounded(0.1, probability())
+    backbone_featmap_shape: list[int] | None = bounded([1, 1024, 24, 24], optional(each(_CHANNELS)))
+    neck_ignore_stages: list[int] = bounded([0, 1], each(whole(0, 1_000), fewest=0))
     backbone_config: BiTConfig | Mapping[str, Any] | None = None
-    pooler_output_size: int | None = None
-    pooler_act: str | Callable[[Any], Any] = "tanh"
-    num_labels: int | None = None
+    pooler_output_size: int | None = bounded(None, optional(_CHANNELS))
+    pooler_act: str | Callable[[Any], Any] = bounded("tanh", function(*ACTIVATIONS, "tanh", "sigmoid"))
+    num_labels: int | None = bounded(None, optional(whole(1, _MOST_LABELS)))
     id2label: dict[int, str] | None = None
-    architectures: list[str] | None = None
+    architectures: list[str] | None = bounded(None, optional(each(text(), fewest=0)))
 
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True
 
-    training_size: tuple[int, int] | None = None
-    source: str | None = None
+    training_size: tuple[int, int] = bounded(None, optional(height_width()))  # type: ignore[assignment]  # see `complete`
+    source: str | None = bounded(None, optional(text()))
 
     unknown: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for name in _LISTS:
-            setattr(self, name, as_list(getattr(self, name)))
-        self.training_size = as_tuple(self.training_size)
-        self._complete()
-        self.validate()
-
-    def _complete(self) -> None:
-        """Fields that follow from others, as transformers completes them."""
+    def complete(self) -> None:
+        """Fill in fields that follow from others, as transformers does."""
         self.use_auxiliary_head = bool(self.use_auxiliary_head)
         self.use_batch_norm_in_fusion_residual = bool(self.use_batch_norm_in_fusion_residual)
-        if self.is_hybrid is True:
+        if self.is_hybrid:
             if not isinstance(self.backbone_config, BiTConfig):
                 self.backbone_config = BiTConfig.from_dict(fields_of(self.backbone_config) or HYBRID_DEFAULTS)
         else:
@@ -137,9 +174,71 @@ class DPTConfig(FamilyConfig):
         names = None if self.id2label is None else _as_names(self.id2label)
         if self.num_labels is None:
             self.num_labels = 2 if names is None else len(names)
-        if (names is None or names == _numbered(len(names))) and is_whole(self.num_labels):
-            names = _numbered(min(self.num_labels, MOST_LABELS))
+        if names is None or names == _numbered(len(names)):
+            names = _numbered(self.num_labels)
         self.id2label = names
+        self.training_size = vars(self)["training_size"] or self.image_sides
+
+    def check_together(self) -> None:
+        """Hold sizes, levels, backbone and labels against each other. Raises ModelError."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ModelError(
+                f"hidden_size = {self.hidden_size} is no multiple of num_attention_heads = {self.num_attention_heads}"
+            )
+        if min(self.grid) < 1:
+            raise ModelError(f"image_size = {self.image_size} is smaller than patch_size = {self.patch_size}")
+        levels = len(self.neck_hidden_sizes)
+        if len(self.reassemble_factors) != levels:
+            raise ModelError(
+                f"reassemble_factors = {self.reassemble_factors} must list one number for each of the {levels} levels"
+            )
+        if not -levels <= self.head_in_index < levels:
+            raise ModelError(f"head_in_index = {self.head_in_index} names none of the decoder's {levels} outputs")
+        self._check_backbone()
+        if len(self.label_names) != self.num_labels:
+            raise ModelError(f"num_labels = {self.num_labels}, and id2label names {len(self.label_names)} of them")
+
+    def _check_backbone(self) -> None:
+        backbone, shape = self.backbone_config, self.backbone_featmap_shape
+        if not self.is_hybrid:
+            if backbone is not None:
+                model_type = (fields_of(backbone) or {}).get("model_type")
+                raise ModelError(
+                    f"backbone_config of type {model_type!r} is not supported",
+                    hint="Supported is a BiT backbone with is_hybrid = true, or no backbone_config at all.",
+                )
+            return
+        assert isinstance(backbone, BiTConfig)
+        if self.readout_type != "project":
+            raise ModelError(f"readout_type = {self.readout_type!r} does not fit a hybrid, which projects")
+        if len(backbone.outputs) != 3:
+            names = ", ".join(backbone.stage_names[place] for place in backbone.outputs)
+            raise ModelError(f"backbone_config.out_features = {names} must be three stages")
+        if shape is None or len(shape) != 4 or shape[1] != backbone.output_widths[-1]:
+            raise ModelError(
+                f"backbone_featmap_shape = {shape} does not say the {backbone.output_widths[-1]} channels of the "
+                "backbone's deepest features in its second place"
+            )
+        if self.neck_ignore_stages != [0, 1]:
+            raise ModelError(f"neck_ignore_stages = {self.neck_ignore_stages} does not fit a hybrid; it must be [0, 1]")
+
+    def check_levels(self) -> None:
+        """Raise ModelError unless there is a block, and for a hybrid a backbone's stage, for every level.
+
+        A bare encoder reads none of these fields, which is why a config alone may leave them unmatched.
+        """
+        levels = len(self.neck_hidden_sizes)
+        wanted = levels - 2 if self.is_hybrid else levels
+        if not wanted or len(self.blocks_read) != wanted or max(self.blocks_read) >= self.num_hidden_layers:
+            raise ModelError(
+                f"backbone_out_indices = {self.backbone_out_indices} must name a block from 0 to "
+                f"{self.num_hidden_layers - 1} for each of the {levels} levels"
+            )
+        if self.backbone is not None and tuple(self.neck_hidden_sizes[:2]) != self.backbone.output_widths[:2]:
+            raise ModelError(
+                f"neck_hidden_sizes = {self.neck_hidden_sizes} must begin with the backbone's widths "
+                f"{list(self.backbone.output_widths[:2])}"
+            )
 
     @property
     def predicts_labels(self) -> bool:
@@ -185,10 +284,6 @@ class DPTConfig(FamilyConfig):
         """One name a label."""
         return tuple((self.id2label or {}).values())
 
-    def validate(self) -> None:
-        """Check every field against its type and bounds. Raises ModelError."""
-        check_config(self)
-
     def file_values(self) -> dict[str, Any]:
         """The labels by name alone, and the backbone as an object."""
         values = super().file_values()
@@ -198,6 +293,104 @@ class DPTConfig(FamilyConfig):
             "id2label": {str(index): name for index, name in enumerate(self.label_names)},
             "label2id": {name: index for index, name in enumerate(self.label_names)},
         }
+
+    def own_values(self) -> dict[str, Any]:
+        """A training size that `image_size` tells is not written."""
+        values = super().own_values()
+        if self.training_size == self.image_sides:
+            values.pop("training_size", None)
+        return values
+
+    # The rest answers for the family; see `ModelConfig`.
+
+    @property
+    def kind(self) -> DepthKind | None:
+        """Inverse depth up to scale and shift, or labels."""
+        return None if self.predicts_labels else DepthKind.DISPARITY
+
+    def weight_rows(self) -> Iterator[WeightRow]:
+        """Encoder, reassembly, fusion, heads."""
+        from glpn_cli.models.dpt.weights import weight_rows
+
+        return weight_rows(self)
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        """Not counted is the standardisation of a hybrid's weights."""
+        from glpn_cli.models.dpt.cost import cost
+
+        return cost(self, size)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """Two patches, so that the coarsest level halves evenly; 32 for the published models."""
+        height, width = self.patch_sides
+        return 2 * height, 2 * width
+
+    def auto_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The training area in the picture's own aspect; smaller pictures are enlarged, as published."""
+        area = math.prod(self.training_size)
+        height, width = self.scaled(size, math.sqrt(area / math.prod(size)))
+        step = self.steps
+        # Where the short side cannot get shorter, the long one must, or the cost of a long strip has no bound.
+        return (
+            min(height, max(area // width // step[0], 1) * step[0]) if width == step[1] else height,
+            min(width, max(area // height // step[1], 1) * step[1]) if height == step[0] else width,
+        )
+
+    def original_size(self, size: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002 - the same for all
+        """The training size, whatever the picture's aspect."""
+        return self.training_size
+
+    def preprocessor(self) -> dict[str, Any]:
+        """To the training size, bicubic, then / 255, mean and deviation one half."""
+        height, width = self.training_size
+        return {
+            "do_normalize": True,
+            "do_rescale": True,
+            "do_resize": True,
+            "ensure_multiple_of": 1,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_processor_type": "DPTImageProcessor",
+            "image_std": [0.5, 0.5, 0.5],
+            "keep_aspect_ratio": False,
+            "resample": 3,
+            "size": {"height": height, "width": width},
+        }
+
+    def build(self) -> nn.Module:
+        """Pixels in [-1, 1] -> inverse depth or logits."""
+        from glpn_cli.models.dpt.network import DPT
+
+        self.require_rgb()
+        return DPT(self)
+
+    def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+        """Pixels in [-1, 1]."""
+        from glpn_cli.models.dpt.processor import prepare
+
+        return prepare(rgb, size)
+
+    def decode(self, raw: Tensor, size: tuple[int, int]) -> Prediction:
+        """Inverse depth (h, w), or logits (labels, h, w) -> (H, W)."""
+        from glpn_cli.models.dpt.processor import restore, restore_labels
+
+        if self.predicts_labels:
+            return LabelMap(restore_labels(raw, size), self.label_names)
+        return DepthMap(restore(raw, size), kind=DepthKind.DISPARITY)
+
+    def cast(self, network: nn.Module, precision: str) -> nn.Module:
+        """The last convolution always in fp32."""
+        from glpn_cli.models.dpt.network import cast
+
+        return cast(network, precision)
+
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The paper's scale- and shift-invariant loss, or cross-entropy for labels."""
+        from glpn_cli.models.dpt.loss import scale_and_shift_invariant_loss, segmentation_loss
+
+        if self.predicts_labels:
+            return partial(segmentation_loss, ignored=self.semantic_loss_ignore_index)
+        return scale_and_shift_invariant_loss
 
 
 def _as_sides(value: Any) -> tuple[int, int]:
@@ -213,6 +406,8 @@ def _as_names(names: Any) -> dict[int, str]:
         found = {}
     if sorted(found) != list(range(len(found))) or not found or not all(isinstance(n, str) for n in found.values()):
         raise ModelError("id2label does not name every label from 0 up")
+    if len(found) > _MOST_LABELS:
+        raise ModelError(f"id2label names {len(found)} labels, more than {_MOST_LABELS}")
     return dict(sorted(found.items()))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from glpn_cli.models.config_base import Cost
-from glpn_cli.models.dpt.bit_config import BiTConfig, bottleneck_width
+from glpn_cli.models.dpt.backbone_config import BiTConfig, bottleneck_width
 from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
 from glpn_cli.models.dpt.weights import weight_rows
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from glpn_cli.errors import ModelError
 from glpn_cli.models.dpt.backbone import BigTransfer
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.layers import attend, find_activation
+from glpn_cli.models.layers import attend, attention_weights, find_activation
 
 EMBEDDINGS = -1
 """The key of the tokens before the first block among an encoder's states."""
@@ -23,12 +23,12 @@ EMBEDDINGS = -1
 
 @dataclass(eq=False)
 class Encoded:
-    """What the encoder found.
+    """The encoder's output.
 
     states:     after which block (0 = the first, `EMBEDDINGS` = none) -> tokens (B, 1 + N, C), not normed
     grid:       (rows, columns) of the N patches
     features:   the hybrid's convolutional features (B, C, h, w), finest first; none otherwise
-    attentions: (B, heads, 1 + N, 1 + N) a block, where they are explained
+    attentions: (B, heads, 1 + N, 1 + N) a block, where they were asked for
     """
 
     states: dict[int, Tensor]
@@ -92,24 +92,18 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 1 + N, C) -> (B, 1 + N, C)."""
         query, key, value = (self._split(to(tokens)) for to in (self.query, self.key, self.value))
-        return self._merge(attend(query, key, value, dropout=self.dropout if self.training else 0.0))
+        mixed = attend(query, key, value, dropout=self.dropout if self.training else 0.0)
+        attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return attended
 
-    def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with the attention itself: (B, heads, 1 + N, 1 + N), rows sum to 1 (before dropout)."""
-        query, key, value = (self._split(to(tokens)) for to in (self.query, self.key, self.value))
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, heads, 1 + N, 1 + N)
-        attention = F.dropout(scores.softmax(dim=-1), self.dropout, self.training)
-        return self._merge(attention @ value), attention
+    def weights(self, tokens: Tensor) -> Tensor:
+        """The attention that `forward` pays: (B, heads, 1 + N, 1 + N), rows sum to 1."""
+        return attention_weights(self._split(self.query(tokens)), self._split(self.key(tokens)))
 
     def _split(self, tokens: Tensor) -> Tensor:
         """(B, 1 + N, C) -> (B, heads, 1 + N, C / heads)."""
         batch, count, channels = tokens.shape
         return tokens.view(batch, count, self.heads, channels // self.heads).transpose(1, 2)
-
-    def _merge(self, mixed: Tensor) -> Tensor:
-        """(B, heads, 1 + N, C / heads) -> (B, 1 + N, C), through the output projection."""
-        merged: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return merged
 
 
 class MLP(nn.Module):
@@ -140,15 +134,7 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 1 + N, C) -> (B, 1 + N, C)."""
-        return self._add(tokens, self.attention(self.norm1(tokens)))
-
-    def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with the block's attention (B, heads, 1 + N, 1 + N)."""
-        attended, attention = self.attention.explain(self.norm1(tokens))
-        return self._add(tokens, attended), attention
-
-    def _add(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        tokens = tokens + self.dropout(attended)
+        tokens = tokens + self.dropout(self.attention(self.norm1(tokens)))
         added: Tensor = tokens + self.dropout(self.mlp(self.norm2(tokens)))
         return added
 
@@ -177,13 +163,13 @@ class VisionTransformer(nn.Module):
                 encoded.states[place] = tokens
         return encoded
 
-    def explain(self, pixels: Tensor) -> Encoded:
+    def forward_with_attentions(self, pixels: Tensor) -> Encoded:
         """As `forward`, with the attention of every block; it takes N² memory."""
         tokens, encoded = self._embed(pixels)
         for place, block in enumerate(self.blocks):
-            tokens, attention = block.explain(tokens)  # type: ignore[operator]  # ModuleList forgets the class
-            encoded.states[place] = tokens
-            encoded.attentions.append(attention)
+            assert isinstance(block, Block)
+            encoded.attentions.append(block.attention.weights(block.norm1(tokens)))
+            tokens = encoded.states[place] = block(tokens)
         return encoded
 
     def _embed(self, pixels: Tensor) -> tuple[Tensor, Encoded]:

@@ -11,15 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.config_base import ModelFamily, WeightRow
+from glpn_cli.models.config_base import WeightRow
 from glpn_cli.models.dpt.config import DEPTH_NETWORK, LABEL_NETWORK, DPTConfig
 from glpn_cli.models.dpt.encoder import Encoded, VisionTransformer
 from glpn_cli.models.dpt.loss import segmentation_loss
 from glpn_cli.models.dpt.network import DPT, initialise
 from glpn_cli.models.dpt.weights import pooler_rows
-from glpn_cli.models.hf_compat_base import Pretrained
+from glpn_cli.models.hf_compat_base import (
+    DepthEstimatorOutput,
+    PooledEncoderOutput,
+    Pretrained,
+    SemanticSegmenterOutput,
+    asked,
+)
 from glpn_cli.models.layers import find_activation
-from glpn_cli.models.outputs import DepthEstimatorOutput, PooledEncoderOutput, SemanticSegmenterOutput, asked
 
 
 class Pooler(nn.Module):
@@ -82,10 +87,10 @@ class DPTModel(Pretrained):
         return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
 
     @classmethod
-    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+    def rows(cls, config: Any) -> list[WeightRow]:
         """The encoder's last norm is used here, and the pooling layer may be absent."""
         pooler = [replace(row, is_idle=True) for row in pooler_rows(config)]
-        return [*_used("encoder.norm.", family.weight_rows(config)), *pooler]
+        return [*_used("encoder.norm.", config.weight_rows()), *pooler]
 
     @classmethod
     def fill(cls, config: Any, row: WeightRow) -> Tensor:
@@ -110,9 +115,9 @@ class _WholeNetwork(Pretrained):
         self.network = DPT(replace(config, architectures=[self.architecture]))
 
     @classmethod
-    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+    def rows(cls, config: Any) -> list[WeightRow]:
         """Those of a network of this architecture."""
-        return list(family.weight_rows(replace(config, architectures=[cls.architecture])))
+        return list(replace(config, architectures=[cls.architecture]).weight_rows())
 
 
 class DPTForDepthEstimation(_WholeNetwork):
@@ -199,9 +204,9 @@ class DPTForSemanticSegmentation(_WholeNetwork):
         return loss + self.config.auxiliary_loss_weight * second
 
     @classmethod
-    def rows(cls, family: ModelFamily, config: Any) -> list[WeightRow]:
+    def rows(cls, config: Any) -> list[WeightRow]:
         """Here the auxiliary head is used."""
-        return _used("auxiliary_head.", super().rows(family, config))
+        return _used("auxiliary_head.", super().rows(config))
 
 
 def _used(start: str, rows: Iterable[WeightRow]) -> list[WeightRow]:
@@ -216,8 +221,8 @@ def _encode(
     output_attentions: bool | None,
     output_hidden_states: bool | None,
 ) -> tuple[Encoded, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-    """(what the encoder found, every block's tokens, every block's attention), the latter two where asked for."""
-    explains = asked(output_attentions, config.output_attentions)
-    encoded: Encoded = encoder.explain(pixels) if explains else encoder(pixels)
+    """(the encoder's output, every block's tokens, every block's attention), the latter two where asked for."""
+    with_attentions = asked(output_attentions, config.output_attentions)
+    encoded: Encoded = encoder.forward_with_attentions(pixels) if with_attentions else encoder(pixels)
     states = tuple(encoded.states.values()) if asked(output_hidden_states, config.output_hidden_states) else None
-    return encoded, states, tuple(encoded.attentions) if explains else None
+    return encoded, states, tuple(encoded.attentions) if with_attentions else None

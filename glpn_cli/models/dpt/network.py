@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from glpn_cli.models import layers
 from glpn_cli.models.dpt.backbone import StandardizedConv2d
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.dpt.config_checks import check_fed
+from glpn_cli.models.dpt.decoder import (
+    DepthHead,
+    Fusion,
+    LabelHead,
+    Reassemble,
+    ResidualConvUnit,
+    make_auxiliary_head,
+)
 from glpn_cli.models.dpt.encoder import Encoded, VisionTransformer
-from glpn_cli.models.dpt.fusion import Fusion
-from glpn_cli.models.dpt.heads import DepthHead, LabelHead, make_auxiliary_head
-from glpn_cli.models.dpt.reassemble import Reassemble
-from glpn_cli.models.layers import find_activation
+from glpn_cli.models.layers import DTYPES, find_activation, fold
 
 
 class DPT(nn.Module):
@@ -20,7 +25,7 @@ class DPT(nn.Module):
 
     def __init__(self, config: DPTConfig) -> None:
         super().__init__()
-        check_fed(config)
+        config.check_levels()
         self.blocks_read = config.blocks_read
         self.head_in_index = config.head_in_index
         self.encoder = VisionTransformer(config)
@@ -54,7 +59,7 @@ class DPT(nn.Module):
         return answer
 
     def decode(self, encoded: Encoded) -> list[Tensor]:
-        """What the encoder found -> every fusion step's output (B, C, h, w), coarsest first."""
+        """The encoder's output -> every fusion step's output (B, C, h, w), coarsest first."""
         tokens = [encoded.states[block] for block in self.blocks_read]
         levels = [reassemble(state, encoded.grid) for reassemble, state in zip(self.reassemble, tokens, strict=True)]
         outputs: list[Tensor] = self.fusion([*encoded.features, *levels])
@@ -76,3 +81,28 @@ def initialise(module: nn.Module, deviation: float) -> None:
     for layer in module.modules():
         if isinstance(layer, StandardizedConv2d) and not layer.weight.is_meta:
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+
+@torch.no_grad()
+def cast(network: nn.Module, precision: str) -> nn.Module:
+    """`network`, changed in place: filters standardised, batch norms folded, then fp32, bf16 or fp16, channels-last.
+
+    The heads' last convolution stays fp32, and with it everything after; see `DepthHead`.
+    """
+    assert isinstance(network, DPT)
+    assert not network.training, "batch norms can be folded only where their statistics stand still"
+    network.auxiliary_head = None  # only training asks it
+    for module in network.modules():
+        if isinstance(module, StandardizedConv2d):
+            module.weight.copy_(module.standardized())
+            module.is_standardized = True
+        elif isinstance(module, ResidualConvUnit):
+            module.norm1 = fold(module.conv1, module.norm1)
+            module.norm2 = fold(module.conv2, module.norm2)
+        elif isinstance(module, LabelHead):
+            module.norm = fold(module.conv, module.norm)
+    network.to(dtype=DTYPES[precision])
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in the stubs
+    assert isinstance(network.head, DepthHead | LabelHead)
+    network.head.output.float()
+    return network

@@ -1,17 +1,16 @@
 """Every tensor of a DPT: its name here, its shape, and its name in transformers' files. No torch.
 
-One walk over the network in the order of its forward pass yields one row per tensor; shapes, names and counts are all
-read off these rows, so they cannot disagree.
+One walk over the network in the order of its forward pass yields one row per tensor. Shapes, names and counts of
+parameters are all read from these rows, so they cannot disagree.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from glpn_cli.models.config_base import WeightRow
-from glpn_cli.models.dpt.bit_config import BiTConfig, bottleneck_width
+from glpn_cli.models.dpt.backbone_config import BiTConfig, bottleneck_width
 from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
 
 
@@ -27,21 +26,6 @@ def pooler_rows(config: DPTConfig) -> Iterator[WeightRow]:
     """What the bare model has besides its encoder; networks that answer something have none."""
     assert config.pooler_output_size is not None
     yield from _layer("pooler.projection", (config.pooler_output_size, config.hidden_size), "dpt.pooler.dense")
-
-
-def shapes(config: DPTConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape, equal to the network's state dict."""
-    return {row.name: row.shape for row in weight_rows(config)}
-
-
-def parts(config: DPTConfig) -> dict[str, int]:
-    """Parameters of each part; running statistics and counters are not parameters."""
-    counts = {"encoder": 0, "reassemble": 0, "fusion": 0, "head": 0}
-    for row in weight_rows(config):
-        if row.is_parameter:
-            part = row.name.split(".")[0]
-            counts[part] = counts.get(part, 0) + math.prod(row.shape)
-    return counts
 
 
 def _layer(name: str, weight: tuple[int, ...], theirs: str, *, bias: int | bool = True) -> Iterator[WeightRow]:

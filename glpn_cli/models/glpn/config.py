@@ -1,43 +1,47 @@
-"""The shape of a GLPN, as its config.json says it. No torch here."""
+"""The shape of a GLPN, as its config.json says it, and everything that follows from it. No torch at import."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from glpn_cli.errors import ModelError
-from glpn_cli.models.family_config import ACTIVATIONS, FamilyConfig
-from glpn_cli.models.fields import (
-    as_list,
-    as_tuple,
-    check_choice,
-    check_function,
-    check_real,
-    check_size,
-    check_text,
-    check_whole,
-    is_whole,
+from glpn_cli.errors import ErrorCode, InputError, ModelError
+from glpn_cli.models.config_base import (
+    ACTIVATIONS,
+    Cost,
+    ModelConfig,
+    WeightRow,
+    bounded,
+    choice,
+    each,
+    function,
+    height_width,
+    optional,
+    positive,
+    probability,
+    real,
+    text,
+    whole,
 )
+from glpn_cli.prediction import DepthKind, DepthMap
 
-EPS_MODES = ("transformers", "author")
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+LARGER_THAN_TRAINED = 1.5
+"""Pictures with more than this many times the training area are brought down to it under `auto`."""
+
+_PER_STAGE = ("depths", "sr_ratios", "hidden_sizes", "patch_sizes", "strides", "num_attention_heads", "mlp_ratios")
 # Bounds that no honest network comes near, so that a hostile config is refused before anything is allocated.
-_MOST_BLOCKS, _MOST_LAYERS, _MOST_CHANNELS, _MOST_KERNEL, _MOST_RATIO = 8, 1_000, 16_384, 64, 64
-
-_PER_STAGE: dict[str, tuple[int, int]] = {
-    "depths": (1, _MOST_LAYERS),
-    "sr_ratios": (1, _MOST_KERNEL),
-    "hidden_sizes": (1, _MOST_CHANNELS),
-    "patch_sizes": (1, _MOST_KERNEL),
-    "strides": (1, _MOST_KERNEL),
-    "num_attention_heads": (1, _MOST_CHANNELS),
-    "mlp_ratios": (1, _MOST_RATIO),
-}
+_LAYERS, _CHANNELS, _KERNEL, _RATIO = whole(1, 1_000), whole(1, 16_384), whole(1, 64), whole(1, 64)
 
 
 @dataclass
-class GLPNConfig(FamilyConfig):
+class GLPNConfig(ModelConfig):
     """The documented fields of a GLPN, with the documented defaults (a b0-size network), checked by name.
 
     num_channels, num_encoder_blocks: channels of the picture; stages of the encoder.
@@ -76,41 +80,49 @@ class GLPNConfig(FamilyConfig):
         "limit_m": "max_depth",
     }
 
-    num_channels: int = 3
-    num_encoder_blocks: int = 4
-    depths: list[int] = field(default_factory=lambda: [2, 2, 2, 2])
-    sr_ratios: list[int] = field(default_factory=lambda: [8, 4, 2, 1])
-    hidden_sizes: list[int] = field(default_factory=lambda: [32, 64, 160, 256])
-    patch_sizes: list[int] = field(default_factory=lambda: [7, 3, 3, 3])
-    strides: list[int] = field(default_factory=lambda: [4, 2, 2, 2])
-    num_attention_heads: list[int] = field(default_factory=lambda: [1, 2, 5, 8])
-    mlp_ratios: list[int] = field(default_factory=lambda: [4, 4, 4, 4])
-    hidden_act: str | Callable[[Any], Any] = "gelu"
-    hidden_dropout_prob: float = 0.0
-    attention_probs_dropout_prob: float = 0.0
-    initializer_range: float = 0.02
-    drop_path_rate: float = 0.1
-    layer_norm_eps: float = 1e-6
-    decoder_hidden_size: int = 64
-    max_depth: float = 10
-    head_in_index: int = -1
+    num_channels: int = bounded(3, _CHANNELS)
+    num_encoder_blocks: int = bounded(4, whole(1, 8))
+    depths: list[int] = bounded([2, 2, 2, 2], each(_LAYERS))
+    sr_ratios: list[int] = bounded([8, 4, 2, 1], each(_KERNEL))
+    hidden_sizes: list[int] = bounded([32, 64, 160, 256], each(_CHANNELS))
+    patch_sizes: list[int] = bounded([7, 3, 3, 3], each(_KERNEL))
+    strides: list[int] = bounded([4, 2, 2, 2], each(_KERNEL))
+    num_attention_heads: list[int] = bounded([1, 2, 5, 8], each(_CHANNELS))
+    mlp_ratios: list[int] = bounded([4, 4, 4, 4], each(_RATIO))
+    hidden_act: str | Callable[[Any], Any] = bounded("gelu", function(*ACTIVATIONS))
+    hidden_dropout_prob: float = bounded(0.0, probability())
+    attention_probs_dropout_prob: float = bounded(0.0, probability())
+    initializer_range: float = bounded(0.02, real(0, 100))
+    drop_path_rate: float = bounded(0.1, probability())
+    layer_norm_eps: float = bounded(1e-6, positive(1))
+    decoder_hidden_size: int = bounded(64, whole(2, 16_384))
+    max_depth: float = bounded(10, positive(1e6))
+    head_in_index: int = bounded(-1, whole(-8, 7))
 
     output_attentions: bool = False
     output_hidden_states: bool = False
     return_dict: bool = True
 
-    training_size: tuple[int, int] = (480, 640)
-    training_focal_px: float | None = None
-    layer_norm_eps_mode: str = "transformers"
-    source: str | None = None
+    training_size: tuple[int, int] = bounded((480, 640), height_width())
+    training_focal_px: float | None = bounded(None, optional(positive(1e6)))
+    layer_norm_eps_mode: str = bounded("transformers", choice("transformers", "author"))
+    source: str | None = bounded(None, optional(text()))
 
     unknown: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
+    def check_together(self) -> None:
+        """Every stage needs its numbers, and heads must divide widths. Raises ModelError."""
+        stages = self.num_encoder_blocks
         for name in _PER_STAGE:
-            setattr(self, name, as_list(getattr(self, name)))
-        self.training_size = as_tuple(self.training_size)
-        self.validate()
+            if len(getattr(self, name)) != stages:
+                raise ModelError(f"{name} = {getattr(self, name)} must list one number for each of the {stages} stages")
+        for stage, (width, heads) in enumerate(zip(self.hidden_sizes, self.num_attention_heads, strict=True)):
+            if width % heads:
+                raise ModelError(
+                    f"hidden_sizes[{stage}] = {width} is no multiple of num_attention_heads[{stage}] = {heads}"
+                )
+        if not -stages <= self.head_in_index < stages:
+            raise ModelError(f"head_in_index = {self.head_in_index} names none of the decoder's {stages} outputs")
 
     @property
     def block_eps(self) -> float:
@@ -132,40 +144,101 @@ class GLPNConfig(FamilyConfig):
         """Whether the head reads the decoder's last output, which alone has the picture's own size."""
         return self.head_in_index in (-1, self.num_encoder_blocks - 1)
 
-    def validate(self) -> None:
-        """Check every field against its type and bounds. Raises ModelError."""
-        check_whole(self, "num_channels", 1, _MOST_CHANNELS)
-        check_whole(self, "num_encoder_blocks", 1, _MOST_BLOCKS)
-        for name, (least, most) in _PER_STAGE.items():
-            _check_stages(self, name, least, most)
-        for stage, (width, heads) in enumerate(zip(self.hidden_sizes, self.num_attention_heads, strict=True)):
-            if width % heads:
-                raise ModelError(
-                    f"hidden_sizes[{stage}] = {width} is no multiple of num_attention_heads[{stage}] = {heads}"
-                )
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"):
-            check_real(self, name, 0, 1, highest_too=False)
-        check_real(self, "initializer_range", 0, 100)
-        check_real(self, "layer_norm_eps", 0, 1, lowest_too=False)
-        check_real(self, "max_depth", 0, 1e6, lowest_too=False)
-        check_whole(self, "decoder_hidden_size", 2, _MOST_CHANNELS)
-        check_whole(self, "head_in_index", -self.num_encoder_blocks, self.num_encoder_blocks - 1)
-        check_function(self, "hidden_act", ACTIVATIONS)
-        check_choice(self, "layer_norm_eps_mode", EPS_MODES)
-        check_size(self, "training_size")
-        if self.training_focal_px is not None:
-            check_real(self, "training_focal_px", 0, 1e6, lowest_too=False)
-        check_text(self, "source")
-
     def file_values(self) -> dict[str, Any]:
-        """Whole metres, on which transformers insists; what it cannot hold is exact in `limit_m`."""
+        """Whole metres, on which transformers insists; `limit_m` in the file holds the exact depth."""
         return super().file_values() | {"max_depth": max(1, round(self.max_depth))}
 
+    # The rest answers for the family; see `ModelConfig`.
 
-def _check_stages(config: GLPNConfig, name: str, least: int, most: int) -> None:
-    values = getattr(config, name)
-    if not isinstance(values, list) or len(values) != config.num_encoder_blocks:
-        raise ModelError(f"{name} = {values!r} must list one number for each of the {config.num_encoder_blocks} stages")
-    for stage, value in enumerate(values):
-        if not (is_whole(value) and least <= value <= most):
-            raise ModelError(f"{name}[{stage}] = {value!r} is no whole number from {least} to {most}")
+    @property
+    def kind(self) -> DepthKind:
+        """Metres along the optical axis."""
+        return DepthKind.METRIC
+
+    @property
+    def limit_m(self) -> float:
+        """The head's full scale."""
+        return float(self.max_depth)
+
+    def with_limit(self, limit_m: float) -> Self:
+        """The same config with another depth at full scale."""
+        return replace(self, max_depth=limit_m)
+
+    def weight_rows(self) -> Iterator[WeightRow]:
+        """Encoder, decoder, head."""
+        from glpn_cli.models.glpn.weights import weight_rows
+
+        return weight_rows(self)
+
+    def cost(self, size: tuple[int, int]) -> Cost:
+        """Both sides are multiples of the stride."""
+        from glpn_cli.models.glpn.cost import cost
+
+        return cost(self, size)
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """The stride, both ways."""
+        return self.stride, self.stride
+
+    def auto_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Bring pictures of more than 1.5 times the training area down to it; smaller ones as published."""
+        area, trained = math.prod(size), math.prod(self.training_size)
+        if area > LARGER_THAN_TRAINED * trained:
+            return self.scaled(size, math.sqrt(trained / area))
+        return self._down_to_stride(size)
+
+    def original_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Bring each side down to a multiple of the stride. Raises InputError for a side under the stride."""
+        if min(size) < self.stride:
+            raise InputError(
+                f"picture is {size[1]}x{size[0]}, and the published processor takes no side under {self.stride}",
+                code=ErrorCode.UNSUPPORTED,
+                hint="Use --input-size auto.",
+            )
+        return self._down_to_stride(size)
+
+    def _down_to_stride(self, size: tuple[int, int]) -> tuple[int, int]:
+        height, width = (max(side // self.stride, 1) * self.stride for side in size)
+        return height, width
+
+    def preprocessor(self) -> dict[str, Any]:
+        """Each side down to a multiple of 32, bilinear, then / 255."""
+        return {
+            "do_rescale": True,
+            "do_resize": True,
+            "image_processor_type": "GLPNImageProcessor",
+            "resample": 2,
+            "size_divisor": 32,
+        }
+
+    def build(self) -> nn.Module:
+        """Pixels in [0, 1] -> metres."""
+        from glpn_cli.models.glpn.network import GLPN
+
+        self.require_rgb()
+        return GLPN(self)
+
+    def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
+        """Pixels in [0, 1]."""
+        from glpn_cli.models.glpn.processor import prepare
+
+        return prepare(rgb, size)
+
+    def decode(self, raw: Tensor, size: tuple[int, int]) -> DepthMap:
+        """Metres (h, w) -> (H, W), inside the network's range."""
+        from glpn_cli.models.glpn.processor import restore
+
+        return DepthMap(restore(raw, size, limit_m=self.max_depth), limit=self.limit_m)
+
+    def cast(self, network: nn.Module, precision: str) -> nn.Module:
+        """The last convolution always in fp32."""
+        from glpn_cli.models.glpn.network import cast
+
+        return cast(network, precision)
+
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The paper's scale-invariant log loss."""
+        from glpn_cli.models.glpn.loss import silog_loss
+
+        return silog_loss

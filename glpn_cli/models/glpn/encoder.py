@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from itertools import islice
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.layers import Activation, DropPath, LayerNorm, attend, find_activation
+from glpn_cli.models.layers import Activation, DropPath, LayerNorm, attend, attention_weights, find_activation
 
 
 def to_grid(tokens: Tensor) -> Tensor:
@@ -67,15 +65,14 @@ class EfficientSelfAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
         query, key, value = self._project(tokens)
-        mixed = attend(query, key, value, dropout=self.dropout if self.training else 0.0)
-        return self._merge(mixed, tokens.shape)
+        mixed = attend(query, key, value, dropout=self.dropout if self.training else 0.0)  # (B, heads, N, d)
+        attended: Tensor = self.output(mixed.transpose(1, 2).reshape(tokens.shape))
+        return attended
 
-    def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with the attention itself: (B, heads, N, N / reduction²), rows sum to 1 (before dropout)."""
-        query, key, value = self._project(tokens)
-        scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5  # (B, heads, N, n)
-        attention = F.dropout(scores.softmax(dim=-1), self.dropout, self.training)
-        return self._merge(attention @ value, tokens.shape), attention
+    def weights(self, tokens: Tensor) -> Tensor:
+        """The attention that `forward` pays: (B, heads, N, N / reduction²), rows sum to 1."""
+        query, key, _ = self._project(tokens)
+        return attention_weights(query, key)
 
     def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, h, w, C) -> queries (B, heads, N, d), keys and values (B, heads, n, d); d = C / heads."""
@@ -86,11 +83,6 @@ class EfficientSelfAttention(nn.Module):
         """(B, h, w, C) -> (B, heads, N, C / heads)."""
         batch, height, width, channels = tokens.shape
         return tokens.view(batch, height * width, self.heads, channels // self.heads).transpose(1, 2)
-
-    def _merge(self, mixed: Tensor, shape: torch.Size) -> Tensor:
-        """(B, heads, N, C / heads) -> (B, h, w, C), through the output projection."""
-        merged: Tensor = self.output(mixed.transpose(1, 2).reshape(shape))
-        return merged
 
 
 class MixFFN(nn.Module):
@@ -141,15 +133,7 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
-        return self._add(tokens, self.attention(self.norm1(tokens)))
-
-    def explain(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """As `forward`, with the block's attention (B, heads, N, n)."""
-        attended, attention = self.attention.explain(self.norm1(tokens))
-        return self._add(tokens, attended), attention
-
-    def _add(self, tokens: Tensor, attended: Tensor) -> Tensor:
-        tokens = tokens + self.drop_path(self.dropout(attended))
+        tokens = tokens + self.drop_path(self.dropout(self.attention(self.norm1(tokens))))
         added: Tensor = tokens + self.drop_path(self.ffn(self.norm2(tokens)))
         return added
 
@@ -177,15 +161,6 @@ class Stage(nn.Module):
             tokens = block(tokens)
         return to_grid(self.norm(tokens))
 
-    def explain(self, grid: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """As `forward`, with the attention of every block."""
-        tokens = self.patch_embedding(grid)
-        attentions = []
-        for block in self.blocks:
-            tokens, attention = block.explain(tokens)  # type: ignore[operator]  # ModuleList forgets the class
-            attentions.append(attention)
-        return to_grid(self.norm(tokens)), attentions
-
 
 class MixTransformer(nn.Module):
     """Stages of ever coarser grids: published are four, at 1/4, 1/8, 1/16 and 1/32 of the picture's size."""
@@ -208,12 +183,17 @@ class MixTransformer(nn.Module):
             grids.append(grid)
         return grids
 
-    def explain(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """As `forward`, with the attention (B, heads, N, n) of every block of every stage."""
+    def forward_with_attentions(self, pixels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """As `forward`, with the attention (B, heads, N, n) of every block; it takes N² memory."""
         grids, attentions = [], []
         grid = pixels
         for stage in self.stages:
-            grid, found = stage.explain(grid)  # type: ignore[operator]  # ModuleList forgets the class
+            assert isinstance(stage, Stage)
+            tokens = stage.patch_embedding(grid)
+            for block in stage.blocks:
+                assert isinstance(block, Block)
+                attentions.append(block.attention.weights(block.norm1(tokens)))
+                tokens = block(tokens)
+            grid = to_grid(stage.norm(tokens))
             grids.append(grid)
-            attentions += found
         return grids, attentions

@@ -10,9 +10,8 @@ from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.encoder import MixTransformer
 from glpn_cli.models.glpn.loss import silog_loss
 from glpn_cli.models.glpn.network import GLPN, check_pixels
-from glpn_cli.models.hf_compat_base import Pretrained
+from glpn_cli.models.hf_compat_base import DepthEstimatorOutput, EncoderOutput, Pretrained, asked
 from glpn_cli.models.layers import initialise
-from glpn_cli.models.outputs import DepthEstimatorOutput, EncoderOutput, asked
 
 
 class GLPNModel(Pretrained):
@@ -99,5 +98,5 @@ def _encode(
     """The stages' grids, with every block's attention only where it is asked for: it takes N² memory."""
     if not asked(output_attentions, config.output_attentions):
         return encoder(pixels), None
-    grids, attentions = encoder.explain(pixels)
+    grids, attentions = encoder.forward_with_attentions(pixels)
     return grids, tuple(attentions)

@@ -1,12 +1,11 @@
 """Every tensor of a GLPN: its name here, its shape, and its name in transformers' and the author's files. No torch.
 
-One walk over the network in the order of its forward pass yields one row per tensor; the shapes, both tables of
-foreign names and the counts of parameters are all read off these rows, so they cannot disagree.
+One walk over the network in the order of its forward pass yields one row per tensor. Shapes, names and counts of
+parameters are all read from these rows, so they cannot disagree.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from glpn_cli.models.config_base import WeightRow
@@ -19,20 +18,6 @@ def weight_rows(config: GLPNConfig) -> Iterator[WeightRow]:
         yield from _encoder_stage(config, stage)
     yield from _decoder(config)
     yield from _head(config)
-
-
-def shapes(config: GLPNConfig) -> dict[str, tuple[int, ...]]:
-    """Name -> shape, equal to the network's state dict."""
-    return {row.name: row.shape for row in weight_rows(config)}
-
-
-def parts(config: GLPNConfig) -> dict[str, int]:
-    """Parameters of encoder, decoder and head; running statistics and counters are not parameters."""
-    counts = {"encoder": 0, "decoder": 0, "head": 0}
-    for row in weight_rows(config):
-        if row.is_parameter:
-            counts[row.name.split(".")[0]] += math.prod(row.shape)
-    return counts
 
 
 def _pair(name: str, weight: tuple[int, ...], transformers: str, author: str) -> Iterator[WeightRow]:

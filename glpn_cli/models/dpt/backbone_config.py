@@ -7,20 +7,21 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.fields import (
-    as_list,
-    check_choice,
-    check_flag,
-    check_function,
-    check_real,
-    check_whole,
-    check_wholes,
-    is_whole,
+from glpn_cli.models.config_base import (
+    ACTIVATIONS,
+    bounded,
+    check_fields,
+    choice,
+    each,
+    flag,
+    function,
+    optional,
+    probability,
+    read_fields,
+    text,
+    whole,
 )
 
-LAYER_TYPES = ("preactivation", "bottleneck")
-PADDINGS = (None, "SAME")  # with "VALID" the two ways through a residual block would not meet in size
-BIT_ACTIVATIONS = ("relu", "gelu", "gelu_new", "selu")
 HYBRID_DEFAULTS: Mapping[str, Any] = {
     "layer_type": "bottleneck",
     "global_padding": "SAME",
@@ -51,65 +52,45 @@ class BiTConfig:
     Raises ModelError naming the field and its value.
     """
 
-    num_channels: int = 3
-    embedding_size: int = 64
-    hidden_sizes: list[int] = field(default_factory=lambda: [256, 512, 1024, 2048])
-    depths: list[int] = field(default_factory=lambda: [3, 4, 6, 3])
-    layer_type: str = "preactivation"
-    hidden_act: str = "relu"
-    global_padding: str | None = None
-    num_groups: int = 32
-    drop_path_rate: float = 0.0
-    embedding_dynamic_padding: bool = False
-    output_stride: int = 32
-    width_factor: int = 1
-    out_features: list[str] | None = None
-    out_indices: list[int] | None = None
+    num_channels: int = bounded(3, whole(1, 16_384))
+    embedding_size: int = bounded(64, whole(1, 16_384))
+    hidden_sizes: list[int] = bounded([256, 512, 1024, 2048], each(whole(1, 65_536)))
+    depths: list[int] = bounded([3, 4, 6, 3], each(whole(1, 1_000)))
+    layer_type: str = bounded("preactivation", choice("preactivation", "bottleneck"))
+    hidden_act: str = bounded("relu", function(*ACTIVATIONS))
+    # With "VALID" the two ways through a residual block would not meet in size.
+    global_padding: str | None = bounded(None, optional(choice("SAME")))
+    num_groups: int = bounded(32, whole(1, 16_384))
+    drop_path_rate: float = bounded(0.0, probability())
+    embedding_dynamic_padding: bool = bounded(False, flag())
+    output_stride: int = bounded(32, whole(1, 1_024))
+    width_factor: int = bounded(1, whole(1, 64))
+    out_features: list[str] | None = bounded(None, optional(each(text())))
+    out_indices: list[int] | None = bounded(None, optional(each(whole(-1_001, 1_000))))
 
     unknown: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("hidden_sizes", "depths", "out_features", "out_indices"):
-            setattr(self, name, as_list(getattr(self, name)))
+        read_fields(self)
         if isinstance(self.global_padding, str):
             self.global_padding = self.global_padding.upper()
-        self.validate()
+        check_fields(self)
+        self._check_together()
         self.out_indices = list(self.outputs)
         self.out_features = [self.stage_names[place] for place in self.out_indices]
 
-    def validate(self) -> None:
-        """Check every field against its type and bounds. Raises ModelError."""
-        check_whole(self, "num_channels", 1, 16_384)
-        check_whole(self, "embedding_size", 1, 16_384)
-        check_wholes(self, "hidden_sizes", 1, 65_536)
-        check_wholes(self, "depths", 1, 1_000)
+    def _check_together(self) -> None:
+        """Raise ModelError where fields, each within its bounds, do not fit each other."""
         if len(self.hidden_sizes) < len(self.depths):
             raise ModelError(f"hidden_sizes = {self.hidden_sizes} has fewer stages than depths = {self.depths}")
-        check_choice(self, "layer_type", LAYER_TYPES)
-        check_function(self, "hidden_act", BIT_ACTIVATIONS)
-        check_choice(self, "global_padding", PADDINGS)
-        check_whole(self, "num_groups", 1, 16_384)
-        check_real(self, "drop_path_rate", 0, 1, highest_too=False)
-        check_flag(self, "embedding_dynamic_padding")
-        check_whole(self, "output_stride", 1, 1_024)
-        check_whole(self, "width_factor", 1, 64)
-        self._check_outputs()
-        widths = [self.embedding_size, *self.widths, *(bottleneck_width(width) for width in self.widths)]
-        for width in widths:
+        names = self.stage_names
+        if any(name not in names for name in self.out_features or ()):
+            raise ModelError(f"out_features = {self.out_features} must be of {', '.join(names)}")
+        if any(not -len(names) <= place < len(names) for place in self.out_indices or ()):
+            raise ModelError(f"out_indices = {self.out_indices} must be of 0 to {len(names) - 1}")
+        for width in (self.embedding_size, *self.widths, *(bottleneck_width(width) for width in self.widths)):
             if width % self.num_groups:
                 raise ModelError(f"num_groups = {self.num_groups} does not divide the {width} channels of a group norm")
-
-    def _check_outputs(self) -> None:
-        names = self.stage_names
-        if self.out_features is not None and (
-            not isinstance(self.out_features, list) or any(name not in names for name in self.out_features)
-        ):
-            raise ModelError(f"out_features = {self.out_features!r} must be of {', '.join(names)}")
-        if self.out_indices is not None and (
-            not isinstance(self.out_indices, list)
-            or any(not is_whole(place) or not -len(names) <= place < len(names) for place in self.out_indices)
-        ):
-            raise ModelError(f"out_indices = {self.out_indices!r} must be of 0 to {len(names) - 1}")
 
     @property
     def stage_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Pictures into tensors and depth back to pictures, exactly as published; and the documented processor.
+"""Pictures to tensors and depth back to pictures, exactly as published; and the documented processor.
 
 The published rule: sides down to multiples of 32 by Pillow's bilinear filter on uint8, then / 255; no mean, no
 deviation. Depth comes back bicubic, corners not aligned.
@@ -15,10 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.fields import is_whole
-from glpn_cli.models.image_processor import ImageProcessor, resize_depth
-from glpn_cli.models.outputs import BatchFeature
-from glpn_cli.models.picture_arrays import UNIT, rescale, resize_picture
+from glpn_cli.models.config_base import is_whole
+from glpn_cli.models.hf_compat_base import BatchFeature
+from glpn_cli.models.image_processor import UNIT, ImageProcessor, rescale, resize_depth, resize_picture
 
 LOWEST_SHARE = 1e-4
 """Depth is never brought back under this share of the limit: bicubic overshoot would make it negative."""

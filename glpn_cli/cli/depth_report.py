@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glpn_cli.cli.columns import make_facts
-from glpn_cli.depth_files.record_text import PREFIX
+from glpn_cli.depth_files.record import PREFIX
 from glpn_cli.depth_files.summary import DepthSummary
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY
 from glpn_cli.text import SCHEMA, path_text

@@ -1,24 +1,25 @@
-"""The bytes of a file that is read whole, or only peeked at; whoever has them already gives them instead of a path."""
+"""The bytes of a file, or the first of them; whoever has them already gives them instead of a path."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from glpn_cli.depth_files.png import MAX_PIXELS
 from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
 
-# Larger than any map we can write: float64 values of the most pixels that we decode.
-MAX_BYTES = 8 * MAX_PIXELS + (1 << 20)
+MAX_PIXELS = 250_000_000
+"""The largest map that is read unless more is allowed, as for pictures."""
+
 _PIECE_BYTES = 1 << 16
 
 
-def read_contents(source: str | Path | bytes) -> bytes:
-    """All bytes. Raises InputError where they cannot be read, or are too many for a map."""
+def read_contents(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> bytes:
+    """All bytes. Raises InputError where they cannot be read, or are too many for a map of `max_pixels`."""
     if isinstance(source, bytes):
         return source
-    data = read_head(source, MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+    most = 8 * max_pixels + (1 << 20)  # a float64 a pixel
+    data = read_head(source, most + 1)
+    if len(data) > most:
         raise InputError("the file is too large for a depth map", code=ErrorCode.TOO_LARGE)
     return data
 
@@ -38,3 +39,15 @@ def read_head(source: str | Path | bytes, count: int) -> bytes:
     except OSError as error:
         raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
     return b"".join(pieces)
+
+
+def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Raise InputError for a size that is none, or with more than `max_pixels`."""
+    if height < 1 or width < 1:
+        raise InputError(f"the file is damaged: its size is {width}x{height}")
+    if height * width > max_pixels:
+        raise InputError(
+            f"the map has {height * width:,} pixels ({width}x{height}), more than the {max_pixels:,} allowed",
+            hint=f"Allow it with --max-pixels {height * width}.",
+            code=ErrorCode.TOO_LARGE,
+        )

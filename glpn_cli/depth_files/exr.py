@@ -7,6 +7,7 @@ OpenEXR, from the extra `exr`; records are read without it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, ClassVar
@@ -14,26 +15,53 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.record_text import PROGRAM
-from glpn_cli.depth_files.writer import FloatWriter, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.base import DepthFormat, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.record import PROGRAM
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.exr import SIGNATURE, ExrHeader, check_library, encode_channels, read_channels, read_header
 from glpn_cli.prediction import DepthKind, Result
 
 # Our first attribute, since the library sorts them, so that a scan knows our files from their first bytes.
-OWN_HEAD = SIGNATURE + b"\2\0\0\0Software\0string\0"
-OWN_MARK, OWN_MARK_AT = PROGRAM.encode() + b" ", len(OWN_HEAD) + 4
-MAX_PIXELS = 1 << 28
+_OWN_HEAD = SIGNATURE + b"\2\0\0\0Software\0string\0"
 # Renderers write 1e10 where a ray meets nothing.
 _NOTHING_FROM = 1e9
 
 
 @dataclass(frozen=True)
-class Exr(FloatWriter):
+class Exr(DepthFormat):
     """Depth as OpenEXR, exactly as it is in memory; any kind."""
 
     format: ClassVar[str] = "exr"
     extension: ClassVar[str] = ".exr"
+    own_marks: ClassVar[tuple[tuple[bytes, int], ...]] = ((f"{PROGRAM} ".encode(), len(_OWN_HEAD) + 4),)
+
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:
+        """Whether a file is OpenEXR."""
+        return head.startswith(SIGNATURE)
+
+    @classmethod
+    def is_own(cls, head: bytes) -> bool:
+        """Whether a file is OpenEXR, and ours."""
+        return head.startswith(_OWN_HEAD) and super().is_own(head)
+
+    @classmethod
+    def is_depth(cls, head: bytes) -> bool:
+        """Whether an EXR file holds something else than colours."""
+        return cls.sniff(head) and not read_header(head).is_picture
+
+    @classmethod
+    def peek(cls, head: bytes) -> Mapping[str, str]:
+        """The text attributes, as far as they are there."""
+        return read_header(head).texts
+
+    @classmethod
+    def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
+        """The depths float32 (H, W), not finite where nothing is known. Raises InputError."""
+        header = read_header(data)
+        header.check(max_pixels)
+        (values,) = read_channels(BytesIO(data), [_choose_channel(header)], max_pixels=max_pixels)
+        return np.where(np.abs(values) < _NOTHING_FROM, values, np.float32(np.inf)), header.texts
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
         """Refuse to begin without the library (UsageError)."""
@@ -43,24 +71,6 @@ class Exr(FloatWriter):
         """The EXR file."""
         values = np.nan_to_num(with_holes(depth_of(result)), nan=np.inf)
         return encode_channels({"Y": values, "Z": values}, text=depth_text(self, result))
-
-
-def decode_exr(data: bytes) -> tuple[NDArray[Any], dict[str, str]]:
-    """The depths float32 (H, W), not finite where nothing is known, and the text of an EXR file. Raises InputError."""
-    header = read_header(data)
-    header.check(MAX_PIXELS)
-    (values,) = read_channels(BytesIO(data), [_choose_channel(header)], max_pixels=MAX_PIXELS)
-    return np.where(np.abs(values) < _NOTHING_FROM, values, np.float32(np.inf)), header.texts
-
-
-def peek_text(head: bytes) -> dict[str, str]:
-    """The record's text from the first bytes of an EXR file."""
-    return read_header(head).texts
-
-
-def is_depth(head: bytes) -> bool:
-    """Whether an EXR file holds something else than colours."""
-    return head.startswith(SIGNATURE) and not read_header(head).is_picture
 
 
 def _choose_channel(header: ExrHeader) -> str:

@@ -1,25 +1,31 @@
-"""The table of formats: the words that `--format` takes, and the writer that each of them makes."""
+"""The table of formats, and reading whatever one of them wrote.
+
+A new format is a file with its class, and a line here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from glpn_cli.depth_files.cloud import Cloud
-from glpn_cli.depth_files.color import Color
+import numpy as np
+
+from glpn_cli.depth_files.base import DepthFormat, DepthReadOptions, StoredDepth, Writer
+from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents, read_head
 from glpn_cli.depth_files.exr import Exr
-from glpn_cli.depth_files.gray import Gray, Gray16
-from glpn_cli.depth_files.look import Look
 from glpn_cli.depth_files.npy import Npy
 from glpn_cli.depth_files.npz import Npz
+from glpn_cli.depth_files.options import Cloud, Look
 from glpn_cli.depth_files.pfm import Pfm
 from glpn_cli.depth_files.ply import Ply
-from glpn_cli.depth_files.png16 import Png16, default_scale
+from glpn_cli.depth_files.png16 import Png16, check_scale, default_scale
+from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.styles import Color, Gray, Gray16
 from glpn_cli.depth_files.tiff import Tiff
-from glpn_cli.depth_files.writer import Writer
-from glpn_cli.errors import UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.prediction import DepthKind
 
-FORMATS: Mapping[str, type[Writer]] = {
+FORMATS: Mapping[str, type[DepthFormat]] = {
     "png16": Png16,
     "npy": Npy,
     "npz": Npz,
@@ -34,6 +40,12 @@ FORMATS: Mapping[str, type[Writer]] = {
 # What `-o` takes for a file rather than a folder.
 EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
 
+# A record without its source's name is under 1 kB; a name is at most 4 kB, each byte escaped to three.
+_HEAD_BYTES = 16 << 10
+# Enough to know that a file is ours.
+_OWN_BYTES = 256
+_OWN_EXTENSIONS = frozenset({".tif", *(writer.extension for writer in FORMATS.values() if writer.carries_record)})
+
 
 def make_writer(
     format: str,  # noqa: A002 - the word of the command line
@@ -46,7 +58,7 @@ def make_writer(
 ) -> Writer:
     """The writer of a format, checked against what the model gives.
 
-    kind, limit_m: what the depths mean, and the largest of them, metres (None: unknown, checked while writing)
+    kind, limit_m: the meaning of the depths, and the largest of them, metres (None: unknown, checked while writing)
     depth_scale:   stored units per metre, for png16; None: 1000 up to 65 m, 256 beyond
     look:          how coloured and grey pictures are painted
     cloud:         how points in space are made
@@ -71,3 +83,82 @@ def make_writer(
             raise UsageError(f"there is no format '{format}'", hint=f"Choose from {', '.join(FORMATS)}.")
     writer.check(kind, limit_m)
     return writer
+
+
+def read_depth(
+    source: str | Path | bytes,
+    *,
+    depth_scale: float | None = None,
+    kind: DepthKind = DepthKind.METRIC,
+    max_pixels: int = MAX_PIXELS,
+) -> StoredDepth:
+    """Read a depth map that we or others wrote: 16-bit PNG, TIFF, npy, npz, PFM, EXR.
+
+    Grey pictures of ours come back too, as far as their range reaches, and clouds of points, with holes where none is.
+
+    source:      a path, or the file's bytes
+    depth_scale: stored units per metre, for integers in files that do not say their own
+    kind:        the meaning of the numbers, for files that do not say it (metres along the optical axis)
+    max_pixels:  refuse maps with more, before anything is laid out
+
+    Raises InputError for whatever cannot be read as depth; UsageError for a scale that is none.
+    """
+    if depth_scale is not None:
+        check_scale(depth_scale)
+    data = read_contents(source, max_pixels=max_pixels)
+    found = _find_format(data[:_HEAD_BYTES])
+    if found is None:
+        raise InputError(
+            "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM, EXR)",
+            hint=None if not data else "Name a depth map; photographs are measured and painted without --as depth.",
+            code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
+        )
+    try:
+        # Damaged records can ask for any arithmetic; what it comes to is told by `DepthMap`, not by warnings.
+        with np.errstate(all="ignore"):
+            return found.decode(data, DepthReadOptions(depth_scale, kind, max_pixels))
+    except ValueError as error:
+        raise InputError(f"the file's depths make no sense: {error}") from error
+
+
+def read_record(source: str | Path | bytes) -> Record | None:
+    """What a file of ours says about itself, without decoding a pixel; None if it is not ours or cannot say.
+
+    Raises InputError where it cannot be opened, or its record makes no sense.
+    """
+    head = read_head(source, _HEAD_BYTES)
+    found = _find_format(head)
+    return Record.from_text(found.peek(head)) if found else None
+
+
+def is_depth_file(source: Path | bytes) -> bool:
+    """Whether a file is to be taken as depth: ours with map=depth, or npy, npz, PFM, EXR. False where unreadable.
+
+    source: a path, or the file's bytes
+    """
+    try:
+        head = read_head(source, _HEAD_BYTES)
+    except InputError:
+        return False
+    found = _find_format(head)
+    return found is not None and found.is_depth(head)
+
+
+def is_own_output(source: Path | bytes) -> bool:
+    """Whether a file was written by this program, whatever its map; quick, for scans of 100,000 files.
+
+    source: a path, or the file's bytes
+
+    Only files that bear an extension of ours are opened. False where it cannot be read.
+    """
+    if isinstance(source, Path) and source.suffix.lower() not in _OWN_EXTENSIONS:
+        return False
+    try:
+        head = read_head(source, _OWN_BYTES)
+    except InputError:
+        return False
+    return any(each.is_own(head) for each in FORMATS.values())
+
+
+def _find_format(head: bytes) -> type[DepthFormat] | None:
+    return next((each for each in FORMATS.values() if each.sniff(head)), None)

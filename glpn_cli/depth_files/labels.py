@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
-from glpn_cli.depth_files.color import put_beside_picture
-from glpn_cli.depth_files.contents import read_contents
+from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.styles import put_beside_picture
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, LabelMap, Provenance, Result
 
@@ -45,7 +45,7 @@ class Labels:
             )
 
     def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record:
-        """What a file written now for `source` would say."""
+        """The record of a file written now for `source`."""
         return Record(self.format, self.map, kind, source, provenance=provenance)
 
     def encode(self, result: Result) -> bytes:
@@ -83,7 +83,7 @@ class LabelColor(Labels):
     map: ClassVar[str] = "color"
 
     def expect(self, source: str, *, kind: DepthKind | None = None, provenance: Provenance | None) -> Record:
-        """What a file written now for `source` would say."""
+        """The record of a file written now for `source`."""
         return replace(super().expect(source, kind=kind, provenance=provenance), side_by_side=self.side_by_side)
 
     def encode(self, result: Result) -> bytes:
@@ -117,13 +117,13 @@ def labels_of(result: Result) -> LabelMap:
     raise OutputError("depths are not labels: this format cannot hold them", code=ErrorCode.UNSUPPORTED)
 
 
-def read_labels(source: str | Path | bytes) -> LabelMap:
+def read_labels(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> LabelMap:
     """Read the labels of a file of ours, with their names.
 
     Raises InputError for whatever is not one.
     """
-    data = read_contents(source)
-    labels, text = decode_png(data, takes_palette=True)
+    data = read_contents(source, max_pixels=max_pixels)
+    labels, text = decode_png(data, takes_palette=True, max_pixels=max_pixels)
     record = Record.from_text(text)
     if record is None or record.map != "labels" or not record.names or labels.ndim != 2:
         raise InputError("this is no file of labels that glpn wrote", code=ErrorCode.UNSUPPORTED)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, ClassVar
@@ -16,9 +17,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.writer import FloatWriter, depth_from_values, depth_of, with_holes
+from glpn_cli.depth_files.base import DepthFormat, depth_of, with_holes
+from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.prediction import DepthKind, DepthMap, Result
+from glpn_cli.prediction import Result
 
 SIGNATURE = b"\x93NUMPY"
 _DESCR = re.compile(rb"'descr': *'([<>|=]?[fiuS][0-9]{1,6})'")
@@ -29,12 +31,27 @@ _MAX_HEADER = 10_000
 
 
 @dataclass(frozen=True)
-class Npy(FloatWriter):
+class Npy(DepthFormat):
     """Depth as a NumPy array on disk, exactly as it is in memory."""
 
     format: ClassVar[str] = "npy"
     extension: ClassVar[str] = ".npy"
     carries_record: ClassVar[bool] = False
+
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:
+        """Whether a file is NumPy's."""
+        return head.startswith(SIGNATURE)
+
+    @classmethod
+    def is_depth(cls, head: bytes) -> bool:
+        """Always."""
+        return cls.sniff(head)
+
+    @classmethod
+    def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
+        """The array. Raises InputError."""
+        return decode_array(data, max_pixels=max_pixels), {}
 
     def encode(self, result: Result) -> bytes:
         """The .npy file."""
@@ -48,7 +65,7 @@ def encode_array(array: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-def decode_array(data: bytes) -> NDArray[Any]:
+def decode_array(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     """The array of a .npy file: numbers or bytes, any shape, read-only where it needs no copy.
 
     Raises InputError where the file is damaged, holds objects, or claims more than it has.
@@ -70,42 +87,12 @@ def decode_array(data: bytes) -> NDArray[Any]:
         raise InputError(
             f"the npy file says {'x'.join(map(str, shape))} {dtype.name} but holds {len(data) - start} bytes of it"
         )
+    check_size(1, max(1, math.prod(shape)), max_pixels)
     try:
         flat = np.frombuffer(data, dtype, offset=start)
         return flat.reshape(shape, order="F" if order[1] == b"True" else "C")
     except ValueError as error:  # nothing in it, or more dimensions than there are
         raise InputError(f"the npy file holds no array: {error}") from error
-
-
-def depth_from_array(
-    array: NDArray[Any], *, kind: DepthKind, limit_m: float | None = None, depth_scale: float | None = None
-) -> DepthMap:
-    """A depth map of an array that somebody stored: (H, W), or (1, H, W) or (H, W, 1).
-
-    Floats are taken as they are; integers need `depth_scale`, their units per metre. Raises InputError.
-    """
-    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
-        array = array[0] if array.shape[0] == 1 else array[..., 0]
-    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
-        shape = "x".join(map(str, array.shape)) or "a single value"
-        raise InputError(f"the array is {shape} {array.dtype.name}; a depth map is H x W numbers")
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return depth_from_values(array.astype(np.float32), kind=kind, limit_m=limit_m)
-    return depth_from_values(
-        (array / need_scale(depth_scale, array.dtype.name)).astype(np.float32), kind=kind, limit_m=limit_m
-    )
-
-
-def need_scale(depth_scale: float | None, stored_as: str) -> float:
-    """The scale of integers that do not say their own. Raises InputError telling how to say it."""
-    if depth_scale is None:
-        raise InputError(
-            f"the file holds {stored_as} numbers and does not say how many of them are a metre",
-            hint="Say it with --depth-scale: 1000 for millimetres, 256 for KITTI, 5000 for TUM.",
-            code=ErrorCode.UNSUPPORTED,
-        )
-    return depth_scale
 
 
 def _read_header(data: bytes) -> tuple[bytes, int]:

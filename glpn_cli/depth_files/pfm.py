@@ -1,15 +1,17 @@
-"""PFM: float32, bottom row first, NaN where nothing is known. Values only; what MiDaS writes and Middlebury reads."""
+"""PFM: float32, bottom row first, NaN where nothing is known. Values only; MiDaS writes it and Middlebury reads it."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.writer import FloatWriter, depth_of, with_holes
+from glpn_cli.depth_files.base import DepthFormat, depth_of, with_holes
+from glpn_cli.depth_files.contents import check_size
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
 
@@ -18,38 +20,43 @@ _COLORED = b"PF"
 
 
 @dataclass(frozen=True)
-class Pfm(FloatWriter):
+class Pfm(DepthFormat):
     """Depth as a portable float map, exactly as it is in memory."""
 
     format: ClassVar[str] = "pfm"
     extension: ClassVar[str] = ".pfm"
     carries_record: ClassVar[bool] = False
 
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:
+        """Whether a file is a portable float map."""
+        return _HEADER.match(head) is not None
+
+    @classmethod
+    def is_depth(cls, head: bytes) -> bool:
+        """Always."""
+        return cls.sniff(head)
+
+    @classmethod
+    def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
+        """The values, float32 (H, W), top row first. Raises InputError."""
+        header = _HEADER.match(data)
+        assert header is not None
+        if data.startswith(_COLORED):
+            raise InputError(
+                "the PFM file holds colours; a depth map holds one number per pixel", code=ErrorCode.UNSUPPORTED
+            )
+        width, height = int(header[1]), int(header[2])
+        check_size(height, width, max_pixels)
+        pixels = memoryview(data)[header.end() :]
+        if len(pixels) != 4 * width * height:
+            raise InputError(f"the PFM file says {width}x{height} but holds {len(pixels)} bytes of pixels")
+        # The sign of the scale tells the order of the bytes; its size has no agreed meaning.
+        values = np.frombuffer(pixels, "<f4" if header[3].startswith(b"-") else ">f4")
+        return values.reshape(height, width)[::-1].astype(np.float32), {}
+
     def encode(self, result: Result) -> bytes:
         """The PFM file, little-endian."""
         values = with_holes(depth_of(result))
         height, width = values.shape
         return f"Pf\n{width} {height}\n-1.0\n".encode("ascii") + values[::-1].tobytes()
-
-
-def is_pfm(head: bytes) -> bool:
-    """Whether a file's first bytes are those of a portable float map."""
-    return _HEADER.match(head) is not None
-
-
-def decode_pfm(data: bytes) -> NDArray[np.float32]:
-    """The values, float32 (H, W), top row first. Raises InputError."""
-    header = _HEADER.match(data)
-    if header is None:
-        raise InputError("the PFM file's header makes no sense")
-    if data.startswith(_COLORED):
-        raise InputError(
-            "the PFM file holds colours; a depth map holds one number per pixel", code=ErrorCode.UNSUPPORTED
-        )
-    width, height = int(header[1]), int(header[2])
-    pixels = memoryview(data)[header.end() :]
-    if not width * height or len(pixels) != 4 * width * height:
-        raise InputError(f"the PFM file says {width}x{height} but holds {len(pixels)} bytes of pixels")
-    # The sign of the scale tells the order of the bytes; its size has no agreed meaning.
-    values = np.frombuffer(pixels, "<f4" if header[3].startswith(b"-") else ">f4")
-    return values.reshape(height, width)[::-1].astype(np.float32)

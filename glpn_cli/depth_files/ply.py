@@ -14,10 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
-from glpn_cli.depth_files.cloud import Cloud
-from glpn_cli.depth_files.record import Record, make_record
-from glpn_cli.depth_files.record_text import PROGRAM
-from glpn_cli.depth_files.writer import depth_of, expect_depth
+from glpn_cli.depth_files.base import (
+    DepthFormat,
+    DepthReadOptions,
+    StoredDepth,
+    depth_from_values,
+    depth_of,
+    expect_depth,
+)
+from glpn_cli.depth_files.contents import check_size
+from glpn_cli.depth_files.options import Cloud
+from glpn_cli.depth_files.record import PROGRAM, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import back_project, find_hanging, project
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
@@ -25,8 +32,7 @@ from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Res
 SIGNATURE = b"ply\n"
 _FORMAT = b"format binary_little_endian 1.0\n"
 _COMMENT = b"comment "
-OWN_HEAD = SIGNATURE + _FORMAT + _COMMENT + b"Software " + PROGRAM.encode() + b" "
-MAX_PIXELS = 1 << 28
+_OWN_HEAD = SIGNATURE + _FORMAT + _COMMENT + b"Software " + PROGRAM.encode() + b" "
 _MAX_HEADER = 1 << 16
 _POINT = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 _PROPERTIES = (
@@ -37,7 +43,7 @@ _END = b"end_header\n"
 
 
 @dataclass(frozen=True)
-class Ply:
+class Ply(DepthFormat):
     """Depth as a cloud of points, in the colours of the picture; painted by depth where that is not at hand."""
 
     cloud: Cloud = field(default_factory=Cloud)
@@ -45,7 +51,45 @@ class Ply:
     format: ClassVar[str] = "ply"
     extension: ClassVar[str] = ".ply"
     map: ClassVar[str] = "points"
-    carries_record: ClassVar[bool] = True
+    own_marks: ClassVar[tuple[tuple[bytes, int], ...]] = ((_OWN_HEAD, 0),)
+
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:
+        """Whether a file is PLY."""
+        return head.startswith(SIGNATURE)
+
+    @classmethod
+    def peek(cls, head: bytes) -> Mapping[str, str]:
+        """The comments at the beginning of one of our files."""
+        if not head.startswith(_OWN_HEAD):
+            return {}
+        text: dict[str, str] = {}
+        for line in head[len(SIGNATURE + _FORMAT) :].split(b"\n"):
+            if not line.startswith(_COMMENT):
+                break
+            key, _, value = line[len(_COMMENT) :].decode("latin-1").partition(" ")
+            text[key] = value
+        return text
+
+    @classmethod
+    def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
+        """The map of a cloud of ours, with holes where there is no point. Raises InputError."""
+        end = data.find(_END, 0, _MAX_HEADER)
+        record = Record.from_text(cls.peek(data[:end])) if end >= 0 else None
+        if record is None or record.cloud is None or record.cloud.size is None or record.cloud.camera is None:
+            raise InputError(
+                "this is a cloud of points that does not say which pixels they were", code=ErrorCode.UNSUPPORTED
+            )
+        check_size(*record.cloud.size, options.max_pixels)
+        body = memoryview(data)[end + len(_END) :]
+        count = len(body) // _POINT.itemsize
+        if len(body) % _POINT.itemsize or not data[:end].endswith(_elements(count)):
+            raise InputError("the PLY file is damaged or cut short")
+        points = np.frombuffer(body, _POINT)["xyz"] @ record.cloud.axes.from_camera
+        values = _to_map(points, record.cloud.camera, record.cloud.size)
+        return StoredDepth(
+            depth_from_values(values, kind=record.depth_kind, limit_m=record.limit_m), record, cls.format
+        )
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
         """Refuse depth that is no metres (UsageError): without them nobody knows the shape."""
@@ -53,7 +97,7 @@ class Ply:
             raise UsageError(_no_metres(kind), hint=_WAY_OUT, code=ErrorCode.RANGE)
 
     def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """What a file written now for `source` would say."""
+        """The record of a file written now for `source`."""
         return replace(expect_depth(self, source, kind=kind, provenance=provenance), cloud=self.cloud)
 
     def encode(self, result: Result) -> bytes:
@@ -75,38 +119,6 @@ class Ply:
             cloud=replace(self.cloud, size=depth.size, camera=camera),
         )
         return _header(record.to_text(), len(points)) + points.tobytes()
-
-
-def decode_ply(data: bytes) -> tuple[NDArray[np.float32], Record]:
-    """The depths float32 (H, W), NaN where there is no point, of a cloud of ours. Raises InputError."""
-    end = data.find(_END, 0, _MAX_HEADER)
-    record = Record.from_text(peek_text(data[:end])) if end >= 0 else None
-    if record is None or record.cloud is None or record.cloud.size is None or record.cloud.camera is None:
-        raise InputError(
-            "this is a cloud of points that does not say which pixels they were", code=ErrorCode.UNSUPPORTED
-        )
-    (height, width), camera = record.cloud.size, record.cloud.camera
-    body = memoryview(data)[end + len(_END) :]
-    count = len(body) // _POINT.itemsize
-    if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
-        raise InputError(f"the PLY file's record makes no sense: {width}x{height} pixels")
-    if len(body) % _POINT.itemsize or data[:end].endswith(_elements(count)) is False:
-        raise InputError("the PLY file is damaged or cut short")
-    points = np.frombuffer(body, _POINT)["xyz"] @ record.cloud.axes.from_camera
-    return _to_map(points, camera, (height, width)), record
-
-
-def peek_text(head: bytes) -> dict[str, str]:
-    """The comments of ours at the beginning of a PLY file; empty where it is somebody else's."""
-    if not head.startswith(OWN_HEAD):
-        return {}
-    text: dict[str, str] = {}
-    for line in head[len(SIGNATURE + _FORMAT) :].split(b"\n"):
-        if not line.startswith(_COMMENT):
-            break
-        key, _, value = line[len(_COMMENT) :].decode("latin-1").partition(" ")
-        text[key] = value
-    return text
 
 
 _WAY_OUT = "Make metres of it by two known distances, glpn measure --calibrate, and then --calibration FILE."

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
+from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
 from glpn_cli.errors import ErrorCode, InputError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -28,8 +29,6 @@ _GREY, _RGB, _PALETTE = 0, 2, 3
 _CHUNK = struct.Struct(">I4s")
 _HEADER = struct.Struct(">IIBBBBB")
 _SIZE = struct.Struct(">II")
-# Rows that Pillow decodes: far below what a decompression bomb needs, above any camera (see images.py).
-MAX_PIXELS = 1 << 28
 # What Pillow's decoder raises on damaged data.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, OverflowError, struct.error, zlib.error)
 
@@ -86,17 +85,16 @@ def _make_chunk(kind: bytes, payload: bytes) -> bytes:
 
 
 def decode_png(
-    data: bytes, *, takes_palette: bool = False
+    data: bytes, *, takes_palette: bool = False, max_pixels: int = MAX_PIXELS
 ) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], dict[str, str]]:
     """The pixels, uint8 or uint16 (H, W) or uint8 (H, W, 3), and the text of a PNG file.
 
-    takes_palette: whether the numbers of palette pixels are what is wanted
+    takes_palette: whether the numbers of palette pixels are wanted, not their colours
 
-    Raises InputError where the file is damaged, cut short, or holds another sort of pixels.
+    Raises InputError where the file is damaged, cut short, too large, or holds another sort of pixels.
     """
     width, height = _read_size(data)
-    if width * height > MAX_PIXELS:
-        raise InputError(f"the PNG file is {width}x{height}: too large for a depth map", code=ErrorCode.TOO_LARGE)
+    check_size(height, width, max_pixels)
     text = dict(_read_texts(_verified_chunks(data)))
     try:
         # The plugin itself, not Image.open: its limit on pixels is a global that belongs to the program's caller.

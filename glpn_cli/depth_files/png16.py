@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.png import encode_png
-from glpn_cli.depth_files.record import Record
-from glpn_cli.depth_files.record_text import number_text
-from glpn_cli.depth_files.writer import depth_of, depth_text, expect_depth
-from glpn_cli.errors import ErrorCode, OutputError, UsageError
+from glpn_cli.depth_files.base import (
+    DepthFormat,
+    DepthReadOptions,
+    StoredDepth,
+    depth_of,
+    depth_text,
+    expect_depth,
+    need_scale,
+)
+from glpn_cli.depth_files.png import SIGNATURE, decode_png, encode_png, peek_text
+from glpn_cli.depth_files.record import PROGRAM, Record, number_text
+from glpn_cli.depth_files.styles import depth_of_levels
+from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 MAX_STORED = 65535
@@ -31,18 +40,61 @@ def default_scale(limit_m: float | None) -> float:
 
 
 @dataclass(frozen=True)
-class Png16:
-    """Depth as 16-bit PNG: stored = metres x `depth_scale`, to the nearest whole number; never 0 for a valid pixel."""
+class Png16(DepthFormat):
+    """Depth as 16-bit PNG: stored = metres x `depth_scale`, to the nearest whole number; never 0 for a valid pixel.
+
+    It reads every other PNG file of grey pixels too.
+    """
 
     depth_scale: float = MILLIMETRES
 
     format: ClassVar[str] = "png16"
     extension: ClassVar[str] = ".png"
-    map: ClassVar[str] = "depth"
-    carries_record: ClassVar[bool] = True
+    # Behind the header, a chunk of 25 bytes, our first text has its length and its type.
+    own_marks: ClassVar[tuple[tuple[bytes, int], ...]] = (
+        (f"tEXtSoftware\0{PROGRAM} ".encode(), len(SIGNATURE) + 25 + 4),
+    )
 
     def __post_init__(self) -> None:
         check_scale(self.depth_scale)
+
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:
+        """Whether a file is PNG."""
+        return head.startswith(SIGNATURE)
+
+    @classmethod
+    def peek(cls, head: bytes) -> Mapping[str, str]:
+        """The text in front of the pixels."""
+        return peek_text(head)
+
+    @classmethod
+    def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
+        """Read a PNG file of depth, or of grey levels that tell their range. Raises InputError."""
+        record = Record.from_text(peek_text(data))
+        if record is not None and record.depth_kind and record.map == "color":  # labels are told first
+            raise InputError(
+                "this is a coloured picture of a depth map, not the map itself",
+                hint="Give the depth map that was written beside it, or write one with -f png16.",
+                code=ErrorCode.UNSUPPORTED,
+            )
+        pixels, _ = decode_png(data, max_pixels=options.max_pixels)
+        if pixels.ndim != 2:
+            raise InputError("the PNG file holds colours; a depth map holds grey pixels", code=ErrorCode.UNSUPPORTED)
+        if record is None:
+            if not options.kind.is_metric:
+                raise InputError(
+                    f"integer pixels that do not say their range cannot be {options.kind.value} depth",
+                    code=ErrorCode.UNSUPPORTED,
+                )
+            scale = need_scale(options.depth_scale, pixels.dtype.name)
+            return StoredDepth(dequantize(pixels, depth_scale=scale, limit_m=None), None, cls.format)
+        if record.map == "gray" and record.painted is not None:
+            return StoredDepth(depth_of_levels(pixels, record), record, record.format)
+        if record.depth_scale is None or not record.depth_kind.is_metric:
+            raise InputError("its record makes no sense: integer pixels without a scale in metres")
+        depth = dequantize(pixels, depth_scale=record.depth_scale, limit_m=record.limit_m)
+        return StoredDepth(depth, record, record.format)
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse depth that is not in metres, and a limit that 16 bits cannot hold at this scale (UsageError).
@@ -72,7 +124,7 @@ class Png16:
             )
 
     def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """What a file written now for `source` would say."""
+        """The record of a file written now for `source`."""
         return expect_depth(self, source, kind=kind, provenance=provenance, depth_scale=self.depth_scale)
 
     def encode(self, result: Result) -> bytes:

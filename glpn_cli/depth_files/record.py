@@ -1,6 +1,6 @@
-"""What one of our files says about itself: how a result was made, and what its numbers mean.
+"""The record of a file: how a result was made, and what its numbers mean.
 
-As a flat table of text it is what PNG text chunks, a TIFF's description or the fields of an npz hold:
+It is a flat table of printable ASCII, which any format can carry: PNG text, a TIFF's description, a member of an npz.
 
     Software             glpn-cli 0.1.0
     glpn:format          png16
@@ -8,35 +8,47 @@ As a flat table of text it is what PNG text chunks, a TIFF's description or the 
     glpn:kind            metric
     glpn:unit            m
     glpn:depth_scale     1000                 stored units per metre
-    glpn:limit_m         10                   the largest depth the network can express
-    glpn:min glpn:max    0.52 9.8             smallest and largest valid depth
-    glpn:model ...       everything in `Provenance`
     glpn:source          a/x.jpg              the picture, by the name its results carry
-    glpn:view            frame 3              which picture of that file, where it is not the usual one
-    glpn:focal_px        518.86               focal length of the camera in pixels of the picture, where it was asked
-    glpn:focal_source    exif                 option, exif, file or assumed
-    glpn:range ...       everything in `Look`, for coloured and grey pictures
-    glpn:axes ...        everything in `Cloud`, for points in space
-    glpn:side_by_side    yes                  for painted labels: the picture is at the left
-    glpn:names           ["wall", "floor"]    one a label, for labels, whose kind is `labels`
+
+`_FIELDS` lists every key: the object that holds it, how it is spelled, and whether two files must agree on it.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from glpn_cli.depth_files.cloud import Cloud
-from glpn_cli.depth_files.differences import Difference, find_differences
-from glpn_cli.depth_files.look import Look
-from glpn_cli.depth_files.record_text import PREFIX, SOFTWARE, escape, is_ours, number_text, unescape
+from glpn_cli._version import __version__
+from glpn_cli.colormaps import parse_range
+from glpn_cli.depth_files.options import Cloud, Look
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+from glpn_cli.geometry import Axes, FocalChoice
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
 
+PROGRAM = "glpn-cli"
+SOFTWARE = f"{PROGRAM} {__version__}"
+PREFIX = "glpn:"
 LABELS = "labels"
-"""The kind of what is no depth."""
+"""The kind of maps that hold no depth."""
+
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting in which a file differs from the one that would be written now; None where a side does not say."""
+
+    key: str
+    found: str | None
+    wanted: str | None
+
+    def __str__(self) -> str:
+        return f"{self.key} is {self.found or 'not recorded'}, not {self.wanted or 'unset'}"
 
 
 @dataclass(frozen=True)
@@ -44,14 +56,14 @@ class Record:
     """What one of our files says about itself.
 
     format, map:  what was written: "png16" and "depth", "color" and "color".
-    kind:         what the depths mean; None for labels.
+    kind:         the meaning of the depths; None for labels.
     source:       the picture, by the name its results carry.
     limit_m:      the largest depth that the network can express, metres.
     depth_scale:  stored units per metre, for integer formats.
-    extent:       (smallest, largest) valid depth, six significant digits; for uncertainty its own.
+    min_max:      (smallest, largest) valid value, six significant digits.
     provenance:   how the depths were made, where that is known.
     look:         how they were painted, for pictures made of them.
-    painted:      the (near, far) that the look came to, in the map's own unit.
+    painted:      the (near, far) that was painted, in the map's own unit.
     focal_px:     the camera's focal length in pixels of the picture, and where it comes from, as in `Intrinsics`.
     cloud:        how points in space were made of them.
     names:        one a label, for labels.
@@ -64,7 +76,7 @@ class Record:
     source: str
     limit_m: float | None = None
     depth_scale: float | None = None
-    extent: tuple[float, float] | None = None
+    min_max: tuple[float, float] | None = None
     provenance: Provenance | None = None
     look: Look | None = None
     painted: tuple[float, float] | None = None
@@ -77,77 +89,59 @@ class Record:
 
     @property
     def depth_kind(self) -> DepthKind:
-        """What the depths mean. Raises InputError for labels."""
+        """The meaning of the depths. Raises InputError for labels."""
         if self.kind is None:
             raise InputError("this is a map of labels, not of depth", code=ErrorCode.UNSUPPORTED)
         return self.kind
 
+    @property
+    def unit(self) -> str | None:
+        """The unit of the depths."""
+        return self.kind.unit if self.kind else None
+
     def to_text(self) -> dict[str, str]:
-        """The flat table, `Software` first so that a peek at a file's head finds it."""
-        fields: dict[str, str | float | None] = {
-            "format": self.format,
-            "map": self.map,
-            "kind": self.kind.value if self.kind else LABELS,
-            "unit": self.kind.unit if self.kind else None,
-            "depth_scale": self.depth_scale,
-            "limit_m": self.limit_m,
-            "min": self.extent[0] if self.extent else None,
-            "max": self.extent[1] if self.extent else None,
-            **_provenance_fields(self.provenance),
-            "source": self.source,
-            "side_by_side": "yes" if self.side_by_side else None,
-            **(self.look.to_fields() if self.look else {}),
-            "near": self.painted[0] if self.painted else None,
-            "far": self.painted[1] if self.painted else None,
-            "focal_px": self.focal_px,
-            "focal_source": self.focal_source,
-            **(self.cloud.to_fields() if self.cloud else {}),
-            "names": json.dumps(self.names) if self.names else None,  # last: it may be longer than a peek
-        }
+        """The flat table, `Software` first, so that a file's first bytes tell that it is ours."""
         text = {"Software": escape(self.software)}
-        for key, value in fields.items():
-            if value is not None:
-                text[PREFIX + key] = escape(value) if isinstance(value, str) else number_text(value)
+        for field in _FIELDS:
+            owner = self if field.owner == "record" else getattr(self, field.owner)
+            value: Any = None if owner is None else getattr(owner, field.attribute or field.keys[0])
+            if owner is None or (value == field.unwritten and field.keys != ("kind",)):
+                continue
+            values = value if len(field.keys) > 1 else (value,)
+            text |= {PREFIX + key: escape(field.type.write(each)) for key, each in zip(field.keys, values, strict=True)}
         return text
 
     @classmethod
     def from_text(cls, text: Mapping[str, str]) -> Record | None:
-        """Read the flat table back; None if it is not ours.
-
-        Raises InputError where the table is ours and makes no sense.
-        """
+        """Read the flat table back; None where it is not ours. Raises InputError where it is ours and damaged."""
         if not is_ours(text):
             return None
         try:
-            fields = {
+            stored = {
                 key.removeprefix(PREFIX): unescape(value) for key, value in text.items() if key.startswith(PREFIX)
             }
-            return cls(
-                format=fields["format"],
-                map=fields["map"],
-                kind=None if fields["kind"] == LABELS else DepthKind(fields["kind"]),
-                source=fields.get("source", ""),
-                limit_m=_number(fields, "limit_m"),
-                depth_scale=_number(fields, "depth_scale"),
-                extent=_pair(fields, "min", "max", may_be_zero=True),
-                provenance=_read_provenance(fields),
-                look=Look.from_fields(fields) if "range" in fields else None,
-                painted=_pair(fields, "near", "far"),
-                focal_px=_number(fields, "focal_px"),
-                focal_source=fields.get("focal_source"),
-                cloud=Cloud.from_fields(fields) if "axes" in fields else None,
-                names=_names(fields["names"]) if "names" in fields else None,
-                side_by_side="range" not in fields and fields.get("side_by_side") == "yes",
-                software=unescape(text["Software"]),
-            )
+            return cls(**_read_fields(stored), software=unescape(text["Software"]))
         except KeyError as error:
             raise InputError(f"its record has no '{PREFIX}{error.args[0]}'") from error
         except (ValueError, UsageError) as error:
             raise InputError(f"its record makes no sense: {error}") from error
 
     def differences(self, expected: Record) -> tuple[Difference, ...]:
-        """In which settings this file's recipe differs from `expected`; empty when it can stand for it."""
-        return find_differences(self.to_text(), expected.to_text())
+        """The settings in which this file differs from `expected`; empty where it can stand for that one.
+
+        Compared as text, as files hold it: names that have several spellings in memory have one there.
+        """
+        found, wanted = self.to_text(), expected.to_text()
+        compared = [(key, field.compared) for field in _FIELDS for key in field.keys if field.compared]
+        compared.sort(key=lambda each: each[1] == "if expected")  # the others move these
+        differences = (
+            (Difference(key, found.get(PREFIX + key), wanted.get(PREFIX + key)), how) for key, how in compared
+        )
+        return tuple(
+            difference
+            for difference, how in differences
+            if difference.found != difference.wanted and not (difference.wanted is None and how == "if expected")
+        )
 
 
 def make_record(
@@ -160,7 +154,7 @@ def make_record(
     look: Look | None = None,
     painted: tuple[float, float] | None = None,
 ) -> Record:
-    """What a file made of `result` says about itself."""
+    """The record of a file made of `result`."""
     return Record(
         format=format,
         map=map,
@@ -168,7 +162,7 @@ def make_record(
         source=result.source.name,
         limit_m=limit_of(result.provenance, depth.kind, depth.limit),
         depth_scale=depth_scale,
-        extent=round_for_people(depth.extent()),
+        min_max=round_for_people(depth.extent()),
         provenance=result.provenance,
         look=look,
         painted=painted,
@@ -184,22 +178,95 @@ def limit_of(provenance: Provenance | None, kind: DepthKind, limit_m: float | No
     return limit_m if provenance is None or provenance.limit_m is None else provenance.limit_m
 
 
-def round_for_people(extent: tuple[float, float] | None) -> tuple[float, float] | None:
+def round_for_people(min_max: tuple[float, float] | None) -> tuple[float, float] | None:
     """Six significant digits: what a record says of numbers that are themselves in the file."""
-    return None if extent is None else (float(f"{extent[0]:.6g}"), float(f"{extent[1]:.6g}"))
+    return None if min_max is None else (float(f"{min_max[0]:.6g}"), float(f"{min_max[1]:.6g}"))
 
 
-def _number(fields: Mapping[str, str], key: str, *, may_be_zero: bool = False) -> float | None:
-    if key not in fields:
-        return None
-    value = float(fields[key])
+def is_ours(text: Mapping[str, str]) -> bool:
+    """Whether a file that carries this text was written by this program."""
+    return text.get("Software", "").split(" ")[0] == PROGRAM and PREFIX + "format" in text
+
+
+def text_to_json(text: Mapping[str, str]) -> bytes:
+    """A record's text as one JSON object, ASCII, for formats that carry a single text."""
+    return json.dumps(dict(text)).encode("ascii")
+
+
+def text_from_json(raw: bytes | str) -> dict[str, str]:
+    """A record's text from one JSON object of strings, NUL-padded or not; empty where it is anything else."""
+    try:
+        text = json.loads(raw.rstrip(b"\0") if isinstance(raw, bytes) else raw.rstrip("\0"))
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(text, dict):
+        return {}
+    return {key: value for key, value in text.items() if isinstance(value, str)}
+
+
+def escape(value: str) -> str:
+    """Printable ASCII that stands for any string: the rest, and `%`, as the percent-escaped bytes of its UTF-8 form."""
+    raw = b"".join(_bytes_of(character) for character in value)
+    return quote_from_bytes(raw, safe=_PRINTABLE)
+
+
+def unescape(text: str) -> str:
+    """The string that `escape` was given; bytes that are no UTF-8 come back as Python names files (surrogates)."""
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")
+
+
+def number_text(value: float) -> str:
+    """The shortest text that reads back as the same number: 1000, 0.3, 65.535."""
+    return repr(float(value)).removesuffix(".0")
+
+
+def _bytes_of(character: str) -> bytes:
+    try:
+        return character.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, which only a script can have put into a name
+        return character.encode("utf-8", "surrogatepass")
+
+
+@dataclass(frozen=True)
+class _Type:
+    """How values are spelled. `read` raises ValueError or UsageError where the text makes no sense."""
+
+    write: Callable[[Any], str]
+    read: Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A value of a record.
+
+    owner:     the object that holds it: the record itself, or one of its attributes
+    keys:      its name in files; two for a pair
+    compared:  whether files must agree on it to stand for each other; "if expected": only where it is known beforehand
+    attribute: its name in memory, where that is another
+    unwritten: the value that files leave out
+    """
+
+    owner: Literal["record", "provenance", "look", "cloud"]
+    keys: tuple[str, ...]
+    type: _Type
+    compared: Literal["always", "if expected"] | None = None
+    attribute: str | None = None
+    unwritten: object = None
+
+
+def _read_number(text: str, *, may_be_zero: bool = False) -> float:
+    value = float(text)
     if not (math.isfinite(value) and (value > 0 or (may_be_zero and value == 0))):
-        raise ValueError(f"{key} is {fields[key]}")
+        raise ValueError(f"{text[:40]} is no number above 0")
     return value
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """The names of labels. Raises ValueError."""
+def _read_size(text: str) -> tuple[int, int]:
+    width, height = (int(side) for side in text.split("x"))
+    return height, width
+
+
+def _read_names(text: str) -> tuple[str, ...]:
     try:
         names = json.loads(text)
     except RecursionError as error:
@@ -209,58 +276,88 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _pair(
-    fields: Mapping[str, str], first: str, second: str, *, may_be_zero: bool = False
-) -> tuple[float, float] | None:
-    one, other = (_number(fields, key, may_be_zero=may_be_zero) for key in (first, second))
-    return None if one is None or other is None else (one, other)
+def _read_camera(text: str) -> Intrinsics:
+    fx, fy, cx, cy = (float(number) for number in text.split(" "))
+    return Intrinsics(fx, fy, cx, cy, "file")
 
 
-def _provenance_fields(provenance: Provenance | None) -> dict[str, str | float | None]:
-    if provenance is None:
-        return {}
-    height, width = provenance.network_size or (0, 0)
-    return {
-        "model": provenance.model,
-        "revision": provenance.revision,
-        "weights_sha256": provenance.weights_sha256,
-        "input_size": provenance.input_size,
-        "network_size": f"{width}x{height}" if provenance.network_size else None,
-        "precision_asked": provenance.precision_asked,
-        "precision": provenance.precision,
-        "device": provenance.device,
-        "tta": provenance.tta,
-        "upsample": None if provenance.upsample == "bicubic" else provenance.upsample,  # the published way is not named
-        "metres": None if provenance.metres == "trained" else provenance.metres,  # nor what every network does
-        "lens_factor": provenance.lens_factor,
-        "trained_limit_m": provenance.trained_limit_m,
-        "calibration": provenance.calibration,
-        "view": provenance.view,
-    }
+_TEXT = _Type(str, str)
+_NUMBER = _Type(number_text, _read_number)
+_NUMBER_FROM_0 = _Type(number_text, lambda text: _read_number(text, may_be_zero=True))
+_FLAG = _Type(lambda flag: "yes" if flag else "no", lambda text: text == "yes")
+_SIZE = _Type(lambda size: f"{size[1]}x{size[0]}", _read_size)
+_KIND = _Type(lambda kind: kind.value if kind else LABELS, lambda text: None if text == LABELS else DepthKind(text))
+_RANGE = _Type(lambda policy: str(policy.text), parse_range)
+_FOCAL = _Type(lambda focal: str(focal.text), FocalChoice)
+_CAMERA = _Type(lambda camera: " ".join(map(repr, (camera.fx, camera.fy, camera.cx, camera.cy))), _read_camera)
+_NAMES = _Type(json.dumps, _read_names)
+
+# In the order of files. Not compared is what is only known after the network ran (device, precision used, range of
+# values), nor the name that the model went by. "if expected" are those that are known beforehand only sometimes: a
+# painted range where it was given in metres or settled over a batch, a limit where neither a stored map is silent about
+# it nor a picture has yet to tell its lens.
+_FIELDS = (
+    _Field("record", ("format",), _TEXT, "always"),
+    _Field("record", ("map",), _TEXT, "always"),
+    _Field("record", ("kind",), _KIND, "always"),
+    _Field("record", ("unit",), _TEXT),
+    _Field("record", ("depth_scale",), _NUMBER, "always"),
+    _Field("record", ("limit_m",), _NUMBER, "if expected"),
+    _Field("record", ("min", "max"), _NUMBER_FROM_0, attribute="min_max"),
+    _Field("provenance", ("model",), _TEXT),
+    _Field("provenance", ("revision",), _TEXT),
+    _Field("provenance", ("weights_sha256",), _TEXT, "always"),
+    _Field("provenance", ("input_size",), _TEXT, "always"),
+    _Field("provenance", ("network_size",), _SIZE),
+    _Field("provenance", ("precision_asked",), _TEXT, "always"),
+    _Field("provenance", ("precision",), _TEXT),
+    _Field("provenance", ("device",), _TEXT),
+    _Field("provenance", ("tta",), _TEXT, "always"),
+    _Field("provenance", ("upsample",), _TEXT, "always", unwritten="bicubic"),
+    _Field("provenance", ("metres",), _TEXT, "always", unwritten="trained"),
+    _Field("provenance", ("lens_factor",), _NUMBER),
+    _Field("provenance", ("trained_limit_m",), _NUMBER, "always"),
+    _Field("provenance", ("calibration",), _TEXT, "always"),
+    _Field("provenance", ("view",), _TEXT, "always"),
+    _Field("record", ("source",), _TEXT, "always"),
+    _Field("record", ("side_by_side",), _FLAG, unwritten=False),
+    _Field("look", ("side_by_side",), _FLAG, "always"),
+    _Field("look", ("range",), _RANGE, "always"),
+    _Field("look", ("colormap",), _TEXT, "always"),
+    _Field("look", ("invert",), _FLAG, "always"),
+    _Field("look", ("colorbar",), _FLAG, "always"),
+    _Field("look", ("contours_m",), _NUMBER, "always"),
+    _Field("record", ("near", "far"), _NUMBER, "if expected", attribute="painted"),
+    _Field("record", ("focal_px",), _NUMBER),
+    _Field("record", ("focal_source",), _TEXT),
+    _Field("cloud", ("focal",), _FOCAL, "always"),
+    _Field("cloud", ("axes",), _Type(str, Axes), "always"),
+    _Field("cloud", ("edge_cull",), _FLAG, "always"),
+    _Field("cloud", ("size",), _SIZE),
+    _Field("cloud", ("camera",), _CAMERA),
+    _Field("record", ("names",), _NAMES),  # last: it may be longer than the bytes that are peeked at
+)
+_REQUIRED = ("format", "map", "kind")
 
 
-def _read_provenance(fields: Mapping[str, str]) -> Provenance | None:
-    if "model" not in fields:
-        return None
-    size: tuple[int, int] | None = None
-    if "network_size" in fields:
-        width, _, height = fields["network_size"].partition("x")
-        size = (int(height), int(width))
-    return Provenance(
-        model=fields["model"],
-        weights_sha256=fields["weights_sha256"],
-        revision=fields.get("revision"),
-        limit_m=_number(fields, "limit_m"),
-        input_size=fields.get("input_size", "auto"),
-        network_size=size,
-        precision_asked=fields.get("precision_asked", "auto"),
-        precision=fields.get("precision", "fp32"),
-        device=fields.get("device", "cpu"),
-        tta=fields.get("tta", "none"),
-        upsample=fields.get("upsample", "bicubic"),
-        metres=fields.get("metres", "trained"),
-        lens_factor=_number(fields, "lens_factor"),
-        trained_limit_m=_number(fields, "trained_limit_m"),
-        calibration=fields.get("calibration"),
-        view=fields.get("view"),
-    )
+def _read_fields(stored: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments of a record. Raises KeyError for what is missing, ValueError or UsageError for nonsense."""
+    for key in (*_REQUIRED, *(("weights_sha256",) if "model" in stored else ())):
+        if key not in stored:
+            raise KeyError(key)
+    values: dict[str, dict[str, Any]] = defaultdict(dict)
+    for field in _FIELDS:
+        texts = [stored[key] for key in field.keys if key in stored]
+        if len(texts) == len(field.keys):
+            parsed = tuple(field.type.read(text) for text in texts)
+            values[field.owner][field.attribute or field.keys[0]] = parsed if len(parsed) > 1 else parsed[0]
+    record = {"source": "", **values["record"]}
+    record.pop("unit", None)
+    if "model" in stored:
+        record["provenance"] = Provenance(**values["provenance"], limit_m=record.get("limit_m"))
+    if "range" in stored:
+        record["look"] = Look(**values["look"])
+        record.pop("side_by_side", None)
+    if "axes" in stored:
+        record["cloud"] = Cloud(**values["cloud"])
+    return record

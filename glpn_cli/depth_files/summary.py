@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glpn_cli.depth_files.reading import read_depth, read_record
+from glpn_cli.depth_files.formats import read_depth, read_record
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty
 from glpn_cli.prediction import DepthKind, DepthMap, SpreadMap
@@ -54,7 +54,7 @@ def summarise_depth(
         spread, record = read_uncertainty(source)
         return _summarise(spread, record.format, record.map, record)
     if record is not None and record.map not in _READABLE:
-        return DepthSummary(record.format, record.map, record.kind, record, extent=record.extent)
+        return DepthSummary(record.format, record.map, record.kind, record, extent=record.min_max)
     stored = read_depth(source, depth_scale=depth_scale, kind=kind)
     return _summarise(stored.depth, stored.format, "depth", stored.record)
 

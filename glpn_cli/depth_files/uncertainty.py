@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import add_colorbar, paint, resolve_range
-from glpn_cli.depth_files.contents import read_contents
-from glpn_cli.depth_files.look import Look
+from glpn_cli.depth_files.base import DepthFormat, depth_of, expect_painted, with_holes
+from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
+from glpn_cli.depth_files.options import Look
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
-from glpn_cli.depth_files.tiff import SIGNATURES, decode_tiff, encode_tiff
-from glpn_cli.depth_files.writer import FloatWriter, depth_of, expect_painted, with_holes
+from glpn_cli.depth_files.tiff import Tiff, encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, SpreadMap
 
@@ -24,7 +24,7 @@ UNCERTAINTY = "uncertainty"
 
 
 @dataclass(frozen=True)
-class Uncertainty(FloatWriter):
+class Uncertainty(DepthFormat):
     """The standard deviation of several answers at every pixel, as float TIFF, NaN where nothing is known."""
 
     format: ClassVar[str] = "tiff"
@@ -38,13 +38,13 @@ class Uncertainty(FloatWriter):
             raise OutputError("nobody asked how sure the network is", code=ErrorCode.INTERNAL)
         spread = SpreadMap(result.uncertainty, depth.kind, depth.valid)
         record = replace(
-            make_record(result, depth, format=self.format, map=self.map), extent=round_for_people(spread.extent())
+            make_record(result, depth, format=self.format, map=self.map), min_max=round_for_people(spread.extent())
         )
         return encode_tiff(with_holes(spread), text=record.to_text())
 
 
 @dataclass(frozen=True)
-class UncertaintyColor:
+class UncertaintyColor(DepthFormat):
     """The same painted: warm (or bright) where the answers lie far apart, on a linear scale with a bar in metres."""
 
     look: Look = field(default_factory=Look)
@@ -52,14 +52,13 @@ class UncertaintyColor:
     format: ClassVar[str] = "color"
     extension: ClassVar[str] = ".png"
     map: ClassVar[str] = "color"
-    carries_record: ClassVar[bool] = True
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
         """Refuse a range that there is not (UsageError)."""
         self.look.range.check(_PAINTED_AS, None)
 
     def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """What a file written now for `source` would say."""
+        """The record of a file written now for `source`."""
         return expect_painted(self, source, kind=kind, provenance=provenance, look=self.look)
 
     def encode(self, result: Result) -> bytes:
@@ -82,7 +81,7 @@ class UncertaintyColor:
             kind=spread.kind,
             source=result.source.name,
             limit_m=limit_of(result.provenance, spread.kind),
-            extent=round_for_people(spread.extent()),
+            min_max=round_for_people(spread.extent()),
             provenance=result.provenance,
             look=look,
             painted=(ends.near, ends.far),
@@ -90,10 +89,10 @@ class UncertaintyColor:
         return encode_png(canvas, text=record.to_text())
 
 
-def read_uncertainty(source: Path | bytes) -> tuple[SpreadMap, Record]:
+def read_uncertainty(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[SpreadMap, Record]:
     """Read a map of uncertainty that we wrote, from a file or its bytes. Raises InputError for whatever is not one."""
-    data = read_contents(source)
-    values, text = decode_tiff(data) if data.startswith(SIGNATURES) else (np.empty(0), {})
+    data = read_contents(source, max_pixels=max_pixels)
+    values, text = Tiff.read_array(data, max_pixels) if Tiff.sniff(data) else (np.empty(0), {})
     record = Record.from_text(text)
     if record is None or record.map != UNCERTAINTY or values.ndim != 2:
         raise InputError("this is no map of uncertainty that glpn wrote", code=ErrorCode.UNSUPPORTED)

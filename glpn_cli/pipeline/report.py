@@ -115,7 +115,7 @@ def result_facts(result: Result) -> dict[str, Any]:
 
 def record_facts(record: Record) -> dict[str, Any]:
     """The same for a file that was written earlier."""
-    return _facts(record.kind, limit_m=record.limit_m, extent=record.extent, provenance=record.provenance)
+    return _facts(record.kind, limit_m=record.limit_m, extent=record.min_max, provenance=record.provenance)
 
 
 def _facts(

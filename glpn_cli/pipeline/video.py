@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
 from glpn_cli.depth_files import Look, Record, Writer, make_writer
-from glpn_cli.depth_files.gray import Gray
+from glpn_cli.depth_files.base import depth_of
 from glpn_cli.depth_files.png16 import Png16
-from glpn_cli.depth_files.writer import depth_of
+from glpn_cli.depth_files.styles import Gray
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.images import ImageSource, Picture
 from glpn_cli.images.picture import AtLeast

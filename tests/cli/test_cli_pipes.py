@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from glpn_cli.cli import app
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import FORMATS, Look, read_depth, read_record
-from glpn_cli.depth_files.gray import Gray16
+from glpn_cli.depth_files.styles import Gray16
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import Recipe
 from glpn_cli.pipeline import run

@@ -16,8 +16,8 @@ from PIL import Image
 
 from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, PaintRange, paint, parse_range, resolve_range
 from glpn_cli.depth_files import EXTENSIONS, FORMATS, Look, Writer, make_writer, read_depth, read_record
-from glpn_cli.depth_files.gray import Gray, Gray16
 from glpn_cli.depth_files.png16 import default_scale
+from glpn_cli.depth_files.styles import Gray, Gray16
 from glpn_cli.depth_files.tiff import encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Result

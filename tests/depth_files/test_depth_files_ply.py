@@ -147,7 +147,7 @@ def test_clouds_of_others_and_damaged_ones_are_no_depth_maps() -> None:
             read_depth(damaged)
     with pytest.raises(InputError, match="outside"):
         read_depth(data.replace(b"glpn:size 64x48", b"glpn:size 48x48"))
-    with pytest.raises(InputError, match="makes no sense"):
+    with pytest.raises(InputError, match="0x4800"):
         read_depth(data.replace(b"glpn:size 64x48", b"glpn:size 0x4800"))
 
 

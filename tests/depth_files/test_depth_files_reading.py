@@ -18,7 +18,6 @@ from PIL import Image
 
 from glpn_cli.depth_files import (
     FORMATS,
-    contents,
     is_depth_file,
     is_own_output,
     make_writer,
@@ -144,13 +143,11 @@ def test_a_small_file_asks_for_little_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("read", [read_depth, read_labels, read_uncertainty])
-def test_a_file_that_is_too_large_for_a_map_is_refused(
-    read: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contents, "MAX_BYTES", 1000)
+def test_a_file_that_is_too_large_for_a_map_is_refused(read: Callable[..., object], tmp_path: Path) -> None:
     path = written(tmp_path, "tiff")
+    os.truncate(path, (1 << 20) + 8 * 1000 + 1)
     with pytest.raises(InputError, match="too large for a depth map") as caught:
-        read(path)
+        read(path, max_pixels=1000)
     assert caught.value.code is ErrorCode.TOO_LARGE
 
 

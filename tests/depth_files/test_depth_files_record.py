@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import Look, Record
-from glpn_cli.depth_files.record import make_record
-from glpn_cli.depth_files.record_text import escape, number_text, unescape
+from glpn_cli.depth_files.record import escape, make_record, number_text, unescape
 from glpn_cli.errors import InputError
 from glpn_cli.prediction import DepthKind
 
@@ -23,7 +22,7 @@ FULL = Record(
     source="räume/[/] %41\n\udcff.jpg",
     limit_m=10.0,
     depth_scale=0.1,
-    extent=(0.3, 9.9),
+    min_max=(0.3, 9.9),
     provenance=PROVENANCE,
     look=Look(
         range=parse_range("0.5:8"), colormap="turbo", invert=True, colorbar=True, side_by_side=True, contours_m=0.5
@@ -79,7 +78,7 @@ def test_numbers_are_written_short_and_exact(value: float, text: str) -> None:
 def test_equal_recipes_do_not_differ_whatever_was_learned_since() -> None:
     planned = replace(
         FULL,
-        extent=None,
+        min_max=None,
         painted=None,
         limit_m=None,
         provenance=replace(PROVENANCE, network_size=None, precision="fp32", device="cuda:0", model="./nyu"),

@@ -1,14 +1,14 @@
-"""How a map is painted: the settings that `export` takes and that coloured and grey pictures record."""
+"""The settings of painted maps and of point clouds, as `predict` and `export` take them and records keep them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, RangePolicy, parse_range
+from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, RangePolicy
 from glpn_cli.errors import UsageError
-from glpn_cli.prediction import DepthKind
+from glpn_cli.geometry import Axes, FocalChoice
+from glpn_cli.prediction import DepthKind, Intrinsics
 
 
 @dataclass(frozen=True)
@@ -46,29 +46,20 @@ class Look:
         if self.contours_m is not None and not kind.is_metric:
             raise UsageError(f"contours need metres, and this model gives {kind.value} depth")
 
-    def to_fields(self) -> dict[str, str | float | None]:
-        """The settings as a record carries them."""
-        return {
-            "range": self.range.text,
-            "colormap": self.colormap,
-            "invert": _word(self.invert),
-            "colorbar": _word(self.colorbar),
-            "side_by_side": _word(self.side_by_side),
-            "contours_m": self.contours_m,
-        }
 
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, str]) -> Look:
-        """Read `to_fields` back. Raises UsageError or ValueError where they make no sense."""
-        return cls(
-            range=parse_range(fields["range"]),
-            colormap=fields.get("colormap", "spectral"),
-            invert=fields.get("invert") == "yes",
-            colorbar=fields.get("colorbar") == "yes",
-            side_by_side=fields.get("side_by_side") == "yes",
-            contours_m=float(fields["contours_m"]) if "contours_m" in fields else None,
-        )
+@dataclass(frozen=True)
+class Cloud:
+    """How depth becomes points in space.
 
+    focal:     the focal length that was asked for
+    axes:      which way x, y and z go
+    edge_cull: leave out points that hang between a foreground and a background
+    size:      (H, W) of the map that the points are of; None until there is one
+    camera:    the camera that they were seen by; None until it is known
+    """
 
-def _word(flag: bool) -> str:
-    return "yes" if flag else "no"
+    focal: FocalChoice = field(default_factory=FocalChoice)
+    axes: Axes = Axes.OPENCV
+    edge_cull: bool = False
+    size: tuple[int, int] | None = None
+    camera: Intrinsics | None = None

@@ -1,0 +1,232 @@
+"""The interface of every format, and the parts that several of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.depth_files.contents import MAX_PIXELS
+from glpn_cli.depth_files.options import Look
+from glpn_cli.depth_files.record import PREFIX, Record, make_record
+from glpn_cli.errors import ErrorCode, InputError, OutputError
+from glpn_cli.geometry import make_camera
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result, SpreadMap
+
+
+class Writer(Protocol):
+    """The writing half of a format: a result goes in, the bytes of a file come out.
+
+    format:         the word of `--format`
+    extension:      of its files, with the dot
+    map:            the `{map}` of file names: depth, color, gray
+    carries_record: whether the file says what it is; where not, only its presence can be checked
+    """
+
+    format: ClassVar[str]
+    extension: ClassVar[str]
+    map: ClassVar[str]
+    carries_record: ClassVar[bool]
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Refuse, before anything is computed, depths that the format cannot hold (UsageError)."""
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """The record of a file written now for `source`, as far as `Record.differences` asks; None without record.
+
+        provenance: as far as it is known before the network runs.
+        """
+
+    def encode(self, result: Result) -> bytes:
+        """The file. Raises OutputError (code RANGE) where the format cannot hold a value."""
+
+
+@dataclass(frozen=True)
+class DepthReadOptions:
+    """How depth files are read.
+
+    depth_scale: stored units per metre, for integers in files that do not say their own
+    kind:        the meaning of the numbers, for files that do not say it
+    max_pixels:  refuse maps with more, before anything is laid out
+    """
+
+    depth_scale: float | None = None
+    kind: DepthKind = DepthKind.METRIC
+    max_pixels: int = MAX_PIXELS
+
+
+@dataclass(frozen=True, eq=False)
+class StoredDepth:
+    """A depth map that came from a file.
+
+    record: what the file says about itself; None where it says nothing
+    format: the word of the format that it is in
+    """
+
+    depth: DepthMap
+    record: Record | None
+    format: str
+
+    @property
+    def camera(self) -> Intrinsics | None:
+        """The camera that the file tells of; None where it does not."""
+        record = self.record
+        if record is None or record.focal_px is None:
+            return None
+        if record.cloud is not None and record.cloud.camera is not None:
+            return record.cloud.camera
+        source = "assumed" if record.focal_source == "assumed" else "file"
+        return make_camera(record.focal_px, self.depth.size, source=source)
+
+
+class DepthFormat:
+    """A format: how its files are recognised, peeked at, read and written. The default is one that is not read.
+
+    Reading begins with a file's first bytes, `head`: 256 tell whether it is ours, 16 kB hold the record.
+    """
+
+    format: ClassVar[str]
+    extension: ClassVar[str]
+    map: ClassVar[str] = "depth"
+    carries_record: ClassVar[bool] = True
+    own_marks: ClassVar[tuple[tuple[bytes, int], ...]] = ()
+    """(bytes, offset) that files of ours begin with; one of them is enough."""
+
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:  # noqa: ARG003 - the others look at it
+        """Whether a file is of this format."""
+        return False
+
+    @classmethod
+    def is_own(cls, head: bytes) -> bool:
+        """Whether a file is of this format, and ours."""
+        return cls.sniff(head) and any(head.startswith(mark, at) for mark, at in cls.own_marks)
+
+    @classmethod
+    def is_depth(cls, head: bytes) -> bool:
+        """Whether a file of this format is taken for depth without being asked: where its record says so."""
+        return cls.is_own(head) and cls.peek(head).get(PREFIX + "map") == "depth"
+
+    @classmethod
+    def peek(cls, head: bytes) -> Mapping[str, str]:  # noqa: ARG003
+        """The text of the record, without a pixel; empty where there is none."""
+        return {}
+
+    @classmethod
+    def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
+        """Read a file. Raises InputError."""
+        array, text = cls.read_array(data, options.max_pixels)
+        record = Record.from_text(text)
+        if record is None:
+            depth = depth_from_array(array, kind=options.kind, depth_scale=options.depth_scale)
+            return StoredDepth(depth, None, cls.format)
+        if record.map == "uncertainty":
+            raise InputError(
+                "this tells how sure a network was, not how far things are",
+                hint="Give the depth map that was written beside it.",
+                code=ErrorCode.UNSUPPORTED,
+            )
+        kind, limit_m = record.depth_kind, record.limit_m
+        depth = depth_from_array(array, kind=kind, limit_m=limit_m, depth_scale=record.depth_scale)
+        return StoredDepth(depth, record, cls.format)
+
+    @classmethod
+    def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
+        """The stored numbers, and the text of the record. Raises InputError."""
+        raise NotImplementedError
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Refuse depths that the format cannot hold (UsageError); floats hold all of them."""
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """The record of a file written now for `source`; None where the format holds values only."""
+        return expect_depth(self, source, kind=kind, provenance=provenance) if self.carries_record else None
+
+    def encode(self, result: Result) -> bytes:
+        """The file. Raises OutputError where the format cannot hold a value."""
+        raise NotImplementedError
+
+
+def depth_of(result: Result) -> DepthMap:
+    """The result's depth map. Raises OutputError where it is no depth."""
+    if isinstance(result.prediction, DepthMap):
+        return result.prediction
+    raise OutputError("labels are not depths: this format cannot hold them", code=ErrorCode.UNSUPPORTED)
+
+
+def expect_depth(
+    writer: Writer, source: str, *, kind: DepthKind, provenance: Provenance | None, depth_scale: float | None = None
+) -> Record:
+    """The record of a file of depths written now."""
+    return Record(
+        format=writer.format,
+        map=writer.map,
+        kind=kind,
+        source=source,
+        limit_m=provenance.limit_m if provenance and kind.is_metric else None,
+        depth_scale=depth_scale,
+        provenance=provenance,
+    )
+
+
+def expect_painted(
+    writer: Writer, source: str, *, kind: DepthKind, provenance: Provenance | None, look: Look
+) -> Record:
+    """The record of a painted file written now; its range only where it is known before the depths are."""
+    ends = look.range.ends_for(kind)
+    record = expect_depth(writer, source, kind=kind, provenance=provenance)
+    return replace(record, look=look, painted=None if ends is None else (ends.near, ends.far))
+
+
+def depth_text(writer: Writer, result: Result, *, depth_scale: float | None = None) -> dict[str, str]:
+    """The record of a file of depths, as text."""
+    record = make_record(result, depth_of(result), format=writer.format, map=writer.map, depth_scale=depth_scale)
+    return record.to_text()
+
+
+def with_holes(depth: DepthMap | SpreadMap) -> NDArray[np.float32]:
+    """The values with NaN wherever nothing is known, little-endian float32 (H, W), contiguous."""
+    if depth.valid is None:
+        return np.ascontiguousarray(depth.values, dtype="<f4")
+    return np.where(depth.valid, depth.values, np.float32(np.nan)).astype("<f4", copy=False)
+
+
+def depth_from_array(
+    array: NDArray[Any], *, kind: DepthKind, limit_m: float | None = None, depth_scale: float | None = None
+) -> DepthMap:
+    """A depth map of an array that somebody stored: (H, W), or (1, H, W) or (H, W, 1).
+
+    Floats are taken as they are; integers need `depth_scale`, their units per metre. Raises InputError.
+    """
+    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 2 or not array.size or array.dtype.kind not in "fiu":
+        shape = "x".join(map(str, array.shape)) or "a single value"
+        raise InputError(f"the array is {shape} {array.dtype.name}; a depth map is H x W numbers")
+    if array.dtype.kind != "f":
+        array = array / need_scale(depth_scale, array.dtype.name)
+    with np.errstate(over="ignore"):
+        return depth_from_values(array.astype(np.float32, copy=False), kind=kind, limit_m=limit_m)
+
+
+def depth_from_values(values: NDArray[np.float32], *, kind: DepthKind, limit_m: float | None) -> DepthMap:
+    """A depth map of stored floats, float32 (H, W): what is not finite and > 0 is a hole."""
+    valid = np.isfinite(values) & (values > 0)
+    limit = limit_m if kind.is_metric else None
+    if valid.all():
+        return DepthMap(np.ascontiguousarray(values), kind=kind, limit=limit)
+    return DepthMap(np.where(valid, values, np.float32(0)), kind=kind, valid=valid, limit=limit)
+
+
+def need_scale(depth_scale: float | None, stored_as: str) -> float:
+    """The scale of integers that do not say their own. Raises InputError telling how to say it."""
+    if depth_scale is None:
+        raise InputError(
+            f"the file holds {stored_as} numbers and does not say how many of them are a metre",
+            hint="Say it with --depth-scale: 1000 for millimetres, 256 for KITTI, 5000 for TUM.",
+            code=ErrorCode.UNSUPPORTED,
+        )
+    return depth_scale

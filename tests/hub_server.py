@@ -66,6 +66,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, b"<!DOCTYPE html><html>Please log in</html>", {"Content-Type": "text/html"})
         elif self.server.behaviour == "broken":
             self._send(500, b"out of order", {})
+        elif path.startswith("/api/models/") and "/tree/" in path:
+            self._send_tree(path.removeprefix("/api/models/").split("/tree/")[0])
         elif path.startswith("/api/models/"):
             self._send_info(path.removeprefix("/api/models/").split("/revision/")[0])
         else:
@@ -88,6 +90,14 @@ class _Handler(BaseHTTPRequestHandler):
             "tags": ["license:apache-2.0"],
         }
         self._send(200, json.dumps(info).encode(), {"Content-Type": "application/json"})
+
+    def _send_tree(self, repository: str) -> None:
+        files = self.server.repositories.get(repository, {})
+        tree = [
+            {"type": "file", "path": name, "size": len(data), "oid": blob_name(name, data)}
+            for name, data in files.items()
+        ]
+        self._send(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
 
     def _send_file(self, repository: str, name: str) -> None:
         data = self.server.repositories.get(repository, {}).get(name)

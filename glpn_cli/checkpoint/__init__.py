@@ -15,12 +15,11 @@ from glpn_cli.checkpoint.folder import (
     find_weights,
     open_checkpoint,
 )
-from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, find_damaged, parse_hub_name
+from glpn_cli.checkpoint.headers import TensorInfo, is_counter
+from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, find_damaged, is_intact, parse_hub_name
 from glpn_cli.checkpoint.json_object import parse_json_object, read_json_object
-from glpn_cli.checkpoint.safetensors_header import TensorInfo, is_counter
-from glpn_cli.checkpoint.tensors import read_tensors
-from glpn_cli.checkpoint.weights_file import read_header, sha256_of
-from glpn_cli.checkpoint.writing import (
+from glpn_cli.checkpoint.weights import read_header, read_tensors, sha256_of
+from glpn_cli.checkpoint.write import (
     EncodedFolder,
     encode_checkpoint,
     encode_copy,
@@ -47,6 +46,7 @@ __all__ = [
     "find_damaged",
     "find_weights",
     "is_counter",
+    "is_intact",
     "open_checkpoint",
     "parse_hub_name",
     "parse_json_object",

@@ -1,26 +1,20 @@
-"""A checkpoint: a folder with a config, weights, and what the processor needs, as transformers reads and writes it."""
+"""A checkpoint: a folder with a config, weights, and the processor's settings, as transformers reads and writes it."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glpn_cli.checkpoint.headers import TensorInfo
 from glpn_cli.checkpoint.json_object import read_json_object
-from glpn_cli.checkpoint.safetensors_header import TensorInfo
-from glpn_cli.checkpoint.tensors import read_tensors
-from glpn_cli.checkpoint.weights_file import (
-    PICKLE,
-    PICKLE_SUFFIXES,
-    SAFETENSORS,
-    SAFETENSORS_SUFFIX,
-    WeightsFormat,
-    read_header,
-    sha256_of,
-)
+from glpn_cli.checkpoint.weights import INDEX_SUFFIX, PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, Weights, WeightsFormat
 from glpn_cli.errors import ErrorCode, ModelError, code_of, reason_of
+from glpn_cli.text import first_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +22,11 @@ if TYPE_CHECKING:
 CONFIG_FILE = "config.json"
 PREPROCESSOR_FILE = "preprocessor_config.json"
 WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
 PICKLE_FILE = "pytorch_model.bin"
+WEIGHTS_FILES = (WEIGHTS_FILE, INDEX_FILE, PICKLE_FILE)
+"""Where the weights of a folder are, the first that is there."""
+
 CARD_FILE = "README.md"
 
 OWN_KEY = "glpn_cli"
@@ -43,7 +41,7 @@ class Checkpoint:
     """A model on disk, readable without torch up to `read_state`.
 
     folder:       where config.json lies
-    weights:      the weights file; weights_format says which kind it is by its name
+    weights:      the weights file, or the index of its shards
     config:       config.json as it is; unknown keys are kept
     preprocessor: preprocessor_config.json, where there is one
     name:         what messages call it
@@ -54,7 +52,6 @@ class Checkpoint:
 
     folder: Path
     weights: Path
-    weights_format: WeightsFormat
     config: Mapping[str, Any]
     name: str
     preprocessor: Mapping[str, Any] | None = None
@@ -68,17 +65,38 @@ class Checkpoint:
         own: Mapping[str, Any] = self.config.get(OWN_KEY, {})
         return own
 
+    @property
+    def weights_format(self) -> WeightsFormat:
+        """By the name of the weights file."""
+        return self._contents.format
+
+    @property
+    def weights_bytes(self) -> int:
+        """The size of the weights on disk. Raises ModelError."""
+        return self._contents.size_bytes()
+
     def header(self) -> dict[str, TensorInfo]:
         """Name -> type and shape of every tensor, without torch. Raises ModelError."""
-        return read_header(self.weights)
+        return self._contents.header()
 
     def sha256(self) -> str:
-        """The checksum of the weights file, 64 hex digits. Raises ModelError."""
-        return sha256_of(self.weights)
+        """The checksum of the weights, 64 hex digits. Raises ModelError, also for weights that changed since."""
+        return self._contents.sha256()
 
     def read_state(self) -> dict[str, Tensor]:
-        """Every tensor by its name in the file, as stored, on the CPU; finite. Raises ModelError."""
-        return read_tensors(self.weights)
+        """Every tensor by its name in the file, as stored, in memory, finite. Raises ModelError."""
+        return self._contents.read()
+
+    def files(self) -> list[Path]:
+        """Every file of the model that is there, the weights last."""
+        names = (CONFIG_FILE, PREPROCESSOR_FILE, CARD_FILE)
+        found = [self.folder / name for name in names if (self.folder / name).is_file()]
+        index = [self.weights] if self.weights.name.endswith(INDEX_SUFFIX) else []
+        return [*found, *index, *self._contents.files()]
+
+    @cached_property
+    def _contents(self) -> Weights:
+        return Weights(self.weights)
 
 
 def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
@@ -94,7 +112,11 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
             folder, weights = path, _require_weights(path, name)
         elif path.is_file():
             folder, weights = path.parent, path
-            _check_suffix(path)
+            if not _is_weights(path):
+                raise ModelError(
+                    f"{str(path)!r} is no model: neither a folder nor a {SAFETENSORS_SUFFIX} file",
+                    hint=f"Name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
+                )
         else:
             raise ModelError(f"there is no model at {str(path)!r}", code=ErrorCode.NOT_FOUND)
         _check_config_is_there(folder, path, weights)
@@ -108,7 +130,6 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
     return Checkpoint(
         folder=folder,
         weights=weights,
-        weights_format=SAFETENSORS if weights.suffix.lower() == SAFETENSORS_SUFFIX else PICKLE,
         config=config,
         name=name,
         preprocessor=read_json_object(preprocessor) if preprocessor.exists() else None,
@@ -119,31 +140,25 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
 
 
 def find_weights(folder: Path) -> Path | None:
-    """The weights in a folder: model.safetensors, else pytorch_model.bin, else the only file that could be weights."""
-    for file in (WEIGHTS_FILE, PICKLE_FILE):
-        if (folder / file).exists():
-            return folder / file
-    suffixes = (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES)
-    candidates = [entry for entry in sorted(folder.iterdir()) if entry.suffix.lower() in suffixes]
+    """The weights in a folder: one of `WEIGHTS_FILES`, else the only file that could be weights."""
+    if found := [folder / file for file in WEIGHTS_FILES if (folder / file).exists()]:
+        return found[0]
+    candidates = [entry for entry in sorted(folder.iterdir()) if _is_weights(entry)]
     return candidates[0] if len(candidates) == 1 else None
 
 
+def _is_weights(path: Path) -> bool:
+    return path.name.lower().endswith((SAFETENSORS_SUFFIX, INDEX_SUFFIX, *PICKLE_SUFFIXES))
+
+
 def _require_weights(folder: Path, name: str) -> Path:
-    if (weights := find_weights(folder)) is not None and weights.name in (WEIGHTS_FILE, PICKLE_FILE):
+    if (weights := find_weights(folder)) is not None and weights.name in WEIGHTS_FILES:
         return weights
     raise ModelError(
         f"model folder {name!r} has no {WEIGHTS_FILE} and no {PICKLE_FILE} (found: {_found_in(folder)})",
         hint=_conversion_hint(folder),
         code=ErrorCode.NOT_FOUND,
     )
-
-
-def _check_suffix(path: Path) -> None:
-    if path.suffix.lower() not in (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES):
-        raise ModelError(
-            f"{str(path)!r} is no model: neither a folder nor a {SAFETENSORS_SUFFIX} file",
-            hint="Name the folder that holds config.json and model.safetensors.",
-        )
 
 
 def _check_config_is_there(folder: Path, given: Path, weights: Path) -> None:
@@ -158,21 +173,16 @@ def _check_config_is_there(folder: Path, given: Path, weights: Path) -> None:
 
 
 def _conversion_hint(given: Path) -> str:
-    """What to run where there are weights that `convert` may know; else what was expected."""
+    """How to convert, where there are weights that `convert` may know; else what to name."""
     folder = given if given.is_dir() else given.parent
-    if not any(entry.suffix.lower() in (SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES) for entry in folder.iterdir()):
+    if not any(map(_is_weights, folder.iterdir())):
         return f"Name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}."
     stem = given.resolve().name if given == folder else given.stem
-    return f"Run: glpn convert {_quoted(str(given))} -o {_quoted(stem + '-glpn')}"
-
-
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w./@+-]+", text) else "'" + text.replace("'", "'\\''") + "'"
+    return f"Run: glpn convert {shlex.quote(str(given))} -o {shlex.quote(stem + '-glpn')}"
 
 
 def _found_in(folder: Path) -> str:
-    names = sorted(entry.name for entry in folder.iterdir())
-    return (", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")) or "nothing"
+    return first_of(sorted(entry.name for entry in folder.iterdir()), most=6)
 
 
 def _origin(folder: Path, config: Mapping[str, Any]) -> tuple[str | None, str | None, bool]:

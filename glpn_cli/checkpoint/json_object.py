@@ -1,17 +1,21 @@
-"""Reading JSON that somebody else wrote: one object, of bounded size, that means the same to every reader.
+"""JSON that somebody else wrote: one object, of bounded size, that means the same to every reader.
 
 The standard library's reader takes NaN and Infinity, keeps the last of two equal keys, overflows its stack on deep
-nesting, and stops at long numbers with a message about Python. Here each of these is told plainly.
+nesting, and stops at long numbers with a message about Python. Here each of these is an error that says so.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from glpn_cli.errors import ModelError, code_of, reason_of
+from glpn_cli.text import quoted
 
 MAX_CONFIG_BYTES = 1_000_000
 """No config.json of a model comes near a megabyte."""
@@ -20,7 +24,16 @@ _MAX_DIGITS = 19  # a signed 64-bit integer
 
 
 class _TroubleError(ValueError):
-    """Something that is JSON by the letter and nonsense in a config."""
+    """Valid JSON that makes no sense in a config."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading; a pipe, which could block for ever, is not opened. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is a pipe, a device or a folder, not a file")
 
 
 def read_json_object(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
@@ -30,7 +43,7 @@ def read_json_object(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[s
     `parse_json_object` refuses.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
@@ -75,7 +88,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _TroubleError(f"has the key {_shortened(twice)} twice")
+        raise _TroubleError(f"has the key {quoted(twice, longest=60)} twice")
     return found
 
 
@@ -88,16 +101,12 @@ def _bounded_int(text: str) -> int:
 def _finite_float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise _TroubleError(f"has the number {_shortened(text)}, which is beyond double precision")
+        raise _TroubleError(f"has the number {quoted(text, longest=60)}, which is beyond double precision")
     return value
 
 
 def _no_constant(text: str) -> Any:
     raise _TroubleError(f"has the number {text}")
-
-
-def _shortened(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")
 
 
 def _kind_of(value: object) -> str:

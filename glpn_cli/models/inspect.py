@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glpn_cli.checkpoint import TensorInfo, find_damaged
+from glpn_cli.checkpoint import TensorInfo, is_intact
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import Cost, InputSize, ModelConfig, read_config
 from glpn_cli.models.registry import ModelRow
@@ -107,7 +107,7 @@ def inspect_model(
         family=config.model_type,
         kind=config.kind,
         sha256=checkpoint.sha256(),
-        weights_bytes=checkpoint.weights.stat().st_size,
+        weights_bytes=checkpoint.weights_bytes,
         stored_types=dict(sorted(Counter(info.dtype for info in header.values()).items())),
         parameters=config.parts(),
         picture_size=picture_size,
@@ -144,9 +144,11 @@ def _check_checksum(model: ResolvedModel) -> Check:
             "checksum", is_known, f"{'matches' if is_known else 'is not'} what is on record for {model.row.name}"
         )
     checkpoint = model.checkpoint
-    if checkpoint.is_cached and checkpoint.weights.is_symlink():
-        is_whole = checkpoint.weights not in find_damaged(checkpoint.folder)
-        return Check("checksum", is_whole, f"{'matches' if is_whole else 'is not'} what the hub named the file by")
+    compared = [is_intact(path) for path in checkpoint.files()] if checkpoint.is_cached else [None]
+    if False in compared:
+        return Check("checksum", False, "is not what the hub named the file by")
+    if None not in compared:
+        return Check("checksum", True, "matches what the hub named the file by")
     return Check("checksum", None, "none on record to hold it against")
 
 

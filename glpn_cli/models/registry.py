@@ -73,7 +73,7 @@ class ModelRow:
         """Whether the checkpoint's weights are one of the known files."""
         return any(
             # Size first: reading 245 MB to learn that they are others is not worth it.
-            checkpoint.weights.stat().st_size == known.size_bytes and checkpoint.sha256() == known.sha256
+            checkpoint.weights_bytes == known.size_bytes and checkpoint.sha256() == known.sha256
             for known in self.weights
         )
 

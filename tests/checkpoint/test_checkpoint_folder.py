@@ -235,5 +235,5 @@ def test_the_checksum_follows_the_file(tmp_path: Path) -> None:
 
 def test_a_file_larger_than_a_block_has_the_same_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "f").write_bytes(b"abc" * 1000)
-    monkeypatch.setattr("glpn_cli.checkpoint.weights_file._BLOCK_BYTES", 1024)
+    monkeypatch.setattr("glpn_cli.checkpoint.weights._BLOCK_BYTES", 1024)
     assert sha256_of(tmp_path / "f") == hashlib.sha256(b"abc" * 1000).hexdigest()

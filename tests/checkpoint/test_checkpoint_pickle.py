@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -238,6 +239,9 @@ def long_number(bits: int) -> bytes:
     return b"\x8b" + len(digits).to_bytes(4, "little") + digits
 
 
+BYTES_OF_4_GB = b"c__builtin__\nbytearray\n" + b"\x8a\x05\0\0\0\0\x01\x85R"
+"""What torch's own `weights_only` unpickler carries out: a bytearray of 2**32 bytes."""
+
 DEEP = b")" + b"\x85" * 200_000
 DOUBLED = b")" + b"q\x00h\x00\x86" * 100
 STORAGE = b"(U\x07storagectorch\nFloatStorage\nU\x010U\x03cpuK\x04tQ"
@@ -257,7 +261,36 @@ TRAPS = {
     "a million dimensions": TENSOR + b"(" + b"J\xff\xff\xff\x7f" * 100_000 + b"t)tRs",
     "a million groups": b"N" * 100_000 + b"(t" * 300_000,
     "a group without a beginning": b"t",
+    "four gigabytes": BYTES_OF_4_GB,
+    "a memo of gigabytes": b"Nr\xff\xff\xff\xff",
+    "a list used again and again": b"]q\0(" + b"N" * 100_000 + b"e" + b"h\0\x85" * 1000 + b"}" + b"h\0K\x01s",
+    "a shape used again and again": TENSOR + b"(" + b"K\x01" * 100_000 + b"tq\x01" + b"h\x01)tRs" * 100,
 }
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("program", [b"N" * 15_000_000, b"N" * 100_000 + b"(t" * 7_000_000, b"(" * 15_000_000])
+def test_a_small_archive_with_a_large_program_is_refused_at_once(
+    tmp_path: Path, program: bytes, compression: int
+) -> None:
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + program + b".")
+    started = time.process_time()
+    with pytest.raises(ModelError):
+        read_header(path)
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("unit", [b"(", b"}", b"Nq\0", b"((tt", b"}]\x86"])
+def test_the_largest_program_that_is_read_takes_few_seconds(tmp_path: Path, unit: bytes) -> None:
+    path = tmp_path / "a.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + unit * (1_990_000 // len(unit)) + b".")
+    started = time.process_time()
+    with pytest.raises(ModelError):
+        read_header(path)
+    assert time.process_time() - started < 8
 
 
 READ_EACH = """

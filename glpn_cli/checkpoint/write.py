@@ -1,4 +1,4 @@
-"""Model folders on their way to the disk: encoded whole, compared or published; bytes depend on contents alone."""
+"""Model folders on their way to the disk: encoded whole, compared or written; bytes depend on contents alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from glpn_cli.atomic_write import write_together
 from glpn_cli.checkpoint.folder import (
-    CARD_FILE,
     CONFIG_FILE,
     OWN_KEY,
     PICKLE_FILE,
@@ -20,11 +19,13 @@ from glpn_cli.checkpoint.folder import (
     WEIGHTS_FILE,
     Checkpoint,
 )
-from glpn_cli.checkpoint.tensors import encode_safetensors
-from glpn_cli.checkpoint.weights_file import SAFETENSORS, sha256_of
+from glpn_cli.checkpoint.headers import TensorInfo, is_counter, make_safetensors_header
+from glpn_cli.checkpoint.weights import INDEX_SUFFIX, SAFETENSORS, check_finite, sha256_of
 from glpn_cli.errors import ModelError, code_of, reason_of
+from glpn_cli.text import quoted
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 StoredPrecision = Literal["fp32", "fp16", "bf16"]
@@ -80,7 +81,7 @@ def encode_checkpoint(
         texts[PREPROCESSOR_FILE] = encode_json(preprocessor)
     texts |= {name: text.encode() for name, text in (extra_files or {}).items()}
     weights = encode_safetensors(state, dtype=types[precision])
-    return EncodedFolder({**{name: partial(_one_piece, data) for name, data in texts.items()}, WEIGHTS_FILE: weights})
+    return EncodedFolder({**{name: partial(iter, [data]) for name, data in texts.items()}, WEIGHTS_FILE: weights})
 
 
 def write_checkpoint(
@@ -104,19 +105,53 @@ def encode_copy(checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFol
     own: joins what the config has under our key: source, revision, limit_m and the like.
     """
     config = {**checkpoint.config, OWN_KEY: {**checkpoint.own, **own}}
-    weights_name = WEIGHTS_FILE if checkpoint.weights_format == SAFETENSORS else PICKLE_FILE
-    copied = [name for name in (PREPROCESSOR_FILE, CARD_FILE) if (checkpoint.folder / name).is_file()]
-    return EncodedFolder(
-        {
-            CONFIG_FILE: partial(_one_piece, encode_json(config)),
-            **{name: partial(_pieces_of_file, checkpoint.folder / name) for name in copied},
-            weights_name: partial(_pieces_of_file, checkpoint.weights),
-        }
+    copies = {path.name: path for path in checkpoint.files() if path.name != CONFIG_FILE}
+    if not checkpoint.weights.name.endswith(INDEX_SUFFIX):
+        weights_name = WEIGHTS_FILE if checkpoint.weights_format == SAFETENSORS else PICKLE_FILE
+        copies[weights_name] = copies.pop(checkpoint.weights.name)
+    pieces = {name: partial(_pieces_of_file, path) for name, path in copies.items()}
+    return EncodedFolder({CONFIG_FILE: partial(iter, [encode_json(config)]), **pieces})
+
+
+def encode_safetensors(
+    tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = None
+) -> Callable[[], Iterator[bytes]]:
+    """A function that makes the pieces of a safetensors file, anew at every call: equal weights give equal bytes.
+
+    dtype: the floating-point type to store (float32, float16, bfloat16); None = as they are.
+
+    Raises ModelError at once where a tensor has no type that weights may have, or does not fit `dtype`.
+    """
+    import torch
+
+    names = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
+    stored: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        cast = tensor.detach().to("cpu")
+        stored[name] = cast.to(dtype) if dtype is not None and cast.is_floating_point() else cast
+        if stored[name].dtype not in names or (stored[name].dtype == torch.int64 and not is_counter(name)):
+            raise ModelError(f"tensor {quoted(name)} has type {tensor.dtype}; weights are float32, float16 or bfloat16")
+    check_finite(stored, where="what would be written")
+    header, order = make_safetensors_header(
+        {name: TensorInfo(names[tensor.dtype], tuple(tensor.shape)) for name, tensor in stored.items()}
     )
+    return partial(_pieces, header, [stored[name] for name in order])
 
 
-def _one_piece(data: bytes) -> Iterator[bytes]:
-    yield data
+def encode_json(value: Mapping[str, Any]) -> bytes:
+    """The bytes of a config file: sorted, indented, with max_depth as an integer where it is one."""
+    depth = value.get("max_depth")
+    if isinstance(depth, float) and depth.is_integer():
+        value = {**value, "max_depth": int(depth)}
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _pieces(header: bytes, tensors: list[Tensor]) -> Iterator[bytes]:
+    import torch
+
+    yield header
+    for tensor in tensors:
+        yield tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _pieces_of_file(path: Path) -> Iterator[bytes]:
@@ -134,11 +169,3 @@ def _sha256_of_pieces(pieces: Iterable[bytes]) -> str:
     for piece in pieces:
         digest.update(piece)
     return digest.hexdigest()
-
-
-def encode_json(value: Mapping[str, Any]) -> bytes:
-    """The bytes of a config file: sorted, indented, with max_depth as an integer where it is one."""
-    depth = value.get("max_depth")
-    if isinstance(depth, float) and depth.is_integer():
-        value = {**value, "max_depth": int(depth)}
-    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()

@@ -1,0 +1,209 @@
+"""The weights that are recorded are the weights that ran; shards load as one file; nothing waits for a pipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from tiny_checkpoints import files_of, make_cache, make_model_folder, tiny_state
+
+from glpn_cli.checkpoint import HubName, encode_copy, fetch, find_cached, open_checkpoint, read_header, read_tensors
+from glpn_cli.checkpoint.hub import find_damaged, is_intact
+from glpn_cli.errors import ErrorCode, ModelError
+from glpn_cli.models.inspect import verify_model
+
+INDEX = "model.safetensors.index.json"
+
+
+def make_sharded_folder(folder: Path) -> Path:
+    """The tiny model in two shards, as transformers writes large ones."""
+    make_model_folder(folder)
+    (folder / "model.safetensors").unlink()
+    names = sorted(tiny_state())
+    shards = {
+        "model-00001-of-00002.safetensors": names[: len(names) // 2],
+        "model-00002-of-00002.safetensors": names[len(names) // 2 :],
+    }
+    for shard, tensors in shards.items():
+        save_file({name: tiny_state()[name] for name in tensors}, folder / shard, metadata={"format": "pt"})
+    weight_map = {name: shard for shard, tensors in shards.items() for name in tensors}
+    (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}))
+    return folder
+
+
+def change_index(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
+    index = json.loads((folder / INDEX).read_text())
+    change(index["weight_map"])
+    (folder / INDEX).write_text(json.dumps(index))
+
+
+# What is in memory
+
+
+READ_AND_RUIN = """
+import sys, torch
+from pathlib import Path
+from glpn_cli.checkpoint import open_checkpoint
+checkpoint = open_checkpoint(Path(sys.argv[1]))
+sha256, state = checkpoint.sha256(), checkpoint.read_state()
+before = {name: tensor.clone() for name, tensor in state.items()}
+with checkpoint.weights.open("r+b") as file:
+    if sys.argv[2] == "cut short":
+        file.truncate(10)
+    else:
+        file.write(b"\\xff" * checkpoint.weights.stat().st_size)
+assert all(torch.equal(state[name], before[name]) for name in before)
+print(sha256)
+"""
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("change", ["cut short", "written over"])
+def test_weights_that_were_read_stay_as_they_were(tmp_path: Path, file: str, change: str) -> None:
+    """In a process of its own: a mapped file that is cut short ends the process (SIGBUS)."""
+    folder = make_model_folder(tmp_path / "model")
+    if file.endswith(".bin"):
+        (folder / "model.safetensors").unlink()
+        torch.save(tiny_state(), folder / file)
+    checksum = hashlib.sha256((folder / file).read_bytes()).hexdigest()
+    command = [sys.executable, "-c", READ_AND_RUIN, str(folder), change]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout) == (0, f"{checksum}\n"), done.stderr
+
+
+@pytest.mark.parametrize("first", ["sha256", "header", "read_state"])
+@pytest.mark.parametrize("then", ["sha256", "read_state"])
+def test_weights_that_change_between_two_looks_are_refused(tmp_path: Path, first: str, then: str) -> None:
+    folder = make_model_folder(tmp_path / "model")
+    checkpoint = open_checkpoint(folder)
+    getattr(checkpoint, first)()
+    times = checkpoint.weights.stat()
+    data = make_model_folder(tmp_path / "other", seed=1).joinpath("model.safetensors").read_bytes()
+    with checkpoint.weights.open("r+b") as file:
+        file.write(data)
+    os.utime(checkpoint.weights, ns=(times.st_atime_ns, times.st_mtime_ns))  # as if nothing had happened
+    with pytest.raises(ModelError, match="was changed while it was being read") as caught:
+        getattr(checkpoint, then)()
+    assert caught.value.code == ErrorCode.CHECKSUM
+
+
+# Shards
+
+
+def test_a_sharded_model_is_read_as_one_file(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(make_sharded_folder(tmp_path / "model"))
+    state, read = tiny_state(), checkpoint.read_state()
+    assert read.keys() == checkpoint.header().keys() == state.keys()
+    assert all(torch.equal(read[name], state[name]) for name in state)
+    shards = sorted((tmp_path / "model").glob("*.safetensors"))
+    together = b"".join(path.read_bytes() for path in shards)
+    assert checkpoint.sha256() == hashlib.sha256(together).hexdigest()
+    assert checkpoint.weights_bytes == len(together)
+    assert checkpoint.weights_format == "safetensors"
+    encode_copy(checkpoint, own={}).write(tmp_path / "carried")
+    assert open_checkpoint(tmp_path / "carried").sha256() == checkpoint.sha256()
+
+
+@pytest.mark.parametrize(
+    "shard", ["../outside.safetensors", "/etc/passwd", "a/b.safetensors", "", "..", "x.bin", 3, "a\\..\\b.bin"]
+)
+def test_a_name_in_an_index_cannot_leave_the_folder(tmp_path: Path, shard: object) -> None:
+    folder = make_sharded_folder(tmp_path / "model")
+    save_file({"w": torch.ones(2)}, tmp_path / "outside.safetensors")
+    change_index(folder, lambda shards: shards.update({"w": shard}))
+    for look in ("header", "sha256", "read_state"):
+        with pytest.raises(ModelError, match=r"no \.safetensors file of the same folder"):
+            getattr(open_checkpoint(folder), look)()
+
+
+def test_an_index_and_its_shards_agree_to_the_letter(tmp_path: Path) -> None:
+    changes: dict[str, Callable[[dict[str, object]], object]] = {
+        "missing": lambda shards: shards.pop(min(shards)),
+        "invented": lambda shards: shards.update(more="model-00001-of-00002.safetensors"),
+        "moved": lambda shards: shards.update({min(shards): "model-00002-of-00002.safetensors"}),
+    }
+    for name, change in changes.items():
+        folder = make_sharded_folder(tmp_path / name)
+        change_index(folder, change)
+        with pytest.raises(ModelError, match="disagree about '"):
+            open_checkpoint(folder).header()
+    folder = make_sharded_folder(tmp_path / "lost")
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ModelError, match="no such file") as caught:
+        open_checkpoint(folder).header()
+    assert caught.value.code == ErrorCode.NOT_FOUND
+
+
+def test_a_sharded_model_of_the_cache_is_whole_with_all_its_shards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    name = HubName("owner/name")
+    snapshot = make_cache(tmp_path / "hub", str(name), files_of(make_sharded_folder(tmp_path / "model")))
+    assert fetch(name, offline=True, announce=print) == snapshot
+    shard = snapshot / "model-00002-of-00002.safetensors"
+    shard.resolve().write_bytes(b"!" + shard.read_bytes()[1:])
+    assert find_damaged(snapshot) == [shard]
+    shard.unlink()
+    assert find_cached(name) is None
+
+
+# What the checksum says
+
+
+def test_ok_is_said_only_where_there_was_something_to_compare(tmp_path: Path) -> None:
+    def checksum(path: Path) -> tuple[bool | None, str]:
+        (check,) = (check for check in verify_model(str(path)).checks if check.name == "checksum")
+        return check.passed, check.found
+
+    files = files_of(make_model_folder(tmp_path / "model"))
+    assert checksum(tmp_path / "model") == (None, "none on record to hold it against")
+    snapshot = make_cache(tmp_path / "hub", "owner/name", files)
+    assert checksum(snapshot) == (True, "matches what the hub named the file by")
+    weights = snapshot / "model.safetensors"
+    named = weights.resolve()
+    other = named.rename(named.with_name("a-name-that-is-no-checksum"))
+    weights.unlink()
+    weights.symlink_to(other)
+    assert is_intact(weights) is None
+    assert checksum(snapshot)[0] is None
+    weights.unlink()
+    weights.write_bytes(files["model.safetensors"])  # a plain copy, as on a file system without links
+    assert checksum(snapshot)[0] is None
+
+
+# Pipes
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "preprocessor_config.json"])
+def test_a_pipe_in_a_model_folder_is_refused_and_not_waited_for(tmp_path: Path, file: str) -> None:
+    folder = make_model_folder(tmp_path / "model")
+    (folder / file).unlink()
+    os.mkfifo(folder / file)
+    done = threading.Event()
+
+    def look() -> None:
+        for use in ("header", "sha256", "read_state"):
+            with pytest.raises(ModelError, match="it is a pipe"):
+                getattr(open_checkpoint(folder), use)()
+        done.set()
+
+    threading.Thread(target=look, daemon=True).start()
+    assert done.wait(30), "it waits for a writer"
+
+
+@pytest.mark.parametrize("read", [read_header, read_tensors])
+def test_a_device_is_no_weights_file(read: Callable[[Path], object]) -> None:
+    with pytest.raises(ModelError):
+        read(Path(os.devnull))

@@ -11,8 +11,8 @@ import glpn_cli
 
 PACKAGE = Path(glpn_cli.__file__).parent
 ROOMS = (
-    "_version errors text process_pool prediction geometry images colormaps atomic_write depth_files checkpoint models "
-    "devices predictor pipeline scenes data evaluation training conversion benchmark cli"
+    "_version errors text process_pool prediction geometry images colormaps atomic_write calibration depth_files "
+    "checkpoint models devices predictor pipeline scenes data evaluation training conversion benchmark cli"
 ).split()
 FILES = sorted(PACKAGE.rglob("*.py"))
 

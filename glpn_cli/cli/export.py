@@ -112,13 +112,13 @@ def export(
     A picture whose map lies beside it is painted from that; other pictures go through the model. Equal ratios of depth
     are equal steps of colour.
     """
+    from glpn_cli.calibration import read_calibration
     from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.cli.reading import choose_reading
     from glpn_cli.colormaps import parse_range
-    from glpn_cli.depth_files import Cloud, Look
-    from glpn_cli.depth_files.calibration import read_calibration
+    from glpn_cli.depth_files import ColorizeOptions, PointCloudOptions
     from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.pipeline.naming import Destination
     from glpn_cli.pipeline.run import plan_run
@@ -127,9 +127,9 @@ def export(
     from glpn_cli.pipeline.video import plan_video
     from glpn_cli.prediction import DepthKind
 
-    look = Look(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
+    look = ColorizeOptions(parse_range(range_), colormap, invert, colorbar, side_by_side, contours)
     known = read_calibration(calibration) if calibration is not None else None
-    cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
+    cloud = PointCloudOptions(FocalChoice(focal), Axes(axes.value), edge_cull)
     asked = find_asked(context)
     results = OutputSettings(
         output,

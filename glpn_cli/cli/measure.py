@@ -14,7 +14,7 @@ from glpn_cli.errors import ExitCode, UsageError
 from glpn_cli.pipeline.settings import InputKind
 
 if TYPE_CHECKING:
-    from glpn_cli.depth_files.calibration import Calibration
+    from glpn_cli.calibration import Calibration
     from glpn_cli.geometry import FocalChoice
     from glpn_cli.pipeline.settings import ModelSettings
     from glpn_cli.pipeline.sources import Source
@@ -79,11 +79,11 @@ def measure(
     Depth is along the camera's axis, not along the ray; with several pixels, the distance in space from each to the
     next is told too. A picture whose map lies beside it is measured in that; other pictures go through the model.
     """
+    from glpn_cli.calibration import read_calibration
     from glpn_cli.cli.asked import find_asked, note_made_earlier
     from glpn_cli.cli.measurements import Measurements, calibrate_by
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.reading import choose_reading
-    from glpn_cli.depth_files.calibration import read_calibration
     from glpn_cli.geometry import FocalChoice
     from glpn_cli.pipeline.measuring import Box, Pixel
     from glpn_cli.pipeline.settings import InputSettings, ModelSettings
@@ -154,12 +154,12 @@ def measure(
 
 def _answer(source: Source, model: ModelSettings | None, focal: FocalChoice, calibration: Calibration | None) -> Result:
     """The map of a source, and its camera; errors that name it are told."""
-    from glpn_cli.depth_files import Cloud
+    from glpn_cli.depth_files import PointCloudOptions
     from glpn_cli.pipeline.report import warning_text
     from glpn_cli.pipeline.settings import OutputSettings
     from glpn_cli.pipeline.stages import Stages
 
-    result = Stages(model, OutputSettings(cloud=Cloud(focal), calibration=calibration)).predict(source)
+    result = Stages(model, OutputSettings(cloud=PointCloudOptions(focal), calibration=calibration)).predict(source)
     for code in result.warnings:
         console.warn(f"{source.name}: {warning_text(code)} [{code}]")
     return result

@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from glpn_cli.calibration import fit_calibration, write_calibration
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console
-from glpn_cli.depth_files.calibration import fit_calibration, write_calibration
 from glpn_cli.errors import ExitCode
 from glpn_cli.geometry import fov_deg
 from glpn_cli.pipeline.measuring import Box, Pixel, Spread, distance_between, look_up_known, measure_box

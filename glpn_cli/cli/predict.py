@@ -71,12 +71,12 @@ def predict(
     Each map has its picture's own size. The default, png16, is a 16-bit PNG that says its unit and scale itself:
     millimetres, or 1/256 m for models that see to 80 m. Written paths go to stdout, everything else to stderr.
     """
+    from glpn_cli.calibration import read_calibration
     from glpn_cli.cli.asked import find_asked
     from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.cli.reading import choose_reading
-    from glpn_cli.depth_files import Cloud
-    from glpn_cli.depth_files.calibration import read_calibration
+    from glpn_cli.depth_files import PointCloudOptions
     from glpn_cli.geometry import Axes, FocalChoice
     from glpn_cli.pipeline.naming import Destination
     from glpn_cli.pipeline.run import plan_run
@@ -84,7 +84,7 @@ def predict(
     from glpn_cli.pipeline.sources import find_pictures
 
     known = read_calibration(calibration) if calibration is not None else None
-    cloud = Cloud(FocalChoice(focal), Axes(axes.value), edge_cull)
+    cloud = PointCloudOptions(FocalChoice(focal), Axes(axes.value), edge_cull)
     results = OutputSettings(
         output,
         format_,

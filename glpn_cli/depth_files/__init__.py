@@ -15,16 +15,16 @@ from glpn_cli.depth_files.formats import (
     read_depth,
     read_record,
 )
-from glpn_cli.depth_files.options import Cloud, Look
+from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
 from glpn_cli.depth_files.record import Difference, Record
 from glpn_cli.depth_files.uncertainty import Uncertainty
 
 __all__ = [
     "EXTENSIONS",
     "FORMATS",
-    "Cloud",
+    "ColorizeOptions",
     "Difference",
-    "Look",
+    "PointCloudOptions",
     "Record",
     "StoredDepth",
     "Uncertainty",

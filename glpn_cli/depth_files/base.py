@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.contents import MAX_PIXELS
-from glpn_cli.depth_files.options import Look
+from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.record import PREFIX, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.geometry import make_camera
@@ -173,7 +173,7 @@ def expect_depth(
 
 
 def expect_painted(
-    writer: Writer, source: str, *, kind: DepthKind, provenance: Provenance | None, look: Look
+    writer: Writer, source: str, *, kind: DepthKind, provenance: Provenance | None, look: ColorizeOptions
 ) -> Record:
     """The record of a painted file written now; its range only where it is known before the depths are."""
     ends = look.range.ends_for(kind)

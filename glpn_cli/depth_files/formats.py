@@ -15,7 +15,7 @@ from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents, read_head
 from glpn_cli.depth_files.exr import Exr
 from glpn_cli.depth_files.npy import Npy
 from glpn_cli.depth_files.npz import Npz
-from glpn_cli.depth_files.options import Cloud, Look
+from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
 from glpn_cli.depth_files.pfm import Pfm
 from glpn_cli.depth_files.ply import Ply
 from glpn_cli.depth_files.png16 import Png16, check_scale, default_scale
@@ -53,8 +53,8 @@ def make_writer(
     kind: DepthKind,
     limit_m: float | None,
     depth_scale: float | None = None,
-    look: Look | None = None,
-    cloud: Cloud | None = None,
+    look: ColorizeOptions | None = None,
+    cloud: PointCloudOptions | None = None,
 ) -> Writer:
     """The writer of a format, checked against what the model gives.
 
@@ -70,13 +70,13 @@ def make_writer(
         case "png16":
             writer = Png16(default_scale(limit_m) if depth_scale is None else depth_scale)
         case "color":
-            writer = Color(look or Look())
+            writer = Color(look or ColorizeOptions())
         case "gray":
-            writer = Gray(look or Look())
+            writer = Gray(look or ColorizeOptions())
         case "gray16":
-            writer = Gray16(look or Look())
+            writer = Gray16(look or ColorizeOptions())
         case "ply":
-            writer = Ply(cloud or Cloud())
+            writer = Ply(cloud or PointCloudOptions())
         case _ if format in FORMATS:
             writer = FORMATS[format]()
         case _:

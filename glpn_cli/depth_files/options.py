@@ -12,7 +12,7 @@ from glpn_cli.prediction import DepthKind, Intrinsics
 
 
 @dataclass(frozen=True)
-class Look:
+class ColorizeOptions:
     """How a map is painted.
 
     range:        from which depth to which
@@ -48,7 +48,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Cloud:
+class PointCloudOptions:
     """How depth becomes points in space.
 
     focal:     the focal length that was asked for

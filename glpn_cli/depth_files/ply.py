@@ -23,7 +23,7 @@ from glpn_cli.depth_files.base import (
     expect_depth,
 )
 from glpn_cli.depth_files.contents import check_size
-from glpn_cli.depth_files.options import Cloud
+from glpn_cli.depth_files.options import PointCloudOptions
 from glpn_cli.depth_files.record import PROGRAM, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import back_project, find_hanging, project
@@ -46,7 +46,7 @@ _END = b"end_header\n"
 class Ply(DepthFormat):
     """Depth as a cloud of points, in the colours of the picture; painted by depth where that is not at hand."""
 
-    cloud: Cloud = field(default_factory=Cloud)
+    cloud: PointCloudOptions = field(default_factory=PointCloudOptions)
 
     format: ClassVar[str] = "ply"
     extension: ClassVar[str] = ".ply"

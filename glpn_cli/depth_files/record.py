@@ -25,7 +25,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from glpn_cli._version import __version__
 from glpn_cli.colormaps import parse_range
-from glpn_cli.depth_files.options import Cloud, Look
+from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import Axes, FocalChoice
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
@@ -78,11 +78,11 @@ class Record:
     depth_scale: float | None = None
     min_max: tuple[float, float] | None = None
     provenance: Provenance | None = None
-    look: Look | None = None
+    look: ColorizeOptions | None = None
     painted: tuple[float, float] | None = None
     focal_px: float | None = None
     focal_source: str | None = None
-    cloud: Cloud | None = None
+    cloud: PointCloudOptions | None = None
     names: tuple[str, ...] | None = None
     side_by_side: bool = False
     software: str = SOFTWARE
@@ -151,7 +151,7 @@ def make_record(
     format: str,  # noqa: A002 - the word of the command line
     map: str,  # noqa: A002
     depth_scale: float | None = None,
-    look: Look | None = None,
+    look: ColorizeOptions | None = None,
     painted: tuple[float, float] | None = None,
 ) -> Record:
     """The record of a file made of `result`."""
@@ -356,8 +356,8 @@ def _read_fields(stored: Mapping[str, str]) -> dict[str, Any]:
     if "model" in stored:
         record["provenance"] = Provenance(**values["provenance"], limit_m=record.get("limit_m"))
     if "range" in stored:
-        record["look"] = Look(**values["look"])
+        record["look"] = ColorizeOptions(**values["look"])
         record.pop("side_by_side", None)
     if "axes" in stored:
-        record["cloud"] = Cloud(**values["cloud"])
+        record["cloud"] = PointCloudOptions(**values["cloud"])
     return record

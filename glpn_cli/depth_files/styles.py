@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import PaintRange, add_colorbar, draw_contours, paint, put_side_by_side, resolve_range
 from glpn_cli.depth_files.base import DepthFormat, depth_of, expect_painted
-from glpn_cli.depth_files.options import Look
+from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import OutputError
@@ -28,7 +28,7 @@ _LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE})
 class Color(DepthFormat):
     """Depth as an 8-bit RGB PNG, painted as `look` says."""
 
-    look: Look = field(default_factory=Look)
+    look: ColorizeOptions = field(default_factory=ColorizeOptions)
 
     format: ClassVar[str] = "color"
     extension: ClassVar[str] = ".png"
@@ -81,7 +81,7 @@ class Gray(DepthFormat):
     Between the ends it goes by inverse depth: linearly in 1 / metres, and in the numbers of a disparity map themselves.
     """
 
-    look: Look = field(default_factory=Look)
+    look: ColorizeOptions = field(default_factory=ColorizeOptions)
 
     format: ClassVar[str] = "gray"
     extension: ClassVar[str] = ".png"
@@ -127,8 +127,8 @@ class Gray(DepthFormat):
         return levels
 
     @property
-    def _recorded_look(self) -> Look:
-        return Look(range=self.look.range, colormap="gray", invert=self.look.invert)
+    def _recorded_look(self) -> ColorizeOptions:
+        return ColorizeOptions(range=self.look.range, colormap="gray", invert=self.look.invert)
 
 
 @dataclass(frozen=True)

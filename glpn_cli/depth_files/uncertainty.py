@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glpn_cli.colormaps import add_colorbar, paint, resolve_range
 from glpn_cli.depth_files.base import DepthFormat, depth_of, expect_painted, with_holes
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
-from glpn_cli.depth_files.options import Look
+from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
 from glpn_cli.depth_files.tiff import Tiff, encode_tiff
@@ -47,7 +47,7 @@ class Uncertainty(DepthFormat):
 class UncertaintyColor(DepthFormat):
     """The same painted: warm (or bright) where the answers lie far apart, on a linear scale with a bar in metres."""
 
-    look: Look = field(default_factory=Look)
+    look: ColorizeOptions = field(default_factory=ColorizeOptions)
 
     format: ClassVar[str] = "color"
     extension: ClassVar[str] = ".png"

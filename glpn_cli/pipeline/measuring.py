@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glpn_cli.depth_files.calibration import KnownDistance
+from glpn_cli.calibration import KnownDistance
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.prediction import DepthMap, Intrinsics
 

@@ -6,8 +6,8 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from glpn_cli.depth_files import FORMATS, Look, Record, Uncertainty, Writer, make_writer
-from glpn_cli.depth_files.calibration import Calibration
+from glpn_cli.calibration import Calibration
+from glpn_cli.depth_files import FORMATS, ColorizeOptions, Record, Uncertainty, Writer, make_writer
 from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer
 from glpn_cli.depth_files.uncertainty import UncertaintyColor
 from glpn_cli.errors import UsageError
@@ -197,7 +197,7 @@ def _choose_for_labels(inference: Recipe | None, outputs: OutputSettings) -> Out
 
 def _choose_for_uncertainty(outputs: OutputSettings) -> OutputRules:
     """The files of stored maps of uncertainty. Raises UsageError for what they cannot be."""
-    look, because = outputs.look or Look(), "makes no sense for maps of uncertainty"
+    look, because = outputs.look or ColorizeOptions(), "makes no sense for maps of uncertainty"
     outputs.explicit.refuse("--html", "--calibration", "--focal", "--kind", because=because)
     if look.range.needs_settling:
         raise UsageError(f"--range batch {because}", hint="Write --range NEAR:FAR.")

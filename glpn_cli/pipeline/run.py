@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from glpn_cli.atomic_write import remove_stale, write_stdout
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
-from glpn_cli.depth_files import Look
+from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import OutputError, StoppedError, UsageError
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
@@ -212,7 +212,7 @@ def _open_page(outputs: OutputSettings, inputs: Sources) -> AbstractContextManag
         return nullcontext()
     from glpn_cli.pipeline.gallery import Page
 
-    return Page(outputs.look or Look(), inputs.sources)
+    return Page(outputs.look or ColorizeOptions(), inputs.sources)
 
 
 def _show_all(outcomes: Iterable[Outcome], pace: RunSettings, show: Show) -> Ended:

@@ -16,8 +16,8 @@ from glpn_cli.devices import cores
 from glpn_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from glpn_cli.depth_files import Cloud, Look
-    from glpn_cli.depth_files.calibration import Calibration
+    from glpn_cli.calibration import Calibration
+    from glpn_cli.depth_files import ColorizeOptions, PointCloudOptions
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import Recipe
     from glpn_cli.prediction import DepthKind
@@ -133,8 +133,8 @@ class OutputSettings:
     paints: bool = False
     depth_scale: float | None = None
     existing: Existing = Existing.SKIP
-    look: Look | None = None
-    cloud: Cloud | None = None
+    look: ColorizeOptions | None = None
+    cloud: PointCloudOptions | None = None
     calibration: Calibration | None = None
     page: Path | None = None
     explicit: ExplicitOptions = ExplicitOptions()

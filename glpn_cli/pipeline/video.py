@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
-from glpn_cli.depth_files import Look, Record, Writer, make_writer
+from glpn_cli.depth_files import ColorizeOptions, Record, Writer, make_writer
 from glpn_cli.depth_files.base import depth_of
 from glpn_cli.depth_files.png16 import Png16
 from glpn_cli.depth_files.styles import Gray
@@ -67,7 +67,7 @@ class FrameWriter:
     """Writes bare frames in the form of a writer of files."""
 
     writer: Writer
-    look: Look
+    look: ColorizeOptions
     carries_record: bool = False
 
     def __getattr__(self, name: str) -> Any:
@@ -105,7 +105,7 @@ def plan_video(text: str, inputs: InputSettings, outputs: OutputSettings, model:
         because="makes no sense for --raw frames",
         hint="They are bare pixels of one stream, and the first that fails ends it.",
     )
-    size, look, inference = parse_frame_size(text), outputs.look or Look(), model.inference
+    size, look, inference = parse_frame_size(text), outputs.look or ColorizeOptions(), model.inference
     destination = Destination.parse(outputs.output)
     if list(inputs.named) not in ([], ["-"]) or inputs.lists or inputs.lists0:
         raise UsageError("--raw reads frames from standard input, and no other inputs")

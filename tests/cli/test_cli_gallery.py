@@ -19,7 +19,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
-from glpn_cli.depth_files import Look, make_writer
+from glpn_cli.depth_files import ColorizeOptions, make_writer
 from glpn_cli.errors import InputError
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.gallery import Page
@@ -32,7 +32,7 @@ Glpn = Callable[..., Result]
 
 
 def entry(name: str, depth: DepthMap, picture: np.ndarray | None = None) -> str:
-    return make_entry(Answer(depth, ImageSource(Path(name), name, name)), picture, Look())
+    return make_entry(Answer(depth, ImageSource(Path(name), name, name)), picture, ColorizeOptions())
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_the_page_tells_metres_under_the_mouse(glpn: Glpn, tmp_path: Path) -> No
 
 @pytest.mark.browser
 def test_leafing_quickly_shows_the_scale_of_the_map_that_is_shown(tmp_path: Path) -> None:
-    gallery = Page(Look(), [])
+    gallery = Page(ColorizeOptions(), [])
     for index, factor in enumerate((1, 0.01)):
         gallery.add(index, entry(f"{index}.jpg", DepthMap(room(index).values * np.float32(factor))))
     with gallery:
@@ -220,7 +220,7 @@ def test_leafing_quickly_shows_the_scale_of_the_map_that_is_shown(tmp_path: Path
 @pytest.mark.browser
 def test_near_comes_first_whether_a_larger_number_is_nearer_or_not(tmp_path: Path) -> None:
     for kind, expected in ((DepthKind.METRIC, ["b", "c", "a", "none"]), (DepthKind.DISPARITY, ["a", "c", "b", "none"])):
-        gallery = Page(Look(), [])
+        gallery = Page(ColorizeOptions(), [])
         nothing = np.zeros((192, 256), np.bool_)
         for index, (name, factor) in enumerate((("none", 0), ("a", 3), ("b", 1), ("c", 2))):
             values = room(0).values * np.float32(factor or 1)
@@ -242,7 +242,7 @@ def test_near_comes_first_whether_a_larger_number_is_nearer_or_not(tmp_path: Pat
 
 @pytest.mark.browser
 def test_a_thousand_pictures_open_in_under_3_seconds_without_an_error(tmp_path: Path) -> None:
-    gallery = Page(Look(), [])
+    gallery = Page(ColorizeOptions(), [])
     rng = np.random.default_rng(0)
     for index in range(20):
         noisy = room(index).values * rng.normal(1, 0.01, (192, 256)).astype(np.float32)

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
 from glpn_cli.colormaps import parse_range
-from glpn_cli.depth_files import FORMATS, Look, read_depth, read_record
+from glpn_cli.depth_files import FORMATS, ColorizeOptions, read_depth, read_record
 from glpn_cli.depth_files.styles import Gray16
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import Recipe
@@ -80,7 +80,7 @@ def test_raw_frames_become_grey_frames_one_for_one(tiny_model: Path) -> None:
     result = glpn("export", "--raw", "64x48", "-o", "-", "-f", "gray16", "--range", "0.5:8", input=VIDEO)
     assert result.exit_code == 0
     levels = np.frombuffer(result.stdout_bytes, "<u2").reshape(3, *SIZE)
-    look = Look(parse_range("0.5:8"))
+    look = ColorizeOptions(parse_range("0.5:8"))
     for frame, depth in zip(
         levels,
         DepthEstimator.from_pretrained(tiny_model, precision="fp32").predict_pictures(
@@ -178,7 +178,7 @@ class _Stream(io.RawIOBase):
 def test_memory_is_bounded_whoever_is_slow(tiny_model: Path) -> None:
     stream = _Stream()
     model = ModelSettings(Recipe(resolve_model(str(tiny_model)), precision="fp32"), "cpu", 1)
-    outputs = OutputSettings("-", "gray", look=Look(parse_range("0.5:8")))
+    outputs = OutputSettings("-", "gray", look=ColorizeOptions(parse_range("0.5:8")))
     with pytest.MonkeyPatch.context() as place:
         place.setattr("sys.stdin", SimpleNamespace(buffer=stream))
         video = plan_video("64x48", InputSettings(), outputs, model)

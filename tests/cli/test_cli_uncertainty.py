@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from glpn_cli.calibration import Calibration
 from glpn_cli.cli import app
 from glpn_cli.colormaps import read_table
 from glpn_cli.depth_files import is_depth_file, is_own_output, read_depth, read_record
-from glpn_cli.depth_files.calibration import Calibration
 from glpn_cli.errors import InputError
 from glpn_cli.images import read_rgb
 from glpn_cli.prediction import DepthKind, DepthMap

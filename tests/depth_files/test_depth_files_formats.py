@@ -15,7 +15,7 @@ from depth_samples import PROVENANCE, SIZE, make_depth, make_result
 from PIL import Image
 
 from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, PaintRange, paint, parse_range, resolve_range
-from glpn_cli.depth_files import EXTENSIONS, FORMATS, Look, Writer, make_writer, read_depth, read_record
+from glpn_cli.depth_files import EXTENSIONS, FORMATS, ColorizeOptions, Writer, make_writer, read_depth, read_record
 from glpn_cli.depth_files.png16 import default_scale
 from glpn_cli.depth_files.styles import Gray, Gray16
 from glpn_cli.depth_files.tiff import encode_tiff
@@ -33,7 +33,7 @@ VALUES_ONLY = ("npy", "pfm")
 
 
 def writer_of(name: str, depth: DepthMap, **options: object) -> Writer:
-    look = Look(range=parse_range("p0:p100"))
+    look = ColorizeOptions(range=parse_range("p0:p100"))
     return make_writer(name, kind=depth.kind, limit_m=depth.limit, look=look, **options)  # type: ignore[arg-type]
 
 
@@ -119,7 +119,7 @@ def test_odd_maps_are_written_without_a_warning(name: str, case: str) -> None:
     values = np.full(shape, np.nan if valid is not None else 2.5, np.float32)
     depth = DepthMap(values, valid=valid, limit=10.0)
     for colorbar in (False, True):
-        look = Look(colorbar=colorbar, contours_m=0.5)
+        look = ColorizeOptions(colorbar=colorbar, contours_m=0.5)
         data = make_writer(name, kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth, size=shape))
         if name != "color":
             back = read_depth(data).depth
@@ -168,7 +168,7 @@ def test_other_programs_read_what_we_write(name: str, which: str) -> None:
     assert valid is not None
     writer = writer_of(name, depth)
     seen = read_elsewhere(name, writer.encode(make_result(depth)))
-    look = Look(range=parse_range("p0:p100"))
+    look = ColorizeOptions(range=parse_range("p0:p100"))
     if name == "color":
         assert np.array_equal(seen, paint(depth, range=resolve_range(look.range, depth)))
     elif name == "ply":
@@ -186,7 +186,7 @@ def test_other_programs_read_what_we_write(name: str, which: str) -> None:
         assert np.array_equal(seen, np.where(valid, depth.values, np.float32(hole)), equal_nan=True)
 
 
-def make_gray(name: str, look: Look) -> Gray:
+def make_gray(name: str, look: ColorizeOptions) -> Gray:
     return Gray(look) if name == "gray" else Gray16(look)
 
 
@@ -306,7 +306,7 @@ def test_near_is_white_and_holes_are_black(name: str, kind: DepthKind) -> None:
     values = np.array([[1, 2, 4, 8]], np.float32)
     depth = DepthMap(values, kind=kind, valid=np.array([[True, True, True, False]]))
     for invert in (False, True):
-        look = Look(range=parse_range("1:4"), invert=invert)
+        look = ColorizeOptions(range=parse_range("1:4"), invert=invert)
         data = make_writer(name, kind=kind, limit_m=None, look=look).encode(make_result(depth))
         with Image.open(BytesIO(data)) as image:
             levels = np.asarray(image)[0].tolist()
@@ -320,7 +320,7 @@ def test_near_is_white_and_holes_are_black(name: str, kind: DepthKind) -> None:
 
 def test_grey_levels_go_by_inverse_depth() -> None:
     depth = DepthMap(np.array([[1, 4 / 3, 2, 4]], np.float32))
-    look = Look(range=parse_range("1:4"))
+    look = ColorizeOptions(range=parse_range("1:4"))
     with Image.open(
         BytesIO(make_writer("gray16", kind=depth.kind, limit_m=None, look=look).encode(make_result(depth)))
     ) as image:
@@ -331,7 +331,7 @@ def test_grey_levels_go_by_inverse_depth() -> None:
 @pytest.mark.parametrize("colormap", COLORMAPS)
 def test_a_coloured_picture_is_the_painted_map_and_says_how(colormap: str) -> None:
     depth = MAPS["metric 10 m"]
-    look = Look(colormap=colormap, invert=True)
+    look = ColorizeOptions(colormap=colormap, invert=True)
     data = make_writer("color", kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth))
     ends = resolve_range(IMAGE_RANGE, depth)
     with Image.open(BytesIO(data)) as image:
@@ -345,7 +345,7 @@ def test_a_coloured_picture_is_the_painted_map_and_says_how(colormap: str) -> No
 
 def test_the_picture_stands_at_the_left_and_the_scale_at_the_right() -> None:
     depth = MAPS["metric 10 m"]
-    look = Look(side_by_side=True, colorbar=True, contours_m=0.5)
+    look = ColorizeOptions(side_by_side=True, colorbar=True, contours_m=0.5)
     data = make_writer("color", kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth))
     with Image.open(BytesIO(data)) as image:
         pixels = np.asarray(image)
@@ -355,14 +355,14 @@ def test_the_picture_stands_at_the_left_and_the_scale_at_the_right() -> None:
 
 
 def test_a_picture_that_changed_its_size_is_not_put_beside_its_map() -> None:
-    writer = make_writer("color", kind=DepthKind.METRIC, limit_m=10.0, look=Look(side_by_side=True))
+    writer = make_writer("color", kind=DepthKind.METRIC, limit_m=10.0, look=ColorizeOptions(side_by_side=True))
     with pytest.raises(OutputError, match="the picture is 64x48, its depth map 3x2"):
         writer.encode(make_result(DepthMap(np.ones((2, 3), np.float32))))
 
 
 def test_a_batch_paints_two_metres_the_same_in_every_frame() -> None:
     policy = parse_range("batch").settle(PaintRange(0.5, 9))
-    writer = make_writer("color", kind=DepthKind.METRIC, limit_m=10.0, look=Look(range=policy))
+    writer = make_writer("color", kind=DepthKind.METRIC, limit_m=10.0, look=ColorizeOptions(range=policy))
     frames = [np.array([[2, far]], np.float32) for far in (3, 9)]
     pixels = []
     for values in frames:
@@ -380,13 +380,13 @@ def test_a_batch_paints_two_metres_the_same_in_every_frame() -> None:
 def test_a_range_that_needs_a_limit_is_refused_at_planning_without_one(name: str) -> None:
     for kind, limit_m in ((DepthKind.METRIC, None), (DepthKind.DISPARITY, None)):
         with pytest.raises(UsageError, match="--range model") as caught:
-            make_writer(name, kind=kind, limit_m=limit_m, look=Look(range=parse_range("model")))
+            make_writer(name, kind=kind, limit_m=limit_m, look=ColorizeOptions(range=parse_range("model")))
         assert caught.value.code is ErrorCode.RANGE
 
 
 def test_contours_without_metres_are_refused_at_planning() -> None:
     with pytest.raises(UsageError, match="contours need metres"):
-        make_writer("color", kind=DepthKind.DISPARITY, limit_m=None, look=Look(contours_m=0.5))
+        make_writer("color", kind=DepthKind.DISPARITY, limit_m=None, look=ColorizeOptions(contours_m=0.5))
 
 
 @pytest.mark.parametrize(
@@ -394,4 +394,4 @@ def test_contours_without_metres_are_refused_at_planning() -> None:
 )
 def test_a_look_that_makes_no_sense_is_refused(settings: dict[str, object], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        Look(**settings)  # type: ignore[arg-type]
+        ColorizeOptions(**settings)  # type: ignore[arg-type]

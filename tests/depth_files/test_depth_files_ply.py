@@ -10,7 +10,7 @@ import plyfile
 import pytest
 from depth_samples import PROVENANCE, SIZE, make_depth, make_result
 
-from glpn_cli.depth_files import Cloud, make_writer, read_depth, read_record
+from glpn_cli.depth_files import PointCloudOptions, make_writer, read_depth, read_record
 from glpn_cli.depth_files.ply import Ply
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import Axes, FocalChoice, back_project, focal_to_35mm, make_camera
@@ -44,7 +44,7 @@ def test_plyfile_reads_points_colours_and_what_the_file_says_of_itself() -> None
 @pytest.mark.parametrize("axes", Axes)
 def test_every_choice_of_axes_goes_back_into_the_same_map(axes: Axes) -> None:
     depth = make_depth(holes=True)
-    data = Ply(Cloud(axes=axes)).encode(make_result(depth, intrinsics=CAMERA))
+    data = Ply(PointCloudOptions(axes=axes)).encode(make_result(depth, intrinsics=CAMERA))
     stored = read_depth(data)
     assert np.array_equal(stored.depth.valid, depth.valid)
     assert np.array_equal(stored.depth.known(), depth.known())
@@ -62,13 +62,13 @@ def test_every_choice_of_axes_goes_back_into_the_same_map(axes: Axes) -> None:
 def test_the_first_row_is_above_the_last_where_up_is_up() -> None:
     depth = DepthMap(np.ones((9, 5), np.float32))
     result = make_result(depth, size=(9, 5))
-    assert read_points(Ply(Cloud(axes=Axes.OPENGL)).encode(result))[0][0, 1] > 0
-    assert read_points(Ply(Cloud(axes=Axes.BLENDER)).encode(result))[0][0, 2] > 0
+    assert read_points(Ply(PointCloudOptions(axes=Axes.OPENGL)).encode(result))[0][0, 1] > 0
+    assert read_points(Ply(PointCloudOptions(axes=Axes.BLENDER)).encode(result))[0][0, 2] > 0
     assert read_points(Ply().encode(result))[0][0, 1] < 0
 
 
 def test_without_a_camera_the_focal_that_was_asked_for_is_used_and_recorded() -> None:
-    record = read_record(Ply(Cloud(focal=FocalChoice("90deg"))).encode(make_result(make_depth())))
+    record = read_record(Ply(PointCloudOptions(focal=FocalChoice("90deg"))).encode(make_result(make_depth())))
     assert record is not None
     assert record.cloud is not None
     assert record.cloud.camera is not None
@@ -81,7 +81,7 @@ def test_edge_cull_drops_the_curtain_and_nothing_else() -> None:
     depth = DepthMap(np.tile(line, (SIZE[0], 1)).astype(np.float32), limit=10.0)
     camera = make_camera(300.0, SIZE, source="option")
     kept = {
-        cull: read_points(Ply(Cloud(edge_cull=cull)).encode(make_result(depth, intrinsics=camera)))[0][:, 2]
+        cull: read_points(Ply(PointCloudOptions(edge_cull=cull)).encode(make_result(depth, intrinsics=camera)))[0][:, 2]
         for cull in (False, True)
     }
     assert len(kept[False]) == depth.values.size
@@ -125,12 +125,12 @@ def test_a_picture_of_another_size_lends_no_colours() -> None:
 
 
 def test_other_axes_or_focal_are_another_recipe() -> None:
-    record = read_record(Ply(Cloud(axes=Axes.OPENGL)).encode(make_result(make_depth(), intrinsics=CAMERA)))
+    record = read_record(Ply(PointCloudOptions(axes=Axes.OPENGL)).encode(make_result(make_depth(), intrinsics=CAMERA)))
     assert record is not None
     for cloud, keys in (
-        (Cloud(axes=Axes.OPENGL), []),
-        (Cloud(), ["axes"]),
-        (Cloud(FocalChoice("60px"), Axes.OPENGL, edge_cull=True), ["focal", "edge_cull"]),
+        (PointCloudOptions(axes=Axes.OPENGL), []),
+        (PointCloudOptions(), ["axes"]),
+        (PointCloudOptions(FocalChoice("60px"), Axes.OPENGL, edge_cull=True), ["focal", "edge_cull"]),
     ):
         expected = Ply(cloud).expect("rooms/a.jpg", kind=DepthKind.METRIC, provenance=PROVENANCE)
         assert expected is not None

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glpn_cli.colormaps import parse_range
-from glpn_cli.depth_files import Look, Record
+from glpn_cli.depth_files import ColorizeOptions, Record
 from glpn_cli.depth_files.record import escape, make_record, number_text, unescape
 from glpn_cli.errors import InputError
 from glpn_cli.prediction import DepthKind
@@ -24,7 +24,7 @@ FULL = Record(
     depth_scale=0.1,
     min_max=(0.3, 9.9),
     provenance=PROVENANCE,
-    look=Look(
+    look=ColorizeOptions(
         range=parse_range("0.5:8"), colormap="turbo", invert=True, colorbar=True, side_by_side=True, contours_m=0.5
     ),
     painted=(0.5, 8.0),
@@ -95,7 +95,7 @@ def test_equal_recipes_do_not_differ_whatever_was_learned_since() -> None:
         ({"limit_m": 80.0}, "limit_m is 10, not 80"),
         ({"depth_scale": 1000.0}, "depth_scale is 0.1, not 1000"),
         ({"source": "b/x.jpg"}, "not b/x.jpg"),
-        ({"look": Look()}, "range is 0.5:8, not image"),
+        ({"look": ColorizeOptions()}, "range is 0.5:8, not image"),
         ({"painted": (0.5, 9.0)}, "far is 8, not 9"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,

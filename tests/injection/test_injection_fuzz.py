@@ -21,9 +21,9 @@ from conftest import TINY_CONFIG
 from mixed_inputs import encoded_forms
 from tiny_checkpoints import make_model_folder
 
+from glpn_cli.calibration import read_calibration
 from glpn_cli.checkpoint import open_checkpoint, read_header, read_tensors
 from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_writer, read_depth, read_record
-from glpn_cli.depth_files.calibration import read_calibration
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
 from glpn_cli.models.config_base import InputSize, read_config

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from glpn_cli.colormaps import parse_range
-from glpn_cli.depth_files import Look
+from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import InputError, StoppedError, UsageError
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.gallery import Page, check_page
@@ -30,7 +30,7 @@ def decode(codes: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def entry(name: str, depth: DepthMap = RAMP, picture: np.ndarray | None = None) -> str:
-    return make_entry(Result(depth, ImageSource(Path(name), name, name)), picture, Look())
+    return make_entry(Result(depth, ImageSource(Path(name), name, name)), picture, ColorizeOptions())
 
 
 def parts(text: str) -> tuple[dict[str, object], Image.Image | None, np.ndarray]:
@@ -95,7 +95,7 @@ def write(folder: Path, gallery: Page) -> str:
 
 
 def test_the_page_holds_entries_in_order_and_asks_for_nothing(tmp_path: Path) -> None:
-    gallery = Page(Look(range=parse_range("0.5:8"), colormap="turbo"), [])
+    gallery = Page(ColorizeOptions(range=parse_range("0.5:8"), colormap="turbo"), [])
     for position in (2, 0, 1):
         gallery.add(position, entry(f"{position}.jpg"))
     page = write(tmp_path, gallery)
@@ -106,7 +106,7 @@ def test_the_page_holds_entries_in_order_and_asks_for_nothing(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["</script><script>alert(1)</script>", "<!--", "a\nb", "\udcff.jpg", '"', "]]>"])
 def test_no_name_breaks_the_page(name: str, tmp_path: Path) -> None:
-    gallery = Page(Look(), [])
+    gallery = Page(ColorizeOptions(), [])
     gallery.add(0, entry(name))
     broken = InputError(f"{name} is broken", hint=name)
     gallery.watch(lambda _: None)(Outcome(Status.ERROR, name, name, name, error=broken))
@@ -124,7 +124,7 @@ def test_only_pages_of_ours_are_replaced(tmp_path: Path) -> None:
     path = tmp_path / "sub/page.html"
     check_page(path)
     assert not path.parent.exists()
-    with Page(Look(), []) as gallery:
+    with Page(ColorizeOptions(), []) as gallery:
         gallery.write(path, title="x")
     check_page(path)
     path.write_text("<html>mine</html>")
@@ -141,7 +141,7 @@ def test_a_folder_for_temporary_files_that_is_full_stops_the_run(monkeypatch: py
     full = Path("/dev/full").open("r+b", buffering=0)  # noqa: SIM115 - the gallery closes it
     monkeypatch.setattr("tempfile.TemporaryFile", lambda: full)
     shown: list[Outcome] = []
-    with Page(Look(), []) as gallery:
+    with Page(ColorizeOptions(), []) as gallery:
         gallery.add(0, entry("a.jpg"))
         with pytest.raises(StoppedError, match="no space left on device") as caught:
             gallery.watch(shown.append)(Outcome(Status.OK, "a.jpg", "a.jpg", "a.jpg"))

@@ -21,7 +21,7 @@ from glpn_cli.colormaps import HOLE_COLOR, resolve_range
 from glpn_cli.colormaps.labels import label_palette
 from glpn_cli.colormaps.painting import is_log_scale
 from glpn_cli.colormaps.ticks import Scale, make_ticks
-from glpn_cli.depth_files import Look
+from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.prediction import DepthMap, LabelMap, Result
 
 PICTURE_SIDE = 480
@@ -31,7 +31,9 @@ _LAST = 255
 _TICK_GAP = 0.16
 
 
-def make_entry(result: Result, picture: NDArray[np.uint8] | None, look: Look, warnings: tuple[str, ...] = ()) -> str:
+def make_entry(
+    result: Result, picture: NDArray[np.uint8] | None, look: ColorizeOptions, warnings: tuple[str, ...] = ()
+) -> str:
     """One map on the page: facts as JSON, then picture and codes in base64, a line each.
 
     picture: uint8 (H', W', 3) of any size; None where it is not at hand, and its line is then empty
@@ -55,7 +57,7 @@ def make_entry(result: Result, picture: NDArray[np.uint8] | None, look: Look, wa
     return "\n".join((plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(codes)))
 
 
-def _depth_facts(depth: DepthMap, look: Look) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+def _depth_facts(depth: DepthMap, look: ColorizeOptions) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The facts about a depth map, and its codes."""
     codes, low, high = encode_depths(_shrink(depth))
     ends = resolve_range(look.range, depth)

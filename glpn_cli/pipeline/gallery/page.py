@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from glpn_cli._version import __version__
 from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.colormaps import HOLE_COLOR, read_table
-from glpn_cli.depth_files import Look
+from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError, code_of, reason_of
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.gallery.entries import PICTURE_SIDE, make_entry, plain_json
@@ -62,7 +62,7 @@ class Page:
     error:   why the page takes no more; results that were written before stay, and it is no error of their inputs
     """
 
-    def __init__(self, look: Look, sources: Sequence[Source]) -> None:
+    def __init__(self, look: ColorizeOptions, sources: Sequence[Source]) -> None:
         self._look = look
         self._sources = sources
         self._positions = {id(source): index for index, source in enumerate(sources)}

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from depth_samples import PROVENANCE, make_depth, make_result
+from depth_files.depth_samples import PROVENANCE, make_depth, make_result
 
-from glpn_cli.depth_files import make_writer, read_record
-from glpn_cli.depth_files.calibration import (
+from glpn_cli.calibration import (
     Calibration,
     KnownDistance,
     fit_calibration,
     read_calibration,
     write_calibration,
 )
+from glpn_cli.depth_files import make_writer, read_record
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Result
 

@@ -65,6 +65,7 @@ def evaluate_labels(
                 workers=pace.threads,
                 batch_size=pace.batch_size or 1,
                 reading=reading,
+                at_least=recipe.enough_pixels,
             )
             for index, each in enumerate(found):
                 if isinstance(each, LabelScores):

@@ -14,7 +14,7 @@ from glpn_cli.data.rows import Row, has_column, read_rows
 from glpn_cli.depth_files import read_record
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.images import Picture, ReadOptions, read_rgb
+from glpn_cli.images import AtLeast, Picture, ReadOptions, read_rgb
 from glpn_cli.prediction import LabelMap
 
 CSV_COLUMNS = ("rgb_path", "label_path")
@@ -38,14 +38,17 @@ class LabelPair:
     first_label: int = 0
     name: str = ""
 
-    def read(self, count: int, reading: ReadOptions = _HERE) -> tuple[Picture, NDArray[np.int64]]:
+    def read(
+        self, count: int, reading: ReadOptions = _HERE, *, at_least: AtLeast | None = None
+    ) -> tuple[Picture, NDArray[np.int64]]:
         """The upright picture, and one of `count` labels for every pixel, int64 (H, W), -1 where there is none.
 
-        reading: how, and in which processes, both are decoded.
+        reading:  how, and in which processes, both are decoded.
+        at_least: how few pixels of the picture will do, as in `read_rgb`.
 
         Raises InputError for a half that is missing or unreadable, and for halves of different size.
         """
-        picture = read_rgb(self.rgb_path, reading)
+        picture = read_rgb(self.rgb_path, reading, at_least=at_least)
         stored = self._stored(reading)
         if stored.shape != picture.full_size:
             height, width = picture.full_size

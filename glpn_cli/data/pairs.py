@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from glpn_cli.data.rows import Row, read_rows
 from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import StoredDepth, read_depth
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.images import ReadOptions, read_rgb
+from glpn_cli.images import ImageSource, ReadOptions, read_rgb
 
 CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
 _CSV_CAMERA = ("fx", "fy", "cx", "cy")
@@ -83,11 +84,17 @@ class Pair:
         known = np.where(np.isfinite(depth.values), depth.values, np.float32(0))
         if depth.valid is not None:
             known = np.where(depth.valid, known, np.float32(0))
-        sample = Sample(rgb, known, self.focal_px, self.name)
+        sample = Sample(rgb, known, self.focal_px, self.name, jpeg=self._jpeg(reading))
         if self.is_kitti:
             sample = kb_cropped(sample)
         self._check_depth(sample.depth, stored)
         return sample
+
+    def _jpeg(self, reading: ReadOptions) -> ImageSource | None:
+        with suppress(OSError), self.rgb_path.open("rb") as file:
+            if file.read(3) == b"\xff\xd8\xff":
+                return ImageSource(self.rgb_path, self.name or self.rgb_path.name, str(self.rgb_path), options=reading)
+        return None
 
     def _half(self, path: Path, read: Callable[[Path], Half], what: str) -> Half:
         if not path.is_file():

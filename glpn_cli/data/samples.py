@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.images import ImageSource
+
 
 @dataclass(frozen=True, eq=False)
 class Sample:
@@ -18,6 +20,7 @@ class Sample:
     focal_px: focal length in pixels of this picture, None where nobody said.
     name:     what to call it in messages.
     uncut:    (H, W) before it was cut to KITTI's benchmark window; None where it was not.
+    jpeg:     the file of the picture where that is a JPEG, which models decode to no more pixels than they need.
     """
 
     rgb: NDArray[np.uint8]
@@ -25,6 +28,7 @@ class Sample:
     focal_px: float | None = None
     name: str = ""
     uncut: tuple[int, int] | None = None
+    jpeg: ImageSource | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -87,11 +87,19 @@ class ModelContestant:
 
     def predict(self, sample: Sample) -> DepthMap:
         """Run the network."""
-        return self._estimator.predict(sample.rgb)
+        return self.predict_batch([sample])[0]
 
     def predict_batch(self, samples: Sequence[Sample]) -> list[DepthMap]:
         """Run it on several pictures, those of one network size at once. Raises InputError for any of them."""
-        return self._estimator.predict_pictures([Picture(sample.rgb, sample.size) for sample in samples])
+        return self._estimator.predict_pictures([self._picture(sample) for sample in samples])
+
+    def _picture(self, sample: Sample) -> Picture:
+        """The picture as `predict` reads it: of large JPEGs, the decoder leaves out what the network does not see."""
+        if sample.jpeg is not None and sample.uncut is None:
+            enough = self.recipe.enough_pixels(sample.size)
+            if enough is not None and 2 * enough[0] <= sample.size[0] and 2 * enough[1] <= sample.size[1]:
+                return sample.jpeg.read(at_least=enough)
+        return Picture(sample.rgb, sample.size)
 
 
 class FolderContestant:

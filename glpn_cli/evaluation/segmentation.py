@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from glpn_cli.data.label_pairs import LabelPair
 from glpn_cli.errors import InputError
 from glpn_cli.evaluation.reading import read_ahead
-from glpn_cli.images import Picture, ReadOptions
+from glpn_cli.images import AtLeast, Picture, ReadOptions
 from glpn_cli.prediction import LabelMap
 
 
@@ -85,6 +85,7 @@ def score_labels(
     workers: int = 1,
     batch_size: int = 1,
     reading: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
+    at_least: AtLeast | None = None,
 ) -> Iterator[LabelScores | InputError]:
     """The scores on every pair in turn, or why there are none.
 
@@ -93,11 +94,12 @@ def score_labels(
     workers:    threads that read pairs while others are labelled
     batch_size: pictures that are labelled at once
     reading:    how, and in which processes, pairs are decoded
+    at_least:   how few pixels of a picture will do, as in `read_rgb`
     """
 
     def read(index: int) -> tuple[Picture, NDArray[np.int64]] | InputError:
         try:
-            return pairs[index].read(labels, reading)
+            return pairs[index].read(labels, reading, at_least=at_least)
         except InputError as error:
             return error
 

@@ -269,3 +269,19 @@ def test_an_empty_list_is_an_error_unless_that_is_allowed(perfect: list[object],
     assert allowed.exit_code == 0
     assert "0 of 0 pictures" in allowed.stdout
     assert len(Path("scores.csv").read_text().splitlines()) == 1
+
+
+def test_a_large_jpeg_is_scored_as_predict_writes_it(tmp_path: Path, tiny_model: Path) -> None:
+    """They differed in the third digit: `predict` decodes a quarter of its pixels, and `evaluate` decoded all."""
+    noise = np.random.default_rng(0).integers(0, 256, (3000, 4000, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("large.jpg", quality=60)
+    Image.new("I;16", (4000, 3000), 3000).save("truth.png")
+    Path("pairs.csv").write_text("rgb_path,depth_path,depth_scale\nlarge.jpg,truth.png,1000\n")
+    settings = ("-m", tiny_model, "--precision", "fp32", "--threads", 1)
+    assert glpn("predict", "large.jpg", "-o", "maps", "-f", "npy", *settings).exit_code == 0
+    scores = []
+    for options in (settings, ("--predictions", "maps")):
+        result = glpn("evaluate", "--data", "pairs.csv", "--json", *options)
+        assert result.exit_code == 0, result.stderr
+        scores.append(json.loads(result.stdout)["models"][0]["scores"])
+    assert scores[0] == scores[1]

@@ -1,4 +1,4 @@
-"""From what was asked for to the pictures that it means.
+"""Find the pictures that arguments and lists mean.
 
 - A file is a picture whatever its name; a folder is searched for names that end like a picture's.
 - A pattern is a folder (what precedes its wildcards) and a choice among what lies below; a file that bears the
@@ -37,12 +37,10 @@ PICTURE_EXTENSIONS = frozenset(
     " .avif .avifs .heic .heif .jxl .tga .qoi .exr".split()
 )
 
-_DEFAULTS = ReadOptions()
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Refused:
-    """Something asked for that cannot be used, before anything was read.
+    """An input that cannot be used, known before anything was read.
 
     given: as the user or a list wrote it; for what a folder held, its path.
     name:  what its results would have been called.
@@ -55,7 +53,7 @@ class Refused:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Found:
-    """Everything that was asked for: what to read, what cannot be, and remarks for the user."""
+    """The inputs that were found: pictures to read, errors, and remarks for the user."""
 
     sources: tuple[ImageSource, ...]
     refused: tuple[Refused, ...]
@@ -83,34 +81,28 @@ class Search:
     exclude: tuple[str, ...] = ()
     shard: Shard | None = None
     shard_key: Callable[[str], str] = stem_of
-    options: ReadOptions = _DEFAULTS
+    options: ReadOptions = field(default_factory=ReadOptions)
+
+
+_ALL = Search()
 
 
 def find_images(
     inputs: Sequence[str],
+    search: Search = _ALL,
     *,
-    recursive: bool = True,
-    root: Path | None = None,
     lists: Sequence[ListFile] = (),
-    extensions: frozenset[str] = PICTURE_EXTENSIONS,
-    leave_out: Callable[[Path], bool] | None = None,
-    exclude: Sequence[str] = (),
-    shard: tuple[int, int] | None = None,
-    shard_key: Callable[[str], str] = stem_of,
-    read_options: ReadOptions = _DEFAULTS,
     stdin: BinaryIO | None = None,
 ) -> Found:
     """Find the pictures that files, folders, patterns, `-` and lists of names mean.
 
-    The order is that of the arguments, then of the lists; within a folder it is natural. See `Search` for the options.
+    The order is that of the arguments, then of the lists; within a folder it is natural.
 
     stdin: what `-` stands for; the process's standard input if None.
 
-    Raises UsageError for a file outside the root, a pattern without a match, a list that cannot be read, a shard that
-    does not exist, and for standard input that is wanted twice.
+    Raises UsageError for a file outside the root, a pattern without a match, a list that cannot be read, and for
+    standard input that is wanted twice.
     """
-    part = Shard(*shard) if shard else None
-    search = Search(recursive, root, extensions, leave_out, tuple(exclude), part, shard_key, read_options)
     if [*inputs, *(entry.path for entry in lists)].count("-") > 1:
         raise UsageError("standard input can only be read once", hint="Give '-' once, as a picture or as a list.")
     collected = _Collected()
@@ -127,13 +119,12 @@ def find_images(
 
 
 def iterate_list(
-    stream: ByteStream, search: Search | None = None, *, is_nulled: bool = False
+    stream: ByteStream, search: Search = _ALL, *, is_nulled: bool = False
 ) -> Iterator[ImageSource | Refused]:
     """The pictures of a list, each as soon as its name has come, for a process that is fed.
 
     A name outside the root is that item's refusal. A file listed twice comes twice: it may have changed.
     """
-    search = search or Search()
     for name in iterate_names(stream, is_nulled=is_nulled):
         try:
             for item, _ in _expand(name, search, is_listed=True):
@@ -178,7 +169,7 @@ class _Collected:
 
 
 def _expand(given: str, search: Search, *, is_listed: bool = False) -> Iterator[_Item]:
-    """What one argument means, or one name of a list, where wildcards are letters and `.` is the root."""
+    """The pictures of one argument, or of one name in a list, where wildcards are letters and `.` is the root."""
     root = search.root or (Path() if is_listed else None)
     error: OSError | ValueError | None = None
     is_file = False
@@ -275,7 +266,7 @@ def _refuse_missing(given: str, error: OSError | ValueError | None) -> InputErro
 
 
 def _read_pipe(given: str, name: str, search: Search) -> ImageSource | Refused:
-    """What a pipe or a device holds: read now and kept, since whoever looks into it takes its head away."""
+    """Read a pipe or a device now and keep the bytes, because they can be read only once."""
     try:
         return ImageSource(None, name, given, read_once(Path(given), repr(given)), search.options)
     except InputError as error:
@@ -331,7 +322,7 @@ class ListFile:
 
 
 class ByteStream(Protocol):
-    """What a list is read from; `read1` gives what is there without waiting for more."""
+    """A stream whose `read1` gives what is there without waiting for more."""
 
     def read1(self, size: int = ..., /) -> bytes:
         """Up to `size` bytes, b'' at the end."""

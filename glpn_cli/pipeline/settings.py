@@ -75,6 +75,7 @@ class InputSettings:
     reading:     how pictures are read
     depth_scale: stored units per metre in integer depth maps without a record
     depth_kind:  the meaning of depth maps without a record; None: metric
+    exclude:     patterns of names or paths that folders and glob patterns leave out
     """
 
     named: Sequence[str] = ()
@@ -88,6 +89,7 @@ class InputSettings:
     allow_empty: bool = False
     depth_scale: float | None = None
     depth_kind: DepthKind | None = None
+    exclude: tuple[str, ...] = ()
 
     @property
     def is_stream(self) -> bool:

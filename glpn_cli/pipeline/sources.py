@@ -186,15 +186,9 @@ class Sources:
         """The items of the list on standard input, each as soon as its line is complete."""
         if sys.stdin is None:
             raise UsageError("standard input is closed")
-        settings = self.settings
-        search = Search(
-            is_recursive=settings.recursive,
-            root=settings.root,
-            extensions=PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS if self.takes_maps else ()),
-            shard=parse_shard(settings.shard) if settings.shard is not None else None,
-            options=settings.reading or ReadOptions(),
-        )
-        return iterate_list(_Unbuffered(sys.stdin.buffer), search, is_nulled=bool(settings.lists0))
+        extensions = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS if self.takes_maps else ())
+        search = _search(self.settings, extensions)
+        return iterate_list(_Unbuffered(sys.stdin.buffer), search, is_nulled=bool(self.settings.lists0))
 
     def interpret(self, item: ImageSource) -> Source:
         """An item of the stream as a picture or a depth map. Raises InputError where it is neither."""
@@ -323,6 +317,20 @@ def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sour
     return replace(inputs, sources=sources, notes=notes)
 
 
+def _search(
+    settings: InputSettings, extensions: frozenset[str], leave_out: Callable[[Path], bool] | None = None
+) -> Search:
+    return Search(
+        is_recursive=settings.recursive,
+        root=settings.root,
+        extensions=extensions,
+        leave_out=leave_out,
+        exclude=settings.exclude,
+        shard=None if settings.shard is None else parse_shard(settings.shard),
+        options=settings.reading or ReadOptions(),
+    )
+
+
 def _find(settings: InputSettings, extensions: frozenset[str], leave_out: Callable[[Path], bool]) -> Found:
     """All inputs; named ones that cannot be used are in `refused`.
 
@@ -335,7 +343,6 @@ def _find(settings: InputSettings, extensions: frozenset[str], leave_out: Callab
         raise UsageError("no inputs", hint="Name pictures or folders of them, or - for standard input.")
     if settings.root is not None and not (settings.lists or settings.lists0) and set(settings.named) == {"-"}:
         raise UsageError("--root makes no sense for standard input, which has no path", hint="Leave it out.")
-    shard = parse_shard(settings.shard) if settings.shard is not None else None
     left: list[Path] = []
 
     def leave(path: Path) -> bool:
@@ -345,16 +352,8 @@ def _find(settings: InputSettings, extensions: frozenset[str], leave_out: Callab
         return True
 
     lists = [ListFile(path) for path in settings.lists]
-    found = find_images(
-        settings.named,
-        recursive=settings.recursive,
-        root=settings.root,
-        lists=[*lists, *(ListFile(path, is_nulled=True) for path in settings.lists0)],
-        extensions=extensions,
-        leave_out=leave,
-        shard=(shard.number, shard.count) if shard else None,
-        read_options=settings.reading or ReadOptions(),
-    )
+    lists += [ListFile(path, is_nulled=True) for path in settings.lists0]
+    found = find_images(settings.named, _search(settings, extensions, leave), lists=lists)
     if not found.sources and not settings.allow_empty and settings.shard is None:
         _refuse_nothing(settings, found, left_count=len(left))
     return found

@@ -55,7 +55,8 @@ def names(found: Found) -> list[str]:
 
 
 def find(*inputs: str, **options: Any) -> Found:
-    return find_images(inputs, **options)
+    here = {name: options.pop(name) for name in ("lists", "stdin") if name in options}
+    return find_images(inputs, Search(**options), **here)
 
 
 # Files
@@ -79,7 +80,7 @@ def test_files_are_taken_whatever_they_are_called(here: Path) -> None:
 def test_reading_options_travel_with_every_source(here: Path) -> None:
     touch("a/x.jpg", "y.jpg")
     options = ReadOptions(frame=3)
-    found = find("a", "y.jpg", "*.jpg", read_options=options)
+    found = find("a", "y.jpg", "*.jpg", options=options)
     assert {source.options for source in found.sources} == {options}
 
 
@@ -170,7 +171,7 @@ def test_a_number_of_any_length_can_be_in_a_name(here: Path) -> None:
 
 def test_folders_need_not_be_searched_to_the_bottom(here: Path) -> None:
     touch("p/a.jpg", "p/deep/b.jpg")
-    assert names(find("p", recursive=False)) == ["a.jpg"]
+    assert names(find("p", is_recursive=False)) == ["a.jpg"]
 
 
 def test_hidden_files_and_folders_are_left_out_of_folders(here: Path) -> None:
@@ -550,7 +551,7 @@ def test_what_is_wrong_in_a_fed_list_is_that_items_error(here: Path) -> None:
 
 def test_shards_are_disjoint_and_complete(here: Path) -> None:
     touch(*(f"p/{i}.jpg" for i in range(200)))
-    parts = [names(find("p", shard=(number, 3))) for number in (1, 2, 3)]
+    parts = [names(find("p", shard=Shard(number, 3))) for number in (1, 2, 3)]
     assert sorted(name for part in parts for name in part) == sorted(names(find("p")))
     assert all(len(part) > 40 for part in parts)
 
@@ -570,13 +571,13 @@ def test_names_that_collide_meet_in_one_shard(here: Path) -> None:
 
 def test_shards_follow_the_output_names_they_are_given(here: Path) -> None:
     touch(*(f"p/{i}/x.jpg" for i in range(20)))
-    parts = [names(find("p", shard=(n, 3), shard_key=lambda name: name.rpartition("/")[2])) for n in (1, 2, 3)]
+    parts = [names(find("p", shard=Shard(n, 3), shard_key=lambda name: name.rpartition("/")[2])) for n in (1, 2, 3)]
     assert sorted(map(len, parts)) == [0, 0, 20]
 
 
 def test_refused_inputs_and_standard_input_belong_to_one_shard(here: Path) -> None:
     given = [f"missing{i}.jpg" for i in range(30)]
-    parts = [find("-", *given, shard=(n, 4), stdin=io.BytesIO(b"x")) for n in (1, 2, 3, 4)]
+    parts = [find("-", *given, shard=Shard(n, 4), stdin=io.BytesIO(b"x")) for n in (1, 2, 3, 4)]
     assert sum(len(part.refused) for part in parts) == 30
     assert sum(len(part.sources) for part in parts) == 1
 
@@ -584,7 +585,7 @@ def test_refused_inputs_and_standard_input_belong_to_one_shard(here: Path) -> No
 @pytest.mark.parametrize("shard", [(0, 3), (4, 3), (1, 0), (-1, -1)])
 def test_a_shard_that_does_not_exist_is_a_usage_error(shard: tuple[int, int]) -> None:
     with pytest.raises(UsageError, match="no shard"):
-        find("x.jpg", shard=shard)
+        Shard(*shard)
 
 
 def test_shards_are_written_with_a_slash() -> None:

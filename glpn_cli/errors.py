@@ -158,6 +158,19 @@ def reason_of(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
+# How the dynamic linker and C libraries say that there is no memory for a shared library.
+_NO_ROOM_FOR_LIBRARY = ("failed to map segment", "cannot allocate")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory: for data, or for a library that should have been loaded."""
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, ImportError | OSError):
+        return any(words in str(error).lower() for words in _NO_ROOM_FOR_LIBRARY)
+    return isinstance(error, MemoryError)
+
+
 def wrap_exception(error: BaseException, kind: type[GlpnError] | None = None) -> GlpnError:
     """Any exception as an error of ours, which names its cause; ours are returned as they are.
 
@@ -166,7 +179,7 @@ def wrap_exception(error: BaseException, kind: type[GlpnError] | None = None) ->
     if isinstance(error, GlpnError):
         return error
     kind = kind or InputError
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         known = kind("there is not enough memory for it", code=ErrorCode.OUT_OF_MEMORY)
     elif isinstance(error, OSError):
         known = kind(reason_of(error), code=code_of(error))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 import re
+import resource
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import glpn_cli
-from glpn_cli.errors import ErrorCode, GlpnError, InputError
+from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, InputError, wrap_exception
 from glpn_cli.images import formats
 
 PACKAGE = Path(glpn_cli.__file__).parent
@@ -35,6 +40,43 @@ def test_every_code_has_advice(code: ErrorCode) -> None:
 
 def test_what_is_known_more_exactly_comes_before_the_advice_of_the_code() -> None:
     assert GlpnError("broken", hint="Do that.").hint == "Do that."
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), ErrorCode.OUT_OF_MEMORY),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), ErrorCode.OUT_OF_MEMORY),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), ErrorCode.OUT_OF_MEMORY),
+        (ImportError("libgomp.so.1: cannot allocate memory in static TLS block"), ErrorCode.OUT_OF_MEMORY),
+        (OSError("libtorch_global_deps.so: failed to map segment from shared object"), ErrorCode.OUT_OF_MEMORY),
+        (OSError(errno.ENOSPC, "full"), ErrorCode.NO_SPACE),
+        (ImportError("No module named 'glpn_cli.nothing'"), ErrorCode.INTERNAL),
+        (KeyError("x"), ErrorCode.INTERNAL),
+    ],
+)
+def test_an_exception_of_others_is_told_for_what_it_is(error: Exception, code: ErrorCode) -> None:
+    known = wrap_exception(error)
+    assert known.code is code
+    assert known.__cause__ is error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit address space")
+def test_a_library_that_finds_no_memory_is_no_bug(tmp_path: Path) -> None:
+    picture = tmp_path / "x.ppm"
+    picture.write_bytes(b"P6 8 8 255 " + bytes(192))
+    limit = 600_000_000  # enough for Python, too little for libtorch
+    done = subprocess.run(
+        [sys.executable, "-m", "glpn_cli", "predict", str(picture), "-o", str(tmp_path / "out"), "--threads", "1"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == ExitCode.STOPPED, done.stderr
+    assert "[E_OOM]" in done.stderr
+    assert "bug" not in done.stderr
 
 
 def hints_in(path: Path) -> Iterator[tuple[int, str]]:

@@ -21,6 +21,7 @@ from glpn_cli.errors import (
     UsageError,
     code_of,
     interrupt_code,
+    is_out_of_memory,
     reason_of,
     wrap_exception,
 )
@@ -54,7 +55,7 @@ def tell(error: BaseException) -> int:
 
 def _known(error: BaseException) -> GlpnError:
     """`error` as one of ours, so that everything that goes wrong looks the same."""
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         known: GlpnError = StoppedError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
     elif isinstance(error, OSError):
         where = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""

@@ -165,7 +165,7 @@ def find_damaged(snapshot: Path) -> list[Path]:
 
 
 def is_intact(path: Path) -> bool | None:
-    """Whether a file of the cache matches the checksum that the cache names it by; None where it has no such name.
+    """Whether a file of the cache matches the checksum in its name; None where its name is no checksum.
 
     Large files are named by their SHA-256, small ones by git's object name; where a file system without links made the
     cache keep plain copies, all that can be said is that an empty one is damaged. Raises ModelError where it cannot be
@@ -294,7 +294,12 @@ def _repository_folder(name: HubName) -> Path:
 
 def _has_weights(snapshot: Path) -> bool:
     found = next((snapshot / file for file in WEIGHTS_FILES if (snapshot / file).is_file()), None)
-    return found is not None and (found.name != INDEX_FILE or all(path.is_file() for path in Weights(found).files()))
+    if found is None or found.name != INDEX_FILE:
+        return found is not None
+    try:
+        return all(path.is_file() for path in Weights(found).files())
+    except ModelError:
+        return True  # a damaged index is for `find_damaged` to name
 
 
 def _is_repository(text: str) -> bool:

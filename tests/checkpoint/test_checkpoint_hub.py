@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -216,6 +217,20 @@ def test_a_repository_with_a_pickle_alone_gives_that(hub: HubServer) -> None:
 def test_safetensors_alone_are_downloaded_where_there_are_both(hub: HubServer) -> None:
     hub.repositories[NAME.repository]["pytorch_model.bin"] = b"x" * 100
     assert not (fetch(NAME, announce=silent) / "pytorch_model.bin").exists()
+
+
+def test_a_model_in_shards_is_downloaded_whole(hub: HubServer) -> None:
+    shards = {f"model-0000{number}-of-00002.safetensors": bytes([number]) * 1_000_000 for number in (1, 2)}
+    index = {"weight_map": dict(zip("ab", shards, strict=True))}
+    wanted = {"config.json": b"{}", "model.safetensors.index.json": json.dumps(index).encode(), **shards}
+    hub.repositories["owner/name"] = {**wanted, "pytorch_model.bin": b"x", "other.safetensors": b"y"}
+    said: list[str] = []
+    snapshot = fetch(HubName("owner/name"), announce=said.append)
+    assert files_of(snapshot) == wanted
+    assert "2.0 MB" in said[0]
+    (snapshot / "model.safetensors.index.json").resolve().write_bytes(b"damaged")
+    assert fetch(HubName("owner/name"), announce=said.append) == snapshot
+    assert files_of(snapshot) == wanted
 
 
 def test_a_damaged_file_is_downloaded_once_more_and_mended(

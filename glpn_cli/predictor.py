@@ -61,6 +61,7 @@ class DepthEstimator:
             with _own_errors():
                 network = load_network(recipe.model.checkpoint, limit_m=recipe.limit_m)
                 self._network = recipe.config.cast(network.to(self.device), self.precision)
+            _ = recipe.weights_sha256  # of the weights just read: later their file may be another
         except InputError as error:
             hint = "Choose a smaller model, such as mini, or another --device."
             raise StoppedError("there is not enough memory for the model", hint=hint, code=error.code) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -23,6 +24,10 @@ from huggingface_hub import constants, file_download
 from program_runs import OUT, TORCH, depth_of, glpn, good_png, predict
 from tiny_checkpoints import TINY, files_of, make_cache, make_model_folder, raw_safetensors, tiny_state
 from typer.testing import Result
+
+from glpn_cli.pipeline import stages
+from glpn_cli.pipeline.settings import ModelSettings
+from glpn_cli.predictor import DepthEstimator
 
 NYU = "vinvino02/glpn-nyu"
 
@@ -235,6 +240,42 @@ def test_case_69_of_hundreds_of_tensors_that_do_not_fit_three_are_named_and_all_
     told = glpn("inspect", "./model").stdout
     assert "924 missing: " in " ".join(told.split())
     assert len(told) < 4000
+
+
+@pytest.mark.parametrize("change", ["cut short", "written over"])
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_case_69_weights_that_change_during_a_run_change_nothing(
+    file: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = make_model_folder(Path("model")) / file
+    if file == "pytorch_model.bin":
+        Path("model/model.safetensors").unlink()
+        torch.save(tiny_state(), weights)
+    undisturbed = predict("good.png", "-m", "./model").records["good.png"]
+    expected = depth_of("good.png")
+    load = stages._load
+
+    def load_and_ruin(settings: ModelSettings) -> DepthEstimator:
+        estimator = load(settings)
+        size = weights.stat().st_size
+        with weights.open("r+b") as opened:
+            opened.truncate(100) if change == "cut short" else opened.write(b"\x3f" * size)
+        return estimator
+
+    monkeypatch.setattr(stages, "_load", load_and_ruin)
+    again = predict("good.png", "-m", "./model", "--existing", "overwrite").records["good.png"]
+    assert again["weights_sha256"] == undisturbed["weights_sha256"]
+    np.testing.assert_array_equal(depth_of("good.png"), expected)
+
+
+def test_case_69_the_checksum_of_an_open_model_is_of_the_weights_that_it_has() -> None:
+    from glpn_cli.images import read_rgb
+
+    folder = make_model_folder(Path("model"))
+    checksum = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    estimator = DepthEstimator.from_pretrained("./model", precision="fp32", threads=1)
+    make_model_folder(folder, seed=1)
+    assert estimator.provenance(read_rgb(Path("good.png"))).weights_sha256 == checksum
 
 
 CONFIGS: Mapping[str, bytes | None] = {

@@ -80,30 +80,29 @@ def _png_pixel_data(stream: BinaryIO) -> Iterator[bytes]:
             raise SyntaxError("its pixels do not match their checksum")
 
 
-def is_short_jpeg(image: Image.Image, stream: BinaryIO, decode_again: Callable[[BinaryIO], Image.Image]) -> bool:
-    """Whether a JPEG's data end before the rows that its header promises.
+def check_jpeg(stream: BinaryIO, image: Image.Image, decode_again: Callable[[BinaryIO], Image.Image]) -> None:
+    """Check that a JPEG's data do not end before the rows that its header promises. Raises EOFError.
 
-    libjpeg then fills in grey. Where the last pixels are of that grey, the picture is decoded once more with noise
-    before its end: a whole picture never gets to see it.
+    libjpeg fills such rows with grey. Where the last pixels are of that grey, the picture is decoded once more with
+    noise before its end: the decoder of a whole picture does not come to read it.
     """
     width, height = image.size
     corner = np.asarray(image.crop((max(0, width - 4), max(0, height - 4), width, height)))
     if corner.min() < _LEAST_GREY or corner.max() > _MOST_GREY:
-        return False
+        return
     stream.seek(0)
     data = stream.read()
     end = _find_jpeg_end(data)
     if end is None:
-        return False
+        return
     try:
         other = decode_again(io.BytesIO(data[:end] + _NOISE_AND_RESTARTS + data[end:]))
-    except (OSError, SyntaxError, ValueError):
-        return True
+    except (OSError, SyntaxError, ValueError) as error:
+        raise EOFError("its data end before its last row") from error
     rows = max(1, _PIECE // width)
     boxes = ((0, top, width, min(top + rows, height)) for top in range(0, height, rows))
-    return other.size != image.size or any(
-        not np.array_equal(np.asarray(image.crop(box)), np.asarray(other.crop(box))) for box in boxes
-    )
+    if any(not np.array_equal(np.asarray(image.crop(box)), np.asarray(other.crop(box))) for box in boxes):
+        raise EOFError("its data end before its last row")
 
 
 def _find_jpeg_end(data: bytes) -> int | None:

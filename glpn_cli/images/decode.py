@@ -7,7 +7,7 @@ import math
 import re
 import struct
 import threading
-import warnings
+import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.completeness import check_jpeg2000, check_png, is_short_jpeg
+from glpn_cli.images.completeness import check_jpeg, check_jpeg2000, check_png
 from glpn_cli.images.exr import ExrImageFile
 from glpn_cli.images.formats import (
     CAMERA_RAW,
@@ -84,50 +84,41 @@ def decode(
         if kind in ICONS:
             _check_icon(stream, options, label)  # Pillow decodes them as it opens them
         with closing(_open(stream, kind, label)) as image:
-            warnings = []
             _check_pixels(image.size, options, label)
             _select_frame(image, options, label)
-            if image.format in _ANIMATED and getattr(image, "is_animated", False):
-                warnings.append(PictureWarning.ANIMATED)
+            is_animated = image.format in _ANIMATED and getattr(image, "is_animated", False)
             enough = at_least if kind is JPEG else None
             shrunk_from = _shrink(image, enough, options)
-
+            has_colors_of_16_bits = image.mode in ("RGB", "RGBA") and any(";16" in str(tile[3]) for tile in image.tile)
+            if has_colors_of_16_bits and options.white is not None:
+                raise InputError(
+                    f"{label} has colours of 16 bits, of which only the upper 8 are read: --white is for greys",
+                    hint="Stretch it to its full range with another program first.",
+                    code=ErrorCode.UNSUPPORTED,
+                )
             # Asked before decoding: Pillow turns TIFFs itself and forgets how.
             turned_by_pillow = _orientation(image) if kind is TIFF and options.orientation == "ignore" else 1
-            has_16_bits = any(";16" in str(tile[3]) for tile in image.tile)
-            is_short = _load(image, stream, kind, options)
+            is_short = _load(image, stream, kind, options, enough)
             _check_pixels(image.size, options, label)
-            if kind is JPEG and not is_short and not image.tell():
-                is_short = is_short_jpeg(image, stream, lambda other: _decode_jpeg(other, enough, options))
-                if is_short and not options.allow_truncated:
-                    raise EOFError("its data end before its last row")
-            if is_short:
-                warnings.append(PictureWarning.TRUNCATED)
 
-            focal = _focal_35mm(image)
-            if b":ProjectionType" in _xmp(image):
-                warnings.append(PictureWarning.PANORAMA)
+            focal, is_panorama = _focal_35mm(image), b":ProjectionType" in _xmp(image)
             upright: Image.Image = image
             if options.orientation == "exif":
                 with _metadata_may_be_broken():
                     ImageOps.exif_transpose(image, in_place=True)
             elif turned_by_pillow in _TURN_BACK:
                 upright = image.transpose(_TURN_BACK[turned_by_pillow])
-
             flat = flatten(upright, opened=image, white=options.white)
-            height, width, _ = flat.rgb.shape
-            full_size = shrunk_from or (height, width)
-            if min(full_size) < TINY:
-                warnings.append(PictureWarning.TINY)
-            if has_16_bits and image.mode in ("RGB", "RGBA"):
-                if options.white is not None:
-                    raise InputError(
-                        f"{label} has colours of 16 bits, of which only the upper 8 are read: --white is for greys",
-                        hint="Stretch it to its full range with another program first.",
-                        code=ErrorCode.UNSUPPORTED,
-                    )
-                if 0 < flat.rgb.max() < _DARK_FROM_16:
-                    warnings.append(PictureWarning.DARK)
+
+    full_size = shrunk_from or flat.rgb.shape[:2]
+    found = {
+        PictureWarning.ANIMATED: is_animated,
+        PictureWarning.TRUNCATED: is_short,
+        PictureWarning.PANORAMA: is_panorama,
+        PictureWarning.TINY: min(full_size) < TINY,
+        PictureWarning.DARK: has_colors_of_16_bits and 0 < flat.rgb.max() < _DARK_FROM_16,
+    }
+    warnings = (warning for warning, is_so in found.items() if is_so)
     return Picture(flat.rgb, full_size, flat.valid, focal, (*warnings, *flat.warnings))
 
 
@@ -249,7 +240,9 @@ def _shrink(image: ImageFile, at_least: AtLeast | None, options: ReadOptions) ->
     return None if image.size == (width, height) else full_size
 
 
-def _load(image: ImageFile, stream: BinaryIO, kind: PictureFormat, options: ReadOptions) -> bool:
+def _load(
+    image: ImageFile, stream: BinaryIO, kind: PictureFormat, options: ReadOptions, at_least: AtLeast | None
+) -> bool:
     """Decode the pixels; says whether some are missing, which only `allow_truncated` lets pass.
 
     Pillow's own switch for this, LOAD_TRUNCATED_IMAGES, is process-wide and would let other threads' pictures pass too.
@@ -265,6 +258,8 @@ def _load(image: ImageFile, stream: BinaryIO, kind: PictureFormat, options: Read
             check_jpeg2000(stream)
         if kind is PNG and not image.tell():
             check_png(stream, image)
+        if kind is JPEG and not missing and not image.tell():
+            check_jpeg(stream, image, lambda other: _decode_jpeg(other, at_least, options))
     except (OSError, SyntaxError, EOFError, ValueError) as error:
         if not options.allow_truncated or not _has_pixels(image) or getattr(error, "errno", None):
             raise
@@ -369,8 +364,8 @@ def quiet_pillow() -> Iterator[None]:
     with _lock:
         _readers += 1
         # Asked each time, because someone else's catch_warnings may have undone it meanwhile.
-        if _FILTER not in warnings.filters:
-            warnings.filterwarnings("ignore", module=r"PIL\b")
+        if _FILTER not in python_warnings.filters:
+            python_warnings.filterwarnings("ignore", module=r"PIL\b")
     try:
         yield
     finally:
@@ -378,7 +373,7 @@ def quiet_pillow() -> Iterator[None]:
             _readers -= 1
             if _readers == 0:
                 with suppress(ValueError):
-                    warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]  # typeshed: a read-only sequence
+                    python_warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]  # typeshed: a read-only sequence
 
 
 @contextmanager

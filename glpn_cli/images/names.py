@@ -1,4 +1,4 @@
-"""What results are called: a path below some folder, with `/` between its parts whatever the system writes.
+"""The names of results: paths below some folder, with `/` between their parts on every system.
 
 Paths are text here, not `Path`: there may be a hundred thousand of them.
 """

@@ -1,4 +1,4 @@
-"""Pictures by where they are: a file, or bytes that came through standard input."""
+"""Where a picture is: a file, or bytes that came through standard input; and reading it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class ImageSource:
 
     @property
     def label(self) -> str:
-        """What messages call it, safe for a terminal."""
+        """Its name in messages, safe for a terminal."""
         return "standard input" if self.given == "-" else _label(self.path or Path(self.given))
 
     @property
@@ -122,7 +122,7 @@ def _read(source: Path | bytes, options: ReadOptions, *, label: str, name: str, 
 
 
 def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:
-    """What other processes can read: files by their own names; what is only open here (a pipe, /dev/stdin) as bytes."""
+    """A source that other processes can read: files by real path; the bytes of pipes that are open only here."""
     if isinstance(source, bytes):
         return source
     real = os.path.realpath(source)
@@ -136,7 +136,7 @@ def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:
 
 
 def read_limited(stream: BinaryIO, label: str) -> bytes:
-    """All of a stream, which must end within `MAX_BYTES`; raises InputError (E_TOO_LARGE)."""
+    """Read a stream to its end; raises InputError (E_TOO_LARGE) where it has more than `MAX_BYTES`."""
     data = io.BytesIO()
     while piece := stream.read(_PIECE):  # asked for all at once, Python takes the memory for the most that may come
         data.write(piece)
@@ -146,7 +146,7 @@ def read_limited(stream: BinaryIO, label: str) -> bytes:
 
 
 def read_once(path: Path, label: str) -> bytes:
-    """All that a pipe or a device holds; only its head where that is of nothing known, since it may never end.
+    """Read a pipe or a device to its end; only its head where its format is unknown, since it may never end.
 
     Raises InputError.
     """
@@ -180,7 +180,7 @@ class _Unmapped(io.BufferedReader):
 
 
 def _steady(file: _Unmapped, label: str, name: str) -> BinaryIO:
-    """A seekable stream of what `file` holds, as it is now where that is not too large."""
+    """A seekable stream of the file, in memory (so that it cannot change) where it is not too large."""
     if stat.S_ISREG(file.status.st_mode):
         if file.status.st_size <= _AT_ONCE:
             return io.BytesIO(file.read())

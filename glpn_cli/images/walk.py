@@ -14,19 +14,8 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 # Folders that systems and storage make beside pictures, for previews, deleted files and the like; case does not matter.
 _SYSTEM_FOLDERS = frozenset(
-    {
-        "@eadir",
-        "@recycle",
-        "@recently-snapshot",
-        "#recycle",
-        "#snapshot",
-        "$recycle.bin",
-        "recycler",
-        "system volume information",
-        "__macosx",
-        "lost+found",
-    }
-)
+    "@eadir @recycle @recently-snapshot #recycle #snapshot $recycle.bin recycler __macosx lost+found".split()
+) | {"system volume information"}
 
 
 @dataclass(frozen=True, slots=True)

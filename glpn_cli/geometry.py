@@ -23,6 +23,7 @@ ASSUMED_FOV_DEG = 60.0
 
 # A 35 mm film frame is 36 mm x 24 mm. Pictures have other shapes, so equivalents are by the diagonal, as cameras do it.
 _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
+_LEAST_FOCAL = 0.01
 _FOCAL = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(px|mm|deg)")
 
 # A slide from a foreground to a background: steeper than a surface turned away by 70 degrees, a tenth of the depth at
@@ -83,8 +84,8 @@ class FocalChoice:
             )
         value = float(found[1])
         most = {"px": 1e6, "mm": 10_000.0, "deg": 179.0}[found[2]]
-        if not 0 < value <= most:
-            raise UsageError(f"--focal {self.text!r} is out of range: more than 0, up to {most:g}{found[2]}")
+        if not _LEAST_FOCAL <= value <= most:
+            raise UsageError(f"--focal {self.text!r} is out of range: {_LEAST_FOCAL:g} to {most:g}{found[2]}")
 
     def camera(
         self, size: tuple[int, int], *, exif_mm: float | None = None, known: Intrinsics | None = None

@@ -44,6 +44,10 @@ class Writer(Protocol):
         """The file. Raises OutputError (code RANGE) where the format cannot hold a value."""
 
 
+# Renderers write 1e10 where a ray meets nothing, others inf or the largest float.
+_NOTHING_FROM = 1e9
+
+
 @dataclass(frozen=True)
 class DepthReadOptions:
     """How depth files are read.
@@ -62,13 +66,15 @@ class DepthReadOptions:
 class StoredDepth:
     """A depth map that came from a file.
 
-    record: what the file says about itself; None where it says nothing
-    format: the word of the format that it is in
+    record:    what the file says about itself; None where it says nothing
+    format:    the word of the format that it is in
+    not_depth: pixels with a number that is no depth, in files of others: see `count_not_depth`
     """
 
     depth: DepthMap
     record: Record | None
     format: str
+    not_depth: int = 0
 
     @property
     def camera(self) -> Intrinsics | None:
@@ -121,8 +127,8 @@ class DepthFormat:
         array, text = cls.read_array(data, options.max_pixels)
         record = Record.from_text(text)
         if record is None:
-            depth = depth_from_array(array, kind=options.kind, depth_scale=options.depth_scale)
-            return StoredDepth(depth, None, cls.format)
+            depth = depth_from_array(without_largest(array), kind=options.kind, depth_scale=options.depth_scale)
+            return StoredDepth(depth, None, cls.format, count_not_depth(array))
         if record.map == "uncertainty":
             raise InputError(
                 "this tells how sure a network was, not how far things are",
@@ -213,12 +219,26 @@ def depth_from_array(
 
 
 def depth_from_values(values: NDArray[np.float32], *, kind: DepthKind, limit_m: float | None) -> DepthMap:
-    """A depth map of stored floats, float32 (H, W): what is not finite and > 0 is a hole."""
-    valid = np.isfinite(values) & (values > 0)
+    """A depth map of stored floats, float32 (H, W): what is not above 0 and below 1e9 is a hole."""
+    valid = (values > 0) & (values < _NOTHING_FROM)
     limit = limit_m if kind.is_metric else None
     if valid.all():
         return DepthMap(np.ascontiguousarray(values), kind=kind, limit=limit)
     return DepthMap(np.where(valid, values, np.float32(0)), kind=kind, valid=valid, limit=limit)
+
+
+def without_largest(array: NDArray[Any]) -> NDArray[Any]:
+    """Integers of 16 bits and more with 0 for the largest there is, which sensors write where nothing is known."""
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 2:
+        return array
+    return np.where(array == np.iinfo(array.dtype).max, array.dtype.type(0), array)
+
+
+def count_not_depth(array: NDArray[Any]) -> int:
+    """How many numbers are no depth, nor the usual holes, 0 and NaN: negative, 1e9 and more, 65535 in 16 bits."""
+    if array.dtype.kind == "f":
+        return int(np.count_nonzero((array < 0) | (array >= _NOTHING_FROM)))
+    return int(np.count_nonzero((array < 0) | (without_largest(array) != array)))
 
 
 def need_scale(depth_scale: float | None, stored_as: str) -> float:

@@ -23,8 +23,6 @@ from glpn_cli.prediction import DepthKind, Result
 
 # Our first attribute, since the library sorts them, so that a scan knows our files from their first bytes.
 _OWN_HEAD = SIGNATURE + b"\2\0\0\0Software\0string\0"
-# Renderers write 1e10 where a ray meets nothing.
-_NOTHING_FROM = 1e9
 
 
 @dataclass(frozen=True)
@@ -57,11 +55,11 @@ class Exr(DepthFormat):
 
     @classmethod
     def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
-        """The depths float32 (H, W), not finite where nothing is known. Raises InputError."""
+        """The channel of depths, float32 (H, W). Raises InputError."""
         header = read_header(data)
         header.check(max_pixels)
         (values,) = read_channels(BytesIO(data), [_choose_channel(header)], max_pixels=max_pixels)
-        return np.where(np.abs(values) < _NOTHING_FROM, values, np.float32(np.inf)), header.texts
+        return values, header.texts
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
         """Refuse to begin without the library (UsageError)."""

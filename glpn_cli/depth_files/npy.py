@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ _ORDER = re.compile(rb"'fortran_order': *(True|False)")
 _SHAPE = re.compile(rb"'shape': *\(([0-9, L]*)\)")
 _OBJECTS = re.compile(rb"'descr': *'[<>|=]?O")
 _MAX_HEADER = 10_000
+_LARGEST_NUMBER = 8
+HEAD_BYTES = _MAX_HEADER + 12
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,21 @@ def decode_array(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
 
     Raises InputError where the file is damaged, holds objects, or claims more than it has.
     """
-    header, start = _read_header(data)
+    dtype, shape, order, start = read_layout(data, len(data), max_pixels=max_pixels)
+    try:
+        return np.frombuffer(data, dtype, offset=start).reshape(shape, order=order)
+    except ValueError as error:  # nothing in it, or more dimensions than there are
+        raise InputError(f"the npy file holds no array: {error}") from error
+
+
+def read_layout(
+    head: bytes, length: int, *, max_pixels: int
+) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"], int]:
+    """(type, shape, order, where the numbers begin) from the first bytes of a .npy file of `length`.
+
+    Raises InputError where they do not fit that length, or are more than `max_pixels`.
+    """
+    header, start = _read_header(head)
     if _OBJECTS.search(header):
         raise InputError(
             "the npy file holds pickled Python objects, which are never loaded", code=ErrorCode.UNSUPPORTED
@@ -83,16 +99,13 @@ def decode_array(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
     except TypeError as error:
         raise InputError(f"the npy file holds '{descr[1].decode()}', which is no type of number") from error
     shape = tuple(int(side) for side in re.findall(rb"[0-9]{1,18}", shape_text[1]))
-    if math.prod(shape) * dtype.itemsize != len(data) - start:
+    size = math.prod(shape) * dtype.itemsize
+    if size != length - start:
         raise InputError(
-            f"the npy file says {'x'.join(map(str, shape))} {dtype.name} but holds {len(data) - start} bytes of it"
+            f"the npy file says {'x'.join(map(str, shape))} {dtype.name} but holds {length - start} bytes of it"
         )
-    check_size(1, max(1, math.prod(shape)), max_pixels)
-    try:
-        flat = np.frombuffer(data, dtype, offset=start)
-        return flat.reshape(shape, order="F" if order[1] == b"True" else "C")
-    except ValueError as error:  # nothing in it, or more dimensions than there are
-        raise InputError(f"the npy file holds no array: {error}") from error
+    check_size(1, max(1, math.prod(shape), size // _LARGEST_NUMBER), max_pixels)
+    return dtype, shape, "F" if order[1] == b"True" else "C", start
 
 
 def _read_header(data: bytes) -> tuple[bytes, int]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.base import DepthFormat, depth_of, depth_text, with_holes
-from glpn_cli.depth_files.npy import decode_array, encode_array
+from glpn_cli.depth_files.npy import HEAD_BYTES, decode_array, encode_array, read_layout
 from glpn_cli.depth_files.record import text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
@@ -69,11 +69,10 @@ class Npz(DepthFormat):
     @classmethod
     def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
         """`depth`, or the only array, and the text of the record. Raises InputError."""
-        most = 8 * max_pixels + (1 << 20)
         try:
             with zipfile.ZipFile(BytesIO(data)) as archive:
                 members = archive.namelist()
-                array = decode_array(_read_member(archive, _choose_array(members), most), max_pixels=max_pixels)
+                array = decode_array(_read_member(archive, _choose_array(members), max_pixels), max_pixels=max_pixels)
                 text = _text_of(_read_member(archive, _RECORD_MEMBER, _MAX_RECORD)) if _RECORD_MEMBER in members else {}
         except _DAMAGED as error:
             raise InputError(f"the npz file is damaged or cut short: {error}") from error
@@ -114,13 +113,13 @@ def _choose_array(members: Sequence[str]) -> str:
     )
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
-    """A member, its checksum verified: as NumPy writes them, and of at most `most` bytes. Raises InputError."""
+def _read_member(archive: zipfile.ZipFile, name: str, max_pixels: int) -> bytes:
+    """A member, its checksum verified: as NumPy writes them, and of at most `max_pixels` numbers. Raises InputError."""
     member = archive.getinfo(name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise InputError("the npz file is compressed in a way that NumPy does not read", code=ErrorCode.UNSUPPORTED)
-    if member.file_size > most:
-        raise InputError("the npz file holds too much for a depth map", code=ErrorCode.TOO_LARGE)
+    with archive.open(member) as stream:
+        read_layout(stream.read(HEAD_BYTES), member.file_size, max_pixels=max_pixels)
     return archive.read(member)
 
 

@@ -17,6 +17,7 @@ from PIL import PngImagePlugin
 
 from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
 from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.images.completeness import check_png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Level 1 over differences from the row above takes 20 ms for the 16-bit map of a photograph of 1.5 megapixels
@@ -104,6 +105,7 @@ def decode_png(
                     f"the PNG file holds {image.mode} pixels; a depth map holds grey ones", code=ErrorCode.UNSUPPORTED
                 )
             pixels = np.asarray(image)
+            check_png(BytesIO(data), image)
     except _DAMAGED as error:
         raise InputError(f"the PNG file is damaged: {error}") from error
     return pixels, text

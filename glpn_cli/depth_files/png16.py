@@ -14,10 +14,12 @@ from glpn_cli.depth_files.base import (
     DepthFormat,
     DepthReadOptions,
     StoredDepth,
+    count_not_depth,
     depth_of,
     depth_text,
     expect_depth,
     need_scale,
+    without_largest,
 )
 from glpn_cli.depth_files.png import SIGNATURE, decode_png, encode_png, peek_text
 from glpn_cli.depth_files.record import PROGRAM, Record, number_text
@@ -88,7 +90,8 @@ class Png16(DepthFormat):
                     code=ErrorCode.UNSUPPORTED,
                 )
             scale = need_scale(options.depth_scale, pixels.dtype.name)
-            return StoredDepth(dequantize(pixels, depth_scale=scale, limit_m=None), None, cls.format)
+            depth = dequantize(without_largest(pixels), depth_scale=scale, limit_m=None)
+            return StoredDepth(depth, None, cls.format, count_not_depth(pixels))
         if record.map == "gray" and record.painted is not None:
             return StoredDepth(depth_of_levels(pixels, record), record, record.format)
         if record.depth_scale is None or not record.depth_kind.is_metric:

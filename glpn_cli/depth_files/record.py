@@ -36,6 +36,8 @@ PREFIX = "glpn:"
 LABELS = "labels"
 """The kind of maps that hold no depth."""
 
+# Beyond what --focal takes for any picture, and far from what float32 cannot hold.
+_SHORTEST_PX, _LONGEST_PX = 1e-4, 1e9
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -276,13 +278,25 @@ def _read_names(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _read_focal(text: str) -> float:
+    """A focal length in pixels that leaves points in space finite."""
+    value = float(text)
+    if not _SHORTEST_PX <= value <= _LONGEST_PX:
+        raise ValueError(f"{text[:40]} is no focal length")
+    return value
+
+
 def _read_camera(text: str) -> Intrinsics:
-    fx, fy, cx, cy = (float(number) for number in text.split(" "))
-    return Intrinsics(fx, fy, cx, cy, "file")
+    fx, fy, cx, cy = text.split(" ")
+    center = float(cx), float(cy)
+    if not all(abs(each) <= _LONGEST_PX for each in center):
+        raise ValueError(f"{text[:80]} is no camera")
+    return Intrinsics(_read_focal(fx), _read_focal(fy), *center, "file")
 
 
 _TEXT = _Type(str, str)
 _NUMBER = _Type(number_text, _read_number)
+_FOCAL_PX = _Type(number_text, _read_focal)
 _NUMBER_FROM_0 = _Type(number_text, lambda text: _read_number(text, may_be_zero=True))
 _FLAG = _Type(lambda flag: "yes" if flag else "no", lambda text: text == "yes")
 _SIZE = _Type(lambda size: f"{size[1]}x{size[0]}", _read_size)
@@ -328,7 +342,7 @@ _FIELDS = (
     _Field("look", ("colorbar",), _FLAG, "always"),
     _Field("look", ("contours_m",), _NUMBER, "always"),
     _Field("record", ("near", "far"), _NUMBER, "if expected", attribute="painted"),
-    _Field("record", ("focal_px",), _NUMBER),
+    _Field("record", ("focal_px",), _FOCAL_PX),
     _Field("record", ("focal_source",), _TEXT),
     _Field("cloud", ("focal",), _FOCAL, "always"),
     _Field("cloud", ("axes",), _Type(str, Axes), "always"),

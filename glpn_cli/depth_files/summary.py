@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class DepthSummary:
     valid_share: share of the pixels that are valid, 0 to 1
     extent:      (smallest, largest) valid depth, None where nothing is valid
     percentiles: percent -> depth, of the valid pixels
+    not_depth:   pixels with a number that is no depth: 65535, 1e9 and more, or negative
     """
 
     format: str
@@ -36,6 +37,7 @@ class DepthSummary:
     valid_share: float | None = None
     extent: tuple[float, float] | None = None
     percentiles: tuple[tuple[int, float], ...] = ()
+    not_depth: int = 0
 
 
 def summarise_depth(
@@ -56,7 +58,7 @@ def summarise_depth(
     if record is not None and record.map not in _READABLE:
         return DepthSummary(record.format, record.map, record.kind, record, extent=record.min_max)
     stored = read_depth(source, depth_scale=depth_scale, kind=kind)
-    return _summarise(stored.depth, stored.format, "depth", stored.record)
+    return replace(_summarise(stored.depth, stored.format, "depth", stored.record), not_depth=stored.not_depth)
 
 
 def _summarise(values: DepthMap | SpreadMap, name: str, held: str, record: Record | None) -> DepthSummary:

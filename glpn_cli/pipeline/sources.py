@@ -110,12 +110,15 @@ class StoredSource:
         where = self.data if self.path is None else Path(os.path.realpath(self.path))
         about = repr(self.given if self.path is None else str(self.path))
         provenance = self.record.provenance if self.record else None
+        most = self.options.max_pixels
         if self.content is Content.LABELS:
-            return Result(self.options.run(read_labels, where, about=about), self, provenance)
+            return Result(self.options.run(read_labels, where, about=about, max_pixels=most), self, provenance)
         if self.content is Content.UNCERTAINTY:
-            uncertainty, record = self.options.run(read_uncertainty, where, about=about)
+            uncertainty, record = self.options.run(read_uncertainty, where, about=about, max_pixels=most)
             return Result(uncertainty, self, record.provenance)
-        stored = self.options.run(read_depth, where, about=about, depth_scale=self.depth_scale, kind=self.kind)
+        stored = self.options.run(
+            read_depth, where, about=about, depth_scale=self.depth_scale, kind=self.kind, max_pixels=most
+        )
         provenance = stored.record.provenance if stored.record else None
         return Result(stored.depth, self, provenance, focal.camera(stored.depth.size, known=stored.camera))
 

@@ -118,8 +118,9 @@ def fold(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
         return norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    # In fp64: in fp32 the last digit depends on the processor.
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
     shift = norm.bias - norm.running_mean * scale
     conv.weight.copy_(conv.weight * scale[:, None, None, None])
-    conv.bias = nn.Parameter(shift if conv.bias is None else conv.bias * scale + shift)
+    conv.bias = nn.Parameter((shift if conv.bias is None else conv.bias * scale + shift).to(conv.weight.dtype))
     return nn.Identity()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -91,9 +93,61 @@ def test_a_network_is_read_on_the_device_where_it_is() -> None:
 def test_mean_inputs_are_what_the_layers_read() -> None:
     network = TwoLayers()
     means = mean_inputs(network, side=32)
-    torch.testing.assert_close(means[network.conv], network.read.mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(means[network.conv], network.read.double().mean(dim=(0, 2, 3)))
     torch.testing.assert_close(means[network.linear], network.tokens.mean(dim=(0, 1, 2)))
-    assert not network.conv._forward_pre_hooks
+    assert "forward" not in vars(network.conv), "the layers were not given back"
+
+
+@pytest.mark.parametrize(
+    "conv",
+    [
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.Conv2d(3, 8, 7, 4, padding=3),
+        nn.Conv2d(3, 6, 2, 2, bias=False),
+        nn.Conv2d(3, 6, 3, padding=1, groups=3),
+    ],
+    ids=str,
+)
+def test_the_pass_in_fp64_convolves_as_torch_does(conv: nn.Conv2d) -> None:
+    seen = []
+    network = nn.Sequential(conv)
+    network.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].double(), output)))
+    mean_inputs(network, side=32)
+    ((pixels, output),) = seen
+    torch.testing.assert_close(output, conv.double()(pixels))
+
+
+_DIGEST = """
+import hashlib, sys, torch
+torch.set_num_threads(int(sys.argv[1]))
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.state_dict import load_network
+model = resolve_model("mini", offline=True)
+from glpn_cli.models.config_base import read_config
+network = read_config(model.config).cast(load_network(model.checkpoint), "bf16")
+digest = hashlib.sha256()
+for name, tensor in network.state_dict().items():
+    digest.update(tensor.float().numpy().tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_the_rounded_weights_do_not_depend_on_the_number_of_threads() -> None:
+    digests = {
+        subprocess.run([sys.executable, "-c", _DIGEST, threads], check=True, capture_output=True, text=True).stdout
+        for threads in ("1", "2", "4")
+    }
+    assert len(digests) == 1
+
+
+def test_the_rounded_weights_do_not_depend_on_the_last_digits_of_the_mean_inputs() -> None:
+    random = torch.Generator().manual_seed(7)
+    mean = torch.rand(2048, generator=random, dtype=torch.float64)
+    other = mean * (1 + 1e-12 * torch.randn(2048, generator=random, dtype=torch.float64))
+    for layer in (nn.Conv2d(2048, 2048, 3, groups=2048), nn.Linear(2048, 48)):
+        for parameter in layer.parameters():
+            parameter.data = torch.randn(parameter.shape, generator=random)
+        assert torch.equal(rounded_to_bf16(layer, mean), rounded_to_bf16(layer, other))
 
 
 @pytest.mark.parametrize("fields", [{"num_channels": 1}, {"strides": [3, 2, 2, 2]}], ids=str)

@@ -22,7 +22,7 @@ from glpn_cli.images import Picture, from_pillow, read_rgb
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.models.upsampling import Upsampling, parse_upsampling, upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
@@ -48,7 +48,7 @@ class DepthEstimator:
     threads: of torch on the CPU, for the whole process; None leaves them as they are
     """
 
-    def __init__(self, recipe: Recipe, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(self, recipe: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
         recipe.check_lens()
         self.recipe = recipe
         self.device = choose_device(device)
@@ -99,7 +99,7 @@ class DepthEstimator:
             raise UsageError(f"there is no tta {tta!r}", hint=f"Choose from {', '.join(_TEST_TIME)}.")
         model = resolve_model(str(name), max_depth=max_depth, offline=offline)
         lens = None if focal is None else FocalChoice(focal)
-        recipe = Recipe(model, input_size=size, precision=precision, tta=tta, upsample=way, lens=lens)
+        recipe = InferenceSettings(model, input_size=size, precision=precision, tta=tta, upsample=way, lens=lens)
         return cls(recipe, device=device, threads=threads)
 
     def predict(self, picture: PictureLike) -> DepthMap:

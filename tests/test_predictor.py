@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
 from glpn_cli.images import Picture, read_rgb
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.predictor import DepthEstimator
 
 SIZES = [(48, 64), (65, 97), (31, 31), (1, 1), (33, 200)]
@@ -228,7 +228,7 @@ def test_a_model_that_is_not_there_is_a_model_error_and_a_word_a_usage_error(tmp
 def test_a_recipe_knows_before_torch_what_a_run_will_need(tiny_model_80: Path) -> None:
     from glpn_cli.models.resolve import resolve_model
 
-    recipe = Recipe(resolve_model(str(tiny_model_80)))
+    recipe = InferenceSettings(resolve_model(str(tiny_model_80)))
     assert recipe.limit_m == 80.0
     assert recipe.network_size((480, 640)) == (480, 640)
     assert recipe.provenance.weights_sha256 == recipe.model.checkpoint.sha256()

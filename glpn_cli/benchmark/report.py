@@ -18,7 +18,7 @@ from glpn_cli.benchmark.processes import Finished, import_seconds, predict_comma
 from glpn_cli.benchmark.stages import Subject
 from glpn_cli.benchmark.timings import Timing, time_in_turns
 from glpn_cli.errors import UsageError
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 
 _PEER_NETWORK = "transformers network"
 _PRODUCT = "matrix product"
@@ -122,7 +122,7 @@ class Bench:
     threads: int | None = None
     peer_precision: str | None = None
 
-    def measure(self, recipe: Recipe, *, title: str) -> ModelSpeed:
+    def measure(self, recipe: InferenceSettings, *, title: str) -> ModelSpeed:
         """Measure a model.
 
         Raises InputError for a picture that cannot be read, UsageError for pixels that transformers cannot take,
@@ -156,7 +156,7 @@ class Bench:
             peer=peer,
         )
 
-    def _setting(self, recipe: Recipe, device: str, precision: str) -> Setting:
+    def _setting(self, recipe: InferenceSettings, device: str, precision: str) -> Setting:
         return Setting(recipe.limit_m, device, precision, self.threads)
 
     def _meet_peer(self, subject: Subject) -> _Met | None:
@@ -176,7 +176,7 @@ class Bench:
         timed = reference if self.peer_precision == "fp32" else open_in(self.peer_precision)
         return _Met(partial(_ask, timed, pixels, subject.device), agreement, size, self.peer_precision)
 
-    def _whole(self, recipe: Recipe, device: str) -> tuple[list[Whole], list[Whole]]:
+    def _whole(self, recipe: InferenceSettings, device: str) -> tuple[list[Whole], list[Whole]]:
         """Whole processes for one picture, and for all where there are more; ours, and transformers'."""
         ours, theirs = [], []
         folder = str(recipe.model.checkpoint.folder)

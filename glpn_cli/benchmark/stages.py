@@ -13,7 +13,7 @@ from glpn_cli.depth_files import Writer, make_writer
 from glpn_cli.depth_files.labels import make_label_writer
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.images import ImageSource, Picture
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.prediction import LabelMap, Prediction, Result
 
@@ -24,7 +24,7 @@ class Subject:
     batch_size: copies of the picture that go through the network together
     """
 
-    def __init__(self, recipe: Recipe, picture: Path, *, device: str = "auto", batch_size: int = 1) -> None:
+    def __init__(self, recipe: InferenceSettings, picture: Path, *, device: str = "auto", batch_size: int = 1) -> None:
         self.recipe = recipe
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.precision, self.device)

@@ -15,7 +15,7 @@ from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.depth_files import Record, is_depth_file, read_depth, read_record
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import Picture, ReadOptions
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.prediction import DepthKind, DepthMap
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Contestant(Protocol):
 class ModelContestant:
     """A model with its settings. Opening it loads the weights."""
 
-    def __init__(self, recipe: Recipe, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(self, recipe: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
         from glpn_cli.predictor import DepthEstimator
 
         self.recipe = recipe
@@ -82,7 +82,7 @@ class ModelContestant:
         )
 
     def lens_factor(self, sample: Sample) -> float | None:
-        """The ratio of the focal lengths, as `Recipe.lens_factor` has it."""
+        """The ratio of the focal lengths, as `InferenceSettings.lens_factor` has it."""
         return None if sample.focal_px is None else self.recipe.lens_factor(sample.focal_px, sample.size)
 
     def predict(self, sample: Sample) -> DepthMap:

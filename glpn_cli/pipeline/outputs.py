@@ -11,7 +11,7 @@ from glpn_cli.depth_files import FORMATS, ColorizeOptions, Record, Uncertainty, 
 from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer
 from glpn_cli.depth_files.uncertainty import UncertaintyColor
 from glpn_cli.errors import UsageError
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.naming import Destination, NameTemplate, choose_formats
 from glpn_cli.pipeline.report import Output
 from glpn_cli.pipeline.settings import Existing, ModelSettings, OutputSettings
@@ -79,7 +79,7 @@ class OutputRules:
     template: NameTemplate
     model: str
     existing: Existing
-    inference: Recipe | None = None
+    inference: InferenceSettings | None = None
     calibration: Calibration | None = None
     has_depth: bool = True
 
@@ -165,7 +165,7 @@ def choose_outputs(inputs: Sources, model: ModelSettings | None, outputs: Output
     return OutputRules(writers, destination, template, name, outputs.existing, inference, outputs.calibration)
 
 
-def _common_depth(inputs: Sources, inference: Recipe | None) -> tuple[DepthKind, float | None]:
+def _common_depth(inputs: Sources, inference: InferenceSettings | None) -> tuple[DepthKind, float | None]:
     """The meaning of the depths and the largest of them, as far as formats are checked against it at planning."""
     if inference is not None:
         return inference.kind, inference.limit_m
@@ -175,7 +175,7 @@ def _common_depth(inputs: Sources, inference: Recipe | None) -> tuple[DepthKind,
     return kind, next((limit_m for limit_m in limits if limit_m is not None), None)
 
 
-def _choose_for_labels(inference: Recipe | None, outputs: OutputSettings) -> OutputRules:
+def _choose_for_labels(inference: InferenceSettings | None, outputs: OutputSettings) -> OutputRules:
     """The files of label maps, predicted or stored. Raises UsageError for options that only depth has."""
     if inference is None:
         outputs.explicit.refuse(*_USED_BY_DEPTH, because="makes no sense for labels")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from glpn_cli.calibration import Calibration
     from glpn_cli.depth_files import ColorizeOptions, PointCloudOptions
     from glpn_cli.images import ReadOptions
-    from glpn_cli.models.settings import Recipe
+    from glpn_cli.models.settings import InferenceSettings
     from glpn_cli.prediction import DepthKind
 
 DEFAULT_NAME = "{stem}_{map}"
@@ -107,7 +107,7 @@ class ModelSettings:
     uncertainty: also estimate the uncertainty of each depth
     """
 
-    inference: Recipe
+    inference: InferenceSettings
     device: str = "auto"
     threads: int | None = None
     uncertainty: bool = False

@@ -15,7 +15,7 @@ from glpn_cli.devices import cores, memory_bytes, no_collection, set_threads
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.images import Picture
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.plan import Task, settle
 from glpn_cli.pipeline.report import ASSUMED_FOV, FLAT, FOCAL, Outcome, Status, result_facts
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
@@ -143,7 +143,7 @@ class Stages:
         return self.infer([task], [decoded])[0]
 
     @property
-    def _inference(self) -> Recipe:
+    def _inference(self) -> InferenceSettings:
         assert self._model is not None
         return self._model.inference
 
@@ -213,7 +213,7 @@ def _depth_warnings(made: Prediction) -> tuple[str, ...]:
     return (FLAT,) if is_flat and isinstance(made, DepthMap) and made.values.size > 1 else ()
 
 
-def _camera_warnings(camera: Intrinsics, size: tuple[int, int], inference: Recipe) -> tuple[str, ...]:
+def _camera_warnings(camera: Intrinsics, size: tuple[int, int], inference: InferenceSettings) -> tuple[str, ...]:
     """W_FOCAL where the camera of a picture of (H, W) differs from the one that the model's metres belong to.
 
     Compared as 35 mm equivalents, so that the size of the picture does not matter.

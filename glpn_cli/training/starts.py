@@ -12,7 +12,7 @@ from torch import nn
 from glpn_cli.checkpoint import OWN_KEY, read_json_object
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import ModelConfig, read_config
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import load_network, match_state_dict, read_state
 from glpn_cli.training.initialise import initialise_from_scratch
 from glpn_cli.training.loop import Lens
@@ -65,7 +65,7 @@ class Start:
         return {**raw, OWN_KEY: own, "architectures": ["GLPNForDepthEstimation"]}
 
 
-def start_from_model(recipe: Recipe, *, seed: int) -> Start:
+def start_from_model(recipe: InferenceSettings, *, seed: int) -> Start:
     """Go on from a model's weights; a folder with an encoder alone gets a fresh decoder and head.
 
     Raises ModelError where the weights fit neither.

@@ -21,7 +21,7 @@ from glpn_cli.benchmark.subjects import make_pictures, make_random_model, read_c
 from glpn_cli.benchmark.timings import Timing, time_in_turns
 from glpn_cli.errors import GlpnError, UsageError
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 
 
 def test_a_timing_is_its_median_between_its_extremes() -> None:
@@ -99,7 +99,7 @@ def test_pictures_differ_from_each_other_and_never_from_run_to_run(tmp_path: Pat
 def test_random_models_answer_with_depths_that_fill_their_range(tmp_path: Path) -> None:
     folder = make_random_model(tmp_path / "model", TINY)
     (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
-    subject = Subject(Recipe(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
+    subject = Subject(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
     depth = subject.infer(subject.prepare())
     low, high = depth.flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
     assert high - low > 2.0
@@ -118,7 +118,7 @@ def test_random_dpts_answer_with_inverse_depth_of_ten_units_or_with_many_labels(
         fields |= {"backbone_featmap_shape": [1, 64, 4, 4], "neck_hidden_sizes": [16, 32, 24, 32]}
     (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
     folder = make_random_model(tmp_path / name, fields)
-    subject = Subject(Recipe(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
+    subject = Subject(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
     (answer,) = subject.infer(subject.prepare())
     if name == "dpt-large-ade":
         assert answer.argmax(0).unique().numel() > 15
@@ -134,7 +134,7 @@ def test_a_config_that_nobody_published_is_refused_by_name() -> None:
 
 def test_every_stage_of_a_picture_can_be_done_again_and_again(tiny_model: Path, tmp_path: Path) -> None:
     (picture,) = make_pictures(tmp_path, 1, size=(48, 64))
-    recipe = Recipe(resolve_model(str(tiny_model)), precision="fp32")
+    recipe = InferenceSettings(resolve_model(str(tiny_model)), precision="fp32")
     subject = Subject(recipe, picture, device="cpu", batch_size=2)
     stages = subject.stages()
     assert list(stages) == ["decode", "preprocess", "network", "postprocess", "encode"]

@@ -19,7 +19,7 @@ from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
 from glpn_cli.images import ImageSource
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
 
@@ -400,14 +400,14 @@ def test_a_models_camera_is_told_by_its_config(tmp_path: Path) -> None:
     factors = []
     for own in ({}, {"training_focal_px": 200.0, "training_size": [192, 256]}):
         (folder / "config.json").write_text(json.dumps({**raw, "glpn_cli": {**raw["glpn_cli"], **own}}))
-        contestant = ModelContestant(Recipe(resolve_model(str(folder))), device="cpu", threads=1)
+        contestant = ModelContestant(InferenceSettings(resolve_model(str(folder))), device="cpu", threads=1)
         factors.append(contestant.lens_factor(sample))
         assert contestant.knows_camera == bool(own)
     assert factors == [None, pytest.approx(150 / 100)]
 
 
 def test_a_model_sees_a_batch_as_it_sees_its_pictures_one_by_one(tmp_path: Path) -> None:
-    contestant = ModelContestant(Recipe(resolve_model(str(write_tiny_model(tmp_path / "tiny")))), threads=1)
+    contestant = ModelContestant(InferenceSettings(resolve_model(str(write_tiny_model(tmp_path / "tiny")))), threads=1)
     random = np.random.default_rng(0)
     samples = [
         Sample(random.integers(0, 256, (*size, 3), dtype=np.uint8), np.ones(size, np.float32))

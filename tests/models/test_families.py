@@ -12,11 +12,15 @@ import pytest
 import random_weights
 import random_weights_dpt
 import torch
+from PIL import Image
 from torch import nn
 
+from glpn_cli import DepthEstimator
 from glpn_cli.checkpoint import open_checkpoint, write_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import FAMILIES, InputSize, ModelConfig, read_config
+from glpn_cli.models.inspect import inspect_model
+from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.state_dict import file_state, load_network
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
@@ -186,6 +190,24 @@ def test_planning_with_a_family_does_not_import_torch(raw_config: dict[str, Any]
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_new_family_is_one_folder_and_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(FAMILIES, "toy", "toy_family:ToyConfig")
+    config = read_config({"model_type": "toy", "brightness": 2.0})
+    state = file_state(config.build().state_dict(), config.weight_rows())
+    write_checkpoint(tmp_path / "toy", config=config.to_dict(), state=state)
+    Image.fromarray(picture((30, 50))).save(tmp_path / "picture.png")
+
+    model = resolve_model(str(tmp_path / "toy"))
+    report = inspect_model(model)
+    assert report.is_sound
+    assert (report.family, report.total_parameters, report.network_size) == ("toy", 2, (64, 96))
+    prediction = DepthEstimator.from_pretrained(tmp_path / "toy").predict(tmp_path / "picture.png")
+    assert prediction.size == (30, 50)
+    assert prediction.kind is DepthKind.SCALE
+    with pytest.raises(ModelError, match="brightness = -1 is no number"):
+        read_config({"model_type": "toy", "brightness": -1})
 
 
 def test_an_unknown_family_is_named_with_those_there_are() -> None:

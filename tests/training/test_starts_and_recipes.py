@@ -12,7 +12,7 @@ from glpn_cli.checkpoint import write_checkpoint
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import file_state, load_network
 from glpn_cli.training.loop import Lens
 from glpn_cli.training.recipes import Wishes, paper_recipe, rooms_recipe, smaller_crop
@@ -22,8 +22,8 @@ from glpn_cli.training.starts import start_from_model, start_from_shape
 NO_LENS = Lens((192, 256), None)
 
 
-def recipe(folder: Path, **settings: float) -> Recipe:
-    return Recipe(resolve_model(str(folder), **settings), InputSize())
+def recipe(folder: Path, **settings: float) -> InferenceSettings:
+    return InferenceSettings(resolve_model(str(folder), **settings), InputSize())
 
 
 def test_a_model_is_gone_on_with_from_its_own_weights(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from glpn_cli.checkpoint.json_object import parse_json_object
 from glpn_cli.errors import ModelError
-from glpn_cli.text import first_of, quoted
+from glpn_cli.text import first_of, quoted, shown
 
 MAX_HEADER_BYTES = 16_000_000
 """Of a safetensors file; a thousand tensors take 0.15 MB."""
@@ -253,7 +253,7 @@ def _damage_told(where: str) -> Iterator[None]:
     except (ModelError, MemoryError):
         raise
     except Exception as error:
-        said = str(error) or "its instructions make no sense"
+        said = shown(str(error)[:120]) or "its instructions make no sense"  # zipfile quotes 64 kB of a name
         raise ModelError(f"{where} is damaged: {said}", hint=FETCH_AGAIN) from error
 
 

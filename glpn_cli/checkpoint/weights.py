@@ -28,7 +28,7 @@ from glpn_cli.checkpoint.headers import (
 )
 from glpn_cli.checkpoint.json_object import open_regular, read_json_object
 from glpn_cli.errors import ErrorCode, ModelError, code_of, reason_of
-from glpn_cli.text import first_of, quoted
+from glpn_cli.text import first_of, quoted, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ _BLOCK_BYTES = 16 << 20  # large: beside a thread that imports, every block wait
 _MAX_INDEX_BYTES = 16_000_000
 
 Identity = tuple[int, ...]
-"""What changes when a file is changed: where it is, its size, and when it was last written to."""
+"""The facts that change with a file: its size and its two times, of which no user can set the second."""
 
 
 class Weights:
@@ -138,7 +138,7 @@ class Weights:
             raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
 
     def _check(self, path: Path, found: os.stat_result) -> Identity:
-        identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        identity = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)  # not the inode: some networks invent it
         if self._identities.setdefault(path, identity) != identity:
             raise ModelError(
                 f"{str(path)!r} was changed while it was being read",
@@ -248,7 +248,7 @@ def _load(file: BinaryIO, where: str) -> dict[str, Tensor]:
     except (MemoryError, OSError):
         raise
     except Exception as error:  # what an unpickler raises on damaged bytes is open-ended
-        reason = str(error).partition("\n")[0][:200]
+        reason = shown(str(error).partition("\n")[0][:200])
         raise ModelError(f"{where} cannot be read as a file of tensors: {reason}") from error
 
     def is_plain(value: object) -> bool:

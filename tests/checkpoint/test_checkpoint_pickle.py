@@ -179,6 +179,18 @@ def test_a_zip_that_torch_did_not_write_is_refused(tmp_path: Path) -> None:
         read_header(tmp_path / "a.pt")
 
 
+def test_a_damaged_archive_is_told_in_one_line_that_ends(tmp_path: Path) -> None:
+    """Found by breaking bytes: Python's zipfile quotes as much of the file as a damaged length of a name says."""
+    path = save(tmp_path / "a.pt", {"w": torch.rand(10_000)})
+    data = bytearray(path.read_bytes())
+    data[26:28] = b"\xff\xff"  # the length of the first name
+    path.write_bytes(data)
+    with pytest.raises(ModelError) as caught:
+        read_header(path)
+    assert len(caught.value.message) < 400
+    assert caught.value.message.isprintable()
+
+
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.9, 0.999])
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
 def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, keep: float, legacy: bool) -> None:

@@ -1,4 +1,4 @@
-"""What a few known distances make of a depth map: a scale, or a scale and a shift, kept in a small JSON file.
+"""Calibration by known distances: a scale, or a scale and a shift, kept in a small JSON file.
 
 Metres are `scale * depth + shift`; for disparity, which is inverse, they are `1 / (scale * disparity + shift)`. Known
 distances are along the optical axis, as all depths here are.
@@ -42,7 +42,7 @@ class KnownDistance:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a model's depths, taken by one camera, become true metres.
+    """The scale and shift that turn a model's depths, of one camera, into true metres.
 
     kind:           what the depths mean that it is for
     points:         what it was made of
@@ -79,7 +79,7 @@ class Calibration:
         return DepthMap(np.where(valid, values, np.float32(0)), valid=valid, limit=self.limit_of(depth.limit))
 
     def apply_to_spread(self, spread: NDArray[np.float32], metres: DepthMap) -> NDArray[np.float32]:
-        """How far answers lie apart, float32 (H, W), in true metres: a shift moves all of them alike.
+        """Uncertainty, float32 (H, W), in true metres; a shift changes nothing.
 
         metres: the map in true metres; for disparity a small step s of it is depth^2 * scale * s, to first order
         """
@@ -92,7 +92,7 @@ class Calibration:
         return None if limit_m is None else float(self._metres(np.float64(limit_m)))
 
     def apply_to(self, provenance: Provenance | None) -> Provenance:
-        """How depths were made, with this added."""
+        """The provenance of calibrated depths."""
         made = provenance or Provenance(model=_UNKNOWN, weights_sha256=_UNKNOWN)
         return Provenance(**{**vars(made), "limit_m": self.limit_of(made.limit_m), "calibration": self.text})
 

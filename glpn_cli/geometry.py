@@ -64,7 +64,7 @@ _AXES = {
 
 @dataclass(frozen=True)
 class FocalChoice:
-    """What is said about the camera's focal length: `auto`, or a number of px, mm or deg.
+    """The focal length that was asked for: `auto`, or a number of px, mm or deg.
 
     px:  pixels of the upright picture
     mm:  as on a 35 mm camera, by the diagonal
@@ -198,7 +198,7 @@ def _mark_slides(
     margin = 2 * after[0], 2 * abs(after[1])
 
     def at(values: NDArray[_T], place: tuple[int, int], times: int = 1) -> NDArray[_T]:
-        """What is at a place beside each of the pixels that have room for two such steps on either side."""
+        """The values beside each of the pixels that have room for two such steps on either side."""
         return values[_shifted(times * place[0], margin[0]), _shifted(times * place[1], margin[1])]
 
     with np.errstate(divide="ignore", invalid="ignore"):

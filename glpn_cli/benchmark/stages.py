@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from glpn_cli.benchmark.machine import wait_for
-from glpn_cli.depth_files import Writer, make_writer
+from glpn_cli.depth_files import Format, make_writer
 from glpn_cli.depth_files.labels import make_label_writer
 from glpn_cli.devices import choose_device, choose_precision
 from glpn_cli.images import ImageSource, Picture
@@ -76,7 +76,7 @@ class Subject:
             "encode": lambda: writer.encode(result),
         }
 
-    def _writer(self, prediction: Prediction) -> Writer:
+    def _writer(self, prediction: Prediction) -> Format:
         """The writer of the format that `predict` chooses."""
         if isinstance(prediction, LabelMap):
             return make_label_writer("labels")

@@ -1,4 +1,4 @@
-"""What may be added to a painted map: the picture beside it, and lines of equal depth."""
+"""Additions to a painted map: the picture beside it, and lines of equal depth."""
 
 from __future__ import annotations
 

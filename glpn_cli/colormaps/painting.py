@@ -33,7 +33,7 @@ def paint(
     """Paint a map, uint8 (H, W, 3): warm (or bright) where it is near, cold (or dark) where it is far.
 
     Metric depth, and depth up to a factor, go by their logarithm; disparity and depth up to a shift go linearly.
-    What lies outside `range` gets the colour of its end; holes are `HOLE_COLOR`. `invert` turns the colours round.
+    Depths outside `range` get the colour of its end; holes are `HOLE_COLOR`. `invert` turns the colours round.
     """
     table = read_table(colormap, invert=invert)
     painted = np.empty((*depth.size, 3), np.uint8)

@@ -28,7 +28,7 @@ LEAST_RATIO = 1.05
 class PaintRange:
     """The two ends of the colours, > 0 and different, in the map's own unit (metres where it is metric).
 
-    What is nearer than `near` gets the near colour, what is farther than `far` the far one.
+    Depths nearer than `near` get the near colour, those farther than `far` the far one.
     """
 
     near: float
@@ -50,7 +50,7 @@ class RangeRule(StrEnum):
 
 @dataclass(frozen=True)
 class RangePolicy:
-    """What `--range` asked for.
+    """The range that was asked for with `--range`.
 
     rule:        where the two ends come from
     text:        the option's value in its one spelling, as records carry it
@@ -136,7 +136,7 @@ def resolve_range(policy: RangePolicy, depth: DepthMap) -> PaintRange:
 
 @dataclass(frozen=True, eq=False)
 class DepthHistogram:
-    """How the depths of a batch are spread: what is kept of each map until the range of all of them is settled.
+    """The distribution of depths in a batch: kept of each map until the range of all of them is settled.
 
     Bins are the leading bits of the float itself (sign, exponent, seven bits of fraction): log-spaced, 0.8 % wide or
     less, and the same for every map, so histograms add. Every map weighs the same, whatever its size. 128 KiB each.

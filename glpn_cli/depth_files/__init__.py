@@ -5,7 +5,7 @@ The table of formats is `FORMATS` in `formats`.
 
 from __future__ import annotations
 
-from glpn_cli.depth_files.base import StoredDepth, Writer
+from glpn_cli.depth_files.base import Format, StoredDepth
 from glpn_cli.depth_files.formats import (
     EXTENSIONS,
     FORMATS,
@@ -24,11 +24,11 @@ __all__ = [
     "FORMATS",
     "ColorizeOptions",
     "Difference",
+    "Format",
     "PointCloudOptions",
     "Record",
     "StoredDepth",
     "Uncertainty",
-    "Writer",
     "is_depth_file",
     "is_own_output",
     "make_writer",

@@ -1,10 +1,10 @@
-"""The interface of every format, and the parts that several of them share."""
+"""The base of every format, and the parts that several of them share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,41 +16,13 @@ from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.geometry import make_camera
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result, SpreadMap
 
-
-class Writer(Protocol):
-    """The writing half of a format: a result goes in, the bytes of a file come out.
-
-    format:         the word of `--format`
-    extension:      of its files, with the dot
-    map:            the `{map}` of file names: depth, color, gray
-    carries_record: whether the file says what it is; where not, only its presence can be checked
-    """
-
-    format: ClassVar[str]
-    extension: ClassVar[str]
-    map: ClassVar[str]
-    carries_record: ClassVar[bool]
-
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Refuse, before anything is computed, depths that the format cannot hold (UsageError)."""
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """The record of a file written now for `source`, as far as `Record.differences` asks; None without record.
-
-        provenance: as far as it is known before the network runs.
-        """
-
-    def encode(self, result: Result) -> bytes:
-        """The file. Raises OutputError (code RANGE) where the format cannot hold a value."""
-
-
 # Renderers write 1e10 where a ray meets nothing, others inf or the largest float.
 _NOTHING_FROM = 1e9
 
 
 @dataclass(frozen=True)
 class DepthReadOptions:
-    """How depth files are read.
+    """Options of reading depth files.
 
     depth_scale: stored units per metre, for integers in files that do not say their own
     kind:        the meaning of the numbers, for files that do not say it
@@ -88,8 +60,14 @@ class StoredDepth:
         return make_camera(record.focal_px, self.depth.size, source=source)
 
 
-class DepthFormat:
-    """A format: how its files are recognised, peeked at, read and written. The default is one that is not read.
+class Format:
+    """A format: how its files are recognised, peeked at, read and written. By default it holds floats and is not read.
+
+    format:         the word of `--format`
+    extension:      of its files, with the dot
+    map:            the `{map}` of file names: depth, color, gray
+    carries_record: whether the file says what it is; where not, only its presence can be checked
+    own_marks:      (bytes, offset) that files of ours begin with; one of them is enough
 
     Reading begins with a file's first bytes, `head`: 256 tell whether it is ours, 16 kB hold the record.
     """
@@ -99,7 +77,6 @@ class DepthFormat:
     map: ClassVar[str] = "depth"
     carries_record: ClassVar[bool] = True
     own_marks: ClassVar[tuple[tuple[bytes, int], ...]] = ()
-    """(bytes, offset) that files of ours begin with; one of them is enough."""
 
     @classmethod
     def sniff(cls, head: bytes) -> bool:  # noqa: ARG003 - the others look at it
@@ -131,7 +108,7 @@ class DepthFormat:
             return StoredDepth(depth, None, cls.format, count_not_depth(array))
         if record.map == "uncertainty":
             raise InputError(
-                "this tells how sure a network was, not how far things are",
+                "this is a map of uncertainty, not of depth",
                 hint="Give the depth map that was written beside it.",
                 code=ErrorCode.UNSUPPORTED,
             )
@@ -145,14 +122,17 @@ class DepthFormat:
         raise NotImplementedError
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
-        """Refuse depths that the format cannot hold (UsageError); floats hold all of them."""
+        """Refuse, before anything is computed, depths that the format cannot hold (UsageError)."""
 
     def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """The record of a file written now for `source`; None where the format holds values only."""
+        """The record of a file written now for `source`, as far as `Record.differences` asks; None without record.
+
+        provenance: as far as it is known before the network runs
+        """
         return expect_depth(self, source, kind=kind, provenance=provenance) if self.carries_record else None
 
     def encode(self, result: Result) -> bytes:
-        """The file. Raises OutputError where the format cannot hold a value."""
+        """The file. Raises OutputError (code RANGE) where the format cannot hold a value."""
         raise NotImplementedError
 
 
@@ -164,7 +144,7 @@ def depth_of(result: Result) -> DepthMap:
 
 
 def expect_depth(
-    writer: Writer, source: str, *, kind: DepthKind, provenance: Provenance | None, depth_scale: float | None = None
+    writer: Format, source: str, *, kind: DepthKind, provenance: Provenance | None, depth_scale: float | None = None
 ) -> Record:
     """The record of a file of depths written now."""
     return Record(
@@ -179,7 +159,7 @@ def expect_depth(
 
 
 def expect_painted(
-    writer: Writer, source: str, *, kind: DepthKind, provenance: Provenance | None, look: ColorizeOptions
+    writer: Format, source: str, *, kind: DepthKind, provenance: Provenance | None, look: ColorizeOptions
 ) -> Record:
     """The record of a painted file written now; its range only where it is known before the depths are."""
     ends = look.range.ends_for(kind)
@@ -187,7 +167,7 @@ def expect_painted(
     return replace(record, look=look, painted=None if ends is None else (ends.near, ends.far))
 
 
-def depth_text(writer: Writer, result: Result, *, depth_scale: float | None = None) -> dict[str, str]:
+def depth_text(writer: Format, result: Result, *, depth_scale: float | None = None) -> dict[str, str]:
     """The record of a file of depths, as text."""
     record = make_record(result, depth_of(result), format=writer.format, map=writer.map, depth_scale=depth_scale)
     return record.to_text()

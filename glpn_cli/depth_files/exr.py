@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DepthFormat, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.base import Format, depth_of, depth_text, with_holes
 from glpn_cli.depth_files.record import PROGRAM
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.exr import SIGNATURE, ExrHeader, check_library, encode_channels, read_channels, read_header
@@ -26,7 +26,7 @@ _OWN_HEAD = SIGNATURE + b"\2\0\0\0Software\0string\0"
 
 
 @dataclass(frozen=True)
-class Exr(DepthFormat):
+class Exr(Format):
     """Depth as OpenEXR, exactly as it is in memory; any kind."""
 
     format: ClassVar[str] = "exr"

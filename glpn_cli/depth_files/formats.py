@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glpn_cli.depth_files.base import DepthFormat, DepthReadOptions, StoredDepth, Writer
+from glpn_cli.depth_files.base import DepthReadOptions, Format, StoredDepth
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents, read_head
 from glpn_cli.depth_files.exr import Exr
 from glpn_cli.depth_files.npy import Npy
@@ -25,7 +25,7 @@ from glpn_cli.depth_files.tiff import Tiff
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.prediction import DepthKind
 
-FORMATS: Mapping[str, type[DepthFormat]] = {
+FORMATS: Mapping[str, type[Format]] = {
     "png16": Png16,
     "npy": Npy,
     "npz": Npz,
@@ -37,7 +37,7 @@ FORMATS: Mapping[str, type[DepthFormat]] = {
     "gray16": Gray16,
     "ply": Ply,
 }
-# What `-o` takes for a file rather than a folder.
+# Names with one of these are files to `-o`, all others folders.
 EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
 
 # A record without its source's name is under 1 kB; a name is at most 4 kB, each byte escaped to three.
@@ -55,7 +55,7 @@ def make_writer(
     depth_scale: float | None = None,
     look: ColorizeOptions | None = None,
     cloud: PointCloudOptions | None = None,
-) -> Writer:
+) -> Format:
     """The writer of a format, checked against what the model gives.
 
     kind, limit_m: the meaning of the depths, and the largest of them, metres (None: unknown, checked while writing)
@@ -65,7 +65,7 @@ def make_writer(
 
     Raises UsageError for an unknown format, and for depths that the format cannot hold.
     """
-    writer: Writer
+    writer: Format
     match format:
         case "png16":
             writer = Png16(default_scale(limit_m) if depth_scale is None else depth_scale)
@@ -122,7 +122,7 @@ def read_depth(
 
 
 def read_record(source: str | Path | bytes) -> Record | None:
-    """What a file of ours says about itself, without decoding a pixel; None if it is not ours or cannot say.
+    """The record of a file of ours, without decoding a pixel; None for files of others and those without record.
 
     Raises InputError where it cannot be opened, or its record makes no sense.
     """
@@ -160,5 +160,5 @@ def is_own_output(source: Path | bytes) -> bool:
     return any(each.is_own(head) for each in FORMATS.values())
 
 
-def _find_format(head: bytes) -> type[DepthFormat] | None:
+def _find_format(head: bytes) -> type[Format] | None:
     return next((each for each in FORMATS.values() if each.sniff(head)), None)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
+from glpn_cli.depth_files.base import Format
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
@@ -27,13 +28,12 @@ _NO_LABEL: dict[np.dtype[Any], int] = {np.dtype(np.uint8): 255, np.dtype(np.uint
 
 
 @dataclass(frozen=True)
-class Labels:
+class Labels(Format):
     """A label a pixel: 8-bit palette PNG, or 16-bit grey where there are more than 255; names in its record."""
 
     format: ClassVar[str] = "labels"
     extension: ClassVar[str] = ".png"
     map: ClassVar[str] = "labels"
-    carries_record: ClassVar[bool] = True
 
     def check(self, kind: DepthKind | None, limit_m: float | None) -> None:  # noqa: ARG002
         """Refuse depth (UsageError)."""
@@ -96,7 +96,7 @@ class LabelColor(Labels):
 
 
 LABEL_FORMATS = {"labels": Labels, "color": LabelColor}
-"""What a model that answers labels can write."""
+"""The formats of models that give labels."""
 
 
 def make_label_writer(format: str, *, side_by_side: bool = False) -> Labels:  # noqa: A002 - as on the command line

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DepthFormat, depth_of, with_holes
+from glpn_cli.depth_files.base import Format, depth_of, with_holes
 from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
@@ -33,7 +33,7 @@ HEAD_BYTES = _MAX_HEADER + 12
 
 
 @dataclass(frozen=True)
-class Npy(DepthFormat):
+class Npy(Format):
     """Depth as a NumPy array on disk, exactly as it is in memory."""
 
     format: ClassVar[str] = "npy"

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DepthFormat, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.base import Format, depth_of, depth_text, with_holes
 from glpn_cli.depth_files.npy import HEAD_BYTES, decode_array, encode_array, read_layout
 from glpn_cli.depth_files.record import text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
@@ -35,7 +35,7 @@ _DAMAGED = (
 
 
 @dataclass(frozen=True)
-class Npz(DepthFormat):
+class Npz(Format):
     """Depth as a NumPy archive, exactly as it is in memory: `numpy.load(path)["depth"]`."""
 
     format: ClassVar[str] = "npz"

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DepthFormat, depth_of, with_holes
+from glpn_cli.depth_files.base import Format, depth_of, with_holes
 from glpn_cli.depth_files.contents import check_size
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
@@ -20,7 +20,7 @@ _COLORED = b"PF"
 
 
 @dataclass(frozen=True)
-class Pfm(DepthFormat):
+class Pfm(Format):
     """Depth as a portable float map, exactly as it is in memory."""
 
     format: ClassVar[str] = "pfm"

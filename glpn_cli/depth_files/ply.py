@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
 from glpn_cli.depth_files.base import (
-    DepthFormat,
     DepthReadOptions,
+    Format,
     StoredDepth,
     depth_from_values,
     depth_of,
@@ -43,7 +43,7 @@ _END = b"end_header\n"
 
 
 @dataclass(frozen=True)
-class Ply(DepthFormat):
+class Ply(Format):
     """Depth as a cloud of points, in the colours of the picture; painted by depth where that is not at hand."""
 
     cloud: PointCloudOptions = field(default_factory=PointCloudOptions)

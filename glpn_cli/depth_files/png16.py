@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.base import (
-    DepthFormat,
     DepthReadOptions,
+    Format,
     StoredDepth,
     count_not_depth,
     depth_of,
@@ -42,7 +42,7 @@ def default_scale(limit_m: float | None) -> float:
 
 
 @dataclass(frozen=True)
-class Png16(DepthFormat):
+class Png16(Format):
     """Depth as 16-bit PNG: stored = metres x `depth_scale`, to the nearest whole number; never 0 for a valid pixel.
 
     It reads every other PNG file of grey pixels too.

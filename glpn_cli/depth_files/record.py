@@ -55,7 +55,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Record:
-    """What one of our files says about itself.
+    """The record of one of our files.
 
     format, map:  what was written: "png16" and "depth", "color" and "color".
     kind:         the meaning of the depths; None for labels.

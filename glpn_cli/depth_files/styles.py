@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import PaintRange, add_colorbar, draw_contours, paint, put_side_by_side, resolve_range
-from glpn_cli.depth_files.base import DepthFormat, depth_of, expect_painted
+from glpn_cli.depth_files.base import Format, depth_of, expect_painted
 from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
@@ -25,7 +25,7 @@ _LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE})
 
 
 @dataclass(frozen=True)
-class Color(DepthFormat):
+class Color(Format):
     """Depth as an 8-bit RGB PNG, painted as `look` says."""
 
     look: ColorizeOptions = field(default_factory=ColorizeOptions)
@@ -75,7 +75,7 @@ def put_beside_picture(source: PictureSource, painted: NDArray[np.uint8], *, wha
 
 
 @dataclass(frozen=True)
-class Gray(DepthFormat):
+class Gray(Format):
     """Depth as an 8-bit grey PNG: 255 at the near end of the range, 1 at the far one, 0 where nothing is known.
 
     Between the ends it goes by inverse depth: linearly in 1 / metres, and in the numbers of a disparity map themselves.
@@ -160,5 +160,5 @@ def depth_of_levels(levels: NDArray[np.uint8] | NDArray[np.uint16], record: Reco
 
 
 def _levels_of(ends: PaintRange, kind: DepthKind) -> tuple[float, float]:
-    """What the darkest and the brightest valid level stand for, in what the levels go by."""
+    """The values of the darkest and the brightest valid level: inverse depth, or the numbers of a linear kind."""
     return (ends.far, ends.near) if kind in _LINEAR else (1 / ends.far, 1 / ends.near)

@@ -1,4 +1,4 @@
-"""What a depth file says about itself, and what its numbers are."""
+"""The record and the numbers of a depth file, as `inspect` tells them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _READABLE = ("depth", "gray")  # the maps whose pixels are still depths
 
 @dataclass(frozen=True)
 class DepthSummary:
-    """A depth file in numbers, or what is left of one; a file of labels says only what it says about itself.
+    """A depth file in numbers; of painted maps and labels only the record.
 
-    record:      what it says about itself; None where it says nothing
+    record:      None where it has none
     size:        (H, W); None for a picture made of depth, whose pixels are no depths any more
     valid_share: share of the pixels that are valid, 0 to 1
     extent:      (smallest, largest) valid depth, None where nothing is valid

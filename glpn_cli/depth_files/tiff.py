@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from glpn_cli.depth_files.base import DepthFormat, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.base import Format, depth_of, depth_text, with_holes
 from glpn_cli.depth_files.contents import check_size
 from glpn_cli.depth_files.record import PROGRAM, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
@@ -50,7 +50,7 @@ Tags = Mapping[int, Any]
 
 
 @dataclass(frozen=True)
-class Tiff(DepthFormat):
+class Tiff(Format):
     """Depth as float TIFF, exactly as it is in memory; any kind."""
 
     format: ClassVar[str] = "tiff"

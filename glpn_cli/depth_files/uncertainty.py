@@ -1,4 +1,4 @@
-"""How sure a network is: the spread of its answers, float32 TIFF in the map's own unit, and a picture of it."""
+"""Uncertainty: the standard deviation of several answers, as float32 TIFF in the map's own unit, and painted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import add_colorbar, paint, resolve_range
-from glpn_cli.depth_files.base import DepthFormat, depth_of, expect_painted, with_holes
+from glpn_cli.depth_files.base import Format, depth_of, expect_painted, with_holes
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
 from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
@@ -24,7 +24,7 @@ UNCERTAINTY = "uncertainty"
 
 
 @dataclass(frozen=True)
-class Uncertainty(DepthFormat):
+class Uncertainty(Format):
     """The standard deviation of several answers at every pixel, as float TIFF, NaN where nothing is known."""
 
     format: ClassVar[str] = "tiff"
@@ -32,10 +32,10 @@ class Uncertainty(DepthFormat):
     map: ClassVar[str] = UNCERTAINTY
 
     def encode(self, result: Result) -> bytes:
-        """The TIFF file. Raises OutputError where nobody asked how sure the network is."""
+        """The TIFF file. Raises OutputError for a result without uncertainty."""
         depth = depth_of(result)
         if result.uncertainty is None:
-            raise OutputError("nobody asked how sure the network is", code=ErrorCode.INTERNAL)
+            raise OutputError("the result has no uncertainty", code=ErrorCode.INTERNAL)
         spread = SpreadMap(result.uncertainty, depth.kind, depth.valid)
         record = replace(
             make_record(result, depth, format=self.format, map=self.map), min_max=round_for_people(spread.extent())
@@ -44,7 +44,7 @@ class Uncertainty(DepthFormat):
 
 
 @dataclass(frozen=True)
-class UncertaintyColor(DepthFormat):
+class UncertaintyColor(Format):
     """The same painted: warm (or bright) where the answers lie far apart, on a linear scale with a bar in metres."""
 
     look: ColorizeOptions = field(default_factory=ColorizeOptions)
@@ -68,7 +68,7 @@ class UncertaintyColor(DepthFormat):
             raise OutputError("this is no map of uncertainty", code=ErrorCode.UNSUPPORTED)
         shown = DepthMap(_above_zero(spread.values), kind=_PAINTED_AS, valid=spread.valid)
         look, ends = self.look, resolve_range(self.look.range, shown)
-        # What is small is sure, and cold: the other way round than depth.
+        # Small values are cold: the other way round than depth.
         canvas = paint(shown, range=ends, colormap=look.colormap, invert=not look.invert)
         if look.colorbar:
             unit = spread.kind.unit or ""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from glpn_cli.calibration import Calibration
-from glpn_cli.depth_files import FORMATS, ColorizeOptions, Record, Uncertainty, Writer, make_writer
+from glpn_cli.depth_files import FORMATS, ColorizeOptions, Format, Record, Uncertainty, make_writer
 from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer
 from glpn_cli.depth_files.uncertainty import UncertaintyColor
 from glpn_cli.errors import UsageError
@@ -21,7 +21,7 @@ from glpn_cli.prediction import DepthKind
 EXPORTED = ("color", "gray", "gray16", "ply", "png16", "npy", "npz", "tiff", "pfm", "exr")
 """The formats of `export`."""
 
-_USED_BY: Mapping[type[Writer], tuple[str, ...]] = {
+_USED_BY: Mapping[type[Format], tuple[str, ...]] = {
     FORMATS["png16"]: ("--depth-scale",),
     FORMATS["ply"]: ("--axes", "--edge-cull"),
     FORMATS["color"]: ("--colormap", "--range", "--invert", "--colorbar", "--side-by-side", "--contours"),
@@ -48,7 +48,7 @@ class Target:
     """
 
     path: str | None
-    writer: Writer
+    writer: Format
     kind: DepthKind | None
     replaces: bool = False
 
@@ -74,7 +74,7 @@ class OutputRules:
     has_depth: whether results are depth; else they are labels or uncertainty
     """
 
-    writers: Sequence[Writer]
+    writers: Sequence[Format]
     destination: Destination
     template: NameTemplate
     model: str
@@ -83,7 +83,7 @@ class OutputRules:
     calibration: Calibration | None = None
     has_depth: bool = True
 
-    def expect(self, source: Source, writer: Writer) -> Record | None:
+    def expect(self, source: Source, writer: Format) -> Record | None:
         """The record of a file that is written now for a source; None for a format without record."""
         if isinstance(source, StoredSource):
             provenance = source.record.provenance if source.record else None
@@ -104,7 +104,7 @@ class OutputRules:
             kind = self._kind_of(source) if self.calibration is None else DepthKind.METRIC
         return tuple(Target(self._path(source, writer), writer, kind) for writer in self.writers)
 
-    def name_of(self, writer: Writer, name: str, *, parent: str) -> str:
+    def name_of(self, writer: Format, name: str, *, parent: str) -> str:
         """The name of a writer's file below the destination, for the input `name`; see `NameTemplate.fill`.
 
         Where two formats share map and extension, as gray and gray16 do, {map} is the format.
@@ -121,7 +121,7 @@ class OutputRules:
         assert self.inference is not None
         return self.inference.kind
 
-    def _path(self, source: Source, writer: Writer) -> str | None:
+    def _path(self, source: Source, writer: Format) -> str | None:
         destination = self.destination
         if destination.path is None or destination.is_file:
             return None if destination.path is None else str(destination.path)
@@ -189,7 +189,7 @@ def _choose_for_labels(inference: InferenceSettings | None, outputs: OutputSetti
     destination = Destination.parse(outputs.output)
     formats = choose_formats(outputs.formats, destination, default=usual, allowed=allowed)
     side_by_side = outputs.look is not None and outputs.look.side_by_side
-    writers: list[Writer] = [make_label_writer(each, side_by_side=side_by_side) for each in formats]
+    writers: list[Format] = [make_label_writer(each, side_by_side=side_by_side) for each in formats]
     check_used(outputs, writers)
     template = NameTemplate(outputs.name)
     return OutputRules(writers, destination, template, name, outputs.existing, inference, has_depth=False)
@@ -210,7 +210,7 @@ def _choose_for_uncertainty(outputs: OutputSettings) -> OutputRules:
     return OutputRules([writer], destination, template, "uncertainty", outputs.existing, has_depth=False)
 
 
-def check_used(outputs: OutputSettings, writers: Sequence[Writer], elsewhere: Collection[str] = ()) -> None:
+def check_used(outputs: OutputSettings, writers: Sequence[Format], elsewhere: Collection[str] = ()) -> None:
     """Refuse typed options that change none of the files to be written (UsageError).
 
     elsewhere: options that something else uses
@@ -227,7 +227,7 @@ def check_used(outputs: OutputSettings, writers: Sequence[Writer], elsewhere: Co
             outputs.explicit.refuse(option, because=f"makes no sense for {files}", hint=hint)
 
 
-def _explain_unused(option: str, writers: Sequence[Writer]) -> tuple[str, str]:
+def _explain_unused(option: str, writers: Sequence[Format]) -> tuple[str, str]:
     """The files that do not use an option, and what to do."""
     kinds = {type(writer) for writer in writers}
     if kinds <= {Labels, LabelColor}:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
-from glpn_cli.depth_files import ColorizeOptions, Record, Writer, make_writer
+from glpn_cli.depth_files import ColorizeOptions, Format, Record, make_writer
 from glpn_cli.depth_files.base import depth_of
 from glpn_cli.depth_files.png16 import Png16
 from glpn_cli.depth_files.styles import Gray
@@ -66,7 +66,7 @@ class Frame(ImageSource):
 class FrameWriter:
     """Writes bare frames in the form of a writer of files."""
 
-    writer: Writer
+    writer: Format
     look: ColorizeOptions
     carries_record: bool = False
 
@@ -137,7 +137,7 @@ def plan_video(text: str, inputs: InputSettings, outputs: OutputSettings, model:
         )
     if sys.stdin is None:
         raise UsageError("standard input is closed")
-    target = Target(None, cast("Writer", FrameWriter(writer, look)), kind)
+    target = Target(None, cast("Format", FrameWriter(writer, look)), kind)
     plan = partial(_plan_frames, sys.stdin.buffer, size, target, allow_empty=inputs.allow_empty)
     pace = RunSettings(workers=1, batch_size=1, fail_fast=True)
     return StreamRun(plan, Stages(model, outputs), pace, is_video=True)

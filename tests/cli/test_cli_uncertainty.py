@@ -61,7 +61,7 @@ def test_it_is_written_beside_the_map_and_is_no_depth(glpn: Glpn, tiny_pictures:
     assert (record.map, record.to_text()["glpn:unit"]) == ("uncertainty", "m")
     assert is_own_output(path)
     assert not is_depth_file(path)
-    with pytest.raises(InputError, match="how sure a network was"):
+    with pytest.raises(InputError, match="map of uncertainty"):
         read_depth(path)
     with Image.open(path) as image:
         spread = np.asarray(image)

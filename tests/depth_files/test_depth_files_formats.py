@@ -15,7 +15,7 @@ from depth_samples import PROVENANCE, SIZE, make_depth, make_result
 from PIL import Image
 
 from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, PaintRange, paint, parse_range, resolve_range
-from glpn_cli.depth_files import EXTENSIONS, FORMATS, ColorizeOptions, Writer, make_writer, read_depth, read_record
+from glpn_cli.depth_files import EXTENSIONS, FORMATS, ColorizeOptions, Format, make_writer, read_depth, read_record
 from glpn_cli.depth_files.png16 import default_scale
 from glpn_cli.depth_files.styles import Gray, Gray16
 from glpn_cli.depth_files.tiff import encode_tiff
@@ -32,7 +32,7 @@ METRES_ONLY = {"png16": "png16 holds metres", "ply": "ply holds points in metres
 VALUES_ONLY = ("npy", "pfm")
 
 
-def writer_of(name: str, depth: DepthMap, **options: object) -> Writer:
+def writer_of(name: str, depth: DepthMap, **options: object) -> Format:
     look = ColorizeOptions(range=parse_range("p0:p100"))
     return make_writer(name, kind=depth.kind, limit_m=depth.limit, look=look, **options)  # type: ignore[arg-type]
 

@@ -112,14 +112,16 @@ def initialise(module: nn.Module, deviation: float) -> None:
 
 
 @torch.no_grad()
-def fold(conv: nn.Conv2d, norm: nn.Module) -> nn.Module:
-    """Move a batch norm's scale and shift into the convolution before it; returns an identity in its place."""
+def fold(conv: nn.Conv2d, norm: nn.Module, *, precision: torch.dtype = torch.float32) -> nn.Module:
+    """Move a batch norm's scale and shift into the convolution before it; returns an identity in its place.
+
+    precision: of the arithmetic. In fp32 the last digit depends on the processor; rounding to bf16 must not.
+    """
     if not isinstance(norm, nn.BatchNorm2d):
         return norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
-    # In fp64: in fp32 the last digit depends on the processor.
-    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    scale = norm.weight.to(precision) / torch.sqrt(norm.running_var.to(precision) + norm.eps)
     shift = norm.bias - norm.running_mean * scale
     conv.weight.copy_(conv.weight * scale[:, None, None, None])
     conv.bias = nn.Parameter((shift if conv.bias is None else conv.bias * scale + shift).to(conv.weight.dtype))

@@ -1,9 +1,8 @@
-"""Ways to bring a network's small answer to the picture's own size, besides the published bicubic one.
+"""Upsampling of a network's small depth map to the picture's own size, besides the published bicubic one.
 
-`nearest` invents nothing: every depth is one that the network gave. `guided` lets the picture say where a silhouette
-is: at jumps of depth, each pixel takes the depth of nearby answers whose colour is like its own (joint bilateral
-upsampling, Kopf et al. 2007), and answers that lie on a slide between foreground and background count for little.
-Elsewhere it is bicubic. No torch here.
+`nearest` invents nothing: every depth is one that the network predicted. `guided` takes silhouettes from the picture:
+at jumps of depth, each pixel averages nearby depths whose colour is like its own (joint bilateral upsampling, Kopf et
+al. 2007); depths on the slope between foreground and background weigh little. Elsewhere it is bicubic. No torch here.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from PIL import Image
 from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
 
-_REACH = 3
-"""How far around a pixel answers are asked, in pixels of the network's answer: a slide is 3 to 5 of them wide."""
+_RADIUS = 3
+"""Radius of the average, in pixels of the small map: a slope between foreground and background is 3 to 5 wide."""
 
 _SPATIAL = 1.5
 _COLOR = 14.0
-_STEEP = 0.02
-"""Spread of neighbouring answers (in logarithm of depth) from which one begins to count for less."""
+_SLOPE = 0.02
+"""Range of neighbouring depths (in logarithm) from which a depth begins to weigh less."""
 
 _JUMP_FROM, _JUMP_TO = 0.08, 0.2
 _CHUNK = 1 << 18
 
 
 class Upsampling(StrEnum):
-    """How the answer is brought to the picture's size."""
+    """How a depth map is brought to the picture's size."""
 
     BICUBIC = "bicubic"
     NEAREST = "nearest"
@@ -46,101 +45,100 @@ def parse_upsampling(text: str) -> Upsampling:
         raise UsageError(f"there is no upsampling {text!r}", hint=f"Choose from {', '.join(Upsampling)}.") from error
 
 
-def upsample_nearest(answer: DepthMap, size: tuple[int, int]) -> DepthMap:
-    """The answer (h, w) at (H, W), every pixel that of the nearest answer."""
-    rows, columns = (_centres(large, small) for large, small in zip(size, answer.size, strict=True))
-    values = answer.values[np.ix_(np.rint(rows).astype(int), np.rint(columns).astype(int))]
-    return DepthMap(values, kind=answer.kind, limit=answer.limit)
+def upsample_nearest(small: DepthMap, size: tuple[int, int]) -> DepthMap:
+    """(h, w) -> (H, W), each pixel the depth of the nearest one."""
+    rows, columns = (_centres(large, small) for large, small in zip(size, small.size, strict=True))
+    values = small.values[np.ix_(np.rint(rows).astype(int), np.rint(columns).astype(int))]
+    return DepthMap(values, kind=small.kind, limit=small.limit)
 
 
-def upsample_guided(answer: DepthMap, smooth: DepthMap, rgb: NDArray[np.uint8]) -> DepthMap:
-    """The answer at the picture's size with clean silhouettes.
+def upsample_guided(small: DepthMap, smooth: DepthMap, rgb: NDArray[np.uint8]) -> DepthMap:
+    """A depth map at the picture's size with clean silhouettes.
 
-    answer: (h, w), as the network gave it
-    smooth: (H, W), the same brought to the picture's size smoothly: kept where there is no jump
+    small:  (h, w), as the network predicted it
+    smooth: (H, W), the same upsampled smoothly: kept where there is no jump
     rgb:    uint8 (H, W, 3), or smaller
     """
     height, width = smooth.size
     if rgb.shape[:2] != smooth.size:
         rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
-    small = Image.fromarray(rgb).resize(answer.size[::-1], Image.Resampling.BOX)
-    guide = np.asarray(small, np.float32)
-    scale = _Scale.of(answer)
-    bent = scale.bend(answer.values)
-    trust = (1 / (_STEEP + _spread(bent, 1)) ** 2).astype(np.float32)
-    jump = np.clip((_spread(bent, _REACH) - _JUMP_FROM) / (_JUMP_TO - _JUMP_FROM), 0, 1)
-    rows, columns = (_centres(large, low) for large, low in zip(smooth.size, answer.size, strict=True))
+    guide = np.asarray(Image.fromarray(rgb).resize(small.size[::-1], Image.Resampling.BOX), np.float32)
+    scale = _Scale.of(small)
+    scaled = scale.from_depth(small.values)
+    confidence = (1 / (_SLOPE + _local_range(scaled, 1)) ** 2).astype(np.float32)
+    jump = np.clip((_local_range(scaled, _RADIUS) - _JUMP_FROM) / (_JUMP_TO - _JUMP_FROM), 0, 1)
+    rows, columns = (_centres(large, low) for large, low in zip(smooth.size, small.size, strict=True))
     near_row, near_column = np.rint(rows).astype(int), np.rint(columns).astype(int)
     ys, xs = np.nonzero((jump > 0)[np.ix_(near_row, near_column)])
     values = smooth.values.copy()
     for start in range(0, len(ys), _CHUNK):
         y, x = ys[start : start + _CHUNK], xs[start : start + _CHUNK]
-        found = _ask_around(rgb[y, x].astype(np.float32), rows[y], columns[x], guide, bent, trust)
+        found = _average_around(rgb[y, x].astype(np.float32), rows[y], columns[x], guide, scaled, confidence)
         share = jump[near_row[y], near_column[x]]
-        values[y, x] = scale.unbend((1 - share) * scale.bend(smooth.values[y, x]) + share * found)
+        values[y, x] = scale.to_depth((1 - share) * scale.from_depth(smooth.values[y, x]) + share * found)
     return DepthMap(values, kind=smooth.kind, valid=smooth.valid, limit=smooth.limit)
 
 
-def _ask_around(
+def _average_around(
     colors: NDArray[np.float32],
     rows: NDArray[np.float32],
     columns: NDArray[np.float32],
     guide: NDArray[np.float32],
-    bent: NDArray[np.float32],
-    trust: NDArray[np.float32],
+    scaled: NDArray[np.float32],
+    confidence: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """What the answers around say to pixels of these colours (N, 3), at these places in the answer's grid (N,)."""
-    height, width = bent.shape
+    """The average of the depths around pixels of these colours (N, 3), at these places in the small grid (N,)."""
+    height, width = scaled.shape
     total, weights = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
     middle_row, middle_column = np.rint(rows).astype(int), np.rint(columns).astype(int)
-    for down in range(-_REACH, _REACH + 1):
+    for down in range(-_RADIUS, _RADIUS + 1):
         row = np.clip(middle_row + down, 0, height - 1)
-        for right in range(-_REACH, _REACH + 1):
+        for right in range(-_RADIUS, _RADIUS + 1):
             column = np.clip(middle_column + right, 0, width - 1)
             apart = ((row - rows) ** 2 + (column - columns) ** 2) / (2 * _SPATIAL**2)
             unlike = ((colors - guide[row, column]) ** 2).sum(1) / (2 * _COLOR**2)
-            # Never nothing: where no colour is alike, the nearest answers decide.
-            weight = np.exp(-apart) * (np.exp(-unlike) + np.float32(1e-4)) * trust[row, column]
-            total += weight * bent[row, column]
+            # Never zero: where no colour is alike, the nearest depths decide.
+            weight = np.exp(-apart) * (np.exp(-unlike) + np.float32(1e-4)) * confidence[row, column]
+            total += weight * scaled[row, column]
             weights += weight
     return total / weights
 
 
 def _centres(large: int, small: int) -> NDArray[np.float32]:
-    """Where the pixels of a side of `large` are in the grid of a side of `small`."""
+    """Positions of the pixels of a side of `large` in the grid of a side of `small`."""
     places = (np.arange(large, dtype=np.float32) + 0.5) * np.float32(small / large) - np.float32(0.5)
     clipped: NDArray[np.float32] = np.clip(places, 0, small - 1)
     return clipped
 
 
-def _spread(values: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """Largest less smallest value within `reach` pixels, of the same shape."""
-    high = low = np.pad(values, reach, mode="edge")
+def _local_range(values: NDArray[np.float32], radius: int) -> NDArray[np.float32]:
+    """Largest less smallest value within `radius` pixels, of the same shape."""
+    high = low = np.pad(values, radius, mode="edge")
     for axis in (0, 1):
-        windows_high = np.lib.stride_tricks.sliding_window_view(high, 2 * reach + 1, axis)
-        windows_low = np.lib.stride_tricks.sliding_window_view(low, 2 * reach + 1, axis)
+        windows_high = np.lib.stride_tricks.sliding_window_view(high, 2 * radius + 1, axis)
+        windows_low = np.lib.stride_tricks.sliding_window_view(low, 2 * radius + 1, axis)
         high, low = windows_high.max(-1), windows_low.min(-1)
     return high - low
 
 
 @dataclass(frozen=True)
 class _Scale:
-    """The scale on which jumps are judged: logarithms where ratios mean something, else shares of the range."""
+    """The scale on which jumps are measured: logarithms where ratios mean something, else shares of the range."""
 
     is_log: bool
     span: float
 
     @classmethod
-    def of(cls, answer: DepthMap) -> _Scale:
-        low, high = answer.extent() or (0.0, 1.0)
-        return cls(answer.kind in (DepthKind.METRIC, DepthKind.SCALE), max(high - low, 1e-6))
+    def of(cls, small: DepthMap) -> _Scale:
+        low, high = small.extent() or (0.0, 1.0)
+        return cls(small.kind in (DepthKind.METRIC, DepthKind.SCALE), max(high - low, 1e-6))
 
-    def bend(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Depths on this scale."""
-        bent: NDArray[np.float32] = np.log(values) if self.is_log else values / np.float32(self.span)
-        return bent
+    def from_depth(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """From depths to this scale."""
+        scaled: NDArray[np.float32] = np.log(values) if self.is_log else values / np.float32(self.span)
+        return scaled
 
-    def unbend(self, bent: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The way back."""
-        values: NDArray[np.float32] = np.exp(bent) if self.is_log else bent * np.float32(self.span)
+    def to_depth(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        """From this scale to depths."""
+        values: NDArray[np.float32] = np.exp(scaled) if self.is_log else scaled * np.float32(self.span)
         return values

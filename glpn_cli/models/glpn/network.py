@@ -138,10 +138,11 @@ def cast(network: nn.Module, precision: str) -> nn.Module:
     """
     assert isinstance(network, GLPN)
     assert not network.training, "batch norms can be folded only where their statistics stand still"
+    folding = torch.float64 if precision == "bf16" else torch.float32
     for fusion in network.decoder.fusions:
         assert isinstance(fusion, SelectiveFeatureFusion)
-        fusion.norm1 = fold(fusion.conv1, fusion.norm1)
-        fusion.norm2 = fold(fusion.conv2, fusion.norm2)
+        fusion.norm1 = fold(fusion.conv1, fusion.norm1, precision=folding)
+        fusion.norm2 = fold(fusion.conv2, fusion.norm2, precision=folding)
     dtype = DTYPES[precision]
     side = math.ceil(_ENOUGH / network.stride) * network.stride
     means = mean_inputs(network, channels=network.channels, side=side) if precision == "bf16" else {}

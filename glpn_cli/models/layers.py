@@ -29,6 +29,67 @@ def find_activation(name: str | Activation) -> Activation:
     return _ACTIVATIONS[name] if isinstance(name, str) else name
 
 
+class StridedConv2d(nn.Conv2d):
+    """A convolution that shrinks the picture, right in bf16 too, where torch's own is not.
+
+    Where the kernel is the stride, patches do not overlap: cutting them out is a reshape, and convolving is a linear
+    layer. Outputs one column wide are computed in fp32; they are small. (On CPUs with AMX torch 2.13 gets the first
+    wrong below 32 channels and leaves parts of the second unwritten; some gradients are wrong without AMX too.)
+    """
+
+    def forward(self, grid: Tensor) -> Tensor:
+        """(B, C_in, H, W) -> (B, C, h, w)."""
+        return self.convolve(grid, self.weight)
+
+    def convolve(self, grid: Tensor, weight: Tensor) -> Tensor:
+        """As `forward`, with other weights of the same shape."""
+        assert isinstance(self.padding, tuple)
+        settings = self.stride, self.padding, self.dilation
+        if self.stride == (1, 1):
+            return F.conv2d(grid, weight, self.bias, *settings)
+        if self.stride == self.kernel_size and self.dilation == (1, 1):
+            above, left = self.padding
+            padded = F.pad(grid, (left, left, above, above)) if above or left else grid
+            return _convolve_patches(padded, weight, self.bias)
+        span = self.dilation[1] * (self.kernel_size[1] - 1) + 1
+        if grid.shape[3] + 2 * self.padding[1] >= span + self.stride[1]:  # two columns or more
+            return F.conv2d(grid, weight, self.bias, *settings)
+        bias = None if self.bias is None else self.bias.float()
+        with torch.autocast(grid.device.type, enabled=False):
+            return F.conv2d(grid.float(), weight.float(), bias, *settings).to(grid.dtype)
+
+
+class PatchConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution whose stride is its kernel, as a linear layer and a reshape.
+
+    Its gradient is a convolution whose kernel is its stride, which torch gets wrong in bf16; see `StridedConv2d`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
+        super().__init__(in_channels, out_channels, kernel, kernel)
+
+    def forward(self, grid: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """(B, C_in, h, w) -> (B, C, kernel * h, kernel * w)."""
+        assert output_size is None
+        assert self.bias is not None
+        batch, _, height, width = grid.shape
+        rows, columns = self.weight.shape[2:]
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1).mT  # (kernel * kernel * C, C_in)
+        patches = F.linear(grid.permute(0, 2, 3, 1), weight, self.bias.repeat(rows * columns))
+        tokens = patches.reshape(batch, height, width, rows, columns, -1).transpose(2, 3)
+        return tokens.reshape(batch, height * rows, width * columns, -1).permute(0, 3, 1, 2)
+
+
+def _convolve_patches(grid: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A convolution whose stride is its kernel; what does not fill a patch is left out, as a convolution does."""
+    batch, channels, height, width = grid.shape
+    kernel_height, kernel_width = weight.shape[2:]
+    rows, columns = height // kernel_height, width // kernel_width
+    tokens = grid[:, :, : rows * kernel_height, : columns * kernel_width].permute(0, 2, 3, 1)
+    patches = tokens.reshape(batch, rows, kernel_height, columns, kernel_width, channels).transpose(2, 3).flatten(3)
+    return F.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias).permute(0, 3, 1, 2)
+
+
 _SCORES = 2**22
 """Most attention scores of one head that are held at one time."""
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glpn_cli.models.dpt.backbone_config import BiTConfig, bottleneck_width
-from glpn_cli.models.layers import DropPath, find_activation
+from glpn_cli.models.layers import DropPath, StridedConv2d, find_activation
 
 
 def pad_same(grid: Tensor, *, kernel: int, stride: int, dilation: int = 1) -> Tensor:
@@ -26,7 +26,7 @@ def pad_same(grid: Tensor, *, kernel: int, stride: int, dilation: int = 1) -> Te
     return F.pad(grid, widths) if any(widths) else grid
 
 
-class StandardizedConv2d(nn.Conv2d):
+class StandardizedConv2d(StridedConv2d):
     """A convolution whose every filter has mean 0 and variance 1, whatever its stored weights are.
 
     is_standardized: whether the stored weights already are, so that a prediction need not do it again.
@@ -46,7 +46,7 @@ class StandardizedConv2d(nn.Conv2d):
         if self.pads_same:
             grid = pad_same(grid, kernel=self.kernel_size[0], stride=self.stride[0], dilation=self.dilation[0])
         weight = self.weight if self.is_standardized else self.standardized()
-        return F.conv2d(grid, weight, None, self.stride, self.padding, self.dilation)
+        return self.convolve(grid, weight)
 
     def standardized(self) -> Tensor:
         """The weights that convolve."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
-from glpn_cli.models.layers import Activation
+from glpn_cli.models.layers import Activation, PatchConvTranspose2d, StridedConv2d
 
 _AUXILIARY_DROPOUT = 0.1
 
@@ -66,10 +66,10 @@ def make_readout(kind: str, width: int, *, activation: Activation) -> nn.Module:
 def make_resample(width: int, *, factor: float) -> nn.Module:
     """Make a grid `factor` times as large: larger by a transposed convolution, smaller by a strided one."""
     if factor > 1:
-        return nn.ConvTranspose2d(width, width, int(factor), int(factor))
+        return PatchConvTranspose2d(width, width, int(factor))
     if factor == 1:
         return nn.Identity()
-    return nn.Conv2d(width, width, 3, stride=round(1 / factor), padding=1)
+    return StridedConv2d(width, width, 3, stride=round(1 / factor), padding=1)
 
 
 class Reassemble(nn.Module):

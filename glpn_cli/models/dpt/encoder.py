@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from glpn_cli.errors import ModelError
 from glpn_cli.models.dpt.backbone import BigTransfer
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.layers import attend, attention_weights, find_activation
+from glpn_cli.models.layers import StridedConv2d, attend, attention_weights, find_activation
 
 EMBEDDINGS = -1
 """The key of the tokens before the first block among an encoder's states."""
@@ -48,7 +48,7 @@ class PatchEmbedding(nn.Module):
     def __init__(self, config: DPTConfig) -> None:
         super().__init__()
         self.patch = config.patch_sides
-        self.projection = nn.Conv2d(config.num_channels, config.hidden_size, self.patch, self.patch)
+        self.projection = StridedConv2d(config.num_channels, config.hidden_size, self.patch, self.patch)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 3, H, W) -> (B, C, h, w), and no features; what does not fill a patch is left out."""

@@ -11,7 +11,15 @@ from itertools import islice
 from torch import Tensor, nn
 
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.layers import Activation, DropPath, LayerNorm, attend, attention_weights, find_activation
+from glpn_cli.models.layers import (
+    Activation,
+    DropPath,
+    LayerNorm,
+    StridedConv2d,
+    attend,
+    attention_weights,
+    find_activation,
+)
 
 
 def to_grid(tokens: Tensor) -> Tensor:
@@ -32,7 +40,7 @@ class OverlapPatchEmbedding(nn.Module):
 
     def __init__(self, in_channels: int, *, width: int, patch_size: int, stride: int, eps: float) -> None:
         super().__init__()
-        self.projection = nn.Conv2d(in_channels, width, patch_size, stride, padding=patch_size // 2)
+        self.projection = StridedConv2d(in_channels, width, patch_size, stride, padding=patch_size // 2)
         self.norm = LayerNorm(width, eps=eps)
 
     def forward(self, grid: Tensor) -> Tensor:
@@ -56,7 +64,7 @@ class EfficientSelfAttention(nn.Module):
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         if reduction > 1:
-            self.reduction: nn.Module = nn.Conv2d(width, width, reduction, reduction)
+            self.reduction: nn.Module = StridedConv2d(width, width, reduction, reduction)
             self.reduction_norm: nn.Module = LayerNorm(width, eps=eps)
         else:
             self.reduction, self.reduction_norm = nn.Identity(), nn.Identity()

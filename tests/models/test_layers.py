@@ -1,0 +1,50 @@
+"""Layers that more than one family is built from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from glpn_cli.models.layers import PatchConvTranspose2d, StridedConv2d
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"),
+    [
+        (4, 4, 0, 1),
+        ((2, 3), (2, 3), 0, 1),
+        (3, 3, 1, 1),
+        (3, 2, 1, 1),
+        (7, 4, 3, 1),
+        (1, 2, 0, 1),
+        (3, 2, 2, 2),
+        (3, 1, 1, 1),
+    ],
+)
+@pytest.mark.parametrize("size", [(16, 16), (17, 23), (15, 4), (4, 15)])
+def test_a_strided_convolution_is_torchs(
+    kernel: int, stride: int, padding: int, dilation: int, size: tuple[int, int]
+) -> None:
+    ours = StridedConv2d(5, 6, kernel, stride, padding, dilation)
+    theirs = nn.Conv2d(5, 6, kernel, stride, padding, dilation)
+    check_same(ours, theirs, torch.randn(2, 5, *size))
+
+
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+def test_a_transposed_convolution_of_patches_is_torchs(kernel: int) -> None:
+    check_same(PatchConvTranspose2d(5, 6, kernel), nn.ConvTranspose2d(5, 6, kernel, kernel), torch.randn(2, 5, 3, 4))
+
+
+def check_same(ours: nn.Module, theirs: nn.Module, grid: torch.Tensor) -> None:
+    """The same weights give the same answers and the same gradients."""
+    theirs.load_state_dict(ours.state_dict())
+    found, gradients = [], []
+    for layer in (ours, theirs):
+        pixels = grid.clone().requires_grad_()
+        found.append(layer(pixels))
+        (found[-1] * torch.linspace(-1, 1, found[-1].numel()).view_as(found[-1])).sum().backward()
+        gradients.append([pixels.grad, *(parameter.grad for parameter in layer.parameters())])
+    torch.testing.assert_close(found[0], found[1])
+    for our_gradient, their_gradient in zip(*gradients, strict=True):
+        torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-4, atol=1e-4)

@@ -53,11 +53,12 @@ class Finding:
 
 def examine() -> Iterator[Finding]:
     """Look at everything, one finding at a time; nothing is downloaded and nothing left behind."""
-    checks: tuple[Callable[[], Finding], ...] = (
+    checks: tuple[Callable[[], Finding | list[Finding]], ...] = (
         check_versions,
         check_codecs,
         check_cores,
         check_devices,
+        check_arithmetic,
         check_writing,
         check_isolation,
         check_cache,
@@ -67,14 +68,15 @@ def examine() -> Iterator[Finding]:
     )
     for check in checks:
         try:
-            yield check()
+            found = check()
+            yield from [found] if isinstance(found, Finding) else found
         except GlpnError as error:
             yield Finding(_name_of(check), Health.BROKEN, f"{error.message} [{error.code}]", error.hint)
         except Exception as error:  # noqa: BLE001 - a doctor reports what it runs into
             yield Finding(_name_of(check), Health.BROKEN, f"{type(error).__name__}: {error}")
 
 
-def _name_of(check: Callable[[], Finding]) -> str:
+def _name_of(check: Callable[[], Finding | list[Finding]]) -> str:
     return check.__name__.removeprefix("check_").replace("_", " ")
 
 
@@ -145,6 +147,33 @@ def check_devices() -> Finding:
     from glpn_cli.devices import choose_device, list_devices
 
     return Finding("devices", Health.GOOD, f"{', '.join(list_devices())}; auto is {choose_device('auto')}")
+
+
+def check_arithmetic() -> list[Finding]:
+    """Whether the layers of networks are computed right on every device, in each of its precisions."""
+    from glpn_cli.devices import list_devices, multiplies_bf16
+    from glpn_cli.models.arithmetic import check_layers
+
+    findings, right = [], []
+    for device in list_devices():
+        halves = ["bf16"] if multiplies_bf16(device) else []
+        halves += ["fp16"] if device != "cpu" else []
+        for precision in ("fp32", *halves):
+            checks = check_layers(precision, device)
+            faulty = [check for check in checks if check.wrong or check.wrong_in_models]
+            if not faulty:
+                right.append(f"{precision} on {device}")
+            for check in faulty:
+                words = f"{precision} on {device}: torch gets {check.wrong} of {check.cases} {check.kind} wrong"
+                if check.wrong_in_models:
+                    words += f", and the models {check.wrong_in_models}"
+                    hint = f"Use --precision {'bf16' if precision == 'fp32' else 'fp32'}, or another version of torch."
+                    findings.append(Finding("arithmetic", Health.BROKEN, words, hint))
+                else:
+                    findings.append(Finding("arithmetic", Health.GOOD, f"{words}; the models avoid them"))
+    if right:
+        findings.insert(0, Finding("arithmetic", Health.GOOD, f"every kind of layer is right in {', '.join(right)}"))
+    return findings
 
 
 def check_writing() -> Finding:

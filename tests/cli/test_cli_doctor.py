@@ -15,8 +15,10 @@ from program_runs import without_root
 from tiny_checkpoints import files_of, make_cache, make_model_folder
 from typer.testing import CliRunner, Result
 
+from glpn_cli import devices
 from glpn_cli.cli import app
-from glpn_cli.models import registry
+from glpn_cli.models import arithmetic, registry
+from glpn_cli.models.arithmetic import LayerCheck
 from glpn_cli.models.registry import REGISTRY
 
 
@@ -40,6 +42,7 @@ def test_a_sound_installation_is_exit_0_and_every_check_speaks() -> None:
         "codecs",
         "cores",
         "devices",
+        "arithmetic",
         "writing",
         "isolation",
         "cache",
@@ -60,6 +63,44 @@ def test_people_get_the_same_in_columns() -> None:
     assert result.exit_code == 0
     assert "versions" in result.stdout
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
+
+
+def check_with(monkeypatch: pytest.MonkeyPatch, **faults: int) -> Result:
+    """What doctor says where the layers fare so in every precision of a CPU."""
+    check = LayerCheck("strided convolutions", cases=48, error=1.2, **faults)
+    monkeypatch.setattr(arithmetic, "check_layers", lambda *_: [check])
+    monkeypatch.setattr(devices, "list_devices", lambda: ["cpu"])
+    return doctor("--json")
+
+
+def arithmetic_of(result: Result) -> list[dict[str, str]]:
+    records = map(json.loads, result.stdout.splitlines())
+    return [record for record in records if record["name"] == "arithmetic"]
+
+
+@pytest.mark.usefixtures("_healthy")
+def test_layers_that_torch_gets_wrong_are_told_and_break_nothing_where_the_models_avoid_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    result = check_with(monkeypatch, wrong=12, wrong_in_models=0)
+    assert result.exit_code == 0
+    found = arithmetic_of(result)
+    assert {record["status"] for record in found} == {"ok"}
+    assert "12 of 48 strided convolutions" in found[0]["found"]
+    assert "fp32 on cpu" in found[0]["found"]
+
+
+@pytest.mark.usefixtures("_healthy")
+def test_layers_that_the_models_get_wrong_are_broken_with_a_precision_that_is_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda _device: True)
+    result = check_with(monkeypatch, wrong=12, wrong_in_models=7)
+    assert result.exit_code == 1
+    found = next(record for record in arithmetic_of(result) if "bf16" in record["found"])
+    assert found["status"] == "broken"
+    assert "the models 7" in found["found"]
+    assert "--precision fp32" in found["hint"]
 
 
 def test_a_missing_model_is_broken_with_a_hint_and_exit_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

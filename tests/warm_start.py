@@ -16,7 +16,7 @@ from typing import Self
 _IMPORTS = (
     "glpn_cli.pipeline.run",
     "glpn_cli.pipeline.gallery",
-    "glpn_cli.cli.model_choice",
+    "glpn_cli.models.settings",
     "glpn_cli.cli.outcomes",
     "glpn_cli.cli.predict",
     "glpn_cli.models.glpn.network",

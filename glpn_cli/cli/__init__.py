@@ -1,12 +1,12 @@
 """The command line: the app and its table of commands.
 
-A command is a file in this folder and a line in `COMMANDS`. The file holds either a function of the command's name and
-its `EXAMPLES`, or, for a command with subcommands, `app`: a Typer(cls=TidyGroup, rich_markup_mode=None, epilog=...)
-whose commands are registered with `cls=TidyCommand, epilog=...`. Files are imported when their command is called (or
-listed), and import heavy rooms inside functions: `glpn --help` never sees torch.
+A command is a file in this folder and a line in `COMMANDS`. The file holds a function of the command's name, whose
+parameters are options and groups of options (see `params`), and its `EXAMPLES`; `models` has subcommands and holds a
+Typer `app` instead. A file is imported when its command is called, and imports heavy rooms inside functions, so that
+`glpn --help` never imports torch.
 
-A command returns None; it raises one of our errors, or `typer.Exit(code)` where a run ended with something to tell.
-`boundary` makes exit codes of what is raised, `process` is what lies around the whole program.
+A command returns None; it raises one of our errors, or `typer.Exit(code)` at the end of a run. `boundary` turns errors
+into messages and exit codes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from glpn_cli._version import __version__
-from glpn_cli.cli.boundary import PARSE_ERROR, boundary, close_stdout, interrupted, tell, tell_parse_error
+from glpn_cli.cli.boundary import (
+    PARSE_ERROR,
+    boundary,
+    close_stdout,
+    interrupted,
+    remove_unfinished,
+    run_process,
+    tell,
+    tell_parse_error,
+)
 from glpn_cli.cli.console import console
-from glpn_cli.cli.process import live, remove_unfinished
-from glpn_cli.cli.screens import TidyCommand, TidyGroup
+from glpn_cli.cli.help import PlainCommand, PlainGroup
+from glpn_cli.cli.params import with_groups
 from glpn_cli.errors import ExitCode
 
 COMMANDS = (
@@ -66,11 +75,18 @@ def _build_command(name: str) -> Any:
     home = import_module(f"glpn_cli.cli.{name}")
     carrier: typer.Typer = getattr(home, "app", None) or typer.Typer(add_completion=False, rich_markup_mode=None)
     if not hasattr(home, "app"):
-        carrier.command(name, cls=TidyCommand, epilog=home.EXAMPLES)(getattr(home, name))
+        carrier.command(name, cls=PlainCommand, epilog=home.EXAMPLES)(with_groups(getattr(home, name)))
     return typer.main.get_command(carrier)
 
 
-class GlpnGroup(TidyGroup):
+def summary_of(name: str) -> str:
+    """The first line of a command's help."""
+    home = import_module(f"glpn_cli.cli.{name}")
+    text = home.app.info.help if hasattr(home, "app") else getattr(home, name).__doc__
+    return str(text).partition("\n")[0]
+
+
+class GlpnGroup(PlainGroup):
     """The program: knows its commands by name only, and is where every error ends."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -78,9 +94,15 @@ class GlpnGroup(TidyGroup):
         self.commands: Any = CommandTable()
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names only: building every command is for the help screen."""
+        """Return the names, in the order of the help screen."""
         del ctx
         return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the names with their sentences; a command is built only where it is called."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary_of(name)) for name in COMMANDS])
 
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Run the program and exit with its code."""
@@ -145,4 +167,4 @@ def glpn(
 def main() -> NoReturn:
     """Run the program as a process: this is what the installed commands call."""
     name = os.path.basename(sys.argv[0])  # noqa: PTH119 - a name, not a path
-    live(lambda: typer.main.get_command(app)(prog_name=name))
+    run_process(lambda: typer.main.get_command(app)(prog_name=name))

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from glpn_cli.cli import options
 from glpn_cli.cli.console import console
+from glpn_cli.cli.params import OutputParams, only
 from glpn_cli.errors import ExitCode
 
 EXAMPLES = """
@@ -20,11 +20,11 @@ _DAY_S = 86_400.0
 
 
 def doctor(
+    output: Annotated[OutputParams, only("json")],
     clean: Annotated[
         Path | None,
         typer.Option("--clean", metavar="DIR", help="Remove unfinished files from DIR and below, older than a day."),
     ] = None,
-    json: options.Json = False,
 ) -> None:
     """Check that everything here is as it should be.
 
@@ -32,7 +32,7 @@ def doctor(
     downloaded, and nothing left behind. Exits with 1 if something is broken.
     """
     if clean is not None:
-        _clean(clean, json=json)
+        _clean(clean, json=output.json)
         return
     from glpn_cli.cli.columns import make_facts
     from glpn_cli.cli.health import Health, examine
@@ -41,7 +41,7 @@ def doctor(
     is_broken = False
     for finding in examine():
         is_broken |= finding.health is Health.BROKEN
-        if json:
+        if output.json:
             hint = {"hint": finding.hint} if finding.hint else {}
             found = {"name": finding.name, "status": finding.health.value, "found": words_text(finding.words)}
             console.json({"schema": SCHEMA, "type": "check", **found, **hint})

@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from glpn_cli.cli import options
+from glpn_cli.cli.params import (
+    DATA,
+    INPUTS,
+    MODEL,
+    OUTPUTS,
+    InputParams,
+    ModelParams,
+    OutputParams,
+    RunParams,
+    only,
+    option,
+)
+from glpn_cli.cli.unused_options import check_used
+from glpn_cli.pipeline.settings import Allowance, ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
@@ -18,16 +32,11 @@ if TYPE_CHECKING:
     from glpn_cli.evaluation.contestants import Contestant
     from glpn_cli.evaluation.evaluate import PictureScores
     from glpn_cli.evaluation.protocols import Protocol
-    from glpn_cli.pipeline.settings import Allowance, ExplicitOptions, RunSettings
+    from glpn_cli.images import ReadOptions
+    from glpn_cli.models.settings import InferenceSettings
+    from glpn_cli.pipeline.settings import RunSettings
 
 SCORING = "Scoring"
-
-_OF_DEPTH = (
-    *("--crop", "--gt-range", "--align", "--clip", "--protocol", "--baseline", "--predictions"),
-    *("--depth-scale", "--kind", "--output"),
-)
-_OF_MODELS = ("--max-depth", "--device", "--precision", "--input-size", "--tta", "--batch-size", "--threads")
-"""What makes no sense for data with labels, and where no model is scored."""
 
 EXAMPLES = """
 glpn evaluate -m nyu --data nyu:datasets/nyu --protocol nyu
@@ -35,243 +44,230 @@ glpn evaluate -m mini -m ./mine --data pairs.csv -o scores.csv
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class SubjectParams:
+    """What is scored, and on which data."""
+
+    PANEL = MODEL
+
+    data: str = option("--data DATA", ..., DATA, panel=INPUTS)
+    models: list[str] | None = option(
+        "-m, --model NAME",
+        None,
+        "As for predict; if given more than once, differences from the first are printed with paired intervals.",
+        show_default="mini, or GLPN_MODEL",
+    )
+    predictions: list[Path] | None = option(
+        "--predictions DIR", None, "Score the depth maps in a folder; can be given more than once.", panel=SCORING
+    )
+    baseline: str | None = option(
+        "--baseline DATA",
+        None,
+        "Also score a predictor that never looks at the picture: log depth by row, fitted to these data.",
+        panel=SCORING,
+    )
+
+    @property
+    def specs(self) -> list[str]:
+        """All the data."""
+        return [self.data, *([self.baseline] if self.baseline else [])]
+
+    @property
+    def model_names(self) -> list[str | None]:
+        """The models; where nothing is named, the user's usual one; None is the bundled one."""
+        if self.models:
+            return [*self.models]
+        return [] if self.predictions else [os.environ.get("GLPN_MODEL") or None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringParams:
+    """How predictions are compared with the truth."""
+
+    PANEL = SCORING
+
+    protocol: str = option("--protocol NAME", "none", "nyu, kitti or none.")
+    crop: str | None = option(
+        "--crop NAME", None, "Part of each frame that counts: garg, eigen, nyu or none.", show_default="the protocol's"
+    )
+    gt_range: str | None = option(
+        "--gt-range NEAR:FAR", None, "True depths that count, in metres.", show_default="the protocol's"
+    )
+    align: str | None = option(
+        "--align LIST",
+        None,
+        "Alignments before scoring: none; focal (metres for the known camera); or fitted to the truth: "
+        "median, scale-shift, disparity.",
+        show_default="none,median",
+    )
+    clip: bool = option("--clip", False, "Clip predictions to the range that counts first.")
+
+    @property
+    def rules(self) -> Protocol:
+        """The protocol. Raises UsageError."""
+        from glpn_cli.evaluation.protocols import choose_protocol
+
+        return choose_protocol(self.protocol, crop=self.crop, gt_range=self.gt_range, clip=self.clip)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableParams:
+    """Where the scores of each picture go."""
+
+    PANEL = OUTPUTS
+
+    csv: Path | None = option("-o, --output FILE", None, "Write a CSV with one line per picture.")
+    batch_size: str = option("--batch-size N", "auto", "Pictures per batch; auto is 1.", panel=MODEL)
+
+
 def evaluate(
-    context: typer.Context,
-    data: options.Data,
-    models: Annotated[
-        list[str] | None,
-        options.option(
-            "--model",
-            "-m",
-            metavar="NAME",
-            panel=options.MODEL,
-            show_default="mini, or GLPN_MODEL",
-            help="As in predict; given more than once, differences to the first are told with paired intervals.",
-        ),
-    ] = None,
-    predictions: Annotated[
-        list[Path] | None,
-        options.option(
-            "--predictions", metavar="DIR", panel=SCORING, help="Score the maps in a folder; may be repeated."
-        ),
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        options.option(
-            "--baseline",
-            metavar="DATA",
-            panel=SCORING,
-            help="Score as well what fits log depth to the picture's rows of these data, and never looks.",
-        ),
-    ] = None,
-    protocol: Annotated[
-        str, options.option("--protocol", metavar="NAME", panel=SCORING, help="nyu, kitti or none.")
-    ] = "none",
-    crop: Annotated[
-        str | None,
-        options.option(
-            "--crop",
-            metavar="NAME",
-            panel=SCORING,
-            show_default="the protocol's",
-            help="What counts of a frame: garg, eigen, nyu or none.",
-        ),
-    ] = None,
-    gt_range: Annotated[
-        str | None,
-        options.option(
-            "--gt-range",
-            metavar="NEAR:FAR",
-            panel=SCORING,
-            show_default="the protocol's",
-            help="True depths that count, in metres.",
-        ),
-    ] = None,
-    align: Annotated[
-        str | None,
-        options.option(
-            "--align",
-            metavar="LIST",
-            panel=SCORING,
-            show_default="none,median",
-            help="What is done first: none; focal (metres for the known camera); or fitted to the truth: median, "
-            "scale-shift, disparity.",
-        ),
-    ] = None,
-    clip: Annotated[
-        bool, options.option("--clip", panel=SCORING, help="Bring predictions into the range that counts first.")
-    ] = False,
-    max_depth: options.MaxDepth = None,
-    offline: options.Offline = False,
-    device: options.Device = "auto",
-    precision: options.PrecisionOption = options.Precision.FP32,
-    input_size: options.InputSize = "auto",
-    tta: options.TtaOption = options.Tta.NONE,
-    batch_size: Annotated[
-        str, options.option("--batch-size", metavar="N", panel=options.MODEL, help="Pictures together; auto is 1.")
-    ] = "auto",
-    workers: options.Workers = None,
-    threads: options.Threads = None,
-    depth_scale: options.DepthScale = None,
-    isolate: options.Isolate = False,
-    timeout: options.Timeout = None,
-    kind: options.KindOption = options.Kind.METRIC,
-    output: Annotated[
-        Path | None,
-        options.option(
-            "--output", "-o", metavar="FILE", panel=options.OUTPUTS, help="Write a CSV with a line a picture."
-        ),
-    ] = None,
-    json: options.Json = False,
-    report: options.Report = None,
-    fail_fast: options.FailFast = False,
-    allow_failed: options.AllowFailed = None,
-    allow_empty: options.AllowEmpty = False,
+    explicit: ExplicitOptions,
+    subjects: SubjectParams,
+    scoring: ScoringParams,
+    model: Annotated[
+        ModelParams, only("max_depth", "offline", "device", "input_size", "tta", "threads", precision="fp32")
+    ],
+    table: TableParams,
+    pace: Annotated[RunParams, only("workers", "fail_fast", "allow_failed")],
+    inputs: Annotated[InputParams, only("isolate", "timeout", "kind", "allow_empty")],
+    output: Annotated[OutputParams, only("depth_scale", "json", "report")],
 ) -> None:
-    """Score a model, or maps in a folder, against measured depth.
+    """Score a model, or depth maps in a folder, against measured depth.
 
-    Every mean is over pictures and comes with its bootstrap 95 % interval, which one picture has not; what could not
-    be measured is counted. A model that answers labels is scored on a CSV of rgb_path,label_path, by pixel accuracy
-    and mean IoU.
+    Every mean is over pictures and comes with its bootstrap 95 % interval, except for a single picture; pictures that
+    cannot be measured are counted. A model that predicts labels is scored on a CSV of rgb_path,label_path, by pixel
+    accuracy and mean IoU.
     """
-    from glpn_cli.cli.asked import find_asked
-    from glpn_cli.cli.evaluation_report import check_results, show_evaluations
+    from glpn_cli.cli.evaluation_report import check_results
     from glpn_cli.cli.label_evaluation import evaluate_labels
-    from glpn_cli.cli.model_choice import choose_recipe
-    from glpn_cli.cli.reading import choose_workers
     from glpn_cli.data.label_pairs import is_label_data
-    from glpn_cli.data.sources import check_scale, open_source
     from glpn_cli.evaluation.alignment import parse_alignments
-    from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
-    from glpn_cli.evaluation.evaluate import check_focal, choose_alignments, gather
-    from glpn_cli.evaluation.protocols import choose_protocol
-    from glpn_cli.images import ReadOptions
-    from glpn_cli.pipeline.settings import Allowance, RunSettings, parse_batch_size
-    from glpn_cli.prediction import DepthKind
 
-    rules = choose_protocol(protocol, crop=crop, gt_range=gt_range, clip=clip)
-    align_by = parse_alignments(align)
-    allowance, pace = Allowance.parse(allow_failed), RunSettings(workers, parse_batch_size(batch_size), fail_fast)
-    asked = find_asked(context)
-    reading = ReadOptions(workers=choose_workers(isolate=isolate, timeout=timeout, processes=pace.threads))
-    check_results(output=output, report=report, inputs=[data, *([baseline] if baseline else []), *(predictions or ())])
-    source = rows_source = None
-    if not is_label_data(data):
-        _refuse_unread(asked, [data, *([baseline] if baseline else [])], is_model=not predictions or bool(models))
-        source = open_source(data, split="test", depth_scale=depth_scale, may_be_empty=allow_empty, reading=reading)
-        check_focal(source, align_by)
-        if baseline is not None:
-            rows_source = open_source(baseline, split="train", depth_scale=depth_scale, reading=reading)
-        if not predictions:
-            check_scale([source, *([rows_source] if rows_source else [])], depth_scale)
-    recipes = [
-        choose_recipe(
-            name,
-            max_depth=max_depth,
-            offline=offline,
-            device=device,
-            precision=precision,
-            input_size=input_size,
-            tta=tta,
-            takes_labels=source is None,
-        )
-        for name in models or _default_models(predictions)
-    ]
-    if source is None:
-        asked.refuse(*_OF_DEPTH, because="makes no sense for data with labels")
-        with reading.workers or nullcontext():
-            code = evaluate_labels(
-                recipes,
-                data,
-                device=device,
-                threads=threads,
-                pace=pace,
-                reading=reading,
-                json=json,
-                report=report,
-                allowance=allowance,
-                allow_empty=allow_empty,
-            )
-        raise typer.Exit(code)
+    rules, align_by = scoring.rules, parse_alignments(scoring.align)
+    allowance, run = Allowance.parse(pace.allow_failed), replace(pace, batch_size=table.batch_size).settings()
+    reading = inputs.reading(run.threads)
+    check_results(output=table.csv, report=output.report, inputs=[*subjects.specs, *(subjects.predictions or ())])
+    has_labels = is_label_data(subjects.data)
+    sources = [] if has_labels else _open_data(explicit, subjects, align_by, inputs, output, reading)
+    recipes = [replace(model, model=name).resolve(takes_labels=has_labels) for name in subjects.model_names]
+    check_used(explicit, {"evaluate: labels": has_labels})
     with reading.workers or nullcontext():
-        contestants: list[Contestant] = [ModelContestant(recipe, device=device, threads=threads) for recipe in recipes]
-        contestants += [
-            FolderContestant(
-                folder,
-                pictures=map(source.name_of, range(source.length or 0)),
-                depth_scale=depth_scale,
-                kind=DepthKind(kind.value),
-                reading=reading,
-            )
-            for folder in predictions or ()
-        ]
-        if rows_source is not None:
-            contestants.append(fit_rows(rows_source))
-        for contestant in contestants:
-            choose_alignments(align_by, contestant)
-        rows, end = _run(source, contestants, rules, align_by, pace)
+        if has_labels:
+            code = evaluate_labels(recipes, subjects.data, model, run, reading, inputs, output, allowance)
+            raise typer.Exit(code)
+        predictors = _open_predictors(recipes, sources, subjects, align_by, model, inputs, output, reading)
+        rows, end = _run(sources[0], predictors, rules, align_by, run)
+    total = sources[0].length or 0
     if rows or end is None:
-        evaluations = gather(contestants, rows, protocol=rules, align_by=align_by, total=source.length)
-        show_evaluations(evaluations, json=json, report=report, output=output)
+        from glpn_cli.cli.evaluation_report import show_evaluations
+        from glpn_cli.evaluation.evaluate import gather
+
+        evaluations = gather(predictors, rows, protocol=rules, align_by=align_by, total=sources[0].length)
+        show_evaluations(evaluations, json=output.json, report=output.report, output=table.csv)
     if end is not None:
         raise end
-    raise typer.Exit(_exit_code(rows, source.length or 0, allowance))
+    raise typer.Exit(_exit_code(rows, total, allowance))
 
 
-def _refuse_unread(asked: ExplicitOptions, data: Sequence[str], *, is_model: bool) -> None:
-    """Refuse options about maps, or about models, that are not scored, and a scale that nothing asks for (UsageError).
+def _open_data(
+    explicit: ExplicitOptions,
+    subjects: SubjectParams,
+    align_by: tuple[Alignment, ...],
+    inputs: InputParams,
+    output: OutputParams,
+    reading: ReadOptions,
+) -> list[SampleSource]:
+    """The pictures with depth, and those that the baseline is fitted to. Raises UsageError, also for unused options."""
+    from glpn_cli.data.sources import asks_for_scale, check_scale, open_source
+    from glpn_cli.evaluation.evaluate import check_focal
 
-    data: all that is read
-    """
-    if not is_model:
-        asked.refuse(*_OF_MODELS, because="is about models, and none is scored", hint="Name one with -m.")
-    if asked.among("--predictions"):
-        return
-    if all(spec.startswith("scenes:") for spec in data):
-        asked.refuse("--isolate", "--timeout", because="is about files, and these pictures are rendered")
-    asked.refuse("--kind", because="is about the maps of --predictions, and there are none")
-    from glpn_cli.data.sources import asks_for_scale
+    maps, specs = bool(subjects.predictions), subjects.specs
+    situations = {
+        "evaluate: no model is scored": maps and not subjects.models,
+        "evaluate: pictures are rendered": not maps and all(spec.startswith("scenes:") for spec in specs),
+        "evaluate: no folder is scored": not maps,
+        "evaluate: nothing has a scale": not maps and not any(map(asks_for_scale, specs)),
+    }
+    check_used(explicit, situations)
+    scale = output.depth_scale
+    source = open_source(
+        subjects.data, split="test", depth_scale=scale, may_be_empty=inputs.allow_empty, reading=reading
+    )
+    check_focal(source, align_by)
+    sources = [source]
+    if subjects.baseline is not None:
+        sources.append(open_source(subjects.baseline, split="train", depth_scale=scale, reading=reading))
+    if not maps:
+        check_scale(sources, scale)
+    return sources
 
-    if not any(map(asks_for_scale, data)):
-        asked.refuse("--depth-scale", because="is for a CSV or --predictions, and there are none")
 
+def _open_predictors(
+    recipes: Sequence[InferenceSettings],
+    sources: Sequence[SampleSource],
+    subjects: SubjectParams,
+    align_by: tuple[Alignment, ...],
+    model: ModelParams,
+    inputs: InputParams,
+    output: OutputParams,
+    reading: ReadOptions,
+) -> list[Contestant]:
+    """All that is scored: models, folders, the baseline. Raises UsageError for alignments that make no sense."""
+    from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
+    from glpn_cli.evaluation.evaluate import choose_alignments
+    from glpn_cli.prediction import DepthKind
 
-def _default_models(predictions: list[Path] | None) -> list[str | None]:
-    """The user's usual model where nothing else is to be scored; None is the bundled one, and is told."""
-    return [] if predictions else [os.environ.get("GLPN_MODEL") or None]
+    source, *fitted_to = sources
+    predictors: list[Contestant] = [
+        ModelContestant(recipe, device=model.device, threads=model.threads) for recipe in recipes
+    ]
+    predictors += [
+        FolderContestant(
+            folder,
+            pictures=map(source.name_of, range(source.length or 0)),
+            depth_scale=output.depth_scale,
+            kind=DepthKind(inputs.kind),
+            reading=reading,
+        )
+        for folder in subjects.predictions or ()
+    ]
+    predictors += map(fit_rows, fitted_to)
+    for predictor in predictors:
+        choose_alignments(align_by, predictor)
+    return predictors
 
 
 def _run(
     source: SampleSource,
-    contestants: Sequence[Contestant],
+    predictors: Sequence[Contestant],
     rules: Protocol,
     align_by: tuple[Alignment, ...],
-    pace: RunSettings,
+    run: RunSettings,
 ) -> tuple[list[tuple[PictureScores, ...]], BaseException | None]:
-    """Measure picture by picture, telling each that could not be as it comes; and what ended it early, if anything."""
+    """Measure picture by picture and print errors as they come; also return what ended it early, if anything."""
     from glpn_cli.cli.console import console
     from glpn_cli.cli.progress import Progress
     from glpn_cli.errors import StoppedError
     from glpn_cli.evaluation.evaluate import evaluate as measure
 
     assert source.length is not None
-    progress = Progress(source.length)
     rows = []
+    progress = Progress(source.length)
     try:
         for row in measure(
             source,
-            contestants,
+            predictors,
             protocol=rules,
             align_by=align_by,
-            workers=pace.threads,
-            batch_size=pace.batch_size or 1,
+            workers=run.threads,
+            batch_size=run.batch_size or 1,
         ):
             rows.append(row)
             errors = {error.message: error for scores in row for error in scores.problems}
             for error in errors.values():
                 console.error(error, about=row[0].name)
             progress.advance(row[0].name, computed=True)
-            if errors and pace.fail_fast:
+            if errors and run.fail_fast:
                 break
     except (KeyboardInterrupt, StoppedError, MemoryError) as error:
         return rows, error
@@ -281,7 +277,7 @@ def _run(
 
 
 def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, allowance: Allowance) -> int:
-    """A picture counts as failed where one of those that are scored cannot be scored on it, in every way asked for."""
+    """A picture counts as failed where a predictor cannot be scored on it with every alignment."""
     from glpn_cli.pipeline.report import judge_failures
 
     failed = sum(any(scores.problems for scores in row) for row in rows)

@@ -1,4 +1,4 @@
-"""`glpn evaluate` for a model that answers labels."""
+"""`glpn evaluate` for models that predict labels."""
 
 from __future__ import annotations
 
@@ -20,41 +20,39 @@ from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.text import SCHEMA, shown, words_text
 
 if TYPE_CHECKING:
+    from glpn_cli.cli.params import InputParams, ModelParams, OutputParams
     from glpn_cli.images import ReadOptions
-    from glpn_cli.models.settings import Recipe
+    from glpn_cli.models.settings import InferenceSettings
     from glpn_cli.pipeline.settings import RunSettings
 
 _MOST_SHOWN = 20
 
 
 def evaluate_labels(
-    recipes: Sequence[Recipe],
+    recipes: Sequence[InferenceSettings],
     data: str,
-    *,
-    device: str,
-    threads: int | None,
-    pace: RunSettings,
+    model: ModelParams,
+    run: RunSettings,
     reading: ReadOptions,
-    json: bool,
-    report: Path | None,
+    inputs: InputParams,
+    output: OutputParams,
     allowance: Allowance,
-    allow_empty: bool = False,
 ) -> ExitCode:
-    """Score models that answer labels on a CSV of pictures with labels, print it, and say what it came to.
+    """Score models that predict labels on a CSV of pictures with labels, print the scores, and return the exit code.
 
-    Raises UsageError where models answer different things, and for data that are no such CSV.
+    Raises UsageError where only some of the models predict labels, and for data that are no such CSV.
     """
     from glpn_cli.predictor import DepthEstimator
 
     if not all(recipe.predicts_labels for recipe in recipes):
         raise UsageError("models that predict labels and models that predict depth are scored apart")
-    pairs = read_label_pairs(Path(data).expanduser(), may_be_empty=allow_empty)
+    pairs = read_label_pairs(Path(data).expanduser(), may_be_empty=inputs.allow_empty)
     failed: set[int] = set()
     records: list[dict[str, Any]] = []
     is_cut_short = False
     end: BaseException | None = None
     for recipe in recipes:
-        estimator = DepthEstimator(recipe, device=device, threads=threads)
+        estimator = DepthEstimator(recipe, device=model.device, threads=model.threads)
         names = recipe.config.label_names
         scores: list[LabelScores] = []
         try:
@@ -62,8 +60,8 @@ def evaluate_labels(
                 pairs,
                 estimator.label_pictures,
                 labels=len(names),
-                workers=pace.threads,
-                batch_size=pace.batch_size or 1,
+                workers=run.threads,
+                batch_size=run.batch_size or 1,
                 reading=reading,
                 at_least=recipe.enough_pixels,
             )
@@ -73,16 +71,16 @@ def evaluate_labels(
                     continue
                 failed.add(index)
                 console.error(each, about=pairs[index].name)
-                if pace.fail_fast:
+                if run.fail_fast:
                     is_cut_short = recipe is not recipes[-1] or index + 1 < len(pairs)
                     break
         except (KeyboardInterrupt, StoppedError, MemoryError) as error:
             end = error
         total = sum_scores(scores, labels=len(names))
         records.append(_record(recipe, total, names, of=len(pairs), precision=estimator.precision))
-        if end is not None or (failed and pace.fail_fast):
+        if end is not None or (failed and run.fail_fast):
             break
-    _show(records, json=json, report=report)
+    _show(records, json=output.json, report=output.report)
     if end is not None:
         raise end
     is_any_done = any(record["pictures"] for record in records)
@@ -103,7 +101,9 @@ def _show(records: Sequence[dict[str, Any]], *, json: bool, report: Path | None)
             write_atomically(report, lines.encode())
 
 
-def _record(recipe: Recipe, scores: LabelScores, names: tuple[str, ...], *, of: int, precision: str) -> dict[str, Any]:
+def _record(
+    recipe: InferenceSettings, scores: LabelScores, names: tuple[str, ...], *, of: int, precision: str
+) -> dict[str, Any]:
     iou = {name: _number(value) for name, value in zip(names, scores.iou, strict=True)}
     return {
         "schema": SCHEMA,

@@ -1,24 +1,44 @@
-"""`glpn measure`: how far is that."""
+"""`glpn measure`: metres at pixels, in boxes and between points."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from glpn_cli.cli import options
+from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console
+from glpn_cli.cli.params import (
+    INPUTS,
+    OUTPUTS,
+    SPACE,
+    InputParams,
+    ModelParams,
+    OutputParams,
+    SpaceParams,
+    argument,
+    only,
+    option,
+    without,
+)
+from glpn_cli.cli.unused_options import check_used, note_made_earlier
 from glpn_cli.errors import ExitCode, UsageError
-from glpn_cli.pipeline.settings import InputKind
+from glpn_cli.pipeline.settings import ExplicitOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from glpn_cli.calibration import Calibration
     from glpn_cli.geometry import FocalChoice
+    from glpn_cli.images import ReadOptions
+    from glpn_cli.pipeline.measuring import Box, Pixel, Spread
     from glpn_cli.pipeline.settings import ModelSettings
-    from glpn_cli.pipeline.sources import Source
-    from glpn_cli.prediction import Result
+    from glpn_cli.pipeline.sources import Source, Sources
+    from glpn_cli.prediction import DepthKind, Intrinsics, Result
 
 EXAMPLES = """
 glpn measure photo.jpg 320,240 500,260 --focal 65deg
@@ -26,134 +46,104 @@ glpn measure photo_depth.png --calibrate 320,240=2.35
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasureParams:
+    """What to measure, in which file."""
+
+    PANEL = INPUTS
+
+    file: str = argument("FILE", ..., "A picture or a depth file; - for a picture on standard input.")
+    pixels: list[str] | None = argument("X,Y", None, "Pixels, from 0,0 at the top left of the upright picture.")
+    box: list[str] | None = option(
+        "--box X0,Y0,X1,Y1", None, "Median and spread in a box; can be given more than once."
+    )
+    calibrate: list[str] | None = option(
+        "--calibrate X,Y=METRES",
+        None,
+        "A known distance, along the camera's axis: one gives a scale, two a scale and a shift.",
+        panel=SPACE,
+    )
+    output: Path = option(
+        "-o, --output FILE", Path("calibration.json"), "The file that --calibrate writes.", panel=OUTPUTS
+    )
+
+
 def measure(
-    context: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A picture or a depth file; - for a picture on stdin.")],
-    pixels: Annotated[
-        list[str] | None, typer.Argument(metavar="X,Y", help="Pixels, from 0,0 at the top left of the upright picture.")
-    ] = None,
-    box: Annotated[
-        list[str] | None,
-        options.option(
-            "--box", metavar="X0,Y0,X1,Y1", panel=options.INPUTS, help="Median and spread in a box; repeats."
-        ),
-    ] = None,
-    calibrate: Annotated[
-        list[str] | None,
-        options.option(
-            "--calibrate",
-            metavar="X,Y=METRES",
-            panel=options.SPACE,
-            help="A distance that you know, along the camera's axis: one gives a scale, two a scale and a shift.",
-        ),
-    ] = None,
-    as_: options.As = InputKind.AUTO,
-    max_pixels: options.MaxPixels = 250_000_000,
-    allow_truncated: options.AllowTruncated = False,
-    orientation: options.OrientationOption = options.Orientation.EXIF,
-    frame: options.Frame = 0,
-    isolate: options.Isolate = False,
-    timeout: options.Timeout = None,
-    model: options.Model = None,
-    max_depth: options.MaxDepth = None,
-    offline: options.Offline = False,
-    device: options.Device = "auto",
-    precision: options.PrecisionOption = options.Precision.AUTO,
-    input_size: options.InputSize = "auto",
-    tta: options.TtaOption = options.Tta.NONE,
-    upsample: options.UpsampleOption = options.Upsample.BICUBIC,
-    threads: options.Threads = None,
-    depth_scale: options.DepthScale = None,
-    kind: options.KindOption = options.Kind.METRIC,
-    calibration: options.CalibrationFile = None,
-    metres: options.MetresOption = options.Metres.TRAINED,
-    focal: options.Focal = "auto",
-    output: Annotated[
-        Path,
-        options.option("--output", "-o", metavar="FILE", panel=options.OUTPUTS, help="Where --calibrate saves."),
-    ] = Path("calibration.json"),
-    json: options.Json = False,
+    explicit: ExplicitOptions,
+    wanted: MeasureParams,
+    inputs: Annotated[
+        InputParams,
+        only("as_", "kind", "max_pixels", "allow_truncated", "orientation", "frame", "isolate", "timeout"),
+    ],
+    model: Annotated[ModelParams, without("uncertainty")],
+    printing: Annotated[OutputParams, only("depth_scale", "json")],
+    space: Annotated[SpaceParams, only("calibration", "metres", "focal")],
 ) -> None:
     """Measure metres at pixels, in boxes and between points.
 
-    Depth is along the camera's axis, not along the ray; with several pixels, the distance in space from each to the
-    next is told too. A picture whose map lies beside it is measured in that; other pictures go through the model.
+    Depth is along the camera's axis, not along the ray. With several pixels, the distance in space from each to the
+    next is printed too. If a picture's depth map lies beside it, that map is measured; other pictures go through the
+    model.
     """
     from glpn_cli.calibration import read_calibration
-    from glpn_cli.cli.asked import find_asked, note_made_earlier
-    from glpn_cli.cli.measurements import Measurements, calibrate_by
-    from glpn_cli.cli.model_choice import choose_recipe
-    from glpn_cli.cli.reading import choose_reading
-    from glpn_cli.geometry import FocalChoice
     from glpn_cli.pipeline.measuring import Box, Pixel
-    from glpn_cli.pipeline.settings import InputSettings, ModelSettings
+
+    pixels, boxes = [Pixel.parse(text) for text in wanted.pixels or ()], [Box.parse(text) for text in wanted.box or ()]
+    measures = bool(pixels or boxes)
+    if not (measures or wanted.calibrate):
+        raise UsageError("nothing to measure", hint="Name pixels, such as 320,240, or a --box, or --calibrate.")
+    situations = {
+        "measure: nothing is calibrated": not wanted.calibrate,
+        "measure: metres are scaled": space.metres == "focal",
+        "measure: nothing is measured": not measures,
+    }
+    check_used(explicit, situations)
+    focal = space.choice
+    calibration = read_calibration(space.calibration) if space.calibration is not None else None
+    reading = inputs.reading()
+    found = _find(wanted.file, inputs, printing.depth_scale, reading)
+    note_made_earlier(found, explicit)
+    found.check_maps(explicit, "--kind", "--depth-scale")
+    used = None
+    if found.needs_network:
+        recipe = model.resolve(view=reading.view, camera=space.rescales_to)
+        used = model.settings(recipe)
+    (source,) = found.sources
+    with reading.workers or nullcontext():
+        answer = _answer(source, used, focal, calibration)
+    if wanted.calibrate:
+        _calibrate(wanted.calibrate, answer, source=source.name, path=wanted.output, json=printing.json)
+    if measures:
+        measured = Measurements.take(answer, pixels, boxes, name=source.given)
+        measured.show(json=printing.json)
+        raise typer.Exit(measured.exit_code)
+
+
+def _find(file: str, inputs: InputParams, depth_scale: float | None, reading: ReadOptions) -> Sources:
+    """Look at the file. Raises UsageError where it is not one picture or depth map."""
+    from glpn_cli.pipeline.settings import InputSettings
     from glpn_cli.pipeline.sources import Content, find_sources
     from glpn_cli.prediction import DepthKind
 
-    wanted, boxes = [Pixel.parse(text) for text in pixels or ()], [Box.parse(text) for text in box or ()]
-    if not (wanted or boxes or calibrate):
-        raise UsageError("nothing to measure", hint="Name pixels, such as 320,240, or a --box, or --calibrate.")
-    asked = find_asked(context)
-    if not calibrate:
-        asked.refuse("--output", because="is where --calibrate saves, and that is not asked for")
-    if metres is options.Metres.FOCAL:
-        asked.refuse(
-            *("--calibrate", "--calibration"),
-            because="makes up for the lens itself, and --metres focal does so too",
-            hint="Leave out one of the two.",
-        )
-    if not (wanted or boxes):
-        asked.refuse("--focal", because="is about what is measured, and nothing is")
-    choice, known = FocalChoice(focal), read_calibration(calibration) if calibration is not None else None
-    reading = choose_reading(
-        max_pixels=max_pixels,
-        allow_truncated=allow_truncated,
-        orientation=orientation,
-        frame=frame,
-        isolate=isolate,
-        timeout=timeout,
-    )
     found = find_sources(
-        InputSettings((file,), kind=as_, reading=reading, depth_scale=depth_scale, depth_kind=DepthKind(kind.value))
+        InputSettings(
+            (file,), kind=inputs.as_, reading=reading, depth_scale=depth_scale, depth_kind=DepthKind(inputs.kind)
+        )
     )
     if found.refused:
         console.error(found.refused[0].error)
         raise typer.Exit(ExitCode.NOTHING_DONE)
     if len(found.sources) != 1:
-        raise UsageError(f"measure looks at one file, and {file!r} is {len(found.sources)}")
+        raise UsageError(f"measure takes one file, and {file!r} is {len(found.sources)}")
     if found.content is not Content.DEPTH:
         raise UsageError(
             f"{file!r} is a map of {found.content.value}, not of depth", hint="Name the depth map beside it."
         )
-    note_made_earlier(found, asked)
-    found.check_maps(asked, "--kind", "--depth-scale")
-    used = None
-    if found.needs_network:
-        recipe = choose_recipe(
-            model,
-            max_depth=max_depth,
-            offline=offline,
-            device=device,
-            precision=precision,
-            input_size=input_size,
-            tta=tta,
-            upsample=upsample.value,
-            view=reading.view,
-            lens=choice if metres is options.Metres.FOCAL else None,
-        )
-        used = ModelSettings(recipe, device, threads)
-    with reading.workers or nullcontext():
-        answer = _answer(found.sources[0], used, choice, known)
-    if calibrate:
-        calibrate_by(calibrate, answer, source=found.sources[0].name, path=output, json=json)
-    if wanted or boxes:
-        measured = Measurements.take(answer, wanted, boxes, name=found.sources[0].given)
-        measured.show(json=json)
-        raise typer.Exit(measured.exit_code)
+    return found
 
 
 def _answer(source: Source, model: ModelSettings | None, focal: FocalChoice, calibration: Calibration | None) -> Result:
-    """The map of a source, and its camera; errors that name it are told."""
+    """The depth map of a source, and its camera; its warnings are printed."""
     from glpn_cli.depth_files import PointCloudOptions
     from glpn_cli.pipeline.report import warning_text
     from glpn_cli.pipeline.settings import OutputSettings
@@ -163,3 +153,147 @@ def _answer(source: Source, model: ModelSettings | None, focal: FocalChoice, cal
     for code in result.warnings:
         console.warn(f"{source.name}: {warning_text(code)} [{code}]")
     return result
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """The measurements in one depth map.
+
+    name:        the file, as it was given
+    points:      pixels and their depths, None where the depth is unknown
+    spreads:     boxes and the depths in them
+    distances:   from each pixel to the next, metres; empty for depth that is not metric
+    fov:         horizontal field of view, degrees
+    lens_factor: what metres were multiplied by to scale them to the picture's camera; None where they were not
+    """
+
+    name: str
+    kind: DepthKind
+    points: Sequence[tuple[Pixel, float | None]]
+    spreads: Sequence[Spread]
+    distances: Sequence[float | None]
+    camera: Intrinsics
+    fov: float
+    lens_factor: float | None = None
+
+    @classmethod
+    def take(cls, answer: Result, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str) -> Measurements:
+        """Measure. Raises UsageError for pixels and boxes outside of the picture."""
+        from glpn_cli.geometry import fov_deg
+        from glpn_cli.pipeline.measuring import distance_between, measure_box
+        from glpn_cli.prediction import DepthMap
+
+        depth, camera = answer.prediction, answer.intrinsics
+        assert isinstance(depth, DepthMap)
+        assert camera is not None
+        points = [(pixel, pixel.depth_in(depth)) for pixel in pixels]
+        spreads = [measure_box(depth, box) for box in boxes]
+        pairs = pairwise(pixels) if depth.kind.is_metric else ()
+        distances = [distance_between(one, other, depth, camera) for one, other in pairs]
+        factor = answer.provenance.lens_factor if answer.provenance is not None else None
+        return cls(name, depth.kind, points, spreads, distances, camera, fov_deg(camera.fx, depth.size[1]), factor)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Whether everything asked for is known."""
+        found = [value for _, value in self.points] + [spread.middle for spread in self.spreads]
+        if None not in found:
+            return ExitCode.OK
+        return ExitCode.NOTHING_DONE if set(found) == {None} else ExitCode.SOME_FAILED
+
+    def show(self, *, json: bool) -> None:
+        """Print them."""
+        if self.distances and self.camera.source == "assumed":
+            console.warn(
+                f"{self.name}: the camera is unknown: a field of view of {self.fov:.0f} degrees is ASSUMED, and "
+                "distances in space are right only if it is true [W_FOV]",
+                hint="Give the focal length, such as --focal 65deg.",
+            )
+        if json:
+            console.json(self._record())
+        else:
+            console.text("\n\n".join(self._tables()))
+
+    def _record(self) -> dict[str, Any]:
+        from glpn_cli.text import SCHEMA, path_text
+
+        return {
+            "schema": SCHEMA,
+            "type": "measurement",
+            "input": path_text(self.name),
+            "kind": self.kind.value,
+            "unit": self.kind.unit,
+            "points": [{"x": pixel.x, "y": pixel.y, "depth": value} for pixel, value in self.points],
+            "boxes": [
+                {
+                    "box": [spread.box.x0, spread.box.y0, spread.box.x1, spread.box.y1],
+                    "valid_share": spread.valid_share,
+                    "median": spread.middle,
+                    "p25": spread.low,
+                    "p75": spread.high,
+                    "min": spread.nearest,
+                    "max": spread.farthest,
+                }
+                for spread in self.spreads
+            ],
+            "distances": [
+                {"from": [one.x, one.y], "to": [other.x, other.y], "metres": distance}
+                for ((one, _), (other, _)), distance in zip(pairwise(self.points), self.distances, strict=False)
+            ],
+            "focal_px": self.camera.fx,
+            "focal_source": self.camera.source,
+            **({} if self.lens_factor is None else {"metres": "focal", "lens_factor": self.lens_factor}),
+        }
+
+    def _tables(self) -> list[str]:
+        tables = []
+        unit = "metres" if self.kind.is_metric else self.kind.value
+        if self.points:
+            has_distances = bool(self.distances)
+            rows = []
+            for index, (pixel, value) in enumerate(self.points):
+                row = [f"{pixel.x},{pixel.y}", _number(value)]
+                if has_distances:
+                    row.append(_number(self.distances[index - 1]) if index else "")
+                rows.append(row)
+            tables.append(make_table(["pixel", unit, *(["from the one before"] if has_distances else [])], rows))
+        if self.spreads:
+            rows = [
+                [
+                    f"{each.box.x0},{each.box.y0},{each.box.x1},{each.box.y1}",
+                    _number(each.middle),
+                    f"{_number(each.low)} to {_number(each.high)}",
+                    f"{_number(each.nearest)} to {_number(each.farthest)}",
+                    f"{100 * each.valid_share:.0f} %",
+                ]
+                for each in self.spreads
+            ]
+            tables.append(make_table(["box", f"median {unit}", "half is in", "all is in", "known"], rows))
+        return tables
+
+
+def _calibrate(texts: Sequence[str], answer: Result, *, source: str, path: Path, json: bool) -> None:
+    """Fit a calibration to known distances, save and print it. Raises UsageError where that makes no sense."""
+    from glpn_cli.calibration import fit_calibration, write_calibration
+    from glpn_cli.pipeline.measuring import look_up_known
+    from glpn_cli.prediction import DepthKind, DepthMap
+    from glpn_cli.text import path_text
+
+    depth = answer.prediction
+    assert isinstance(depth, DepthMap)
+    points = look_up_known(texts, depth)
+    made = fit_calibration(depth.kind, points, provenance=answer.provenance, source=source)
+    write_calibration(path, made)
+    if json:
+        console.json({**made.to_json(), "path": path_text(str(path))})
+        return
+    formula = f"{made.scale:.6g} x depth" + (f" {made.shift:+.6g}" if made.shift else "")
+    metres = f"1 / ({formula})" if made.kind is DepthKind.DISPARITY else formula
+    console.note(f"metres = {metres}; use it with --calibration {path}")
+    for point in points:
+        console.note(f"  {point.x},{point.y}: {point.metres:g} m, the map says {point.found:.6g}")
+    console.result(str(path))
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from glpn_cli.cli import options
 from glpn_cli.cli.console import console
-from glpn_cli.cli.screens import TidyCommand, TidyGroup
+from glpn_cli.cli.convert import place_folder, show_folder
+from glpn_cli.cli.help import PlainCommand, PlainGroup
+from glpn_cli.cli.params import MODEL, OUTPUTS, ModelParams, OutputParams, only, option, with_groups
+from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ExitCode, ModelError
-from glpn_cli.pipeline.settings import Existing
+from glpn_cli.pipeline.settings import ExplicitOptions
 
 app = typer.Typer(
-    cls=TidyGroup,
+    cls=PlainGroup,
     add_completion=False,
     rich_markup_mode=None,
-    help="List, fetch and verify the models that have names.",
+    help="List, download and verify the models that have names.",
     no_args_is_help=True,
     epilog="""
     glpn models list
@@ -25,11 +28,13 @@ app = typer.Typer(
     """,
 )
 
+Printing = Annotated[OutputParams, only("json")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="mini, nyu, kitti, a folder, or OWNER/NAME[@REVISION].")]
 
 
-@app.command("list", cls=TidyCommand, epilog="glpn models list\nglpn models list --json")
-def list_models(json: options.Json = False) -> None:
+@app.command("list", cls=PlainCommand, epilog="glpn models list\nglpn models list --json")
+@with_groups
+def list_models(output: Printing) -> None:
     """Show the models that have names: unit, licence, and whether they are on this machine."""
     from glpn_cli.cli.columns import make_facts, make_table
     from glpn_cli.models.registry import REGISTRY, find_here
@@ -37,7 +42,7 @@ def list_models(json: options.Json = False) -> None:
 
     rows = list(REGISTRY.values())
     folders = [find_here(row) for row in rows]
-    if json:
+    if output.json:
         for row, folder in zip(rows, folders, strict=True):
             record = {
                 "schema": SCHEMA,
@@ -62,74 +67,73 @@ def list_models(json: options.Json = False) -> None:
     console.text(make_table(("name", "unit", "weights", "here", "licence"), entries) + "\n\n" + make_facts(facts))
 
 
-@app.command("path", cls=TidyCommand, epilog="glpn models path mini\nls -l $(glpn models path nyu)")
-def path(name: Name, json: options.Json = False) -> None:
-    """Print the folder that a model lies in; the network is not touched."""
+@app.command("path", cls=PlainCommand, epilog="glpn models path mini\nls -l $(glpn models path nyu)")
+@with_groups
+def show_path(name: Name, output: Printing) -> None:
+    """Print the folder of a model, without using the network."""
     from glpn_cli.models.resolve import resolve_model
 
-    _show_folder(name, resolve_model(name, offline=True).checkpoint.folder, "ok", json=json)
+    folder = resolve_model(name, offline=True).checkpoint.folder
+    show_folder(folder, "ok", _folder_record(name, folder, "ok"), json=output.json)
 
 
-@app.command("download", cls=TidyCommand, epilog="glpn models download nyu\nglpn models download kitti -o kitti/")
-def download(
-    context: typer.Context,
+@dataclass(frozen=True, kw_only=True)
+class DownloadParams:
+    """Where a model goes, and from where."""
+
+    output: Path | None = option("-o, --output DIR", None, "Also write a folder to carry elsewhere.", panel=OUTPUTS)
+    refresh: bool = option("--refresh", False, "Ask the hub whether there is a newer revision.", panel=MODEL)
+
+
+@app.command("download", cls=PlainCommand, epilog="glpn models download nyu\nglpn models download kitti -o kitti/")
+@with_groups
+def download_model(
+    explicit: ExplicitOptions,
     name: Name,
-    output: Annotated[
-        Path | None,
-        options.option(
-            "--output", "-o", metavar="DIR", panel=options.OUTPUTS, help="Also write a folder to carry elsewhere."
-        ),
-    ] = None,
-    refresh: Annotated[
-        bool, options.option("--refresh", panel=options.MODEL, help="Ask the hub whether there is something newer.")
-    ] = False,
-    offline: options.Offline = False,
-    existing: options.ExistingOption = Existing.SKIP,
-    dry_run: options.DryRun = False,
-    json: options.Json = False,
+    model: Annotated[ModelParams, only("offline")],
+    writing: Annotated[OutputParams, only("existing", "dry_run", "json")],
+    download: DownloadParams,
 ) -> None:
-    """Fetch a model into the hub's cache, verify it, and print where it is.
+    """Download a model into the hub's cache, verify it, and print its folder.
 
-    Repository, revision, size and licence are printed first. What is in the cache already is not fetched again. With
-    -o, a folder is written that needs neither cache nor network: name it with -m.
+    Repository, revision, size and licence are printed first. Files in the cache are not downloaded again. The folder
+    that -o writes needs neither cache nor network: name it with -m.
     """
     from glpn_cli.atomic_write import probe_writable
     from glpn_cli.checkpoint import OWN_KEY, encode_copy
-    from glpn_cli.cli.asked import find_asked
-    from glpn_cli.cli.model_folders import place_folder
     from glpn_cli.models.resolve import resolve_model
 
-    asked = find_asked(context)
-    if output is None:
-        asked.refuse("--existing", because="is about the folder of -o, and none is named")
-    else:
+    output, refresh = download.output, download.refresh
+    check_used(explicit, {"models: no folder is named": output is None})
+    if output is not None:
         probe_writable(output)
+    offline, dry_run = model.offline, writing.dry_run
     try:
-        model = resolve_model(name, offline=offline or dry_run, refresh=refresh and not dry_run, announce=console.note)
+        found = resolve_model(name, offline=offline or dry_run, refresh=refresh and not dry_run, announce=console.note)
     except ModelError:
         if not dry_run or offline:
             raise
         console.note(f"{name} would be downloaded")
         return
-    checkpoint = model.checkpoint
-    if not checkpoint.is_cached:
-        asked.refuse("--refresh", because=f"asks the hub, and {name!r} is not from there")
-    if output is None:
-        _show_folder(name, checkpoint.folder, "ok", json=json)
-        return
-    own = {**model.config[OWN_KEY], "source": checkpoint.source, "revision": checkpoint.revision}
-    carried = encode_copy(checkpoint, own={key: value for key, value in own.items() if value is not None})
-    _show_folder(name, output, place_folder(carried, output, existing=existing, dry_run=dry_run), json=json)
+    checkpoint = found.checkpoint
+    check_used(explicit, {"models: not from the hub": not checkpoint.is_cached}, name=name)
+    folder, status = checkpoint.folder, "ok"
+    if output is not None:
+        own = {**found.config[OWN_KEY], "source": checkpoint.source, "revision": checkpoint.revision}
+        carried = encode_copy(checkpoint, own={key: value for key, value in own.items() if value is not None})
+        folder, status = output, place_folder(carried, output, existing=writing.existing, dry_run=dry_run)
+    show_folder(folder, status, _folder_record(name, folder, status), json=writing.json)
 
 
-@app.command("verify", cls=TidyCommand, epilog="glpn models verify\nglpn models verify ./nyu --json")
-def verify(
+@app.command("verify", cls=PlainCommand, epilog="glpn models verify\nglpn models verify ./nyu --json")
+@with_groups
+def verify_models(
+    output: Printing,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="One model; default all that are on this machine.")
+        str | None, typer.Argument(metavar="NAME", help="One model; default: all that are on this machine.")
     ] = None,
-    json: options.Json = False,
 ) -> None:
-    """Hold weights against their checksum and their config; the network is not touched."""
+    """Check weights against their checksum and their config, without using the network."""
     from glpn_cli.cli.model_report import describe_check, make_check_records
     from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import REGISTRY, find_here
@@ -140,7 +144,7 @@ def verify(
     for each in names:
         verdict = verify_model(each)
         is_sound &= verdict.is_sound
-        if json:
+        if output.json:
             record = {
                 "schema": SCHEMA,
                 "type": "verification",
@@ -160,14 +164,8 @@ def verify(
         raise typer.Exit(ExitCode.NOTHING_DONE)
 
 
-def _show_folder(name: str, folder: Path, status: str, *, json: bool) -> None:
-    """One folder as a result, or as a record."""
+def _folder_record(name: str, folder: Path, status: str) -> dict[str, object]:
     from glpn_cli.text import SCHEMA, path_text
 
-    if json:
-        record = {"schema": SCHEMA, "type": "folder", "status": status, "model": path_text(name)}
-        console.json({**record, "folder": path_text(str(folder))})
-        return
-    if status == "skipped":
-        console.note(f"{folder}: already there, and the same")
-    console.result(folder)
+    record = {"schema": SCHEMA, "type": "folder", "status": status, "model": path_text(name)}
+    return {**record, "folder": path_text(str(folder))}

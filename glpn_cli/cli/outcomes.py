@@ -18,9 +18,10 @@ from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.report import Ended, Outcome, Status, Tally, make_record, warning_text
 from glpn_cli.pipeline.run import Run
-from glpn_cli.pipeline.settings import Allowance
+from glpn_cli.pipeline.settings import Allowance, OutputSettings
 
 if TYPE_CHECKING:
+    from glpn_cli.cli.params import OutputParams
     from glpn_cli.process_pool import Workers
 
 
@@ -139,9 +140,9 @@ def check_in_the_way(path: Path, ours: bytes) -> None:
         )
 
 
-def check_stdout(destination: Destination, *, json: bool) -> None:
+def check_stdout(outputs: OutputSettings, *, json: bool) -> None:
     """Refuse two things that want standard output at once, and bytes on a terminal (UsageError)."""
-    if not destination.is_stdout:
+    if not Destination.parse(outputs.output).is_stdout:
         return
     if json:
         raise UsageError("--json and --output - both want standard output", hint="Use --report FILE for the records.")
@@ -152,24 +153,22 @@ def check_stdout(destination: Destination, *, json: bool) -> None:
 
 
 def show_run(
-    run: Run,
-    *,
-    allow_failed: str | None = None,
-    dry_run: bool = False,
-    json: bool = False,
-    report: Path | None = None,
-    workers: Workers | None = None,
+    run: Run, output: OutputParams, *, allow_failed: str | None = None, workers: Workers | None = None
 ) -> NoReturn:
-    """Carry a run out, or only tell it, and exit with what it came to.
+    """Execute a run, or only plan it, show it, and exit with its code.
 
     workers: the processes that it decodes in, which end with it
     """
     tally = Tally(run.total, Allowance.parse(allow_failed))
     for note in run.notes:
         console.note(note)
-    with workers or nullcontext(), open_report(report) as file, RunView(tally, json=json, report=file) as view:
+    with (
+        workers or nullcontext(),
+        open_report(output.report) as file,
+        RunView(tally, json=output.json, report=file) as view,
+    ):
         try:
-            tally.ended = (run.dry_run if dry_run else run.execute)(view.show)
+            tally.ended = (run.dry_run if output.dry_run else run.execute)(view.show)
         except KeyboardInterrupt as error:  # while nothing was computed, but told
             tally.ended = Ended(interrupt=error)
         view.sum_up()

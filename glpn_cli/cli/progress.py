@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from typing import Self
 
 from glpn_cli.cli.console import console
 from glpn_cli.text import shown
@@ -37,6 +38,12 @@ class Progress:
         if now - self._told >= _STATUS_S and not console.draws_progress:
             self._told = now
             console.detail(self._line(name).strip())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Take the line away."""

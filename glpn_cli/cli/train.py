@@ -5,20 +5,19 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from glpn_cli.cli import options
 from glpn_cli.cli.console import console
+from glpn_cli.cli.params import DATA, INPUTS, MODEL, OUTPUTS, ModelParams, OutputParams, only, option
+from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import UsageError
+from glpn_cli.pipeline.settings import ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import Sample, SampleSource
-    from glpn_cli.models.settings import Recipe
-    from glpn_cli.pipeline.settings import ExplicitOptions
+    from glpn_cli.models.settings import InferenceSettings
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.recipes import Wishes
     from glpn_cli.training.starts import Start
@@ -35,252 +34,187 @@ glpn train --config mini --data scenes:1 --recipe rooms -o rooms
 """
 
 
-class RecipeName(StrEnum):
-    """The recipes that have names."""
+@dataclass(frozen=True, kw_only=True)
+class DataParams:
+    """Pictures to learn from, and to validate on."""
 
-    PAPER = "paper"
-    ROOMS = "rooms"
+    PANEL = INPUTS
+
+    data: str = option("--data DATA", ..., DATA, panel=INPUTS)
+    validation: str | None = option(
+        "--val DATA",
+        None,
+        "Pictures to validate on, never to learn from; named as for --data.",
+        show_default="other scenes for scenes, else none",
+    )
+    val_count: int = option("--val-count N", 64, "Number of these pictures, at most.", min=1)
+    depth_scale: float | None = option(
+        "--depth-scale UNITS", None, "Units per metre in integer files, where a CSV does not say."
+    )
+
+    def open(self, explicit: ExplicitOptions) -> SampleSource:
+        """The pictures to learn from. Raises UsageError, also for options that change nothing."""
+        from glpn_cli.data.sources import asks_for_scale, check_scale, open_source
+
+        specs = [self.data, *([self.validation] if self.validation else [])]
+        source, *others = (
+            open_source(spec, split=split, depth_scale=self.depth_scale)
+            for spec, split in zip(specs, ("train", "test"), strict=False)
+        )
+        check_scale([source, *others], self.depth_scale)
+        situations = {
+            "train: nothing has a scale": not any(map(asks_for_scale, specs)),
+            "train: nothing is validated": self.validation is None and not self.data.startswith("scenes:"),
+            "train: steps are given": bool(explicit.among("--steps")),
+            "train: data are endless": source.length is None,
+        }
+        check_used(explicit, situations)
+        return source
 
 
-class Freeze(StrEnum):
-    """What stays as it is."""
+@dataclass(frozen=True, kw_only=True)
+class StartParams:
+    """What training starts from: a model or a config, and the folder that it writes."""
 
-    NONE = "none"
-    ENCODER = "encoder"
+    PANEL = MODEL
+
+    output: Path = option("-o, --output DIR", ..., "The folder to write.", panel=OUTPUTS)
+    model: str | None = option("-m, --model NAME", None, "Start from a model, or from an encoder.")
+    config: str | None = option("--config SHAPE", None, "Start from random weights: b0, b4, mini, or a config.json.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingParams:
+    """How the network learns."""
+
+    PANEL = TRAINING
+
+    input_size: str | None = option(
+        "--input-size WxH",
+        None,
+        "Size of the crops that the network learns from, in multiples of 32.",
+        panel=MODEL,
+        show_default="the recipe's",
+    )
+    batch_size: int | None = option(
+        "--batch-size N",
+        None,
+        "Pictures per step, over all processes of torchrun.",
+        panel=MODEL,
+        min=1,
+        show_default="12; rooms: 16",
+    )
+    workers: int = option(
+        "--workers N", 0, "Processes that read ahead; 0: read between the steps.", panel=MODEL, min=0, max=256
+    )
+    recipe: Literal["paper", "rooms"] = option(
+        "--recipe NAME",
+        "paper",
+        "paper: Kim et al. 2022. rooms: from scratch on rendered rooms, like the bundled model.",
+    )
+    steps: int | None = option("--steps N", None, "Optimiser steps.", min=1, show_default="the recipe's")
+    epochs: float | None = option("--epochs N", None, "Passes over the data instead.", min=0, show_default="25")
+    learning_rate: float | None = option(
+        "--learning-rate RATE", None, "The highest rate of the schedule.", min=0, show_default="1e-4; rooms: 1e-3"
+    )
+    freeze: Literal["none", "encoder"] = option(
+        "--freeze PART", "none", "encoder: train only the decoder and the head."
+    )
+    seed: int = option("--seed N", 0, "Seed of order, augmentation and dropout.", min=0)
+    every: int | None = option(
+        "--every N",
+        None,
+        "Save and validate every N steps; the start is validated too.",
+        min=1,
+        show_default="a tenth of the steps, at most 1000",
+    )
+    resume: bool = option("--resume", False, "Continue the run in the folder, or start it.")
+
+    def wishes(self, precision: str) -> Wishes:
+        """What the recipe's settings are replaced by. Raises UsageError."""
+        from glpn_cli.models.config_base import InputSize
+        from glpn_cli.training.recipes import Wishes
+
+        size = None if self.input_size is None else InputSize.parse(self.input_size)
+        if size is not None and size.exact is None:
+            raise UsageError(
+                f"--input-size {self.input_size!r} is no WIDTHxHEIGHT", hint="Write WIDTHxHEIGHT, for example 576x448."
+            )
+        return Wishes(
+            steps=self.steps,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            rate=self.learning_rate,
+            size=size.exact if size else None,
+            precision=precision,
+            freeze=self.freeze,
+            seed=self.seed,
+            every=self.every,
+        )
 
 
 def train(
-    context: typer.Context,
-    data: options.Data,
-    output: options.OutputFolder,
-    validation: Annotated[
-        str | None,
-        options.option(
-            "--val",
-            metavar="DATA",
-            panel=options.INPUTS,
-            show_default="other scenes for scenes, else none",
-            help="Pictures to validate on, never to learn from; named as --data is.",
-        ),
-    ] = None,
-    val_count: Annotated[
-        int,
-        options.option("--val-count", metavar="N", min=1, panel=options.INPUTS, help="How many of them, at most."),
-    ] = 64,
-    depth_scale: Annotated[
-        float | None,
-        options.option(
-            "--depth-scale",
-            metavar="UNITS",
-            panel=options.INPUTS,
-            help="Units per metre in integer files, where a CSV does not say.",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        options.option("--model", "-m", metavar="NAME", panel=options.MODEL, help="Start from a model, or an encoder."),
-    ] = None,
-    config: Annotated[
-        str | None,
-        options.option(
-            "--config", metavar="SHAPE", panel=options.MODEL, help="Start from nothing: b0, b4, mini, or a config.json."
-        ),
-    ] = None,
-    max_depth: options.MaxDepth = None,
-    offline: options.Offline = False,
-    device: options.Device = "auto",
-    precision: options.PrecisionOption = options.Precision.AUTO,
-    input_size: Annotated[
-        str | None,
-        options.option(
-            "--input-size",
-            metavar="WxH",
-            panel=options.MODEL,
-            show_default="the recipe's",
-            help="Size of the crops that the network learns from; multiples of 32.",
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None,
-        options.option(
-            "--batch-size",
-            metavar="N",
-            min=1,
-            panel=options.MODEL,
-            show_default="12; rooms: 16",
-            help="Pictures a step, over all processes of torchrun.",
-        ),
-    ] = None,
-    workers: Annotated[
-        int,
-        options.option(
-            "--workers",
-            metavar="N",
-            min=0,
-            max=256,
-            panel=options.MODEL,
-            help="Processes that read ahead; 0: read in between.",
-        ),
-    ] = 0,
-    threads: options.Threads = None,
-    recipe: Annotated[
-        RecipeName,
-        options.option(
-            "--recipe",
-            metavar="NAME",
-            panel=TRAINING,
-            help="paper: Kim et al. 2022. rooms: from scratch on rendered rooms, as the bundled model.",
-        ),
-    ] = RecipeName.PAPER,
-    steps: Annotated[
-        int | None,
-        options.option(
-            "--steps", metavar="N", min=1, panel=TRAINING, show_default="the recipe's", help="Optimiser steps."
-        ),
-    ] = None,
-    epochs: Annotated[
-        float | None,
-        options.option(
-            "--epochs", metavar="N", min=0, panel=TRAINING, show_default="25", help="Passes over the data instead."
-        ),
-    ] = None,
-    learning_rate: Annotated[
-        float | None,
-        options.option(
-            "--learning-rate",
-            metavar="RATE",
-            min=0,
-            panel=TRAINING,
-            show_default="1e-4; rooms: 1e-3",
-            help="The highest rate of the schedule.",
-        ),
-    ] = None,
-    freeze: Annotated[
-        Freeze, options.option("--freeze", metavar="PART", panel=TRAINING, help="encoder: only the rest learns.")
-    ] = Freeze.NONE,
-    seed: Annotated[
-        int, options.option("--seed", metavar="N", min=0, panel=TRAINING, help="Of order, augmentation and dropout.")
-    ] = 0,
-    every: Annotated[
-        int | None,
-        options.option(
-            "--every",
-            metavar="N",
-            min=1,
-            panel=TRAINING,
-            show_default="a tenth of the steps, at most 1000",
-            help="Save and validate every N steps; what it starts from is validated, too.",
-        ),
-    ] = None,
-    resume: Annotated[
-        bool, options.option("--resume", panel=TRAINING, help="Go on with the run in the folder, or start it.")
-    ] = False,
-    json: options.Json = False,
+    explicit: ExplicitOptions,
+    pictures: DataParams,
+    start: StartParams,
+    model: Annotated[ModelParams, only("max_depth", "offline", "device", "precision", "threads")],
+    training: TrainingParams,
+    printing: Annotated[OutputParams, only("json")],
 ) -> None:
     """Train a model on pictures with depth.
 
-    Starts from exactly one of --model and --config. The folder is an ordinary model at every save; a run that was
-    stopped, even by a signal, goes on with --resume and ends with the same weights. For several processes: torchrun.
+    Training starts from exactly one of --model and --config. The folder is an ordinary model after every save. A run
+    that was stopped, even by a signal, continues with --resume and ends with the same weights. To train in several
+    processes, use torchrun.
     """
-    import torch
-
     from glpn_cli.atomic_write import probe_writable
-    from glpn_cli.cli.asked import find_asked
-    from glpn_cli.cli.model_choice import choose_recipe
     from glpn_cli.cli.training_report import TrainingView, sum_up
-    from glpn_cli.data.sources import check_scale, open_source
-    from glpn_cli.devices import choose_device, choose_precision
+    from glpn_cli.devices import choose_device, choose_precision, set_threads
     from glpn_cli.training.folder import RunFolder
     from glpn_cli.training.ranks import join_ranks, leave_ranks, own_device
-    from glpn_cli.training.recipes import KITTI_LIMIT_M, Wishes
     from glpn_cli.training.run import Run, run_training
 
-    if (model is None) == (config is None):
+    if (start.model is None) == (start.config is None):
         raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
-    source = open_source(data, split="train", depth_scale=depth_scale)
-    seen_too = [open_source(validation, split="test", depth_scale=depth_scale)] if validation else []
-    check_scale([source, *seen_too], depth_scale)
-    _refuse_unread(find_asked(context), [data, *([validation] if validation else [])], is_endless=source.length is None)
-    chosen_device = own_device(choose_device(device))
-    wishes = Wishes(
-        steps=steps,
-        epochs=epochs,
-        batch_size=batch_size,
-        rate=learning_rate,
-        size=_parse_size(input_size),
-        precision=choose_precision(precision, chosen_device),
-        freeze=freeze.value,
-        seed=seed,
-        every=every,
-    )
-    begun = None if model is None else choose_recipe(model, max_depth=max_depth, offline=offline)
-    settings = _choose_recipe(recipe, wishes, data=data, length=source.length, begun=begun)
-    probe_writable(output)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if config is not None and max_depth is None and data.startswith("kitti:"):
-        max_depth = KITTI_LIMIT_M
-    start = _choose_start(begun, config, max_depth=max_depth, seed=seed, recipe=recipe)
+    source = pictures.open(explicit)
+    device = own_device(choose_device(model.device))
+    wishes = training.wishes(choose_precision(model.precision, device))
+    begun = None
+    if start.model is not None:
+        begun = ModelParams(model=start.model, max_depth=model.max_depth, offline=model.offline).resolve()
+    settings = _choose_recipe(training.recipe, wishes, data=pictures.data, length=source.length, begun=begun)
+    probe_writable(start.output)
+    if model.threads is not None:
+        set_threads(model.threads)
+    initial = _choose_start(begun, start.config, pictures, model, training)
     ranks = join_ranks()
     try:
-        start = _fit_to_data(start, source, data, tells=ranks.is_first)
-        held_out = (
-            _read_held_out(validation, data=data, count=val_count, depth_scale=depth_scale) if ranks.is_first else ()
-        )
+        initial = _fit_to_data(initial, source, pictures.data, tells=ranks.is_first)
         run = Run(
-            start=start,
+            start=initial,
             config=settings,
             source=source,
-            folder=RunFolder(output),
-            held_out=held_out,
-            device=chosen_device,
-            workers=workers,
+            folder=RunFolder(start.output),
+            held_out=_read_held_out(pictures) if ranks.is_first else (),
+            device=device,
+            workers=training.workers,
             ranks=ranks,
             command=shlex.join(["glpn", *sys.argv[1:]]),
         )
-        view = TrainingView(ranks, json=json)
-        end = run_training(run, resume=resume, tell=view.show)
+        end = run_training(run, resume=training.resume, tell=TrainingView(ranks, json=printing.json).show)
     finally:
         console.progress("")
         leave_ranks()
-    sum_up(end, settings, output, ranks, json=json)
-
-
-def _refuse_unread(asked: ExplicitOptions, data: Sequence[str], *, is_endless: bool) -> None:
-    """Refuse options that nothing would look at (UsageError).
-
-    data: what is learned from, and what is validated on
-    """
-    from glpn_cli.data.sources import asks_for_scale
-
-    if not any(map(asks_for_scale, data)):
-        asked.refuse("--depth-scale", because="is for a CSV, and there is none")
-    if len(data) == 1 and not data[0].startswith("scenes:"):
-        asked.refuse("--val-count", because="is about the pictures of --val, and there are none")
-    if asked.among("--steps"):
-        asked.refuse("--epochs", because="says how long, and so does --steps")
-    if is_endless:
-        asked.refuse("--epochs", because="has no meaning: these data have no end", hint="Say how long with --steps.")
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    from glpn_cli.models.config_base import InputSize
-
-    if text is None:
-        return None
-    size = InputSize.parse(text)
-    if size.exact is None:
-        raise UsageError(f"--input-size {text!r} is no WIDTHxHEIGHT", hint="Write WIDTHxHEIGHT, for example 576x448.")
-    return size.exact
+    sum_up(end, settings, start.output, ranks, json=printing.json)
 
 
 def _choose_recipe(
-    name: RecipeName, wishes: Wishes, *, data: str, length: int | None, begun: Recipe | None
+    name: str, wishes: Wishes, *, data: str, length: int | None, begun: InferenceSettings | None
 ) -> TrainingConfig:
     from glpn_cli.training.loop import Lens
     from glpn_cli.training.recipes import KITTI_CROP, PAPER_CROP, paper_recipe, rooms_recipe, smaller_crop
 
-    if name is RecipeName.ROOMS:
+    if name == "rooms":
         return rooms_recipe(wishes, length=length)
     crop = KITTI_CROP if data.startswith("kitti:") else PAPER_CROP
     if begun is None:
@@ -290,21 +224,28 @@ def _choose_recipe(
 
 
 def _choose_start(
-    begun: Recipe | None, config: str | None, *, max_depth: float | None, seed: int, recipe: RecipeName
+    begun: InferenceSettings | None,
+    config: str | None,
+    pictures: DataParams,
+    model: ModelParams,
+    training: TrainingParams,
 ) -> Start:
     from glpn_cli.training.loop import Lens
-    from glpn_cli.training.recipes import ROOMS_LENS
+    from glpn_cli.training.recipes import KITTI_LIMIT_M, ROOMS_LENS
     from glpn_cli.training.starts import start_from_model, start_from_shape
 
     if begun is not None:
-        return start_from_model(begun, seed=seed)
+        return start_from_model(begun, seed=training.seed)
     assert config is not None
-    lens = ROOMS_LENS if recipe is RecipeName.ROOMS else Lens(ROOMS_LENS.size, None)
-    return start_from_shape(config, max_depth=max_depth, lens=lens, seed=seed)
+    max_depth = model.max_depth
+    if max_depth is None and pictures.data.startswith("kitti:"):
+        max_depth = KITTI_LIMIT_M
+    lens = ROOMS_LENS if training.recipe == "rooms" else Lens(ROOMS_LENS.size, None)
+    return start_from_shape(config, max_depth=max_depth, lens=lens, seed=training.seed)
 
 
 def _fit_to_data(start: Start, source: SampleSource, data: str, *, tells: bool) -> Start:
-    """Tell what one of the pictures shows to be amiss; the start, with a lens only where the data have one, too."""
+    """Warn of depths that are left out; return the start, with a camera only where the data have one too."""
     from glpn_cli.training.loop import Lens
     from glpn_cli.training.run import read_held_out
 
@@ -316,27 +257,29 @@ def _fit_to_data(start: Start, source: SampleSource, data: str, *, tells: bool) 
     beyond = float((sample.depth >= start.limit_m).sum() / max(1, known.sum()))
     if tells and beyond > 0.5:
         console.warn(
-            f"{beyond:.0%} of {sample.name} lies beyond {start.limit_m:g} m, which is left out; name the largest depth "
-            "that is to be learned with --max-depth"
+            f"{beyond:.0%} of {sample.name} lies beyond {start.limit_m:g} m and is left out; give the largest depth "
+            "to learn with --max-depth"
         )
     if start.lens.focal_px is None or sample.focal_px is not None:
         return start
     if tells:
-        console.note(f"{data} names no focal lengths: its depths are learned as they are, through no known lens")
+        console.note(f"{data} names no focal lengths: its depths are learned as they are, for no known camera")
     return replace(start, lens=Lens(start.lens.size, None))
 
 
-def _read_held_out(spec: str | None, *, data: str, count: int, depth_scale: float | None) -> Sequence[Sample]:
-    """The pictures to validate on, in memory; rendered rooms have others of their kind to offer."""
+def _read_held_out(pictures: DataParams) -> Sequence[Sample]:
+    """The pictures to validate on, in memory; for rendered rooms, by default, rooms of another seed."""
     from glpn_cli.data.sources import open_source
     from glpn_cli.training.run import read_held_out
 
-    if spec is None and data.startswith("scenes:"):
-        spec = "scenes:900" if int(data.split(":")[1]) != 900 else "scenes:901"
+    spec = pictures.validation
+    if spec is None and pictures.data.startswith("scenes:"):
+        spec = "scenes:900" if int(pictures.data.split(":")[1]) != 900 else "scenes:901"
     if spec is None:
         console.note("nothing is validated; name pictures that the network does not learn from with --val")
         return ()
-    found, left_out = read_held_out(open_source(spec, split="test", depth_scale=depth_scale), count=count)
+    source = open_source(spec, split="test", depth_scale=pictures.depth_scale)
+    found, left_out = read_held_out(source, count=pictures.val_count)
     for message in left_out[:_MOST_NAMED]:
         console.warn(f"not validated on: {message}")
     if len(left_out) > _MOST_NAMED:

@@ -181,7 +181,3 @@ class InferenceSettings:
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """(h, w) that the network sees of a picture of (H, W). Raises UsageError for a size it cannot take."""
         return self.config.network_size(size, self.input_size)
-
-
-Recipe = InferenceSettings
-"""The former name, until every caller uses the new one."""

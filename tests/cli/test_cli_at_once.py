@@ -17,7 +17,7 @@ from glpn_cli.cli import app
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline import stages
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 from glpn_cli.pipeline.stages import Stages, Width
@@ -116,7 +116,7 @@ def test_lanes_are_by_threads_pictures_and_memory(
     lanes: int,
 ) -> None:
     monkeypatch.setattr(stages, "memory_bytes", lambda device: free)
-    recipe = Recipe(resolve_model(str(tiny_model)), InputSize.parse(size), precision="fp32")
+    recipe = InferenceSettings(resolve_model(str(tiny_model)), InputSize.parse(size), precision="fp32")
     before = torch.get_num_threads()
     try:
         width = Stages(ModelSettings(recipe, "cpu", threads), OutputSettings(), pictures=pictures).open()

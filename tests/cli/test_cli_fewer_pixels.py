@@ -19,7 +19,7 @@ from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture, read_rgb
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.predictor import DepthEstimator
 
@@ -113,7 +113,7 @@ def test_the_same_depth_is_written_beside_an_uncertainty_as_without(
 
 def test_a_recipe_wants_twice_the_networks_size_and_all_where_every_pixel_counts(tiny_model: Path) -> None:
     model = resolve_model(str(tiny_model))
-    assert Recipe(model).enough_pixels((3000, 4000)) == (960, 1280)
-    assert Recipe(model, InputSize.parse("160")).enough_pixels((HEIGHT, WIDTH)) == (256, 320)
-    assert Recipe(model, InputSize.parse("original")).enough_pixels((3000, 4000)) is None
-    assert Recipe(model, upsample=Upsampling.GUIDED).enough_pixels((3000, 4000)) is None
+    assert InferenceSettings(model).enough_pixels((3000, 4000)) == (960, 1280)
+    assert InferenceSettings(model, InputSize.parse("160")).enough_pixels((HEIGHT, WIDTH)) == (256, 320)
+    assert InferenceSettings(model, InputSize.parse("original")).enough_pixels((3000, 4000)) is None
+    assert InferenceSettings(model, upsample=Upsampling.GUIDED).enough_pixels((3000, 4000)) is None

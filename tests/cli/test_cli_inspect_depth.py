@@ -91,7 +91,7 @@ def test_a_coloured_picture_of_ours_says_how_it_was_painted(glpn: Glpn, tmp_path
     result = glpn(write(tmp_path / "a_color.png", "color"))
     assert result.exit_code == 0
     said = " ".join(result.stdout.split())
-    assert "holds a picture that was painted of depth" in said
+    assert "holds a picture painted from depth" in said
     assert "colormap spectral" in said
 
 

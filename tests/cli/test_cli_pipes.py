@@ -24,7 +24,7 @@ from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import FORMATS, ColorizeOptions, read_depth, read_record
 from glpn_cli.depth_files.styles import Gray16
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import Recipe
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline import run
 from glpn_cli.pipeline.report import Outcome
 from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings
@@ -177,7 +177,7 @@ class _Stream(io.RawIOBase):
 
 def test_memory_is_bounded_whoever_is_slow(tiny_model: Path) -> None:
     stream = _Stream()
-    model = ModelSettings(Recipe(resolve_model(str(tiny_model)), precision="fp32"), "cpu", 1)
+    model = ModelSettings(InferenceSettings(resolve_model(str(tiny_model)), precision="fp32"), "cpu", 1)
     outputs = OutputSettings("-", "gray", look=ColorizeOptions(parse_range("0.5:8")))
     with pytest.MonkeyPatch.context() as place:
         place.setattr("sys.stdin", SimpleNamespace(buffer=stream))

@@ -1,0 +1,129 @@
+"""The help screens: options in chapters, examples at the end, 80 columns; and the options that every command has.
+
+Typer's own panels need rich, which takes longer to import than the rest of `glpn --help` takes; its plain screens put
+45 options of `predict` in one list. These are its plain screens, in chapters.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from glpn_cli.cli.console import console
+from glpn_cli.cli.params import ARGUMENTS, BATCH, INPUTS, MODEL, OUTPUTS, SPACE, option, without
+
+_OPTIONS = "Options"
+_FIRST, _LAST = (ARGUMENTS, INPUTS, MODEL), (OUTPUTS, SPACE, BATCH, _OPTIONS)
+"""Chapters before and after those that only one command has."""
+_NAMES_WIDTH = 26
+
+
+class _Plain:
+    """The screens of a command and of a group."""
+
+    params: list[Any]
+    help: str | None
+    epilog: str | None
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        settings["params"] = [*(settings.get("params") or ()), *talk_options()]
+        names = {"help_option_names": ["-h", "--help"]}
+        settings["context_settings"] = {**names, **(settings.get("context_settings") or {})}
+        super().__init__(*args, **settings)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """[OPTIONS], the options that must be there, and the arguments."""
+        needed = [param for param in self.params if param.required and param.param_type_name == "option"]
+        arguments = [_usage_of(param, ctx) for param in self.params if param.param_type_name == "argument"]
+        commands = ["COMMAND [ARGS]..."] if isinstance(self, TyperGroup) else []
+        return [
+            "[OPTIONS]",
+            *(f"{max(param.opts, key=len)} {param.metavar}" for param in needed),
+            *arguments,
+            *commands,
+        ]
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """Return the first line of the help, whole."""
+        del limit
+        return str(self.help or "").partition("\n")[0]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the subcommands of a group, then the options in chapters."""
+        chapters: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):  # type: ignore[attr-defined]  # of the class beside this one
+            if (record := param.get_help_record(ctx)) is None:
+                continue
+            names, words = record
+            if param.param_type_name == "argument":
+                names = _usage_of(param, ctx)
+            elif names.startswith("--"):
+                names = f"    {names}"  # long names stand below each other
+            title = param.rich_help_panel or (ARGUMENTS if param.param_type_name == "argument" else _OPTIONS)
+            chapters.setdefault(title, []).append((names, words))
+        if isinstance(self, TyperGroup):
+            self.format_commands(ctx, formatter)
+        own = [title for title in chapters if title not in (*_FIRST, *_LAST)]
+        for title in (*_FIRST, *own, *_LAST):
+            if title in chapters:
+                with formatter.section(title):
+                    formatter.write_dl(chapters[title], col_max=_NAMES_WIDTH)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples as they stand."""
+        del ctx
+        if self.epilog:
+            formatter.write("\nExamples:\n" + textwrap.indent(inspect.cleandoc(self.epilog), "  ") + "\n")
+
+
+def _usage_of(argument: Any, ctx: Any) -> str:
+    """NAME, [NAME] where it may be left out, with dots where it repeats."""
+    (piece,) = argument.get_usage_pieces(ctx)
+    return str(piece).replace("{", "").replace("}", "")
+
+
+class PlainCommand(_Plain, TyperCommand):
+    """A command with a help screen in chapters."""
+
+
+class PlainGroup(_Plain, TyperGroup):
+    """A group of commands with a help screen in chapters."""
+
+
+def _switch(param: typer.CallbackParam, value: bool) -> None:
+    if value:  # False is only the default: `glpn --debug predict` is parsed twice, once without it
+        setattr(console, str(param.name), True)
+
+
+@dataclass(frozen=True)
+class TalkParams:
+    """What every command says about itself; goes straight to the console and never reaches a command."""
+
+    quiet: bool = option(
+        "-q, --quiet", False, "Print nothing but results and errors.", callback=_switch, expose_value=False
+    )
+    verbose: bool = option(
+        "-v, --verbose",
+        False,
+        "Print more: a line per file, and which settings were chosen.",
+        callback=_switch,
+        expose_value=False,
+    )
+    debug: bool = option("--debug", False, "Show the traceback of an error.", callback=_switch, expose_value=False)
+
+
+def talk_options() -> list[Any]:
+    """The parameters that every command has, fresh."""
+
+    def talk() -> None:
+        """Carry the options."""
+
+    talk.__signature__ = inspect.Signature([*without().of(TalkParams)])  # type: ignore[attr-defined]  # Typer reads it
+    carrier = typer.Typer(add_completion=False, rich_markup_mode=None)
+    carrier.command()(talk)
+    return list(typer.main.get_command(carrier).params)

@@ -1,0 +1,82 @@
+"""Options that would change nothing in a situation, in one table: typing one there is an error.
+
+Options that depend on the files to be written are the pipeline's (`glpn_cli.pipeline.outputs`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from glpn_cli.cli.console import console
+from glpn_cli.pipeline.settings import ExplicitOptions
+
+if TYPE_CHECKING:
+    from glpn_cli.pipeline.sources import Sources
+
+
+class Unused(NamedTuple):
+    """Options that have no use, the reason, which follows an option's name in the message, and a way out."""
+
+    options: tuple[str, ...]
+    because: str
+    hint: str | None = None
+
+
+_OF_MODELS = ("--max-depth", "--device", "--precision", "--input-size", "--tta", "--batch-size", "--threads")
+
+UNUSED = {
+    "bench: inputs are named": Unused(("--pictures",), "says how many to make, and INPUTS name existing ones"),
+    "inspect: a file is named": Unused(
+        ("--model", "--max-depth", "--input-size"), "is for models, and a file is named"
+    ),
+    "inspect: a model is named": Unused(("--depth-scale", "--kind"), "is for depth files, and a model is named"),
+    "inspect: a model is the argument": Unused(("--model",), "names a model, and so does {}"),
+    "models: no folder is named": Unused(("--existing",), "is for the folder of -o, and none is named"),
+    "models: not from the hub": Unused(("--refresh",), "asks the hub, and {} is not from there"),
+    "measure: nothing is calibrated": Unused(("--output",), "is the file of --calibrate, which is not given"),
+    "measure: metres are scaled": Unused(
+        ("--calibrate", "--calibration"),
+        "corrects for the camera, and so does --metres focal",
+        "Leave out one of the two.",
+    ),
+    "measure: nothing is measured": Unused(("--focal",), "is for what is measured, and nothing is"),
+    "evaluate: labels": Unused(
+        (
+            *("--crop", "--gt-range", "--align", "--clip", "--protocol", "--baseline", "--predictions"),
+            *("--depth-scale", "--kind", "--output"),
+        ),
+        "makes no sense for data with labels",
+    ),
+    "evaluate: no model is scored": Unused(_OF_MODELS, "is for models, and none is scored", "Name one with -m."),
+    "evaluate: pictures are rendered": Unused(
+        ("--isolate", "--timeout"), "is for files, and these pictures are rendered"
+    ),
+    "evaluate: no folder is scored": Unused(("--kind",), "is for the maps of --predictions, and there are none"),
+    "evaluate: nothing has a scale": Unused(("--depth-scale",), "is for a CSV or --predictions, and there are none"),
+    "train: nothing has a scale": Unused(("--depth-scale",), "is for a CSV, and there is none"),
+    "train: nothing is validated": Unused(("--val-count",), "is for the pictures of --val, and there are none"),
+    "train: steps are given": Unused(("--epochs",), "says how long, and so does --steps"),
+    "train: data are endless": Unused(
+        ("--epochs",), "has no meaning: these data have no end", "Say how long with --steps."
+    ),
+}
+"""By situation. {} is the name that the situation is about."""
+
+
+def check_used(explicit: ExplicitOptions, situations: dict[str, bool], *, name: object = "") -> None:
+    """Refuse typed options that change nothing in the situations that hold (UsageError)."""
+    for situation, holds in situations.items():
+        if holds:
+            unused = UNUSED[situation]
+            explicit.refuse(*unused.options, because=unused.because.format(repr(name)), hint=unused.hint)
+
+
+def note_made_earlier(found: Sources, explicit: ExplicitOptions) -> None:
+    """Name the typed options that change nothing in maps that exist already."""
+    # How a network computes, such as --precision, is no promise where none has to run.
+    typed = explicit.among("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres")
+    if not typed or not (count := found.stored_count):
+        return
+    maps = "1 map is there already" if count == 1 else f"{count} maps are there already"
+    change = "changes" if len(typed) == 1 else "change"
+    console.note(f"{maps}, made earlier: {', '.join(typed)} {change} nothing in {'it' if count == 1 else 'them'}")

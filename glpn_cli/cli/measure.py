@@ -73,7 +73,7 @@ def measure(
     wanted: MeasureParams,
     inputs: Annotated[
         InputParams,
-        only("as_", "kind", "max_pixels", "allow_truncated", "orientation", "frame", "isolate", "timeout"),
+        only("as_", "kind", "max_pixels", "allow_truncated", "orientation", "frame", "white", "isolate", "timeout"),
     ],
     model: Annotated[ModelParams, without("uncertainty")],
     printing: Annotated[OutputParams, only("depth_scale", "json")],

@@ -198,6 +198,9 @@ class InputParams:
     )
     files0_from: list[str] | None = option("--files0-from FILE", None, "The same, but each name ends with a NUL.")
     recursive: bool = option("--recursive/--no-recursive", True, "Search folders inside folders.")
+    exclude: list[str] | None = option(
+        "--exclude PATTERN", None, "Leave out names or paths that match, in folders and patterns: '*_old.*'; repeats."
+    )
     root: Path | None = option("--root DIR", None, "Name results by the path of their input below DIR.")
     shard: str | None = option("--shard I/N", None, "Split the inputs into N parts and do the I-th, from 1.")
     as_: InputKind = option("--as KIND", InputKind.AUTO, "Treat inputs as picture or depth; auto looks inside.")
@@ -219,6 +222,9 @@ class InputParams:
         "--orientation HOW", "exif", "Rotate pictures as their EXIF says, or ignore it."
     )
     frame: int = option("--frame N", 0, "Frame of an animation or page of a stack.", min=0)
+    white: int | None = option(
+        "--white N", None, "Value of white in 16-bit greys, such as 4095 for 12 bits in 16.", min=1, max=65535
+    )
     isolate: bool = option(
         "--isolate", False, "Decode in separate processes, so that a file that crashes its decoder is one failed input."
     )
@@ -246,6 +252,7 @@ class InputParams:
             self.allow_empty,
             depth_scale,
             DepthKind(self.kind),
+            tuple(self.exclude or ()),
         )
 
     def reading(self, processes: int = 1) -> ReadOptions:
@@ -258,7 +265,7 @@ class InputParams:
         from glpn_cli.images import ReadOptions
 
         workers = self._choose_workers(processes)
-        return ReadOptions(self.max_pixels, self.orientation, self.frame, self.allow_truncated, workers)
+        return ReadOptions(self.max_pixels, self.orientation, self.frame, self.allow_truncated, workers, self.white)
 
     def _choose_workers(self, processes: int) -> Workers | None:
         """The processes that pictures are decoded in; None where that is done in this one."""

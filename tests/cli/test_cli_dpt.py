@@ -471,10 +471,10 @@ def test_an_interrupt_shows_how_labels_scored_so_far(
     Path("pairs.csv").write_text("\n".join(lines) + "\n")
     read = LabelPair.read
 
-    def interrupted(self: LabelPair, *how: Any) -> Any:
+    def interrupted(self: LabelPair, *how: Any, **more: Any) -> Any:
         if self.label_path.name == "last.png":
             raise KeyboardInterrupt
-        return read(self, *how)
+        return read(self, *how, **more)
 
     monkeypatch.setattr(LabelPair, "read", interrupted)
     result = glpn("evaluate", "-m", label_model, "--data", "pairs.csv", "--report", "report.jsonl")

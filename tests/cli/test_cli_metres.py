@@ -188,7 +188,16 @@ def test_sixteen_bits_that_cannot_hold_it_are_that_pictures_error(glpn: Glpn) ->
     assert [path.name for path in Path("out").iterdir()] == ["a_depth.png"]
 
 
-@pytest.mark.parametrize("focal", ["0." + 60 * "0" + "1px", "0.001deg", "5px", "640mm"])
+@pytest.mark.parametrize("focal", ["0." + 60 * "0" + "1px", "0.001deg"])
+def test_a_lens_of_nearly_nothing_is_refused_before_anything_starts(glpn: Glpn, focal: str) -> None:
+    save_photo("a.jpg")
+    result = glpn("predict", "a.jpg", "-f", "tiff", "-o", "out", "--metres", "focal", "--focal", focal)
+    assert result.exit_code == 2
+    assert "--focal" in result.stderr
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("focal", ["5px", "640mm"])
 def test_a_lens_beyond_belief_or_in_the_wrong_unit_is_that_pictures_error(glpn: Glpn, focal: str) -> None:
     save_photo("a.jpg")
     result = glpn("predict", "a.jpg", "-f", "tiff", "-o", "out", "--metres", "focal", "--focal", focal)

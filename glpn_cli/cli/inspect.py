@@ -143,6 +143,7 @@ def _make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
         "valid_share": summary.valid_share,
         "min": near,
         "max": far,
+        "not_depth": summary.not_depth,
         "percentiles": {str(percent): value for percent, value in summary.percentiles},
         "record": summary.record.to_text() if summary.record else None,
     }
@@ -168,6 +169,10 @@ def _describe_depth(path: Path, summary: DepthSummary) -> str:
         ("holds", what),
         ("size", f"{summary.size[1]}x{summary.size[0]}" if summary.size else None),
         ("valid", None if summary.valid_share is None else f"{100 * summary.valid_share:.2f} %"),
+        (
+            "not depth",
+            f"{summary.not_depth} pixels: 65535, 1e9 and more, infinite or negative" if summary.not_depth else None,
+        ),
         ("range", _range_in_words(summary)),
         ("percentiles", _percentiles_in_words(summary)),
         ("record", None if own else "none: the file does not say how it was made"),

@@ -70,7 +70,7 @@ def test_our_own_depth_file_says_everything(glpn: Glpn, tmp_path: Path) -> None:
     record = json.loads(glpn(path, "--json").stdout)
     assert set(record) == {
         *("schema", "type", "path", "format", "map", "kind", "unit", "width", "height", "valid_share", "min", "max"),
-        *("percentiles", "record"),
+        *("not_depth", "percentiles", "record"),
     }
     assert (record["type"], record["width"], record["height"], record["valid_share"]) == ("depth", 30, 20, 0.75)
     assert record["record"]["glpn:weights_sha256"] == "ab" * 32
@@ -125,3 +125,15 @@ def test_a_file_that_is_not_there_is_not_looked_for_on_the_network(
     assert result.exit_code == 2
     assert name in result.stderr
     assert "download" not in result.stderr
+
+
+def test_pixels_that_can_be_no_depth_are_counted_and_left_out_of_the_range(tmp_path: Path) -> None:
+    values = np.full((8, 8), 2.0, np.float32)
+    values[0] = (1e9, np.inf, -1, np.nan, 2, 2, 2, 3)
+    np.save(tmp_path / "a.npy", values)
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path / "a.npy"), "--json"])
+    assert result.exit_code == 0
+    record = json.loads(result.stdout)
+    assert (record["min"], record["max"]) == (2, 3)
+    assert record["not_depth"] == 3  # NaN is the usual hole
+    assert "3 pixels" in CliRunner().invoke(app, ["inspect", str(tmp_path / "a.npy")]).stdout

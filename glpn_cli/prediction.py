@@ -171,6 +171,8 @@ class Provenance:
     trained_limit_m: depth at the head's full scale before that; `limit_m` is after it, None while no picture is known
     calibration:     what was made of the answer by known distances: "metric scale 1.08 shift 0"
     view:            which picture of its file was asked: "frame 3", "as stored"; None for the usual one
+    source_bytes:    size of the picture's file; None where the picture came from no file
+    source_blake2b:  hash of the file's whole content, 16 bytes in hex
     """
 
     model: str
@@ -189,6 +191,8 @@ class Provenance:
     trained_limit_m: float | None = None
     calibration: str | None = None
     view: str | None = None
+    source_bytes: int | None = None
+    source_blake2b: str | None = None
 
 
 class PictureSource(Protocol):

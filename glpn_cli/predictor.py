@@ -200,11 +200,14 @@ class DepthEstimator:
 
     def provenance(self, picture: Picture) -> Provenance:
         """How this picture's answer is made, complete."""
+        content = picture.content
         return replace(
             self.recipe.provenance_of(picture.full_size, picture.focal_35mm),
             network_size=self.network_size(picture),
             precision=self.precision,
             device=self.device,
+            source_bytes=content.size if content else None,
+            source_blake2b=content.blake2b if content else None,
         )
 
     def _decode(self, raw: Tensor, picture: Picture) -> Prediction:

@@ -142,7 +142,9 @@ class Record:
         return tuple(
             difference
             for difference, how in differences
-            if difference.found != difference.wanted and not (difference.wanted is None and how == "if expected")
+            if difference.found != difference.wanted
+            and not (difference.wanted is None and how != "always")
+            and not (difference.found is None and how == "if both say")
         )
 
 
@@ -243,7 +245,8 @@ class _Field:
 
     owner:     the object that holds it: the record itself, or one of its attributes
     keys:      its name in files; two for a pair
-    compared:  whether files must agree on it to stand for each other; "if expected": only where it is known beforehand
+    compared:  whether files must agree on it to stand for each other; "if expected": only where it is known beforehand;
+               "if both say": only where the file tells it too, which older ones do not
     attribute: its name in memory, where that is another
     unwritten: the value that files leave out
     """
@@ -251,7 +254,7 @@ class _Field:
     owner: Literal["record", "provenance", "look", "cloud"]
     keys: tuple[str, ...]
     type: _Type
-    compared: Literal["always", "if expected"] | None = None
+    compared: Literal["always", "if expected", "if both say"] | None = None
     attribute: str | None = None
     unwritten: object = None
 
@@ -296,6 +299,7 @@ def _read_camera(text: str) -> Intrinsics:
 
 _TEXT = _Type(str, str)
 _NUMBER = _Type(number_text, _read_number)
+_COUNT = _Type(str, lambda text: int(_read_number(text, may_be_zero=True)))
 _FOCAL_PX = _Type(number_text, _read_focal)
 _NUMBER_FROM_0 = _Type(number_text, lambda text: _read_number(text, may_be_zero=True))
 _FLAG = _Type(lambda flag: "yes" if flag else "no", lambda text: text == "yes")
@@ -333,6 +337,8 @@ _FIELDS = (
     _Field("provenance", ("trained_limit_m",), _NUMBER, "always"),
     _Field("provenance", ("calibration",), _TEXT, "always"),
     _Field("provenance", ("view",), _TEXT, "always"),
+    _Field("provenance", ("source_bytes",), _COUNT, "if both say"),
+    _Field("provenance", ("source_blake2b",), _TEXT, "if both say"),
     _Field("record", ("source",), _TEXT, "always"),
     _Field("record", ("side_by_side",), _FLAG, unwritten=False),
     _Field("look", ("side_by_side",), _FLAG, "always"),

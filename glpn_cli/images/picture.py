@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ BACKGROUND = (128, 128, 128)
 # A pixel that is less than half opaque has no depth.
 OPAQUE_FROM = 128
 
+# Bytes that are hashed at once.
+_PIECE = 1 << 20
+
 # Below this the networks see next to nothing: it is their coarsest grid.
 TINY = 32
 
@@ -41,6 +45,7 @@ class PictureWarning(StrEnum):
     DARK = "W_DARK"
     PANORAMA = "W_PANORAMA"
     MORE = "W_MORE"
+    OTHER_MAP = "W_OTHER_MAP"
 
     @property
     def text(self) -> str:
@@ -56,6 +61,7 @@ _TEXTS = {
     PictureWarning.RANGE: "its values have no fixed range; they were stretched to black and white",
     PictureWarning.DARK: "none of its 16-bit values reaches a quarter of white; --white 4095 is for 12 bits in 16",
     PictureWarning.PANORAMA: "it is a panorama, no picture of one camera: its depths are wrong",
+    PictureWarning.OTHER_MAP: "the depth map that is there was made from another picture, and was not used",
     PictureWarning.MORE: "another picture follows it in the same data, and was not read",
 }
 
@@ -110,6 +116,25 @@ class ReadOptions:
         return ", ".join(filter(None, (frame, stored, white))) or None
 
 
+@dataclass(frozen=True, slots=True)
+class ContentId:
+    """What tells the content of one file from that of another: its size in bytes, and a hash of all of it, in hex."""
+
+    size: int
+    blake2b: str
+
+    @classmethod
+    def of(cls, stream: BinaryIO) -> ContentId:
+        """Read a seekable stream to its end, and go back to its beginning."""
+        stream.seek(0)
+        hashed, size = hashlib.blake2b(digest_size=16), 0
+        while piece := stream.read(_PIECE):
+            hashed.update(piece)
+            size += len(piece)
+        stream.seek(0)
+        return cls(size, hashed.hexdigest())
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Picture:
     """A picture as the networks want it: upright, sRGB, 8 bit, three channels.
@@ -120,6 +145,7 @@ class Picture:
     full_size:   (H, W) of the upright picture in its file; `rgb` is smaller only where fewer pixels were asked for.
     focal_35mm:  the 35 mm equivalent focal length by EXIF, in mm; None where it does not tell.
     warnings:    codes of `PictureWarning`.
+    content:     the bytes that it was read from; None where there were none.
     """
 
     rgb: NDArray[np.uint8]
@@ -127,6 +153,7 @@ class Picture:
     valid: NDArray[np.bool_] | None = None
     focal_35mm: float | None = None
     warnings: tuple[str, ...] = ()
+    content: ContentId | None = None
 
     @property
     def size(self) -> tuple[int, int]:

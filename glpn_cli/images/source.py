@@ -6,6 +6,7 @@ import io
 import os
 import stat
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +26,7 @@ from glpn_cli.images.formats import (
     recognise,
     unreadable_error,
 )
-from glpn_cli.images.picture import AtLeast, Picture, PictureWarning, ReadOptions
+from glpn_cli.images.picture import AtLeast, ContentId, Picture, PictureWarning, ReadOptions
 
 _DEFAULTS = ReadOptions()
 
@@ -48,6 +49,7 @@ class ImageSource:
     given:   what led here, as the user or a list wrote it.
     data:    the bytes, for what came through standard input or a pipe.
     options: how to read it.
+    warnings: codes of `PictureWarning` that are known before it is read.
     """
 
     path: Path | None
@@ -55,6 +57,7 @@ class ImageSource:
     given: str
     data: bytes | None = None
     options: ReadOptions = _DEFAULTS
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.path is None) == (self.data is None):
@@ -73,9 +76,24 @@ class ImageSource:
         assert self.data is not None
         return self.data
 
+    def has_content(self, size: int, blake2b: str) -> bool | None:
+        """Whether its bytes are these; None where that cannot be told. They are read only where their size fits."""
+        if self.data is not None:
+            return len(self.data) == size and ContentId.of(io.BytesIO(self.data)).blake2b == blake2b
+        assert self.path is not None
+        try:
+            status = self.path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            version = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+            return status.st_size == size and _hash_file(self.path, size, version) == blake2b
+        except OSError:
+            return None
+
     def read(self, *, at_least: AtLeast | None = None) -> Picture:
         """The picture; see `read_rgb`."""
-        return read_rgb(self, at_least=at_least)
+        picture = read_rgb(self, at_least=at_least)
+        return replace(picture, warnings=(*self.warnings, *picture.warnings)) if self.warnings else picture
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The upright picture, uint8 (H, W, 3), at its full size."""
@@ -108,17 +126,32 @@ def read_rgb(
     return options.run(_read, source, settled, about=label, label=label, name=name, at_least=at_least)
 
 
+@lru_cache(maxsize=1024)
+def _hash_file(path: Path, size: int, version: tuple[int, ...]) -> str:  # noqa: ARG001 - a changed file is read again
+    """The hash of a file, read once for all of its outputs."""
+    with path.open("rb") as file:
+        return ContentId.of(file).blake2b
+
+
 def _read(source: Path | bytes, options: ReadOptions, *, label: str, name: str, at_least: AtLeast | None) -> Picture:
     if isinstance(source, bytes):
-        picture = decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
+        picture = _identify_and_decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
         if has_another_picture(source):
             picture = replace(picture, warnings=(*picture.warnings, PictureWarning.MORE))
         return picture
     try:
         with _Unmapped(source) as file:
-            return decode(_steady(file, label, name), options, label=label, name=name, at_least=at_least)
+            stream = _steady(file, label, name)
+            return _identify_and_decode(stream, options, label=label, name=name, at_least=at_least)
     except OSError as error:
         raise unreadable_error(label, error) from error
+
+
+def _identify_and_decode(
+    stream: BinaryIO, options: ReadOptions, *, label: str, name: str, at_least: AtLeast | None
+) -> Picture:
+    content = ContentId.of(stream)  # first: decoders may close the stream
+    return replace(decode(stream, options, label=label, name=name, at_least=at_least), content=content)
 
 
 def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:

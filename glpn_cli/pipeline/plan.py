@@ -27,7 +27,7 @@ from glpn_cli.images import ImageSource, Refused
 from glpn_cli.pipeline.outputs import OutputRules, Target
 from glpn_cli.pipeline.report import Outcome, Output, Status, record_facts
 from glpn_cli.pipeline.settings import Existing
-from glpn_cli.pipeline.sources import Source, Sources
+from glpn_cli.pipeline.sources import Source, Sources, is_made_from
 
 _MOST_SHOWN = 3
 _OVERWRITE = "Replace it with --existing overwrite."
@@ -205,6 +205,7 @@ class ExistingOutputs:
         self._unread = list(sources)
         self._inputs: set[tuple[int, int]] = set()
         self._may_come = may_come
+        self._changed: Source | None = None  # the last one that is not what its output was made from
         self._unsure: set[str] = set()  # formats of outputs that were kept without knowing how they were made
 
     @property
@@ -232,12 +233,22 @@ class ExistingOutputs:
                 else:
                     outputs.append(target.describe(decided[0]))
                     record = record or decided[0]
+            if self._changed is source:
+                self._refuse_bare(targets, missing)
         except (OutputError, InputError) as error:
             return settle(source, Status.ERROR, error=error)
         if missing:
             return Task(source, tuple(missing), tuple(outputs))
         facts = record_facts(record) if record else {}
         return settle(source, Status.SKIPPED, outputs=tuple(outputs), facts=facts)
+
+    def _refuse_bare(self, targets: Sequence[Target], missing: Sequence[Target]) -> None:
+        """Raise OutputError for files of bare values that would stay beside a map that is made anew."""
+        made = {target.path for target in missing}
+        for target in targets:
+            if target.path is not None and target.path not in made and not target.writer.carries_record:
+                why = "does not say what it was made from, and the map beside it was made from another picture"
+                raise _in_the_way(target.path, why, _OVERWRITE)
 
     def _resolve_target(self, source: Source, target: Target) -> Target | tuple[Record | None]:
         """The target to write, or the record of the file that is kept.
@@ -286,11 +297,16 @@ class ExistingOutputs:
             raise _in_the_way(path, "was not written by glpn", hint)
         wanted = self._rules.expect(source, target.writer)
         differences = found.differences(wanted) if wanted is not None else ()
-        if not differences and not is_older:
+        is_same = _is_of_same_bytes(found, wanted, source)
+        if is_same is False:
+            self._changed = source
+        is_stale = is_older if is_same is None else not is_same
+        if not differences and not is_stale:
             return (found,)
         if self._rules.existing is Existing.UPDATE:
             return replace(target, replaces=True)
-        why = f"was made otherwise: {differences[0]}" if differences else "is older than its input"
+        stale = "is older than its input" if is_same is None else "was made from another picture than its input is now"
+        why = f"was made otherwise: {differences[0]}" if differences else stale
         raise _in_the_way(path, why, "Make it again with --existing update.")
 
     def _is_input(self, status: os.stat_result) -> bool:
@@ -316,6 +332,14 @@ def _is_older(status: os.stat_result, source: Source) -> bool:
     if made_from is None or made_from.st_mtime_ns > time.time_ns():
         return False  # a date in the future, by a clock that was wrong, says nothing
     return status.st_mtime_ns < made_from.st_mtime_ns
+
+
+def _is_of_same_bytes(found: Record, wanted: Record | None, source: Source) -> bool | None:
+    """Whether an output was made from the picture that the input is, or is a map of; None where records do not tell."""
+    if isinstance(source, ImageSource):
+        return is_made_from(found, source)
+    made, given = (each and each.provenance and each.provenance.source_blake2b for each in (found, wanted))
+    return made == given if made and given else None
 
 
 def _in_the_way(path: str, why: str, hint: str) -> OutputError:

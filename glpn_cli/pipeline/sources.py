@@ -30,6 +30,7 @@ from glpn_cli.images import (
     Found,
     ImageSource,
     ListFile,
+    PictureWarning,
     ReadOptions,
     Refused,
     Search,
@@ -43,6 +44,7 @@ from glpn_cli.prediction import DepthKind, Result
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
 _HEAD_BYTES = 16 << 10
 _PAINT_IT = "Paint it with glpn export, or take it for a picture with --as picture."
+_OTHER_MAP = (PictureWarning.OTHER_MAP.value,)
 _NAME_ANOTHER = "Name the depth map or the photograph, or take it for a picture with --as picture."
 
 
@@ -236,6 +238,14 @@ class _Unbuffered:
         return self._stream.read(size) if self._number is None else os.read(self._number, max(size, 1))
 
 
+def is_made_from(record: Record | None, picture: ImageSource) -> bool | None:
+    """Whether a file was made from the bytes that a picture has now; None where its record does not tell."""
+    made = record.provenance if record is not None else None
+    if made is None or made.source_bytes is None or made.source_blake2b is None:
+        return None
+    return picture.has_content(made.source_bytes, made.source_blake2b)
+
+
 def find_pictures(settings: InputSettings) -> Sources:
     """The pictures to predict. Depth maps among them, as of `*.png`, are left out with a note.
 
@@ -408,6 +418,8 @@ def _store(found: _Identified, settings: InputSettings, content: Content | None 
         beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
         if beside != source.path and beside.is_file():
             picture = replace(source, path=beside, name=name)
+            if is_made_from(record, picture) is False:
+                picture = None
     kind = settings.depth_kind or DepthKind.METRIC
     return StoredSource(
         content,
@@ -453,39 +465,45 @@ def _pair_up(inputs: Iterable[_Identified], settings: InputSettings) -> list[Sou
         if settings.kind is InputKind.DEPTH or each.content is Content.DEPTH:
             maps.append(_store(each, settings, Content.DEPTH))
             found.append(maps[-1])
-        elif (beside := _find_map(each.source, folders, settings)) is not None:
-            assert beside.path is not None
-            taken.add(beside.path.absolute())
-            found.append(beside)
         else:
-            found.append(each.source)
+            beside = _find_maps(each.source, folders, settings)
+            own = _choose_map(each.source, beside)
+            # Those of another picture are left out like the one that is used: their results would have its name.
+            taken.update(stored.path.absolute() for stored in beside if stored.path is not None)
+            found.append(own or (replace(each.source, warnings=_OTHER_MAP) if beside else each.source))
     doubled = {id(each) for each in maps if each.path is not None and each.path.absolute() in taken}
     doubled |= {id(each) for each in _worse_copies(each for each in maps if id(each) not in doubled)}
     return _join([each for each in found if id(each) not in doubled])
 
 
-def _find_map(picture: ImageSource, folders: _Folders, settings: InputSettings) -> StoredSource | None:
-    """The map that lies beside a picture, under the name that `predict` gives it."""
+def _find_maps(picture: ImageSource, folders: _Folders, settings: InputSettings) -> list[StoredSource]:
+    """The maps that lie beside a picture, under the name that `predict` gives them, in the order of formats."""
     if picture.path is None:
-        return None
+        return []
+    maps: list[StoredSource] = []
     for extension in DEPTH_EXTENSIONS:
         path = picture.path.with_name(picture.path.stem + "_depth" + extension)
         if not folders.has(path):
             continue
         content, record = identify(path)
         if content is Content.DEPTH and (record is None or _is_of(record, PurePosixPath(picture.path.name))):
-            return StoredSource(
-                Content.DEPTH,
-                path,
-                picture.name,
-                picture.given,
-                record,
-                picture,
-                settings.depth_scale,
-                settings.depth_kind or DepthKind.METRIC,
-                picture.options,
+            kind = settings.depth_kind or DepthKind.METRIC
+            scale, options = settings.depth_scale, picture.options
+            maps.append(
+                StoredSource(Content.DEPTH, path, picture.name, picture.given, record, picture, scale, kind, options)
             )
-    return None
+    return maps
+
+
+def _choose_map(picture: ImageSource, maps: Sequence[StoredSource]) -> StoredSource | None:
+    """The first map that says that it was made from these bytes; else, unless one was made from others, the first.
+
+    A file of bare values that lies beside the map of another picture was most likely made with it.
+    """
+    is_own = [is_made_from(each.record, picture) for each in maps]
+    if True in is_own:
+        return maps[is_own.index(True)]
+    return maps[0] if maps and False not in is_own else None
 
 
 def _join(sources: Sequence[Source]) -> list[Source]:
@@ -500,7 +518,8 @@ def _join(sources: Sequence[Source]) -> list[Source]:
     for each in sources:
         if isinstance(each, ImageSource) and (stored := alone.pop(each.name, None)) is not None:
             gone.add(id(stored))
-            joined.append(replace(stored, picture=each))
+            is_other = is_made_from(stored.record, each) is False
+            joined.append(replace(each, warnings=_OTHER_MAP) if is_other else replace(stored, picture=each))
         else:
             joined.append(each)
     return [each for each in joined if id(each) not in gone]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,37 @@ def test_a_picture_with_its_map_beside_it_is_painted_from_that(tiny_pictures: Pa
     assert picture.shape[1] >= 2 * 64
     folder = glpn("export", tiny_pictures, "-o", "all", "--json")
     assert json.loads(folder.stdout.splitlines()[-1])["ok"] == 4, "the map is no second input"
+
+
+def test_a_map_of_another_picture_is_neither_painted_nor_joined_to_it(tiny_pictures: Path) -> None:
+    picture = tiny_pictures / "a.jpg"
+    assert glpn("predict", picture, "-o", tiny_pictures).exit_code == 0
+    assert glpn("predict", picture, "-o", "maps").exit_code == 0
+    Image.new("RGB", (20, 10), "red").save(picture)
+    os.utime(picture, (1_400_000_000, 1_400_000_000))
+    for number, inputs in enumerate(((picture,), (tiny_pictures,), (picture, tiny_pictures / "a_depth.png"))):
+        result = glpn("export", *inputs, "-o", f"out{number}", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert pixels(f"out{number}/a_color.png").shape == (10, 20, 3)
+        assert "W_OTHER_MAP" in result.stdout
+    (tiny_pictures / "a_depth.png").rename("a_depth.png")
+    result = glpn("export", tiny_pictures, "maps", "-o", "both", "--side-by-side", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert pixels("both/a_color.png").shape == (10, 40, 3)
+    assert "W_OTHER_MAP" in result.stdout
+
+
+def test_pictures_painted_of_a_map_are_done_again_for_another_picture(tiny_pictures: Path) -> None:
+    picture = tiny_pictures / "a.jpg"
+    assert glpn("predict", picture, "-o", "maps").exit_code == 0
+    assert glpn("export", "maps", "-o", "out").exit_code == 0
+    assert '"skipped": 1' in glpn("export", "maps", "-o", "out", "--json").stdout
+    Image.new("RGB", (20, 10), "red").save(picture)
+    assert glpn("predict", picture, "-o", "maps", "--existing", "update").exit_code == 0
+    os.utime("maps/a_depth.png", (1_400_000_000, 1_400_000_000))
+    assert glpn("export", "maps", "-o", "out").exit_code == 1
+    assert glpn("export", "maps", "-o", "out", "--existing", "update").exit_code == 0
+    assert pixels("out/a_color.png").shape == (10, 20, 3)
 
 
 def test_the_same_map_in_two_formats_is_painted_once(tiny_pictures: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,29 @@ def test_straight_from_a_picture_it_is_what_the_model_says(glpn: Glpn, tiny_mode
     assert record["unit"] == "m"
     piped = glpn("measure", "-", "10,20", "--json", "--precision", "fp32", input=(tmp_path / "p.png").read_bytes())
     assert json.loads(piped.stdout)["points"] == record["points"]
+
+
+@pytest.mark.parametrize("seconds", [1_400_000_000, 1_700_000_000, 4_000_000_000])
+@pytest.mark.parametrize("formats", ["png16", "png16,npy"])
+def test_a_map_of_another_picture_is_not_measured(glpn: Glpn, tmp_path: Path, formats: str, seconds: int) -> None:
+    """A BMP, so that both pictures have as many bytes."""
+    picture, asked = tmp_path / "p.bmp", ("measure", "p.bmp", "10,20", "--json", "--precision", "fp32")
+    Image.fromarray(make_rgb(48, 64)).save(picture)
+    own = json.loads(glpn(*asked).stdout)["points"][0]["depth"]
+    assert glpn("predict", picture, "-o", tmp_path, "-f", formats, "--max-depth", "3").exit_code == 0
+    from_map = glpn(*asked)
+    assert json.loads(from_map.stdout)["points"][0]["depth"] == pytest.approx(own * 3 / 10, abs=0.01)
+    assert from_map.stderr == ""
+    os.utime(picture, (seconds, seconds))
+    assert glpn(*asked).stdout == from_map.stdout, "dates are no evidence"
+    Image.fromarray(255 - make_rgb(48, 64)).save(picture)
+    os.utime(picture, (seconds, seconds))
+    measured = glpn(*asked)
+    (tmp_path / "alone").mkdir()
+    picture.rename(tmp_path / "alone/p.bmp")
+    alone = glpn("measure", "alone/p.bmp", *asked[2:])
+    assert json.loads(measured.stdout)["points"] == json.loads(alone.stdout)["points"]
+    assert "W_OTHER_MAP" in measured.stderr
 
 
 def test_distances_in_space_from_pixel_to_pixel(glpn: Glpn, ramp: Path) -> None:

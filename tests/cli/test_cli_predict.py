@@ -383,6 +383,28 @@ def test_a_file_made_otherwise_is_in_the_way_until_update(
     assert (out / "a_depth.png").read_bytes() != before
 
 
+@pytest.mark.parametrize("seconds", [1_500_000_000, 4_000_000_000])
+def test_a_map_of_other_bytes_is_done_again_whatever_their_dates(
+    glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path, seconds: int
+) -> None:
+    picture, out = tiny_pictures / "a.jpg", tmp_path / "out"
+    assert glpn(picture, "-o", out).exit_code == 0
+    before = (out / "a_depth.png").read_bytes()
+    os.utime(picture, (seconds, seconds))
+    assert glpn(picture, "-o", out, "--existing", "update", "--json").exit_code == 0
+    os.utime(out / "a_depth.png", (1_400_000_000, 1_400_000_000))
+    assert '"skipped": 1' in glpn(picture, "-o", out, "--json").stdout, "the bytes are the same, only dates differ"
+    Image.new("RGB", (20, 10), "red").save(picture)
+    os.utime(picture, (seconds, seconds))
+    os.utime(out / "a_depth.png")
+    refused = glpn(picture, "-o", out, "--json")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout.splitlines()[0])["error"]["code"] == "E_EXISTS"
+    assert (out / "a_depth.png").read_bytes() == before
+    assert glpn(picture, "-o", out, "--existing", "update").exit_code == 0
+    assert read_depth(out / "a_depth.png").depth.size == (10, 20)
+
+
 def test_a_picture_that_is_newer_than_its_map_is_done_again_by_update(
     glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path
 ) -> None:
@@ -390,7 +412,7 @@ def test_a_picture_that_is_newer_than_its_map_is_done_again_by_update(
     assert glpn(picture, "-o", out).exit_code == 0
     Image.new("RGB", (20, 10), "red").save(picture)
     os.utime(out / "a_depth.png", (1_500_000_000, 1_500_000_000))
-    assert "is older than its input" in glpn(picture, "-o", out).stderr
+    assert "was made from another picture" in glpn(picture, "-o", out).stderr
     assert glpn(picture, "-o", out, "--existing", "update").exit_code == 0
     assert read_depth(out / "a_depth.png").depth.size == (10, 20)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tracemalloc
@@ -42,9 +43,9 @@ class Bench:
         os.utime(path, (seconds, seconds))
         return ImageSource(path, name, str(path))
 
-    def write(self, source: ImageSource, *, model: str = WEIGHTS, scale: float = 1000) -> Path:
+    def write(self, source: ImageSource, *, model: str = WEIGHTS, scale: float = 1000, **made_from: Any) -> Path:
         writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=10, depth_scale=scale)
-        made = Provenance("tiny", model, limit_m=10)
+        made = Provenance("tiny", model, limit_m=10, **made_from)
         result = Result(DepthMap(np.ones((2, 2), np.float32), limit=10), source, made)
         path = self.folder / "out" / source.name.replace(".jpg", "_depth.png")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,50 @@ def test_what_was_made_otherwise_is_an_error_for_skip_and_work_for_update(bench:
     assert "--existing update" in (outcome.error.hint or "")
     (task,) = bench.plan(source, existing="update").tasks
     assert task.targets[0].replaces
+
+
+def name_bytes(data: bytes) -> dict[str, Any]:
+    return {"source_bytes": len(data), "source_blake2b": hashlib.blake2b(data, digest_size=16).hexdigest()}
+
+
+@pytest.mark.parametrize("seconds", [1_400_000_000, 1_600_000_000, 4_000_000_000])
+@pytest.mark.parametrize("now", [b"another picture", b"PICTURE"], ids=["another size", "the same size"])
+def test_a_map_belongs_to_the_bytes_it_was_made_from_whatever_the_dates(bench: Bench, now: bytes, seconds: int) -> None:
+    source = bench.source("a.jpg")
+    path = bench.write(source, **name_bytes(b"picture"))
+    for date in (1_300_000_000, 1_500_000_000):
+        os.utime(path, (date, date))
+        bench.source("a.jpg", seconds=seconds)
+        assert [each.status for each in bench.plan(source).settled] == [Status.SKIPPED]
+    assert source.path is not None
+    source.path.write_bytes(now)
+    bench.source("a.jpg", seconds=seconds)
+    (outcome,) = bench.plan(source).settled
+    assert outcome.error is not None
+    assert outcome.error.code is ErrorCode.EXISTS
+    (task,) = bench.plan(source, existing="update").tasks
+    assert task.targets[0].replaces
+
+
+def test_a_picture_is_read_only_where_a_map_of_its_size_is_there(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr("glpn_cli.images.source._hash_file", lambda path, *_: read.append(path))
+    new, same, other = (bench.source(name) for name in ("new.jpg", "same.jpg", "other.jpg"))
+    bench.write(same, **name_bytes(b"picture"))
+    bench.write(other, **name_bytes(b"another picture"))
+    bench.plan(new, same, other)
+    assert read == [same.path]
+
+
+@pytest.mark.parametrize("formats", ["png16,npy", "npy,png16"])
+def test_bare_values_beside_a_map_of_other_bytes_are_not_kept(bench: Bench, formats: str) -> None:
+    source = bench.source("a.jpg")
+    path = bench.write(source, **name_bytes(b"other"))
+    path.with_suffix(".npy").write_bytes(b"numbers")
+    (outcome,) = bench.plan(source, formats=formats, existing="update").settled
+    assert outcome.error is not None
+    assert outcome.error.code is ErrorCode.EXISTS
+    assert "npy" in outcome.error.message
 
 
 def test_foreign_files_are_touched_by_overwrite_only(bench: Bench) -> None:

@@ -38,6 +38,9 @@ LABELS = "labels"
 
 # Beyond what --focal takes for any picture, and far from what float32 cannot hold.
 _SHORTEST_PX, _LONGEST_PX = 1e-4, 1e9
+_MOST_QUOTED = 200
+"""Characters of a reason that are told: it may quote a whole damaged record."""
+
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
@@ -126,7 +129,7 @@ class Record:
         except KeyError as error:
             raise InputError(f"its record has no '{PREFIX}{error.args[0]}'") from error
         except (ValueError, UsageError) as error:
-            raise InputError(f"its record makes no sense: {error}") from error
+            raise InputError(f"its record makes no sense: {str(error)[:_MOST_QUOTED]}") from error
 
     def differences(self, expected: Record) -> tuple[Difference, ...]:
         """The settings in which this file differs from `expected`; empty where it can stand for that one.
@@ -266,6 +269,12 @@ def _read_number(text: str, *, may_be_zero: bool = False) -> float:
     return value
 
 
+def _read_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ValueError(f"{text[:40]} is no count")
+    return int(text)
+
+
 def _read_size(text: str) -> tuple[int, int]:
     width, height = (int(side) for side in text.split("x"))
     return height, width
@@ -299,7 +308,7 @@ def _read_camera(text: str) -> Intrinsics:
 
 _TEXT = _Type(str, str)
 _NUMBER = _Type(number_text, _read_number)
-_COUNT = _Type(str, lambda text: int(_read_number(text, may_be_zero=True)))
+_COUNT = _Type(str, _read_count)
 _FOCAL_PX = _Type(number_text, _read_focal)
 _NUMBER_FROM_0 = _Type(number_text, lambda text: _read_number(text, may_be_zero=True))
 _FLAG = _Type(lambda flag: "yes" if flag else "no", lambda text: text == "yes")

@@ -138,3 +138,16 @@ def test_a_record_without_what_it_needs_says_what_is_missing(key: str) -> None:
     del text[key]
     with pytest.raises(InputError, match=f"no '{key}'"):
         Record.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        *(("source_bytes", text) for text in ("nan", "-5", "1e300", "12.5", "x" * 5000, "9" * 4000, "\u0663")),
+        *(("depth_scale", text) for text in ("nan", "-5", "x" * 5000, "9" * 4000)),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_damage_that_is_told_in_few_words(key: str, text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Record.from_text(FULL.to_text() | {f"glpn:{key}": text})
+    assert len(caught.value.message) < 300

@@ -78,14 +78,14 @@ class Calibration:
             return DepthMap(values, limit=self.limit_of(depth.limit))
         return DepthMap(np.where(valid, values, np.float32(0)), valid=valid, limit=self.limit_of(depth.limit))
 
-    def apply_to_spread(self, spread: NDArray[np.float32], metres: DepthMap) -> NDArray[np.float32]:
+    def apply_to_std(self, std: NDArray[np.float32], metres: DepthMap) -> NDArray[np.float32]:
         """Uncertainty, float32 (H, W), in true metres; a shift changes nothing.
 
         metres: the map in true metres; for disparity a small step s of it is depth^2 * scale * s, to first order
         """
         if self.kind is not DepthKind.DISPARITY:
-            return spread * np.float32(self.scale)
-        return metres.values**2 * np.float32(self.scale) * spread
+            return std * np.float32(self.scale)
+        return metres.values**2 * np.float32(self.scale) * std
 
     def limit_of(self, limit_m: float | None) -> float | None:
         """The largest depth that comes out, where the largest that goes in is known."""

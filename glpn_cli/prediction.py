@@ -50,13 +50,13 @@ class _Values:
         height, width = self.values.shape
         return height, width
 
-    def known(self) -> NDArray[np.float32]:
+    def valid_values(self) -> NDArray[np.float32]:
         """The valid values, float32 (N,)."""
         return self.values.ravel() if self.valid is None else self.values[self.valid]
 
-    def extent(self) -> tuple[float, float] | None:
+    def min_max(self) -> tuple[float, float] | None:
         """(smallest, largest) valid value, or None where nothing is valid."""
-        known = self.known()
+        known = self.valid_values()
         return (float(known.min()), float(known.max())) if known.size else None
 
 
@@ -84,7 +84,7 @@ class DepthMap(_Values):
             raise ValueError(f"valid must be bool {self.values.shape}, not {self.valid.dtype} {self.valid.shape}")
         if self.limit is not None and not self.kind.is_metric:
             raise ValueError(f"a limit in metres makes no sense for {self.kind.value} depth")
-        known = self.known()
+        known = self.valid_values()
         # One pass each: a nan minimum is not > 0, and an infinite maximum is caught by the second test.
         if known.size and not (known.min() > 0 and known.max() < np.inf):
             raise ValueError("depth must be finite and > 0 wherever it is valid")
@@ -109,7 +109,7 @@ class LabelMap:
         if self.valid is not None and (self.valid.shape != self.labels.shape or self.valid.dtype != np.bool_):
             raise ValueError(f"valid must be bool {self.labels.shape}, not {self.valid.dtype} {self.valid.shape}")
 
-    def known(self) -> NDArray[np.unsignedinteger]:
+    def valid_values(self) -> NDArray[np.unsignedinteger]:
         """The labels where there are any, (N,)."""
         return self.labels.ravel() if self.valid is None else self.labels[self.valid]
 
@@ -121,7 +121,7 @@ class LabelMap:
 
 
 @dataclass(frozen=True, eq=False)
-class SpreadMap(_Values):
+class UncertaintyMap(_Values):
     """How far several answers about one picture lie apart: their standard deviation at every pixel.
 
     values: float32 (H, W), in the unit of the answers. Finite and >= 0 where valid.
@@ -134,7 +134,7 @@ class SpreadMap(_Values):
     valid: NDArray[np.bool_] | None = None
 
 
-Prediction = DepthMap | LabelMap | SpreadMap
+Prediction = DepthMap | LabelMap | UncertaintyMap
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ class DepthEstimator:
             raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
         return Picture(given, given.shape[:2])
 
-    def spread(self, picture: Picture) -> NDArray[np.float32]:
+    def predict_std(self, picture: Picture) -> NDArray[np.float32]:
         """How far the network's answers lie apart: float32 (H, W), standard deviation in the map's own unit.
 
         The answers are for the picture and its mirror image, each at three quarters, all, and five quarters of the
@@ -176,8 +176,8 @@ class DepthEstimator:
             mean += step / count
             squares += step * (values - mean)
         factor = self.recipe.picture_factor(picture.full_size, picture.focal_35mm)
-        spread: NDArray[np.float32] = np.sqrt(squares / count) * np.float32(factor)
-        return spread
+        std: NDArray[np.float32] = np.sqrt(squares / count) * np.float32(factor)
+        return std
 
     def _answers_about(self, picture: Picture) -> Iterator[NDArray[np.float32]]:
         """Depths float32 (H, W) for a picture and its mirror image at several sizes."""
@@ -240,9 +240,9 @@ def _check_sane(answer: Prediction, picture: Picture) -> None:
     if answer.size != picture.full_size:
         raise ValueError(f"it has {answer.size[1]}x{answer.size[0]} pixels, the picture {_size_text(picture)}")
     if isinstance(answer, DepthMap) and answer.limit is not None:
-        extent = answer.extent()
-        if extent is not None and extent[1] > _BEYOND * answer.limit:
-            raise ValueError(f"it reaches to {extent[1]:g} m, the network only to {answer.limit:g} m")
+        min_max = answer.min_max()
+        if min_max is not None and min_max[1] > _BEYOND * answer.limit:
+            raise ValueError(f"it reaches to {min_max[1]:g} m, the network only to {answer.limit:g} m")
 
 
 def _size_text(picture: Picture) -> str:

@@ -58,7 +58,7 @@ def test_an_icon_and_a_phone_photograph_just_work(size: tuple[int, int]) -> None
     depth = DepthEstimator.from_pretrained("mini").predict(resized)
     assert depth.values.shape == size
     assert depth.values.dtype == np.float32
-    low, high = depth.extent() or (0.0, 0.0)
+    low, high = depth.min_max() or (0.0, 0.0)
     assert 0 < low < high <= 10
 
 

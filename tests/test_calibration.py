@@ -56,7 +56,7 @@ def test_what_comes_out_behind_the_camera_is_a_hole() -> None:
     depth = made.apply(DepthMap(np.array([[1, 2, 3]], np.float32), kind=DepthKind.AFFINE))
     assert depth.valid is not None
     assert depth.valid.tolist() == [[False, False, True]]
-    assert depth.known().tolist() == [1]
+    assert depth.valid_values().tolist() == [1]
 
 
 @pytest.mark.parametrize("kind", [DepthKind.AFFINE, DepthKind.DISPARITY])

@@ -158,7 +158,7 @@ def test_a_batch_shares_the_range_between_the_percentiles_of_all_its_maps() -> N
     rng = np.random.default_rng(0)
     maps = [DepthMap(rng.uniform(low, low + 1, (50, 80)).astype(np.float32)) for low in (1, 2, 6)]
     policy = merge_ranges(parse_range("batch"), (DepthHistogram.of(depth) for depth in maps))
-    pooled = np.concatenate([depth.known() for depth in maps])
+    pooled = np.concatenate([depth.valid_values() for depth in maps])
     for depth in maps:
         ends = resolve_range(policy, depth)
         assert (ends.near, ends.far) == pytest.approx(np.percentile(pooled, (2, 98)), rel=0.01)

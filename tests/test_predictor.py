@@ -38,7 +38,7 @@ def test_every_size_of_picture_gets_metres_at_its_own_size(estimator: DepthEstim
     assert depth.kind.is_metric
     assert depth.limit == 10.0
     assert depth.valid is None
-    low, high = depth.extent() or (0, 0)
+    low, high = depth.min_max() or (0, 0)
     assert 10.0 / 10_000 <= low <= high <= 10.0
 
 
@@ -108,7 +108,7 @@ def test_the_spread_of_answers_is_their_standard_deviation_in_the_memory_of_a_fe
     assert expected.max() > 0.01, "answers that cannot tell"
     tracemalloc.start()
     try:
-        found = estimator.spread(large)
+        found = estimator.predict_std(large)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

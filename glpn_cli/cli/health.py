@@ -266,8 +266,8 @@ def check_prediction() -> Finding:
     picture = np.linspace(0, 255, 192 * 256 * 3).reshape(192, 256, 3).astype(np.uint8)
     estimator.predict(picture)
     started = time.perf_counter()
-    extent = estimator.predict(picture).extent()
+    min_max = estimator.predict(picture).min_max()
     took = time.perf_counter() - started
-    assert extent is not None
+    assert min_max is not None
     words = f"256x192 in {1000 * took:.0f} ms, {estimator.precision} on {estimator.device}"
-    return Finding("prediction", Health.GOOD, f"{words}: {extent[0]:.2f} to {extent[1]:.2f} m")
+    return Finding("prediction", Health.GOOD, f"{words}: {min_max[0]:.2f} to {min_max[1]:.2f} m")

@@ -129,7 +129,7 @@ def _make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
     from glpn_cli.text import SCHEMA, path_text
 
     height, width = summary.size or (None, None)
-    near, far = summary.extent or (None, None)
+    near, far = summary.min_max or (None, None)
     return {
         "schema": SCHEMA,
         "type": "depth",
@@ -187,9 +187,9 @@ def _shorten(text: str) -> str:
 
 
 def _range_in_words(summary: DepthSummary) -> str:
-    if summary.extent is None:
+    if summary.min_max is None:
         return "no valid pixel" if summary.size else "not recorded"
-    near, far = summary.extent
+    near, far = summary.min_max
     return f"{near:.4g} to {far:.4g}" + (" m" if summary.kind and summary.kind.unit else "")
 
 

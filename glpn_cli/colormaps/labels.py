@@ -36,7 +36,7 @@ def paint_labels(prediction: LabelMap) -> NDArray[np.uint8]:
         everywhere: NDArray[np.uint8] = label_palette(len(prediction.names)).take(prediction.labels, axis=0)
         return everywhere
     painted = np.full((*prediction.size, 3), HOLE_COLOR, np.uint8)
-    painted[prediction.valid] = label_palette(len(prediction.names)).take(prediction.known(), axis=0)
+    painted[prediction.valid] = label_palette(len(prediction.names)).take(prediction.valid_values(), axis=0)
     return painted
 
 
@@ -51,7 +51,7 @@ def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8
     font, line = read_font(size), math.ceil(1.5 * size)
     pad = min(round(0.9 * size), height // 8)
     room = max(0, (height - 2 * pad) // line)
-    counts = np.bincount(prediction.known(), minlength=len(prediction.names))
+    counts = np.bincount(prediction.valid_values(), minlength=len(prediction.names))
     present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
     shown = present if len(present) <= room else present[: max(0, room - 1)]
     lines = [_shortened(prediction.names[label]) for label in shown]

@@ -127,7 +127,7 @@ def resolve_range(policy: RangePolicy, depth: DepthMap) -> PaintRange:
     if policy.rule is RangeRule.MODEL:
         policy.check(depth.kind, depth.limit)
         return _model_range(depth)
-    known = depth.known()
+    known = depth.valid_values()
     if not known.size:
         return _model_range(depth)
     low, high = np.percentile(known, policy.percentiles)
@@ -151,7 +151,7 @@ class DepthHistogram:
     @classmethod
     def of(cls, depth: DepthMap) -> DepthHistogram:
         """The histogram of one map; all zero where nothing is valid."""
-        bits = np.ascontiguousarray(depth.known()).view(np.uint32) >> _DROPPED_BITS
+        bits = np.ascontiguousarray(depth.valid_values()).view(np.uint32) >> _DROPPED_BITS
         counts = np.bincount(bits, minlength=_BINS)
         return cls((counts / max(len(bits), 1)).astype(np.float32), depth.kind)
 

@@ -14,7 +14,7 @@ from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.record import PREFIX, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.geometry import make_camera
-from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result, SpreadMap
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result, UncertaintyMap
 
 # Renderers write 1e10 where a ray meets nothing, others inf or the largest float.
 _NOTHING_FROM = 1e9
@@ -173,7 +173,7 @@ def depth_text(writer: Format, result: Result, *, depth_scale: float | None = No
     return record.to_text()
 
 
-def with_holes(depth: DepthMap | SpreadMap) -> NDArray[np.float32]:
+def with_holes(depth: DepthMap | UncertaintyMap) -> NDArray[np.float32]:
     """The values with NaN wherever nothing is known, little-endian float32 (H, W), contiguous."""
     if depth.valid is None:
         return np.ascontiguousarray(depth.values, dtype="<f4")

@@ -138,11 +138,11 @@ class Png16(Format):
         """The stored numbers, uint16 (H, W): 1 to 65535 where valid, 0 elsewhere. Raises OutputError."""
         if not depth.kind.is_metric:
             raise OutputError(f"png16 holds metres, and this is {depth.kind.value} depth", code=ErrorCode.RANGE)
-        extent = depth.extent()
-        if extent is not None and round(extent[1] * self.depth_scale) > MAX_STORED:
+        min_max = depth.min_max()
+        if min_max is not None and round(min_max[1] * self.depth_scale) > MAX_STORED:
             raise OutputError(
-                f"a depth of {extent[1]:g} m x {number_text(self.depth_scale)} does not fit 16 bits",
-                hint=f"Use --depth-scale {_fitting_scale(extent[1]):g} or less, or -f tiff.",
+                f"a depth of {min_max[1]:g} m x {number_text(self.depth_scale)} does not fit 16 bits",
+                hint=f"Use --depth-scale {_fitting_scale(min_max[1]):g} or less, or -f tiff.",
                 code=ErrorCode.RANGE,
             )
         stored = np.empty(depth.values.shape, np.uint16)

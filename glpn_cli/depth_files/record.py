@@ -169,7 +169,7 @@ def make_record(
         source=result.source.name,
         limit_m=limit_of(result.provenance, depth.kind, depth.limit),
         depth_scale=depth_scale,
-        min_max=round_for_people(depth.extent()),
+        min_max=round_for_people(depth.min_max()),
         provenance=result.provenance,
         look=look,
         painted=painted,

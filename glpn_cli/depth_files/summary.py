@@ -10,7 +10,7 @@ import numpy as np
 from glpn_cli.depth_files.formats import read_depth, read_record
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty
-from glpn_cli.prediction import DepthKind, DepthMap, SpreadMap
+from glpn_cli.prediction import DepthKind, DepthMap, UncertaintyMap
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
@@ -24,7 +24,7 @@ class DepthSummary:
     record:      None where it has none
     size:        (H, W); None for a picture made of depth, whose pixels are no depths any more
     valid_share: share of the pixels that are valid, 0 to 1
-    extent:      (smallest, largest) valid depth, None where nothing is valid
+    min_max:     (smallest, largest) valid depth, None where nothing is valid
     percentiles: percent -> depth, of the valid pixels
     not_depth:   pixels with a number that is no depth: 65535, 1e9 and more, or negative
     """
@@ -35,7 +35,7 @@ class DepthSummary:
     record: Record | None
     size: tuple[int, int] | None = None
     valid_share: float | None = None
-    extent: tuple[float, float] | None = None
+    min_max: tuple[float, float] | None = None
     percentiles: tuple[tuple[int, float], ...] = ()
     not_depth: int = 0
 
@@ -53,17 +53,17 @@ def summarise_depth(
     """
     record = read_record(source)
     if record is not None and record.map == UNCERTAINTY:
-        spread, record = read_uncertainty(source)
-        return _summarise(spread, record.format, record.map, record)
+        uncertainty, record = read_uncertainty(source)
+        return _summarise(uncertainty, record.format, record.map, record)
     if record is not None and record.map not in _READABLE:
-        return DepthSummary(record.format, record.map, record.kind, record, extent=record.min_max)
+        return DepthSummary(record.format, record.map, record.kind, record, min_max=record.min_max)
     stored = read_depth(source, depth_scale=depth_scale, kind=kind)
     return replace(_summarise(stored.depth, stored.format, "depth", stored.record), not_depth=stored.not_depth)
 
 
-def _summarise(values: DepthMap | SpreadMap, name: str, held: str, record: Record | None) -> DepthSummary:
+def _summarise(values: DepthMap | UncertaintyMap, name: str, held: str, record: Record | None) -> DepthSummary:
     """The numbers of what was read."""
-    known = values.known()
+    known = values.valid_values()
     percentiles = np.percentile(known, PERCENTILES) if known.size else ()
     return DepthSummary(
         format=name,
@@ -72,6 +72,6 @@ def _summarise(values: DepthMap | SpreadMap, name: str, held: str, record: Recor
         record=record,
         size=values.size,
         valid_share=known.size / max(1, values.values.size),
-        extent=values.extent(),
+        min_max=values.min_max(),
         percentiles=tuple((percent, float(value)) for percent, value in zip(PERCENTILES, percentiles, strict=False)),
     )

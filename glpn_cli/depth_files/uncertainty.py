@@ -17,7 +17,7 @@ from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
 from glpn_cli.depth_files.tiff import Tiff, encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError
-from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, SpreadMap
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, UncertaintyMap
 
 UNCERTAINTY = "uncertainty"
 """The map of these files."""
@@ -36,11 +36,12 @@ class Uncertainty(Format):
         depth = depth_of(result)
         if result.uncertainty is None:
             raise OutputError("the result has no uncertainty", code=ErrorCode.INTERNAL)
-        spread = SpreadMap(result.uncertainty, depth.kind, depth.valid)
+        uncertainty = UncertaintyMap(result.uncertainty, depth.kind, depth.valid)
         record = replace(
-            make_record(result, depth, format=self.format, map=self.map), min_max=round_for_people(spread.extent())
+            make_record(result, depth, format=self.format, map=self.map),
+            min_max=round_for_people(uncertainty.min_max()),
         )
-        return encode_tiff(with_holes(spread), text=record.to_text())
+        return encode_tiff(with_holes(uncertainty), text=record.to_text())
 
 
 @dataclass(frozen=True)
@@ -63,25 +64,25 @@ class UncertaintyColor(Format):
 
     def encode(self, result: Result) -> bytes:
         """The PNG file. Raises OutputError for what is no uncertainty."""
-        spread = result.prediction
-        if not isinstance(spread, SpreadMap):
+        uncertainty = result.prediction
+        if not isinstance(uncertainty, UncertaintyMap):
             raise OutputError("this is no map of uncertainty", code=ErrorCode.UNSUPPORTED)
-        shown = DepthMap(_above_zero(spread.values), kind=_PAINTED_AS, valid=spread.valid)
+        shown = DepthMap(_above_zero(uncertainty.values), kind=_PAINTED_AS, valid=uncertainty.valid)
         look, ends = self.look, resolve_range(self.look.range, shown)
         # Small values are cold: the other way round than depth.
         canvas = paint(shown, range=ends, colormap=look.colormap, invert=not look.invert)
         if look.colorbar:
-            unit = spread.kind.unit or ""
+            unit = uncertainty.kind.unit or ""
             canvas = add_colorbar(
                 canvas, range=ends, colormap=look.colormap, invert=not look.invert, kind=_PAINTED_AS, unit=unit
             )
         record = Record(
             format=self.format,
             map=self.map,
-            kind=spread.kind,
+            kind=uncertainty.kind,
             source=result.source.name,
-            limit_m=limit_of(result.provenance, spread.kind),
-            min_max=round_for_people(spread.extent()),
+            limit_m=limit_of(result.provenance, uncertainty.kind),
+            min_max=round_for_people(uncertainty.min_max()),
             provenance=result.provenance,
             look=look,
             painted=(ends.near, ends.far),
@@ -89,7 +90,7 @@ class UncertaintyColor(Format):
         return encode_png(canvas, text=record.to_text())
 
 
-def read_uncertainty(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[SpreadMap, Record]:
+def read_uncertainty(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[UncertaintyMap, Record]:
     """Read a map of uncertainty that we wrote, from a file or its bytes. Raises InputError for whatever is not one."""
     data = read_contents(source, max_pixels=max_pixels)
     values, text = Tiff.read_array(data, max_pixels) if Tiff.sniff(data) else (np.empty(0), {})
@@ -98,7 +99,7 @@ def read_uncertainty(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> t
         raise InputError("this is no map of uncertainty that glpn wrote", code=ErrorCode.UNSUPPORTED)
     valid = np.isfinite(values) & (values >= 0)
     known = np.where(valid, values, 0).astype(np.float32)
-    return SpreadMap(known, record.depth_kind, None if valid.all() else valid), record
+    return UncertaintyMap(known, record.depth_kind, None if valid.all() else valid), record
 
 
 # Spreads go linearly, and their colours ask nothing else of their kind.

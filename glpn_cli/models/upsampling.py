@@ -130,7 +130,7 @@ class _Scale:
 
     @classmethod
     def of(cls, small: DepthMap) -> _Scale:
-        low, high = small.extent() or (0.0, 1.0)
+        low, high = small.min_max() or (0.0, 1.0)
         return cls(small.kind in (DepthKind.METRIC, DepthKind.SCALE), max(high - low, 1e-6))
 
     def from_depth(self, values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -106,7 +106,7 @@ def result_facts(result: Result) -> dict[str, Any]:
     return _facts(
         made.kind,
         limit_m=made.limit if isinstance(made, DepthMap) else None,
-        extent=made.extent(),
+        min_max=made.min_max(),
         size=made.size,
         provenance=result.provenance,
         intrinsics=result.intrinsics,
@@ -115,21 +115,21 @@ def result_facts(result: Result) -> dict[str, Any]:
 
 def record_facts(record: Record) -> dict[str, Any]:
     """The same for a file that was written earlier."""
-    return _facts(record.kind, limit_m=record.limit_m, extent=record.min_max, provenance=record.provenance)
+    return _facts(record.kind, limit_m=record.limit_m, min_max=record.min_max, provenance=record.provenance)
 
 
 def _facts(
     kind: DepthKind | None,
     *,
     limit_m: float | None = None,
-    extent: tuple[float, float] | None = None,
+    min_max: tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
     provenance: Provenance | None = None,
     intrinsics: Intrinsics | None = None,
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": kind.value if kind else LABELS, "limit_m": limit_m}
-    if extent is not None and all(map(math.isfinite, extent)):
-        facts |= {"min": float(f"{extent[0]:.6g}"), "max": float(f"{extent[1]:.6g}")}
+    if min_max is not None and all(map(math.isfinite, min_max)):
+        facts |= {"min": float(f"{min_max[0]:.6g}"), "max": float(f"{min_max[1]:.6g}")}
     if size is not None:
         facts |= {"width": size[1], "height": size[0]}
     if provenance is not None:

@@ -167,7 +167,7 @@ class Stages:
         if self._calibration is None and self._inference.lens is None:
             warnings += _camera_warnings(camera, picture.full_size, self._inference)
         assert self._model is not None
-        uncertainty = self._estimator.spread(picture) if self._model.uncertainty else None
+        uncertainty = self._estimator.predict_std(picture) if self._model.uncertainty else None
         return self._calibrate(Result(prediction, source, provenance, camera, warnings, uncertainty))
 
     def _calibrate(self, result: Result) -> Result:
@@ -181,7 +181,7 @@ class Stages:
             raise InputError(error.message, hint=error.hint, code=ErrorCode.DATA) from error
         metres, uncertainty = self._calibration.apply(depth), result.uncertainty
         if uncertainty is not None:
-            uncertainty = self._calibration.apply_to_spread(uncertainty, metres)
+            uncertainty = self._calibration.apply_to_std(uncertainty, metres)
         provenance = self._calibration.apply_to(result.provenance)
         return replace(result, prediction=metres, provenance=provenance, uncertainty=uncertainty)
 
@@ -208,8 +208,8 @@ def _load(model: ModelSettings) -> DepthEstimator:
 
 def _depth_warnings(made: Prediction) -> tuple[str, ...]:
     """W_FLAT where a map of more than one pixel is the same everywhere, but for the rounding of its resampling."""
-    extent = made.extent() if isinstance(made, DepthMap) else None
-    is_flat = extent is not None and extent[1] - extent[0] <= _ROUNDING * extent[1]
+    min_max = made.min_max() if isinstance(made, DepthMap) else None
+    is_flat = min_max is not None and min_max[1] - min_max[0] <= _ROUNDING * min_max[1]
     return (FLAT,) if is_flat and isinstance(made, DepthMap) and made.values.size > 1 else ()
 
 

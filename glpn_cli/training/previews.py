@@ -27,6 +27,6 @@ def draw_preview(answers: Iterable[tuple[Sample, NDArray[np.float32]]]) -> bytes
 def _draw_row(seen: Sample, predicted: NDArray[np.float32]) -> NDArray[np.uint8]:
     known = seen.depth > 0
     truth = DepthMap(np.where(known, seen.depth, np.float32(1)), valid=known)
-    near, far = truth.extent() or (1.0, 2.0)
+    near, far = truth.min_max() or (1.0, 2.0)
     ends = PaintRange(near, max(far, near * 1.1))
     return np.hstack([seen.rgb, paint(truth, range=ends), paint(DepthMap(predicted), range=ends)])

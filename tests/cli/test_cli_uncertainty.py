@@ -64,10 +64,10 @@ def test_it_is_written_beside_the_map_and_is_no_depth(glpn: Glpn, tiny_pictures:
     with pytest.raises(InputError, match="map of uncertainty"):
         read_depth(path)
     with Image.open(path) as image:
-        spread = np.asarray(image)
-    assert spread.shape == (65, 97)
-    assert (spread >= 0).all()
-    assert spread.max() > 0
+        std = np.asarray(image)
+    assert std.shape == (65, 97)
+    assert (std >= 0).all()
+    assert std.max() > 0
     # The map itself is the plain one, and a second run has nothing to do.
     plain = glpn("predict", tiny_pictures / "b.png", "-o", "plain")
     assert plain.exit_code == 0
@@ -78,10 +78,10 @@ def test_it_is_written_beside_the_map_and_is_no_depth(glpn: Glpn, tiny_pictures:
 def test_answers_that_agree_have_none(tiny_model: Path, tiny_pictures: Path) -> None:
     estimator = DepthEstimator.from_pretrained(tiny_model, precision="fp32")
     picture = read_rgb(tiny_pictures / "b.png")
-    spread = estimator.spread(picture)
-    assert spread.dtype == np.float32
+    std = estimator.predict_std(picture)
+    assert std.dtype == np.float32
     estimator._network = lambda pixels: pixels.mean(1) * 0 + 3  # type: ignore[assignment]
-    assert np.abs(estimator.spread(picture)).max() < 1e-5
+    assert np.abs(estimator.predict_std(picture)).max() < 1e-5
 
 
 @pytest.mark.parametrize("words", [("-o", "-"), ("-o", "x.png")])
@@ -114,17 +114,17 @@ def read_floats(path: Path) -> np.ndarray:
 
 
 def test_a_shift_moves_all_answers_alike_and_disparity_spreads_by_depth_squared() -> None:
-    spread = np.full((1, 3), 0.01, np.float32)
+    std = np.full((1, 3), 0.01, np.float32)
     depth = DepthMap(np.array([[1, 2, 4]], np.float32))
     affine = Calibration(DepthKind.METRIC, scale=2, shift=0.5)
-    np.testing.assert_allclose(affine.apply_to_spread(spread, affine.apply(depth)), 0.02)
-    # Two answers, a step to both sides of each disparity: half their distance in metres is the spread.
+    np.testing.assert_allclose(affine.apply_to_std(std, affine.apply(depth)), 0.02)
+    # Two answers, a step to both sides of each disparity: half their distance in metres is the standard deviation.
     disparity = DepthMap(np.array([[1, 2, 4]], np.float32), kind=DepthKind.DISPARITY)
     inverse = Calibration(DepthKind.DISPARITY, scale=0.3, shift=0.1)
     low, high = (
         inverse.apply(DepthMap(disparity.values + step, kind=DepthKind.DISPARITY)).values for step in (0.01, -0.01)
     )
-    found = inverse.apply_to_spread(spread, inverse.apply(disparity))
+    found = inverse.apply_to_std(std, inverse.apply(disparity))
     np.testing.assert_allclose(found, (high - low) / 2, rtol=1e-3)
 
 
@@ -140,10 +140,10 @@ def test_export_paints_it_warm_where_answers_lie_apart_with_a_bar_in_metres(glpn
     assert result.exit_code == 0, result.stderr
     assert result.stdout.split() == ["colours/b_uncertainty_color.png"]
     painted = pixels("colours/b_uncertainty_color.png")
-    spread = read_floats(doubts)
+    std = read_floats(doubts)
     assert painted.shape == (65, 97, 3)
     table = read_table("spectral")
-    shares = np.clip((spread - 0.001) / (0.5 - 0.001), 0, 1)
+    shares = np.clip((std - 0.001) / (0.5 - 0.001), 0, 1)
     expected = table[255 - np.rint(255 * shares).astype(int)]
     assert np.abs(painted.astype(int) - expected).max() <= 8  # a step of the table here and there
     assert (painted == expected).all(axis=2).mean() > 0.95
@@ -179,12 +179,12 @@ def test_what_only_depth_has_is_refused_for_it(glpn: Glpn, doubts: Path, words: 
 
 def test_inspect_tells_its_own_numbers_and_measure_refuses_it(glpn: Glpn, doubts: Path) -> None:
     record = json.loads(CliRunner().invoke(app, ["inspect", str(doubts), "--json"]).stdout)
-    spread = read_floats(doubts)
+    std = read_floats(doubts)
     assert record["map"] == "uncertainty"
     assert (record["width"], record["height"]) == (97, 65)
-    assert record["max"] == pytest.approx(float(spread.max()), rel=1e-5)
-    assert record["percentiles"]["50"] == pytest.approx(float(np.median(spread)), rel=1e-5)
-    assert float(record["record"]["glpn:max"]) == pytest.approx(float(spread.max()), rel=1e-5)
+    assert record["max"] == pytest.approx(float(std.max()), rel=1e-5)
+    assert record["percentiles"]["50"] == pytest.approx(float(np.median(std)), rel=1e-5)
+    assert float(record["record"]["glpn:max"]) == pytest.approx(float(std.max()), rel=1e-5)
     assert "standard deviation" in CliRunner().invoke(app, ["inspect", str(doubts)]).stdout
     refused = glpn("measure", doubts, "1,1")
     assert refused.exit_code == 2

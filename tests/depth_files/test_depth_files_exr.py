@@ -33,7 +33,7 @@ def test_the_library_reads_metres_and_what_the_file_says_of_itself() -> None:
     assert list(file.channels()) == ["Y", "Z"]
     assert np.array_equal(file.channels()["Y"].pixels, pixels)
     assert depth.valid is not None
-    assert np.array_equal(pixels[depth.valid], depth.known())
+    assert np.array_equal(pixels[depth.valid], depth.valid_values())
     assert np.isinf(pixels[~depth.valid]).all()
     header = file.header()
     assert header["glpn:unit"] == "m"
@@ -72,7 +72,7 @@ def test_the_channel_of_depth_is_found_by_its_name(tmp_path: Path) -> None:
     none = OpenEXR.NO_COMPRESSION
     for channels in ({"Z": one, "A": two}, {"ViewLayer.Depth.Z": one, "ViewLayer.Alpha": two}, {"Y": one}, {"V": one}):
         path = write_by_library(tmp_path / "x.exr", none, **channels)
-        assert read_depth(path).depth.known().tolist() == [1] * 16
+        assert read_depth(path).depth.valid_values().tolist() == [1] * 16
     path = write_by_library(tmp_path / "x.exr", none, left=one, right=two)
     with pytest.raises(InputError, match=r"no channel Z \(found: left, right\)"):
         read_depth(path)

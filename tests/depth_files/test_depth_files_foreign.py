@@ -51,10 +51,10 @@ def test_65535_in_16_bits_is_no_depth(name: str, tmp_path: Path) -> None:
     """A score against such truth was 31.8 m where 0.52 is right."""
     path = tmp_path / "x"
     path.write_bytes(in_every_integer_format(SENSOR)[name])
-    assert read_depth(path, depth_scale=1000).depth.known().tolist() == [1, 2, 3]
+    assert read_depth(path, depth_scale=1000).depth.valid_values().tolist() == [1, 2, 3]
     summary = summarise_depth(path, depth_scale=1000)
     assert summary.not_depth == 2
-    assert summary.extent == (1, 3)
+    assert summary.min_max == (1, 3)
     assert summary.percentiles[-1][1] <= 3
 
 
@@ -63,7 +63,7 @@ def test_infinite_huge_and_negative_floats_are_no_depth(name: str) -> None:
     data = in_every_float_format(FLOATS)[name]
     assert is_depth_file(data) == (name != "tiff")
     stored = read_depth(data)
-    assert stored.depth.known().tolist() == [1.5, 2.5, 3.5]
+    assert stored.depth.valid_values().tolist() == [1.5, 2.5, 3.5]
     assert stored.not_depth == 4
 
 
@@ -73,7 +73,7 @@ def test_the_largest_number_of_our_own_16_bit_map_is_a_depth() -> None:
     stored = read_depth(make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=1000).encode(
         make_result(depth)
     ))  # fmt: skip
-    assert stored.depth.known() == pytest.approx([1, 65.535])
+    assert stored.depth.valid_values() == pytest.approx([1, 65.535])
     assert stored.not_depth == 0
 
 
@@ -113,7 +113,7 @@ def test_floats_of_any_width_are_read_from_tiff(width: int, compression: str) ->
     tags |= {279: len(strip), 339: 3}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
     data = struct.pack("<4sI", b"II*\0", 8 + len(strip)) + strip + struct.pack("<H", len(tags)) + entries + b"\0" * 4
-    assert read_depth(data).depth.known().tolist() == [1.5, 2.25, 4]
+    assert read_depth(data).depth.valid_values().tolist() == [1.5, 2.25, 4]
 
 
 def test_every_flipped_bit_of_the_pixels_of_a_tiff_is_an_error() -> None:

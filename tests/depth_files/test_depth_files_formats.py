@@ -43,7 +43,7 @@ def largest_error(name: str, depth: DepthMap) -> float:
         return 0.0
     if name == "png16":
         return 0.5 / (1000 if depth.limit == 10 else 256)
-    low, high = depth.extent() or (1, 1)
+    low, high = depth.min_max() or (1, 1)
     span = high - low if depth.kind is DepthKind.DISPARITY else 1 / low - 1 / high
     return 0.5 * span / (254 if name == "gray" else 65534)
 
@@ -71,9 +71,9 @@ def test_values_come_back_within_the_formats_step_with_unit_and_kind(name: str, 
     assert stored.depth.kind is depth.kind
     assert stored.depth.kind.unit == depth.kind.unit
     assert np.array_equal(stored.depth.valid, depth.valid)
-    error = stepped(name, stored.depth.known(), depth.kind) - stepped(name, depth.known(), depth.kind)
+    error = stepped(name, stored.depth.valid_values(), depth.kind) - stepped(name, depth.valid_values(), depth.kind)
     # A four-digit range cuts off a hair at its ends; float32 rounds in the seventh digit.
-    slack = 1e-3 * float(stepped(name, depth.known(), depth.kind).max()) if name.startswith("gray") else 1e-5
+    slack = 1e-3 * float(stepped(name, depth.valid_values(), depth.kind).max()) if name.startswith("gray") else 1e-5
     assert np.abs(error).max() <= largest_error(name, depth) + (slack if name not in EXACT else 0)
     if name in VALUES_ONLY:
         assert stored.record is None
@@ -124,7 +124,7 @@ def test_odd_maps_are_written_without_a_warning(name: str, case: str) -> None:
         if name != "color":
             back = read_depth(data).depth
             assert back.size == shape
-            assert back.extent() == (None if valid is not None else pytest.approx((2.5, 2.5), rel=0.01))
+            assert back.min_max() == (None if valid is not None else pytest.approx((2.5, 2.5), rel=0.01))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -172,7 +172,7 @@ def test_other_programs_read_what_we_write(name: str, which: str) -> None:
     if name == "color":
         assert np.array_equal(seen, paint(depth, range=resolve_range(look.range, depth)))
     elif name == "ply":
-        assert np.array_equal(seen, depth.known())
+        assert np.array_equal(seen, depth.valid_values())
     elif name == "png16":
         scale = default_scale(depth.limit)
         assert seen.dtype == np.uint16
@@ -203,8 +203,8 @@ def test_every_usual_scale_comes_back_within_half_a_unit_or_is_refused(which: st
     stored = read_depth(data)
     assert stored.record is not None
     assert stored.record.depth_scale == scale
-    assert np.abs(stored.depth.known() - depth.known()).max() <= 0.5 / scale + 1e-6
-    assert np.abs(read_elsewhere("png16", data)[depth.valid] / scale - depth.known()).max() <= 0.5 / scale + 1e-6
+    assert np.abs(stored.depth.valid_values() - depth.valid_values()).max() <= 0.5 / scale + 1e-6
+    assert np.abs(read_elsewhere("png16", data)[depth.valid] / scale - depth.valid_values()).max() <= 0.5 / scale + 1e-6
 
 
 def test_tiff_and_npz_say_what_they_are_where_other_programs_look(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_tiff_files_of_others_are_read(compression: str, dtype: type, tmp_path: 
         with pytest.raises(InputError, match="does not say how many of them are a metre"):
             read_depth(file.getvalue())
     depth = read_depth(file.getvalue(), depth_scale=scale).depth
-    assert depth.known().tolist() == [value / (scale or 1) for value in (100, 50, 200)]
+    assert depth.valid_values().tolist() == [value / (scale or 1) for value in (100, 50, 200)]
 
 
 def test_a_big_endian_pfm_is_read_bottom_up() -> None:
@@ -280,8 +280,8 @@ def npz_of(**arrays: np.ndarray) -> bytes:
 
 def test_npz_files_of_others_are_read_by_name_or_alone() -> None:
     depth, other = np.full((2, 2), 3, np.float32), np.zeros(4)
-    assert read_depth(npz_of(depth=depth, focal=other)).depth.known().tolist() == [3] * 4
-    assert read_depth(npz_of(metres=depth)).depth.known().tolist() == [3] * 4
+    assert read_depth(npz_of(depth=depth, focal=other)).depth.valid_values().tolist() == [3] * 4
+    assert read_depth(npz_of(metres=depth)).depth.valid_values().tolist() == [3] * 4
     with pytest.raises(InputError, match=r"no array named 'depth' \(found: a, b\)"):
         read_depth(npz_of(a=depth, b=other))
     with pytest.raises(InputError, match="pickled"):
@@ -315,7 +315,7 @@ def test_near_is_white_and_holes_are_black(name: str, kind: DepthKind) -> None:
         assert levels[0] == (most if white_first else 1)
         assert levels[2] == (1 if white_first else most)
         assert levels[3] == 0
-        assert read_depth(data).depth.known() == pytest.approx([1, 2, 4], rel=0.02)
+        assert read_depth(data).depth.valid_values() == pytest.approx([1, 2, 4], rel=0.02)
 
 
 def test_grey_levels_go_by_inverse_depth() -> None:

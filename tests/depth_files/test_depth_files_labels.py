@@ -56,7 +56,7 @@ def test_pixels_without_a_label_come_back_and_are_what_data_sets_mean_by_none(co
     found = read_labels(data)
     assert found.valid is not None
     np.testing.assert_array_equal(found.valid, valid)
-    np.testing.assert_array_equal(found.known(), prediction.known())
+    np.testing.assert_array_equal(found.valid_values(), prediction.valid_values())
     with Image.open(io.BytesIO(data)) as image:
         assert set(np.asarray(image)[:, :20].ravel()) == {255 if count < 256 else 65535}
         if count < 256:

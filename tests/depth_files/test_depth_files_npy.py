@@ -32,7 +32,7 @@ def test_values_come_back_exactly(kind: DepthKind, holes: bool) -> None:
     assert read_record(data) is None
     assert writer.expect("a.jpg", kind=kind, provenance=None) is None
     assert back.depth.kind is kind
-    assert np.array_equal(back.depth.known(), depth.known())
+    assert np.array_equal(back.depth.valid_values(), depth.valid_values())
     assert (back.depth.valid is None) == (not holes)
 
 
@@ -60,7 +60,7 @@ def test_numpy_itself_reads_it_with_nan_in_the_holes(tmp_path: Path) -> None:
 )
 def test_arrays_of_others_are_read(array: np.ndarray) -> None:
     depth = read_depth(npy_of(array)).depth
-    assert depth.known().tolist() == [1, 2, 3]
+    assert depth.valid_values().tolist() == [1, 2, 3]
     assert depth.values.tolist()[0] == [1, 2]
 
 
@@ -68,12 +68,12 @@ def test_integers_need_a_scale() -> None:
     data = npy_of(np.array([[0, 1500]], np.int32))
     with pytest.raises(InputError, match="int32"):
         read_depth(data)
-    assert read_depth(data, depth_scale=1000).depth.known().tolist() == [1.5]
+    assert read_depth(data, depth_scale=1000).depth.valid_values().tolist() == [1.5]
 
 
 def test_a_map_of_nan_has_no_valid_pixel() -> None:
     depth = read_depth(npy_of(np.full((3, 4), np.nan, np.float32))).depth
-    assert depth.extent() is None
+    assert depth.min_max() is None
     assert depth.size == (3, 4)
 
 

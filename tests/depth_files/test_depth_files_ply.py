@@ -47,7 +47,7 @@ def test_every_choice_of_axes_goes_back_into_the_same_map(axes: Axes) -> None:
     data = Ply(PointCloudOptions(axes=axes)).encode(make_result(depth, intrinsics=CAMERA))
     stored = read_depth(data)
     assert np.array_equal(stored.depth.valid, depth.valid)
-    assert np.array_equal(stored.depth.known(), depth.known())
+    assert np.array_equal(stored.depth.valid_values(), depth.valid_values())
     x, y, z = read_points(data)[0].T
     match axes:
         case Axes.OPENCV:
@@ -139,7 +139,7 @@ def test_other_axes_or_focal_are_another_recipe() -> None:
 
 def test_clouds_of_others_and_damaged_ones_are_no_depth_maps() -> None:
     data = Ply().encode(make_result(make_depth(), intrinsics=CAMERA))
-    assert len(read_depth(data).depth.known()) == SIZE[0] * SIZE[1]
+    assert len(read_depth(data).depth.valid_values()) == SIZE[0] * SIZE[1]
     with pytest.raises(InputError, match="does not say which pixels"):
         read_depth(data.replace(b"comment Software glpn-cli", b"comment Software meshlabs"))
     for damaged in (data[:-7], data + b"\0" * 15, data[:200]):

@@ -65,8 +65,8 @@ def test_depths_come_back_within_half_a_step(scale: float, holes: bool) -> None:
     assert (stored.depth.valid is None) == (depth.valid is None)
     if depth.valid is not None and stored.depth.valid is not None:
         assert np.array_equal(stored.depth.valid, depth.valid)
-    step = np.maximum(0.5, 1 - depth.known().astype(np.float64) * scale) / scale
-    assert np.all(np.abs(stored.depth.known().astype(np.float64) - depth.known()) <= step + 1e-6)
+    step = np.maximum(0.5, 1 - depth.valid_values().astype(np.float64) * scale) / scale
+    assert np.all(np.abs(stored.depth.valid_values().astype(np.float64) - depth.valid_values()) <= step + 1e-6)
 
 
 def test_a_valid_pixel_is_never_stored_as_zero() -> None:
@@ -151,7 +151,7 @@ def test_a_png_of_others_needs_its_scale(tmp_path: Path) -> None:
     assert "--depth-scale" in (caught.value.hint or "")
     stored = read_depth(path, depth_scale=256)
     assert stored.record is None
-    assert stored.depth.known().tolist() == [1, 2, 80]
+    assert stored.depth.valid_values().tolist() == [1, 2, 80]
 
 
 def test_the_files_own_scale_wins() -> None:

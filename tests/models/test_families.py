@@ -103,7 +103,7 @@ def test_any_picture_comes_back_at_its_own_size_within_the_range(
     assert isinstance(prediction, DepthMap)
     assert prediction.kind == config.kind
     assert prediction.limit == config.limit_m
-    low, high = prediction.extent()
+    low, high = prediction.min_max()
     assert low > 0
     assert prediction.limit is None or high <= prediction.limit
 

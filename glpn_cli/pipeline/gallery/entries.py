@@ -71,17 +71,17 @@ def _depth_facts(depth: DepthMap, look: ColorizeOptions) -> tuple[dict[str, Any]
         "near": ends.near,
         "far": ends.far,
         "ticks": _ticks(ends.near, ends.far, is_log=is_log),
-        "valid": round(depth.known().size / depth.values.size, 4),
+        "valid": round(depth.valid_values().size / depth.values.size, 4),
     }
-    if (extent := depth.extent()) is not None:
-        facts["median"] = float(np.median(depth.known()))
-        facts["nearest"], facts["farthest"] = extent if ends.near < ends.far else extent[::-1]
+    if (min_max := depth.min_max()) is not None:
+        facts["median"] = float(np.median(depth.valid_values()))
+        facts["nearest"], facts["farthest"] = min_max if ends.near < ends.far else min_max[::-1]
     return facts, codes
 
 
 def _label_facts(prediction: LabelMap) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The facts about a map of labels, and its codes: places in its own list of labels, largest first."""
-    counts = np.bincount(prediction.known(), minlength=len(prediction.names))
+    counts = np.bincount(prediction.valid_values(), minlength=len(prediction.names))
     present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
     palette = label_palette(len(prediction.names))
     total = max(1, int(counts.sum()))
@@ -104,10 +104,10 @@ def _label_facts(prediction: LabelMap) -> tuple[dict[str, Any], NDArray[np.uint8
 
 def encode_depths(depth: DepthMap) -> tuple[NDArray[np.uint8], float, float]:
     """Codes uint8 (H, W), and the depths of codes 1 and 255; both 1 where nothing is known."""
-    extent = depth.extent()
-    if extent is None:
+    min_max = depth.min_max()
+    if min_max is None:
         return np.zeros(depth.size, np.uint8), 1.0, 1.0
-    low, high = extent
+    low, high = min_max
     step = np.log if is_log_scale(depth.kind) else np.asarray
     with np.errstate(all="ignore"):
         span = max(float(step(high) - step(low)), 1e-9)

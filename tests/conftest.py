@@ -13,8 +13,6 @@ from PIL import Image
 
 import glpn_cli
 
-# Torch's threads spin while they wait for one another, and several test processes then take all cores from each other.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 

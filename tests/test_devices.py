@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
 import sys
 from contextlib import redirect_stdout
 from importlib import import_module
@@ -126,3 +127,15 @@ def test_what_was_imported_is_not_looked_through_again(monkeypatch: pytest.Monke
         assert gc.get_freeze_count() > frozen
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "count"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, "None")],
+    ids=["nothing", "a count", "a policy"],
+)
+def test_threads_spin_for_a_short_time_unless_the_user_chose(chosen: dict[str, str], count: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    program = "import os, glpn_cli; print(os.environ.get('GOMP_SPINCOUNT'))"
+    ran = subprocess.run([sys.executable, "-c", program], env=kept | chosen, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == count

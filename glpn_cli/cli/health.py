@@ -14,7 +14,7 @@ from pathlib import Path
 from glpn_cli._version import __version__
 from glpn_cli.errors import GlpnError
 
-LIBRARIES = ("torch", "pillow", "numpy", "typer", "rich", "safetensors", "huggingface_hub")
+LIBRARIES = ("torch", "pillow", "numpy", "typer", "safetensors", "huggingface_hub")
 # Formats by name, and how Pillow writes a picture that takes the codec to read.
 _CODECS: dict[str, tuple[str, dict[str, str]]] = {
     "JPEG": ("JPEG", {}),

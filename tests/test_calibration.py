@@ -135,7 +135,7 @@ def test_records_carry_it_and_it_is_part_of_the_recipe() -> None:
     plain = make_result(depth)
     calibrated = Result(made.apply(depth), plain.source, made.apply_to(PROVENANCE))
     writer = make_writer("tiff", kind=DepthKind.METRIC, limit_m=made.limit_of(10))
-    record = read_record(writer.encode(calibrated))
+    record = read_record(writer.encode(calibrated).data)
     assert record is not None
     assert record.limit_m == 15.25
     assert record.to_text()["glpn:calibration"] == "metric scale 1.5 shift 0.25"

@@ -5,7 +5,7 @@ The table of formats is `FORMATS` in `formats`.
 
 from __future__ import annotations
 
-from glpn_cli.depth_files.base import Format, StoredDepth
+from glpn_cli.depth_files.base import EncodedFile, Format, StoredDepth
 from glpn_cli.depth_files.formats import (
     EXTENSIONS,
     FORMATS,
@@ -24,6 +24,7 @@ __all__ = [
     "FORMATS",
     "ColorizeOptions",
     "Difference",
+    "EncodedFile",
     "Format",
     "PointCloudOptions",
     "Record",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,13 @@ class StoredDepth:
             return record.cloud.camera
         source = "assumed" if record.focal_source == "assumed" else "file"
         return make_camera(record.focal_px, self.depth.size, source=source)
+
+
+class EncodedFile(NamedTuple):
+    """The bytes of a file, and the record in them; None for formats without record."""
+
+    data: bytes
+    record: Record | None = None
 
 
 class Format:
@@ -131,8 +138,8 @@ class Format:
         """
         return expect_depth(self, source, kind=kind, provenance=provenance) if self.carries_record else None
 
-    def encode(self, result: Result) -> bytes:
-        """The file. Raises OutputError (code RANGE) where the format cannot hold a value."""
+    def encode(self, result: Result) -> EncodedFile:
+        """The file and its record. Raises OutputError (code RANGE) where the format cannot hold a value."""
         raise NotImplementedError
 
 
@@ -167,10 +174,9 @@ def expect_painted(
     return replace(record, look=look, painted=None if ends is None else (ends.near, ends.far))
 
 
-def depth_text(writer: Format, result: Result, *, depth_scale: float | None = None) -> dict[str, str]:
-    """The record of a file of depths, as text."""
-    record = make_record(result, depth_of(result), format=writer.format, map=writer.map, depth_scale=depth_scale)
-    return record.to_text()
+def depth_record(writer: Format, result: Result, *, depth_scale: float | None = None) -> Record:
+    """The record of a file of depths."""
+    return make_record(result, depth_of(result), format=writer.format, map=writer.map, depth_scale=depth_scale)
 
 
 def with_holes(depth: DepthMap | UncertaintyMap) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import Format, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_record, with_holes
 from glpn_cli.depth_files.record import PROGRAM
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.exr import SIGNATURE, ExrHeader, check_library, encode_channels, read_channels, read_header
@@ -65,10 +65,11 @@ class Exr(Format):
         """Refuse to begin without the library (UsageError)."""
         check_library()
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The EXR file."""
         values = np.nan_to_num(with_holes(depth_of(result)), nan=np.inf)
-        return encode_channels({"Y": values, "Z": values}, text=depth_text(self, result))
+        record = depth_record(self, result)
+        return EncodedFile(encode_channels({"Y": values, "Z": values}, text=record.to_text()), record)
 
 
 def _choose_channel(header: ExrHeader) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
-from glpn_cli.depth_files.base import Format
+from glpn_cli.depth_files.base import EncodedFile, Format
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
@@ -48,23 +48,25 @@ class Labels(Format):
         """The record of a file written now for `source`."""
         return Record(self.format, self.map, kind, source, provenance=provenance)
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PNG file."""
         prediction = labels_of(result)
-        text = replace(self._record(result), names=prediction.names).to_text()
+        record = replace(self._record(result), names=prediction.names)
+        text = record.to_text()
         is_wide = len(prediction.names) > _PALETTE_LABELS
         pixels: NDArray[Any] = prediction.labels.astype(np.uint16 if is_wide else np.uint8)
         none = _NO_LABEL[pixels.dtype]
         if prediction.valid is not None:
             pixels[~prediction.valid] = none
         if is_wide:
-            return encode_png(pixels, text=text)
+            return EncodedFile(encode_png(pixels, text=text), record)
+        palette = label_palette(len(prediction.names))
         if prediction.valid is None:
-            return encode_png(pixels, text=text, palette=label_palette(len(prediction.names)))
-        palette = np.zeros((none + 1, 3), np.uint8)
-        palette[: len(prediction.names)] = label_palette(len(prediction.names))
-        palette[none] = HOLE_COLOR
-        return encode_png(pixels, text=text, palette=palette, transparent=none)
+            return EncodedFile(encode_png(pixels, text=text, palette=palette), record)
+        with_none = np.zeros((none + 1, 3), np.uint8)
+        with_none[: len(palette)] = palette
+        with_none[none] = HOLE_COLOR
+        return EncodedFile(encode_png(pixels, text=text, palette=with_none, transparent=none), record)
 
     def _record(self, result: Result) -> Record:
         return self.expect(result.source.name, provenance=result.provenance)
@@ -86,13 +88,14 @@ class LabelColor(Labels):
         """The record of a file written now for `source`."""
         return replace(super().expect(source, kind=kind, provenance=provenance), side_by_side=self.side_by_side)
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PNG file. The picture is read again only where it stands beside its labels."""
         prediction = labels_of(result)
         canvas = paint_labels(prediction)
         if self.side_by_side:
             canvas = put_beside_picture(result.source, canvas, what="labels")
-        return encode_png(add_legend(canvas, prediction), text=self._record(result).to_text())
+        record = self._record(result)
+        return EncodedFile(encode_png(add_legend(canvas, prediction), text=record.to_text()), record)
 
 
 LABEL_FORMATS = {"labels": Labels, "color": LabelColor}

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import Format, depth_of, with_holes
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, with_holes
 from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
@@ -55,9 +55,9 @@ class Npy(Format):
         """The array. Raises InputError."""
         return decode_array(data, max_pixels=max_pixels), {}
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The .npy file."""
-        return encode_array(with_holes(depth_of(result)))
+        return EncodedFile(encode_array(with_holes(depth_of(result))))
 
 
 def encode_array(array: NDArray[Any]) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import Format, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_record, with_holes
 from glpn_cli.depth_files.npy import HEAD_BYTES, decode_array, encode_array, read_layout
 from glpn_cli.depth_files.record import text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
@@ -78,19 +78,20 @@ class Npz(Format):
             raise InputError(f"the npz file is damaged or cut short: {error}") from error
         return array, text
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The .npz file."""
-        record = np.array(text_to_json(depth_text(self, result)))
+        record = depth_record(self, result)
+        text = np.array(text_to_json(record.to_text()))
         file = BytesIO()
         with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(_member(_RECORD_MEMBER), encode_array(record))
+            archive.writestr(_member(_RECORD_MEMBER), encode_array(text))
             archive.writestr(
                 _member(_DEPTH_MEMBER),
                 encode_array(with_holes(depth_of(result))),
                 compress_type=zipfile.ZIP_DEFLATED,
                 compresslevel=_COMPRESS_LEVEL,
             )
-        return file.getvalue()
+        return EncodedFile(file.getvalue(), record)
 
 
 def _member(name: str) -> zipfile.ZipInfo:

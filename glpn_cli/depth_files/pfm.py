@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import Format, depth_of, with_holes
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, with_holes
 from glpn_cli.depth_files.contents import check_size
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
@@ -55,8 +55,8 @@ class Pfm(Format):
         values = np.frombuffer(pixels, "<f4" if header[3].startswith(b"-") else ">f4")
         return values.reshape(height, width)[::-1].astype(np.float32), {}
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PFM file, little-endian."""
         values = with_holes(depth_of(result))
         height, width = values.shape
-        return f"Pf\n{width} {height}\n-1.0\n".encode("ascii") + values[::-1].tobytes()
+        return EncodedFile(f"Pf\n{width} {height}\n-1.0\n".encode("ascii") + values[::-1].tobytes())

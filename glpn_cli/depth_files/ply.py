@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
 from glpn_cli.depth_files.base import (
     DepthReadOptions,
+    EncodedFile,
     Format,
     StoredDepth,
     depth_from_values,
@@ -100,7 +101,7 @@ class Ply(Format):
         """The record of a file written now for `source`."""
         return replace(expect_depth(self, source, kind=kind, provenance=provenance), cloud=self.cloud)
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PLY file."""
         depth = depth_of(result)
         if not depth.kind.is_metric:
@@ -118,7 +119,7 @@ class Ply(Format):
             make_record(result, depth, format=self.format, map=self.map),
             cloud=replace(self.cloud, size=depth.size, camera=camera),
         )
-        return _header(record.to_text(), len(points)) + points.tobytes()
+        return EncodedFile(_header(record.to_text(), len(points)) + points.tobytes(), record)
 
 
 _WAY_OUT = "Make metres of it by two known distances, glpn measure --calibrate, and then --calibration FILE."

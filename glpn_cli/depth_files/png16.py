@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from glpn_cli.depth_files.base import (
     DepthReadOptions,
+    EncodedFile,
     Format,
     StoredDepth,
     count_not_depth,
     depth_of,
-    depth_text,
+    depth_record,
     expect_depth,
     need_scale,
     without_largest,
@@ -130,9 +131,10 @@ class Png16(Format):
         """The record of a file written now for `source`."""
         return expect_depth(self, source, kind=kind, provenance=provenance, depth_scale=self.depth_scale)
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PNG file. Raises OutputError where a depth does not fit, or is not in metres."""
-        return encode_png(self.quantize(depth_of(result)), text=depth_text(self, result, depth_scale=self.depth_scale))
+        record = depth_record(self, result, depth_scale=self.depth_scale)
+        return EncodedFile(encode_png(self.quantize(depth_of(result)), text=record.to_text()), record)
 
     def quantize(self, depth: DepthMap) -> NDArray[np.uint16]:
         """The stored numbers, uint16 (H, W): 1 to 65535 where valid, 0 elsewhere. Raises OutputError."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import PaintRange, add_colorbar, draw_contours, paint, put_side_by_side, resolve_range
-from glpn_cli.depth_files.base import Format, depth_of, expect_painted
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, expect_painted
 from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
@@ -42,14 +42,14 @@ class Color(Format):
         """The record of a file written now for `source`."""
         return expect_painted(self, source, kind=kind, provenance=provenance, look=self.look)
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PNG file. The picture is read again only where it stands beside its map."""
         depth = depth_of(result)
         ends = resolve_range(self.look.range, depth)
         record = make_record(
             result, depth, format=self.format, map=self.map, look=self.look, painted=(ends.near, ends.far)
         )
-        return encode_png(self._render(result, depth, ends), text=record.to_text())
+        return EncodedFile(encode_png(self._render(result, depth, ends), text=record.to_text()), record)
 
     def _render(self, result: Result, depth: DepthMap, ends: PaintRange) -> NDArray[np.uint8]:
         look = self.look
@@ -96,7 +96,7 @@ class Gray(Format):
         """The record of a file written now for `source`."""
         return expect_painted(self, source, kind=kind, provenance=provenance, look=self._recorded_look)
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PNG file."""
         depth = depth_of(result)
         ends = resolve_range(self.look.range, depth)
@@ -108,7 +108,7 @@ class Gray(Format):
             look=self._recorded_look,
             painted=(ends.near, ends.far),
         )
-        return encode_png(self.quantize(depth, ends), text=record.to_text())
+        return EncodedFile(encode_png(self.quantize(depth, ends), text=record.to_text()), record)
 
     def quantize(self, depth: DepthMap, ends: PaintRange) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """The grey levels, uint8 or uint16 (H, W): 1 to the largest where valid, 0 elsewhere."""

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from glpn_cli.depth_files.base import Format, depth_of, depth_text, with_holes
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_record, with_holes
 from glpn_cli.depth_files.contents import check_size
 from glpn_cli.depth_files.record import PROGRAM, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
@@ -90,9 +90,10 @@ class Tiff(Format):
         values = _decode_by_pillow(data) if dtype is None else _decode_strips(data, tags, dtype, (height, width))
         return values, text_from_json(tags.get(_DESCRIPTION, ""))
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The TIFF file."""
-        return encode_tiff(with_holes(depth_of(result)), text=depth_text(self, result))
+        record = depth_record(self, result)
+        return EncodedFile(encode_tiff(with_holes(depth_of(result)), text=record.to_text()), record)
 
 
 def encode_tiff(values: NDArray[np.float32], *, text: Mapping[str, str]) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import add_colorbar, paint, resolve_range
-from glpn_cli.depth_files.base import Format, depth_of, expect_painted, with_holes
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, expect_painted, with_holes
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
 from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
@@ -31,7 +31,7 @@ class Uncertainty(Format):
     extension: ClassVar[str] = ".tiff"
     map: ClassVar[str] = UNCERTAINTY
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The TIFF file. Raises OutputError for a result without uncertainty."""
         depth = depth_of(result)
         if result.uncertainty is None:
@@ -41,7 +41,7 @@ class Uncertainty(Format):
             make_record(result, depth, format=self.format, map=self.map),
             min_max=round_for_people(uncertainty.min_max()),
         )
-        return encode_tiff(with_holes(uncertainty), text=record.to_text())
+        return EncodedFile(encode_tiff(with_holes(uncertainty), text=record.to_text()), record)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class UncertaintyColor(Format):
         """The record of a file written now for `source`."""
         return expect_painted(self, source, kind=kind, provenance=provenance, look=self.look)
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The PNG file. Raises OutputError for what is no uncertainty."""
         uncertainty = result.prediction
         if not isinstance(uncertainty, UncertaintyMap):
@@ -87,7 +87,7 @@ class UncertaintyColor(Format):
             look=look,
             painted=(ends.near, ends.far),
         )
-        return encode_png(canvas, text=record.to_text())
+        return EncodedFile(encode_png(canvas, text=record.to_text()), record)
 
 
 def read_uncertainty(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[UncertaintyMap, Record]:

@@ -10,7 +10,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from glpn_cli.atomic_write import write_atomically
-from glpn_cli.depth_files import read_record
+from glpn_cli.depth_files import EncodedFile, read_record
 from glpn_cli.devices import cores, memory_bytes, no_collection, set_threads
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
@@ -114,18 +114,18 @@ class Stages:
         """
         files = [(target, target.writer.encode(result)) for target in task.targets]
         stdout = None
-        for target, data in files:
+        for target, file in files:
             if target.path is None:
-                stdout = data
+                stdout = file.data
             else:
-                _write_once(Path(target.path), data, replace=target.replaces)
+                _write_once(Path(target.path), file, replace=target.replaces)
         warnings = result.warnings
         is_camera_known = result.intrinsics is not None and result.intrinsics.source != "assumed"
         if not is_camera_known and any(target.writer.map == "points" for target in task.targets):
             warnings += (ASSUMED_FOV,)
         if self.watch is not None:
             self.watch(result, warnings)
-        outputs = (*task.kept, *(target.describe(read_record(data)) for target, data in files))
+        outputs = (*task.kept, *(target.describe(file.record) for target, file in files))
         return settle(
             task.source,
             Status.OK,
@@ -225,21 +225,21 @@ def _camera_warnings(camera: Intrinsics, size: tuple[int, int], inference: Infer
     return (FOCAL,) if is_far_off else ()
 
 
-def _write_once(path: Path, data: bytes, *, replace: bool) -> None:
+def _write_once(path: Path, file: EncodedFile, *, replace: bool) -> None:
     """Write, unless another run over the same folder made the same first. Raises as `write_atomically` does."""
     try:
-        write_atomically(path, data, replace=replace)
+        write_atomically(path, file.data, replace=replace)
     except OutputError as error:
-        if error.code is not ErrorCode.EXISTS or not _is_same(path, data):
+        if error.code is not ErrorCode.EXISTS or not _is_same(path, file):
             raise
 
 
-def _is_same(path: Path, data: bytes) -> bool:
-    """Whether a file can stand for the one with these bytes: by its record, or equal where there is none."""
+def _is_same(path: Path, file: EncodedFile) -> bool:
+    """Whether a file can stand for one just made: by its record, or by equal bytes where there is none."""
     try:
-        wanted = read_record(data)
-        found = read_record(path) if wanted is not None else None
-        is_equal = wanted is None and path.read_bytes() == data
+        if file.record is None:
+            return path.read_bytes() == file.data
+        found = read_record(path)
     except (InputError, OSError):
         return False
-    return is_equal or (found is not None and wanted is not None and not found.differences(wanted))
+    return found is not None and not found.differences(file.record)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import RangeRule, draw_contours, paint, resolve_range
-from glpn_cli.depth_files import ColorizeOptions, Format, Record, make_writer
+from glpn_cli.depth_files import ColorizeOptions, EncodedFile, Format, Record, make_writer
 from glpn_cli.depth_files.base import depth_of
 from glpn_cli.depth_files.png16 import Png16
 from glpn_cli.depth_files.styles import Gray
@@ -80,19 +80,19 @@ class FrameWriter:
     def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
         """Frames have no record."""
 
-    def encode(self, result: Result) -> bytes:
+    def encode(self, result: Result) -> EncodedFile:
         """The frame. Raises OutputError where a depth does not fit."""
         depth, look, writer = depth_of(result), self.look, self.writer
         if isinstance(writer, Png16):
-            return writer.quantize(depth).astype("<u2", copy=False).tobytes()
+            return EncodedFile(writer.quantize(depth).astype("<u2", copy=False).tobytes())
         ends = resolve_range(look.range, depth)
         if isinstance(writer, Gray):
             levels = writer.quantize(depth, ends)
-            return levels.astype(levels.dtype.newbyteorder("<"), copy=False).tobytes()
+            return EncodedFile(levels.astype(levels.dtype.newbyteorder("<"), copy=False).tobytes())
         colors = paint(depth, range=ends, colormap=look.colormap, invert=look.invert)
         if look.contours_m is not None:
             colors = draw_contours(colors, depth, every_m=look.contours_m)
-        return colors.tobytes()
+        return EncodedFile(colors.tobytes())
 
 
 def plan_video(text: str, inputs: InputSettings, outputs: OutputSettings, model: ModelSettings) -> StreamRun:

@@ -222,7 +222,7 @@ def _write_scene(plan: ScenePlan, index: int) -> int:
     writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=DEPTH_SCALE)
     shown = _Shown(picture_name(index), scene.rgb)
     write_atomically(plan.picture(index), encode_png(scene.rgb, text={}))
-    write_atomically(plan.depth(index), writer.encode(Result(depth, shown, intrinsics=scene.intrinsics)))
+    write_atomically(plan.depth(index), writer.encode(Result(depth, shown, intrinsics=scene.intrinsics)).data)
     return index
 
 

@@ -327,7 +327,7 @@ def test_the_page_tells_labels_under_the_mouse(glpn: Glpn, tmp_path: Path) -> No
     valid[:, :8] = False
     names = ("wall", "<b>floor</b>", "lamp", "never there")
     source = ImageSource(tmp_path / "a.png", "a.png", "a.png")
-    (tmp_path / "a_labels.png").write_bytes(Labels().encode(Answer(LabelMap(labels, names, valid), source)))
+    (tmp_path / "a_labels.png").write_bytes(Labels().encode(Answer(LabelMap(labels, names, valid), source)).data)
     Image.fromarray(np.full((96, 128, 3), 200, np.uint8)).save(tmp_path / "a.png")
     assert glpn("export", "a_labels.png", "-o", "out", "--html", "page.html").exit_code == 0
     with chromium(tmp_path / "profile") as page:

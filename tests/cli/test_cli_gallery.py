@@ -148,7 +148,7 @@ def test_the_page_tells_metres_under_the_mouse(glpn: Glpn, tmp_path: Path) -> No
     Image.fromarray(make_rgb(192, 256)).save(tmp_path / "a.png")
     source = ImageSource(tmp_path / "a.png", "a.png", "a.png")
     writer = make_writer("tiff", kind=DepthKind.METRIC, limit_m=10.0)
-    (tmp_path / "a_depth.tiff").write_bytes(writer.encode(Answer(depth, source)))
+    (tmp_path / "a_depth.tiff").write_bytes(writer.encode(Answer(depth, source)).data)
     (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:200])
     assert glpn("export", "a.png", "broken.png", "-o", "out", "--html", "page.html").exit_code == 3
 

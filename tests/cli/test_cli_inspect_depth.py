@@ -43,7 +43,7 @@ def write(path: Path, word: str, *, valid: NDArray[np.bool_] | None = None) -> P
     depth = DepthMap(RAMP, valid=valid, limit=10.0)
     made = Provenance(model="nyu", weights_sha256="ab" * 32, limit_m=10.0, network_size=(480, 640))
     writer = make_writer(word, kind=DepthKind.METRIC, limit_m=10.0)
-    path.write_bytes(writer.encode(Answer(depth, Grey(), made)))
+    path.write_bytes(writer.encode(Answer(depth, Grey(), made)).data)
     return path
 
 

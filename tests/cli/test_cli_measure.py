@@ -52,14 +52,14 @@ def ramp(tmp_path: Path) -> Path:
     valid[:, 0] = False
     path = tmp_path / "a_depth.tiff"
     writer = make_writer("tiff", kind=DepthKind.METRIC, limit_m=10.0)
-    path.write_bytes(writer.encode(Answer(DepthMap(RAMP, valid=valid, limit=10.0), Grey())))
+    path.write_bytes(writer.encode(Answer(DepthMap(RAMP, valid=valid, limit=10.0), Grey())).data)
     return path
 
 
 def save_disparity(path: Path) -> np.ndarray:
     """Inverse depth up to scale and shift; returns the true metres."""
     depth = DepthMap(50 / RAMP + 3, kind=DepthKind.DISPARITY)
-    path.write_bytes(make_writer("tiff", kind=depth.kind, limit_m=None).encode(Answer(depth, Grey())))
+    path.write_bytes(make_writer("tiff", kind=depth.kind, limit_m=None).encode(Answer(depth, Grey())).data)
     return RAMP
 
 

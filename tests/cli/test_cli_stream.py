@@ -183,7 +183,7 @@ def test_what_was_made_of_depth_already_is_no_picture_of_a_list_either() -> None
     assert glpn("predict", "a.jpg", "-o", "made", "--uncertainty").exit_code == 0
     assert glpn("export", "a.jpg", "-o", "made", "-f", "color,gray").exit_code == 0
     sky = Answer(LabelMap(np.zeros((9, 9), np.uint8), ("sky",)), ImageSource(Path("a.jpg"), "a.jpg", "a.jpg"))
-    Path("made/a_labels.png").write_bytes(Labels().encode(sky))
+    Path("made/a_labels.png").write_bytes(Labels().encode(sky).data)
     names = [f"made/a_{name}" for name in ("color.png", "gray.png", "uncertainty.tiff", "labels.png")]
     result = glpn("export", "--files-from", "-", "-o", "out", "--json", input="\n".join(["b.png", *names]))
     assert result.exit_code == 3

@@ -115,7 +115,7 @@ def test_a_scale_that_the_files_own_record_contradicts_is_refused_naming_both(tm
     rgb = write_picture(tmp_path / "rgb.png")
     result = Result(DepthMap(np.full((6, 8), 2.0, np.float32)), ImageSource(rgb, "rgb.png", "rgb.png"))
     writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=256)
-    (tmp_path / "depth.png").write_bytes(writer.encode(result))
+    (tmp_path / "depth.png").write_bytes(writer.encode(result).data)
     assert Pair(rgb, tmp_path / "depth.png", 256).read().depth[0, 0] == 2
     with pytest.raises(InputError, match=r"record says 256 units per metre, .* said to be 1000") as caught:
         Pair(rgb, tmp_path / "depth.png", 1000).read()

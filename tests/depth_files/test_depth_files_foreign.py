@@ -72,7 +72,7 @@ def test_the_largest_number_of_our_own_16_bit_map_is_a_depth() -> None:
     depth = DepthMap(np.array([[1, 65.535]], np.float32))
     stored = read_depth(make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=1000).encode(
         make_result(depth)
-    ))  # fmt: skip
+    ).data)  # fmt: skip
     assert stored.depth.valid_values() == pytest.approx([1, 65.535])
     assert stored.not_depth == 0
 
@@ -119,7 +119,7 @@ def test_floats_of_any_width_are_read_from_tiff(width: int, compression: str) ->
 def test_every_flipped_bit_of_the_pixels_of_a_tiff_is_an_error() -> None:
     """Through libtiff 799 of 9,000 came back as other depths."""
     depth = make_depth()
-    data = make_writer("tiff", kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(depth))
+    data = make_writer("tiff", kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(depth)).data
     rng = np.random.default_rng(0)
     for place in rng.integers(len(data) - 5000, len(data), 500):
         flipped = bytearray(data)
@@ -163,7 +163,11 @@ def make_bombs() -> dict[str, bytes]:
             member.write(bytes(1 << 20))
     exr = encode_channels({"Z": np.ones((4, 4), np.float32)}, text={})
     window, huge = struct.pack("<4i", 0, 0, 3, 3), struct.pack("<4i", 0, 0, 39999, 39999)
-    tiff = make_writer("tiff", kind=DepthKind.METRIC, limit_m=None).encode(make_result(DepthMap(np.ones((4, 4), "f4"))))
+    tiff = (
+        make_writer("tiff", kind=DepthKind.METRIC, limit_m=None)
+        .encode(make_result(DepthMap(np.ones((4, 4), "f4"))))
+        .data
+    )
     tags = struct.pack("<HHII", 256, 4, 1, 4), struct.pack("<HHII", 256, 4, 1, 1 << 30)
     png = encode_png(np.ones((4, 4), np.uint16), text={})
     header = b"IHDR" + struct.pack(">IIBBBBB", 40000, 40000, 16, 0, 0, 0, 0)
@@ -204,8 +208,10 @@ def test_a_small_file_that_claims_much_takes_little_memory(name: str, tmp_path: 
 def test_a_record_with_a_focal_length_that_is_none_is_an_input_error(focal: str) -> None:
     camera = FocalChoice("50px").camera((48, 64))
     for name, key in (("png16", b"glpn:focal_px\x0050"), ("ply", b"glpn:camera 50.0 50.0")):
-        data = make_writer(name, kind=DepthKind.METRIC, limit_m=10.0).encode(
-            make_result(make_depth(), intrinsics=camera)
+        data = (
+            make_writer(name, kind=DepthKind.METRIC, limit_m=10.0)
+            .encode(make_result(make_depth(), intrinsics=camera))
+            .data
         )
         assert key in data
         put = key.replace(b"50.0", focal.encode()).replace(b"\x0050", b"\0" + focal.encode())

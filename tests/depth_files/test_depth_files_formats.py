@@ -54,6 +54,14 @@ def stepped(name: str, values: np.ndarray, kind: DepthKind) -> np.ndarray:
     return 1 / values if name.startswith("gray") and kind is not DepthKind.DISPARITY else values
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_record_that_is_reported_is_the_one_in_the_file(name: str) -> None:
+    depth = MAPS[next(iter(MAPS))]
+    data, record = writer_of(name, depth).encode(make_result(depth))
+    found = read_record(data)
+    assert (found and found.to_text()) == (record and record.to_text())
+
+
 @pytest.mark.parametrize("which", MAPS)
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "color"])
 def test_values_come_back_within_the_formats_step_with_unit_and_kind(name: str, which: str, tmp_path: Path) -> None:
@@ -64,7 +72,7 @@ def test_values_come_back_within_the_formats_step_with_unit_and_kind(name: str, 
         return
     writer = writer_of(name, depth)
     path = tmp_path / f"x{writer.extension}"
-    path.write_bytes(writer.encode(make_result(depth)))
+    path.write_bytes(writer.encode(make_result(depth)).data)
     stored = read_depth(path, kind=depth.kind if name in VALUES_ONLY else DepthKind.METRIC)
 
     assert stored.format == name
@@ -87,7 +95,7 @@ def test_values_come_back_within_the_formats_step_with_unit_and_kind(name: str, 
 @pytest.mark.parametrize("which", MAPS)
 def test_a_coloured_picture_is_refused_as_depth_by_name(which: str) -> None:
     depth = MAPS[which]
-    data = writer_of("color", depth).encode(make_result(depth))
+    data = writer_of("color", depth).encode(make_result(depth)).data
     with pytest.raises(InputError, match="coloured picture of a depth map"):
         read_depth(data)
 
@@ -97,11 +105,11 @@ def test_a_writer_keeps_its_promises(name: str) -> None:
     depth = MAPS["metric 10 m"]
     writer = writer_of(name, depth)
     result = make_result(depth)
-    data = writer.encode(result)
+    data = writer.encode(result).data
     assert writer.format == name
     assert writer.extension in EXTENSIONS
     assert writer.map in ("depth", "color", "gray", "points")
-    assert data == writer.encode(result)
+    assert data == writer.encode(result).data
     record = read_record(data)
     expected = writer.expect(result.source.name, kind=depth.kind, provenance=PROVENANCE)
     assert (record is not None) == (expected is not None) == writer.carries_record
@@ -120,7 +128,7 @@ def test_odd_maps_are_written_without_a_warning(name: str, case: str) -> None:
     depth = DepthMap(values, valid=valid, limit=10.0)
     for colorbar in (False, True):
         look = ColorizeOptions(colorbar=colorbar, contours_m=0.5)
-        data = make_writer(name, kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth, size=shape))
+        data = make_writer(name, kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth, size=shape)).data
         if name != "color":
             back = read_depth(data).depth
             assert back.size == shape
@@ -167,7 +175,7 @@ def test_other_programs_read_what_we_write(name: str, which: str) -> None:
     valid = depth.valid
     assert valid is not None
     writer = writer_of(name, depth)
-    seen = read_elsewhere(name, writer.encode(make_result(depth)))
+    seen = read_elsewhere(name, writer.encode(make_result(depth)).data)
     look = ColorizeOptions(range=parse_range("p0:p100"))
     if name == "color":
         assert np.array_equal(seen, paint(depth, range=resolve_range(look.range, depth)))
@@ -199,7 +207,7 @@ def test_every_usual_scale_comes_back_within_half_a_unit_or_is_refused(which: st
         with pytest.raises(UsageError, match="png16 holds metres" if depth.limit is None else "does not fit 16 bits"):
             make_writer("png16", kind=depth.kind, limit_m=depth.limit, depth_scale=scale)
         return
-    data = make_writer("png16", kind=depth.kind, limit_m=depth.limit, depth_scale=scale).encode(make_result(depth))
+    data = make_writer("png16", kind=depth.kind, limit_m=depth.limit, depth_scale=scale).encode(make_result(depth)).data
     stored = read_depth(data)
     assert stored.record is not None
     assert stored.record.depth_scale == scale
@@ -209,12 +217,12 @@ def test_every_usual_scale_comes_back_within_half_a_unit_or_is_refused(which: st
 
 def test_tiff_and_npz_say_what_they_are_where_other_programs_look(tmp_path: Path) -> None:
     depth = MAPS["metric 10 m"]
-    with Image.open(BytesIO(writer_of("tiff", depth).encode(make_result(depth)))) as image:
+    with Image.open(BytesIO(writer_of("tiff", depth).encode(make_result(depth)).data)) as image:
         assert image.mode == "F"
         assert image.tag_v2[305].startswith("glpn-cli ")
         assert '"glpn:unit": "m"' in image.tag_v2[270]
     path = tmp_path / "x.npz"
-    path.write_bytes(writer_of("npz", depth).encode(make_result(depth)))
+    path.write_bytes(writer_of("npz", depth).encode(make_result(depth)).data)
     with np.load(path, allow_pickle=False) as archive:
         assert sorted(archive) == ["depth", "glpn"]
 
@@ -231,7 +239,7 @@ def test_the_text_of_a_tiff_ends_once_whatever_its_length(length: int) -> None:
 
 def test_a_tiff_of_many_strips_comes_back() -> None:
     values = np.random.default_rng(1).uniform(1, 9, (1500, 700)).astype(np.float32)
-    data = make_writer("tiff", kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(DepthMap(values)))
+    data = make_writer("tiff", kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(DepthMap(values))).data
     assert np.array_equal(read_depth(data).depth.values, values)
     with Image.open(BytesIO(data)) as image:
         assert np.array_equal(np.asarray(image), values)
@@ -294,7 +302,7 @@ def test_a_record_that_asks_for_impossible_arithmetic_is_an_input_error() -> Non
         ("png16", b"glpn:depth_scale\x001000", b"glpn:depth_scale\x001e99"),
         ("gray", b"glpn:kind\0metric", b"glpn:kind\0affine"),
     ):
-        data = writer_of(name, depth).encode(make_result(depth))
+        data = writer_of(name, depth).encode(make_result(depth)).data
         assert found in data
         with pytest.raises(InputError):
             read_depth(data.replace(found, put))
@@ -307,7 +315,7 @@ def test_near_is_white_and_holes_are_black(name: str, kind: DepthKind) -> None:
     depth = DepthMap(values, kind=kind, valid=np.array([[True, True, True, False]]))
     for invert in (False, True):
         look = ColorizeOptions(range=parse_range("1:4"), invert=invert)
-        data = make_writer(name, kind=kind, limit_m=None, look=look).encode(make_result(depth))
+        data = make_writer(name, kind=kind, limit_m=None, look=look).encode(make_result(depth)).data
         with Image.open(BytesIO(data)) as image:
             levels = np.asarray(image)[0].tolist()
         most = 255 if name == "gray" else 65535
@@ -322,7 +330,7 @@ def test_grey_levels_go_by_inverse_depth() -> None:
     depth = DepthMap(np.array([[1, 4 / 3, 2, 4]], np.float32))
     look = ColorizeOptions(range=parse_range("1:4"))
     with Image.open(
-        BytesIO(make_writer("gray16", kind=depth.kind, limit_m=None, look=look).encode(make_result(depth)))
+        BytesIO(make_writer("gray16", kind=depth.kind, limit_m=None, look=look).encode(make_result(depth)).data)
     ) as image:
         levels = np.asarray(image)[0].astype(int)
     assert np.allclose(np.diff(levels), -65534 / 3, atol=1)
@@ -332,7 +340,7 @@ def test_grey_levels_go_by_inverse_depth() -> None:
 def test_a_coloured_picture_is_the_painted_map_and_says_how(colormap: str) -> None:
     depth = MAPS["metric 10 m"]
     look = ColorizeOptions(colormap=colormap, invert=True)
-    data = make_writer("color", kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth))
+    data = make_writer("color", kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth)).data
     ends = resolve_range(IMAGE_RANGE, depth)
     with Image.open(BytesIO(data)) as image:
         assert image.mode == "RGB"
@@ -346,7 +354,7 @@ def test_a_coloured_picture_is_the_painted_map_and_says_how(colormap: str) -> No
 def test_the_picture_stands_at_the_left_and_the_scale_at_the_right() -> None:
     depth = MAPS["metric 10 m"]
     look = ColorizeOptions(side_by_side=True, colorbar=True, contours_m=0.5)
-    data = make_writer("color", kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth))
+    data = make_writer("color", kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth)).data
     with Image.open(BytesIO(data)) as image:
         pixels = np.asarray(image)
     assert pixels.shape[0] == SIZE[0]
@@ -366,7 +374,7 @@ def test_a_batch_paints_two_metres_the_same_in_every_frame() -> None:
     frames = [np.array([[2, far]], np.float32) for far in (3, 9)]
     pixels = []
     for values in frames:
-        with Image.open(BytesIO(writer.encode(make_result(DepthMap(values))))) as image:
+        with Image.open(BytesIO(writer.encode(make_result(DepthMap(values))).data)) as image:
             pixels.append(np.asarray(image))
     assert np.array_equal(pixels[0][0, 0], pixels[1][0, 0])
     assert not np.array_equal(pixels[0][0, 1], pixels[1][0, 1])

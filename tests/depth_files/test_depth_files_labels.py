@@ -39,11 +39,11 @@ def labels_like(count: int = len(NAMES)) -> LabelMap:
 @pytest.mark.parametrize("count", [1, 2, 5, 150, 256, 257, 1000])
 def test_labels_come_back_with_their_names(count: int) -> None:
     prediction = labels_like(count)
-    data = Labels().encode(Result(prediction, Picture(), MADE))
+    data = Labels().encode(Result(prediction, Picture(), MADE)).data
     found = read_labels(data)
     np.testing.assert_array_equal(found.labels, prediction.labels)
     assert found.names == prediction.names
-    assert data == Labels().encode(Result(prediction, Picture(), MADE))
+    assert data == Labels().encode(Result(prediction, Picture(), MADE)).data
 
 
 @pytest.mark.parametrize("count", [2, 255, 256, 1000])
@@ -52,7 +52,7 @@ def test_pixels_without_a_label_come_back_and_are_what_data_sets_mean_by_none(co
     valid = np.ones(prediction.size, np.bool_)
     valid[:, :20] = False
     prediction = LabelMap(prediction.labels, prediction.names, valid)
-    data = Labels().encode(Result(prediction, Picture(), MADE))
+    data = Labels().encode(Result(prediction, Picture(), MADE)).data
     found = read_labels(data)
     assert found.valid is not None
     np.testing.assert_array_equal(found.valid, valid)
@@ -62,7 +62,7 @@ def test_pixels_without_a_label_come_back_and_are_what_data_sets_mean_by_none(co
         if count < 256:
             alpha = np.asarray(image.convert("RGBA"))[..., 3]
             np.testing.assert_array_equal(alpha == 0, ~valid)
-    again = Labels().encode(Result(found, Picture(), MADE))
+    again = Labels().encode(Result(found, Picture(), MADE)).data
     assert again == data
 
 
@@ -81,7 +81,7 @@ def test_pixels_without_a_label_are_painted_as_holes_and_are_not_in_the_legend()
 
 def test_anyone_sees_the_numbers_and_the_palette() -> None:
     prediction = labels_like()
-    with Image.open(io.BytesIO(Labels().encode(Result(prediction, Picture(), MADE)))) as image:
+    with Image.open(io.BytesIO(Labels().encode(Result(prediction, Picture(), MADE)).data)) as image:
         assert image.mode == "P"
         np.testing.assert_array_equal(np.asarray(image), prediction.labels)
         np.testing.assert_array_equal(np.asarray(image.convert("RGB")), paint_labels(prediction))
@@ -90,7 +90,7 @@ def test_anyone_sees_the_numbers_and_the_palette() -> None:
 
 def test_a_file_of_labels_says_what_it_is_and_is_no_depth(tmp_path: Path) -> None:
     path = tmp_path / "x_labels.png"
-    path.write_bytes(Labels().encode(Result(labels_like(), Picture(), MADE)))
+    path.write_bytes(Labels().encode(Result(labels_like(), Picture(), MADE)).data)
     record = read_record(path)
     assert record is not None
     assert (record.kind, record.map, record.format, record.source) == (None, "labels", "labels", "a/x.jpg")
@@ -109,7 +109,7 @@ def test_a_file_of_labels_says_what_it_is_and_is_no_depth(tmp_path: Path) -> Non
 
 
 def test_a_painted_file_is_no_file_of_labels() -> None:
-    data = LabelColor().encode(Result(labels_like(), Picture(), MADE))
+    data = LabelColor().encode(Result(labels_like(), Picture(), MADE)).data
     record = read_record(data)
     assert record is not None
     assert (record.kind, record.map) == (None, "color")

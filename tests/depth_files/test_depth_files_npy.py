@@ -25,7 +25,7 @@ def npy_of(array: np.ndarray) -> bytes:
 def test_values_come_back_exactly(kind: DepthKind, holes: bool) -> None:
     depth = make_depth(kind=kind, holes=holes)
     writer = make_writer("npy", kind=kind, limit_m=depth.limit)
-    data = writer.encode(make_result(depth))
+    data = writer.encode(make_result(depth)).data
     back = read_depth(data, kind=kind)
     assert back.format == "npy"
     assert back.record is None
@@ -39,7 +39,7 @@ def test_values_come_back_exactly(kind: DepthKind, holes: bool) -> None:
 def test_numpy_itself_reads_it_with_nan_in_the_holes(tmp_path: Path) -> None:
     depth = make_depth(holes=True)
     path = tmp_path / "a.npy"
-    path.write_bytes(make_writer("npy", kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(depth)))
+    path.write_bytes(make_writer("npy", kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(depth)).data)
     array = np.load(path, allow_pickle=False)
     assert array.dtype == np.float32
     assert depth.valid is not None

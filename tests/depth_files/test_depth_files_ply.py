@@ -29,7 +29,7 @@ def read_points(data: bytes) -> tuple[np.ndarray, np.ndarray, list[str]]:
 
 def test_plyfile_reads_points_colours_and_what_the_file_says_of_itself() -> None:
     depth = make_depth(holes=True)
-    xyz, rgb, comments = read_points(Ply().encode(make_result(depth, intrinsics=CAMERA)))
+    xyz, rgb, comments = read_points(Ply().encode(make_result(depth, intrinsics=CAMERA)).data)
     assert depth.valid is not None
     np.testing.assert_array_equal(xyz, back_project(depth.values, CAMERA)[depth.valid])
     assert (rgb == (200, 100, 50)).all()
@@ -44,7 +44,7 @@ def test_plyfile_reads_points_colours_and_what_the_file_says_of_itself() -> None
 @pytest.mark.parametrize("axes", Axes)
 def test_every_choice_of_axes_goes_back_into_the_same_map(axes: Axes) -> None:
     depth = make_depth(holes=True)
-    data = Ply(PointCloudOptions(axes=axes)).encode(make_result(depth, intrinsics=CAMERA))
+    data = Ply(PointCloudOptions(axes=axes)).encode(make_result(depth, intrinsics=CAMERA)).data
     stored = read_depth(data)
     assert np.array_equal(stored.depth.valid, depth.valid)
     assert np.array_equal(stored.depth.valid_values(), depth.valid_values())
@@ -62,13 +62,13 @@ def test_every_choice_of_axes_goes_back_into_the_same_map(axes: Axes) -> None:
 def test_the_first_row_is_above_the_last_where_up_is_up() -> None:
     depth = DepthMap(np.ones((9, 5), np.float32))
     result = make_result(depth, size=(9, 5))
-    assert read_points(Ply(PointCloudOptions(axes=Axes.OPENGL)).encode(result))[0][0, 1] > 0
-    assert read_points(Ply(PointCloudOptions(axes=Axes.BLENDER)).encode(result))[0][0, 2] > 0
-    assert read_points(Ply().encode(result))[0][0, 1] < 0
+    assert read_points(Ply(PointCloudOptions(axes=Axes.OPENGL)).encode(result).data)[0][0, 1] > 0
+    assert read_points(Ply(PointCloudOptions(axes=Axes.BLENDER)).encode(result).data)[0][0, 2] > 0
+    assert read_points(Ply().encode(result).data)[0][0, 1] < 0
 
 
 def test_without_a_camera_the_focal_that_was_asked_for_is_used_and_recorded() -> None:
-    record = read_record(Ply(PointCloudOptions(focal=FocalChoice("90deg"))).encode(make_result(make_depth())))
+    record = read_record(Ply(PointCloudOptions(focal=FocalChoice("90deg"))).encode(make_result(make_depth())).data)
     assert record is not None
     assert record.cloud is not None
     assert record.cloud.camera is not None
@@ -81,7 +81,9 @@ def test_edge_cull_drops_the_curtain_and_nothing_else() -> None:
     depth = DepthMap(np.tile(line, (SIZE[0], 1)).astype(np.float32), limit=10.0)
     camera = make_camera(300.0, SIZE, source="option")
     kept = {
-        cull: read_points(Ply(PointCloudOptions(edge_cull=cull)).encode(make_result(depth, intrinsics=camera)))[0][:, 2]
+        cull: read_points(Ply(PointCloudOptions(edge_cull=cull)).encode(make_result(depth, intrinsics=camera)).data)[0][
+            :, 2
+        ]
         for cull in (False, True)
     }
     assert len(kept[False]) == depth.values.size
@@ -113,7 +115,7 @@ class NoPicture:
 
 def test_a_map_without_its_picture_is_painted_near_warm() -> None:
     depth = make_depth()
-    _, rgb, _ = read_points(Ply().encode(replace(make_result(depth), source=NoPicture())))
+    _, rgb, _ = read_points(Ply().encode(replace(make_result(depth), source=NoPicture())).data)
     near, far = rgb[: SIZE[1]].astype(int).mean(0), rgb[-SIZE[1] :].astype(int).mean(0)
     assert near[0] > near[2]
     assert far[2] > far[0]
@@ -125,7 +127,9 @@ def test_a_picture_of_another_size_lends_no_colours() -> None:
 
 
 def test_other_axes_or_focal_are_another_recipe() -> None:
-    record = read_record(Ply(PointCloudOptions(axes=Axes.OPENGL)).encode(make_result(make_depth(), intrinsics=CAMERA)))
+    record = read_record(
+        Ply(PointCloudOptions(axes=Axes.OPENGL)).encode(make_result(make_depth(), intrinsics=CAMERA)).data
+    )
     assert record is not None
     for cloud, keys in (
         (PointCloudOptions(axes=Axes.OPENGL), []),
@@ -138,7 +142,7 @@ def test_other_axes_or_focal_are_another_recipe() -> None:
 
 
 def test_clouds_of_others_and_damaged_ones_are_no_depth_maps() -> None:
-    data = Ply().encode(make_result(make_depth(), intrinsics=CAMERA))
+    data = Ply().encode(make_result(make_depth(), intrinsics=CAMERA)).data
     assert len(read_depth(data).depth.valid_values()) == SIZE[0] * SIZE[1]
     with pytest.raises(InputError, match="does not say which pixels"):
         read_depth(data.replace(b"comment Software glpn-cli", b"comment Software meshlabs"))
@@ -187,7 +191,7 @@ def test_a_room_seen_by_its_true_camera_has_planar_walls_and_right_angles() -> N
     size = (120, 160)
     true = make_camera(140.0, size, source="file")
     depth, wall, _ = box_room(true, size)
-    xyz, _, _ = read_points(Ply().encode(make_result(DepthMap(depth), size=size, intrinsics=true)))
+    xyz, _, _ = read_points(Ply().encode(make_result(DepthMap(depth), size=size, intrinsics=true)).data)
     planes = fit_planes(xyz, wall)
     assert len(planes) >= 3
     assert max(off for _, off in planes.values()) < 1e-4
@@ -205,7 +209,7 @@ def test_exif_is_off_by_no_more_than_its_rounding_explains() -> None:
     written = round(focal_to_35mm(true.fx, size))  # a camera writes whole millimetres
     by_exif = FocalChoice().camera(size, exif_mm=written)
     assert abs(by_exif.fx / true.fx - 1) <= 0.5 / written + 1e-9
-    xyz, _, _ = read_points(Ply().encode(make_result(DepthMap(depth), size=size, intrinsics=by_exif)))
+    xyz, _, _ = read_points(Ply().encode(make_result(DepthMap(depth), size=size, intrinsics=by_exif)).data)
     expected = back_project(depth, true).reshape(-1, 3) * np.array([true.fx / by_exif.fx] * 2 + [1])
     np.testing.assert_allclose(xyz, expected, atol=1e-5)
     # A wrong focal stretches space across the axis, which keeps planes planar and bends right angles by a little.

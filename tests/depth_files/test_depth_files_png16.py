@@ -58,7 +58,7 @@ def test_a_hole_that_holds_a_huge_number_is_still_a_hole() -> None:
 @pytest.mark.parametrize("holes", [False, True])
 def test_depths_come_back_within_half_a_step(scale: float, holes: bool) -> None:
     depth = make_depth(holes=holes)
-    stored = read_depth(Png16(scale).encode(make_result(depth)))
+    stored = read_depth(Png16(scale).encode(make_result(depth)).data)
     assert stored.format == "png16"
     assert stored.depth.kind is DepthKind.METRIC
     assert stored.depth.limit == depth.limit
@@ -82,12 +82,12 @@ def test_rounding_is_to_nearest_up_to_the_last_stored_number() -> None:
 def test_reading_divides_exactly(scale: float) -> None:
     metres = np.arange(1, 65536, dtype=np.float64) / scale
     depth = DepthMap(metres.astype(np.float32).reshape(-1, 257))
-    stored = read_depth(Png16(scale).encode(make_result(depth, provenance=None)))
+    stored = read_depth(Png16(scale).encode(make_result(depth, provenance=None)).data)
     assert np.array_equal(stored.depth.values, depth.values)
 
 
 def test_the_record_travels_in_front_of_the_pixels() -> None:
-    data = Png16(1000).encode(make_result(make_depth()))
+    data = Png16(1000).encode(make_result(make_depth())).data
     assert data.index(b"glpn:source") < data.index(b"IDAT")
     record = read_record(data)
     assert record is not None
@@ -102,7 +102,7 @@ def test_the_record_travels_in_front_of_the_pixels() -> None:
 
 def test_what_planning_expects_is_what_the_file_says() -> None:
     writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=10.0)
-    record = read_record(writer.encode(make_result(make_depth())))
+    record = read_record(writer.encode(make_result(make_depth())).data)
     expected = writer.expect("rooms/a.jpg", kind=DepthKind.METRIC, provenance=PROVENANCE)
     assert record is not None
     assert expected is not None
@@ -110,7 +110,7 @@ def test_what_planning_expects_is_what_the_file_says() -> None:
 
 
 def test_the_same_result_gives_the_same_bytes() -> None:
-    first, second = (Png16(1000).encode(make_result(make_depth())) for _ in range(2))
+    first, second = (Png16(1000).encode(make_result(make_depth())).data for _ in range(2))
     assert first == second
 
 
@@ -155,7 +155,7 @@ def test_a_png_of_others_needs_its_scale(tmp_path: Path) -> None:
 
 
 def test_the_files_own_scale_wins() -> None:
-    data = Png16(256).encode(make_result(one_row(2.0)))
+    data = Png16(256).encode(make_result(one_row(2.0))).data
     assert read_depth(data, depth_scale=1000).depth.values.tolist() == [[2.0]]
 
 
@@ -168,14 +168,14 @@ def test_a_coloured_png_is_no_depth(mode: str) -> None:
 
 
 def test_a_flipped_bit_in_the_pixels_is_noticed() -> None:
-    data = bytearray(Png16(1000).encode(make_result(make_depth())))
+    data = bytearray(Png16(1000).encode(make_result(make_depth())).data)
     data[data.index(b"IDAT") + 100] ^= 1
     with pytest.raises(InputError, match="checksum"):
         read_depth(bytes(data))
 
 
 def test_a_header_that_claims_too_much_is_refused_before_decoding() -> None:
-    data = bytearray(Png16(1000).encode(make_result(make_depth())))
+    data = bytearray(Png16(1000).encode(make_result(make_depth())).data)
     data[16:24] = (60_000).to_bytes(4, "big") * 2
     with pytest.raises(InputError, match="60000x60000") as caught:
         read_depth(bytes(data))

@@ -31,7 +31,7 @@ from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import DepthKind
 
 ENCODED = {
-    name: make_writer(name, kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(make_depth(holes=True)))
+    name: make_writer(name, kind=DepthKind.METRIC, limit_m=10.0).encode(make_result(make_depth(holes=True))).data
     for name in FORMATS
 }
 
@@ -56,7 +56,7 @@ def test_a_source_with_the_longest_name_there_is_is_still_known(name: str, tmp_p
     source = "ä" * 2040 + "/\udcff.jpg"
     writer = make_writer(name, kind=DepthKind.METRIC, limit_m=10.0)
     path = tmp_path / f"x{writer.extension}"
-    path.write_bytes(writer.encode(make_result(make_depth(), name=source)))
+    path.write_bytes(writer.encode(make_result(make_depth(), name=source)).data)
     assert is_own_output(path) == writer.carries_record
     record = read_record(path)
     if writer.carries_record:

@@ -328,7 +328,7 @@ def write_maps(folder: Path, model: str = "mini", *, names: tuple[str, ...] = ("
         result = Result(depth, ImageSource(Path(f"{name}.jpg"), f"{name}.jpg", f"{name}.jpg"), made)
         for word in ("png16", "npy") if rounded else ("npy",):
             writer = make_writer(word, kind=DepthKind.METRIC, limit_m=10)
-            (folder / f"{name}_depth{writer.extension}").write_bytes(writer.encode(result))
+            (folder / f"{name}_depth{writer.extension}").write_bytes(writer.encode(result).data)
 
 
 def named(name: str) -> Sample:

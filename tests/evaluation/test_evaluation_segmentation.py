@@ -77,7 +77,7 @@ def test_labels_are_read_from_ordinary_pictures(photo: Path, tmp_path: Path, mod
 
 def test_labels_are_read_from_files_of_ours(photo: Path, tmp_path: Path) -> None:
     prediction = predicted([[0, 1, 2, 0], [2, 2, 1, 0]])
-    (tmp_path / "truth.png").write_bytes(Labels().encode(Result(prediction, ImageSource(photo, "x.png", "x.png"))))
+    (tmp_path / "truth.png").write_bytes(Labels().encode(Result(prediction, ImageSource(photo, "x.png", "x.png"))).data)
     _, labels = LabelPair(photo, tmp_path / "truth.png").read(3)
     assert labels.tolist() == prediction.labels.tolist()
 

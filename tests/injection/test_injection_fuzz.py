@@ -131,7 +131,7 @@ def depth_files() -> dict[str, bytes]:
     depth = DepthMap(values, kind=DepthKind.METRIC, valid=values > 0.5, limit=10.0)
     provenance = Provenance(model="nyu", weights_sha256="ab" * 32, limit_m=10.0, network_size=(480, 640))
     result = Result(depth, Grey(), provenance)
-    return {name: make_writer(name, kind=DepthKind.METRIC, limit_m=10.0).encode(result) for name in FORMATS}
+    return {name: make_writer(name, kind=DepthKind.METRIC, limit_m=10.0).encode(result).data for name in FORMATS}
 
 
 def weights() -> dict[str, bytes]:

@@ -49,7 +49,7 @@ class Bench:
         result = Result(DepthMap(np.ones((2, 2), np.float32), limit=10), source, made)
         path = self.folder / "out" / source.name.replace(".jpg", "_depth.png")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(writer.encode(result))
+        path.write_bytes(writer.encode(result).data)
         return path
 
     def plan(

@@ -136,7 +136,7 @@ def test_depth_maps_of_any_format_come_out_the_same(tmp_path: Path, workers: Wor
     depth = DepthMap(np.linspace(1, 9, 48, dtype=np.float32).reshape(6, 8), limit=10.0)
     picture = ImageSource(None, "x.png", "-", data=encode(make_rgb(6, 8), "PNG"))
     path = tmp_path / f"x{writer.extension}"
-    path.write_bytes(writer.encode(Result(depth, picture)))
+    path.write_bytes(writer.encode(Result(depth, picture)).data)
     here, there = read_depth(path), workers.run(read_depth, path, about="x")
     np.testing.assert_array_equal(here.depth.values, there.depth.values)
     assert (here.record, here.format, here.camera) == (there.record, there.format, there.camera)

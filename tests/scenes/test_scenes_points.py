@@ -30,7 +30,7 @@ def room(request: pytest.FixtureRequest) -> Scene:
 def points_of(room: Scene, camera: Intrinsics) -> np.ndarray:
     """The room as plyfile reads it, float64 (H, W, 3)."""
     result = make_result(DepthMap(room.depth), size=SIZE, intrinsics=camera)
-    data = make_writer("ply", kind=DepthKind.METRIC, limit_m=None).encode(result)
+    data = make_writer("ply", kind=DepthKind.METRIC, limit_m=None).encode(result).data
     vertex = plyfile.PlyData.read(BytesIO(data))["vertex"]
     return np.stack([vertex[axis] for axis in "xyz"], -1).astype(np.float64).reshape(*SIZE, 3)
 

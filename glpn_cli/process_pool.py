@@ -278,10 +278,11 @@ class _Worker:
         return f"signal {-status}"
 
 
-class _CarefulUnpickler(pickle.Unpickler):
+class _CarefulUnpickler(pickle._Unpickler):
     """Reads arrays, our dataclasses, enums and errors, and Python's errors; calls nothing else.
 
-    A decoder may have written all over the memory of the process that sends this.
+    A decoder may have written all over the memory of the process that sends this. Not the unpickler in C, which takes
+    20 GB where a damaged reply gives a place in its memo a large number.
     """
 
     def find_class(self, module: str, name: str) -> Any:

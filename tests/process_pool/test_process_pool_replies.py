@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,6 +93,18 @@ def test_a_damaged_reply_is_a_value_or_a_crash(message: bytes, seed: int, ended:
         receive(mutate(message, seed), ended)
     except _LostError:
         return
+
+
+def test_a_large_number_in_a_reply_takes_no_memory(ended: subprocess.Popen[bytes]) -> None:
+    """Python's unpickler in C makes room for so many objects: here a quarter of a gigabyte."""
+    place = b"r\xff\xff\xff\x00"
+    tracemalloc.start()
+    try:
+        assert receive(b"\x80\x04N" + place + b".", ended) is None
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 20
 
 
 @pytest.mark.parametrize(

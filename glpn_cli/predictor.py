@@ -34,7 +34,14 @@ _BEYOND = 1.01
 
 _SPREAD_SIZES = (0.75, 1.0, 1.25)
 _TEST_TIME = ("none", "flip")
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
+# The last is all that oneDNN says where it gets no memory.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "STATUS_ALLOC_FAILED",
+    "could not create a primitive",
+)
 _LOST_DEVICE = ("CUDA error", "CUDA driver", "device-side assert")
 
 

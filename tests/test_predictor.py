@@ -186,6 +186,7 @@ def test_a_pil_image_is_turned_upright_whatever_else_its_metadata_say(estimator:
     [
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), InputError, ErrorCode.OUT_OF_MEMORY),
         (torch.OutOfMemoryError("CUDA out of memory"), InputError, ErrorCode.OUT_OF_MEMORY),
+        (RuntimeError("could not create a primitive"), InputError, ErrorCode.OUT_OF_MEMORY),
         (
             RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
             InputError,

@@ -78,11 +78,51 @@ def tell_parse_error(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         console.page(ctx.get_help())
         return ExitCode.USAGE
-    message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
-    known = UsageError(message[:1].lower() + message[1:], hint=f"Run: {path} --help")
+    if getattr(error, "option_name", None) and hasattr(error, "possibilities"):
+        known = _explain_unknown_option(error.option_name, ctx)
+    else:
+        message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
+        known = UsageError(message[:1].lower() + message[1:], hint=f"Run: {path} --help")
     known.__cause__ = error
     console.error(known)
     return known.exit_code
+
+
+def _explain_unknown_option(option: str, ctx: Any) -> UsageError:
+    """The error of an option that a command does not have: who has it, or which one is spelled nearly like it."""
+    from difflib import get_close_matches
+
+    asked, run_help = ctx.command_path, f"Run: {ctx.command_path} --help"
+    owners = _find_owners(ctx.find_root().command)
+    if option in owners:
+        inner = [owner for owner in owners[option] if owner.startswith(f"{asked} ")]
+        hint = f"Run: {inner[0]} {option}" if inner else run_help
+        return UsageError(f"{option} belongs to {_list_few(owners[option])}, not to {asked}", hint=hint)
+    own = [name for name, commands in owners.items() if asked in commands]
+    if near := get_close_matches(option, own, 1):
+        return UsageError(f"no such option: {option}", hint=f"Did you mean {near[0]}? Run: {asked} --help")
+    if near := get_close_matches(option, owners, 1, cutoff=0.8):
+        run_help = f"Did you mean {near[0]}, which belongs to {_list_few(owners[near[0]])}? {run_help}"
+    return UsageError(f"no such option: {option}", hint=run_help)
+
+
+def _list_few(commands: list[str]) -> str:
+    """`glpn predict and glpn export`; of many, the number."""
+    return f"{len(commands)} other commands" if len(commands) > 3 else " and ".join(commands)
+
+
+def _find_owners(program: Any) -> dict[str, list[str]]:
+    """Every option, with the commands that have it."""
+    owners: dict[str, list[str]] = {}
+    todo = [("glpn", program)]
+    while todo:
+        name, command = todo.pop(0)
+        for param in command.params:
+            for spelling in (*param.opts, *param.secondary_opts) if param.param_type_name == "option" else ():
+                owners.setdefault(spelling, []).append(name)
+        subcommands: Any = getattr(command, "commands", {})
+        todo += [(f"{name} {each}", subcommands[each]) for each in subcommands]
+    return owners
 
 
 def interrupted(error: KeyboardInterrupt) -> int:

@@ -124,8 +124,8 @@ def test_without_a_command_help_is_talk_and_the_exit_code_2() -> None:
     ("arguments", "says", "hint"),
     [
         (["predikt"], "no such command 'predikt'. Did you mean 'predict'?", "glpn --help"),
-        (["--fromage"], "no such option: --fromage", "glpn --help"),
-        (["predict", "--fromage"], "no such option: --fromage", "glpn predict --help"),
+        (["--xyzzy"], "no such option: --xyzzy", "glpn --help"),
+        (["predict", "--xyzzy"], "no such option: --xyzzy", "glpn predict --help"),
         (["predict", "x", "--existing", "maybe"], "'maybe' is not one of", "glpn predict --help"),
         (["predict", "x", "--workers", "many"], "--workers", "glpn predict --help"),
         (["predict", "x", "--workers", "0"], "--workers", "glpn predict --help"),
@@ -144,6 +144,25 @@ def test_a_command_line_that_makes_no_sense_is_told_in_our_own_two_lines(
     assert says in first
     assert first.endswith("[E_USAGE]")
     assert second == f"  hint: Run: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("predict x --colorbar", "--colorbar belongs to glpn export, not to glpn predict"),
+        ("predict x --colorbar=3", "--colorbar belongs to glpn export"),
+        ("measure x -f npy", "-f belongs to glpn predict and glpn export"),
+        ("models list --refresh", "--refresh belongs to glpn models download"),
+        ("--colorbar export x", "Run: glpn export --colorbar"),
+        ("models --refresh download nyu", "Run: glpn models download --refresh"),
+        ("predict x --precison fp32", "Did you mean --precision?"),
+        ("predict x --colorba", "Did you mean --colorbar, which belongs to glpn export?"),
+    ],
+)
+def test_an_option_of_another_command_and_a_misspelt_one_are_told_as_such(words: str, says: str) -> None:
+    result = glpn(*words.split())
+    assert result.exit_code == 2
+    assert says in result.stderr
 
 
 @pytest.mark.parametrize(

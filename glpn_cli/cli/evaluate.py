@@ -129,7 +129,7 @@ def evaluate(
     ],
     table: TableParams,
     pace: Annotated[RunParams, only("workers", "fail_fast", "allow_failed")],
-    inputs: Annotated[InputParams, only("isolate", "timeout", "kind", "allow_empty")],
+    inputs: Annotated[InputParams, only("max_pixels", "isolate", "timeout", "kind", "allow_empty")],
     output: Annotated[OutputParams, only("depth_scale", "json", "report")],
 ) -> None:
     """Score a model, or depth maps in a folder, against measured depth.

@@ -29,7 +29,7 @@ _MODEL_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 
 def inspect(
     explicit: ExplicitOptions,
-    inputs: Annotated[InputParams, only("as_", "kind")],
+    inputs: Annotated[InputParams, only("as_", "kind", "max_pixels")],
     model: Annotated[ModelParams, only("model", "max_depth", "offline", "input_size")],
     output: Annotated[OutputParams, only("depth_scale", "json")],
     target: Annotated[
@@ -90,7 +90,8 @@ def _inspect_depth(path: Path, inputs: InputParams, output: OutputParams) -> Non
     from glpn_cli.prediction import DepthKind
 
     try:
-        summary = summarise_depth(_content(path), depth_scale=output.depth_scale, kind=DepthKind(inputs.kind))
+        kind, most = DepthKind(inputs.kind), inputs.max_pixels
+        summary = summarise_depth(_content(path), depth_scale=output.depth_scale, kind=kind, max_pixels=most)
     except InputError as error:
         console.error(error, about=str(path))
         missing = error.code == ErrorCode.NOT_FOUND

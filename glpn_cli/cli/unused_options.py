@@ -29,7 +29,9 @@ UNUSED = {
     "inspect: a file is named": Unused(
         ("--model", "--max-depth", "--input-size"), "is for models, and a file is named"
     ),
-    "inspect: a model is named": Unused(("--depth-scale", "--kind"), "is for depth files, and a model is named"),
+    "inspect: a model is named": Unused(
+        ("--depth-scale", "--kind", "--max-pixels"), "is for depth files, and a model is named"
+    ),
     "inspect: a model is the argument": Unused(("--model",), "names a model, and so does {}"),
     "models: no folder is named": Unused(("--existing",), "is for the folder of -o, and none is named"),
     "models: not from the hub": Unused(("--refresh",), "asks the hub, and {} is not from there"),

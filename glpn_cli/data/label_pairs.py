@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from glpn_cli.data.rows import Row, has_column, read_rows
 from glpn_cli.depth_files import read_record
+from glpn_cli.depth_files.contents import read_contents
 from glpn_cli.depth_files.labels import read_labels
+from glpn_cli.depth_files.png import SIGNATURE, decode_png
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import AtLeast, Picture, ReadOptions, read_rgb
 from glpn_cli.prediction import LabelMap
@@ -22,7 +23,6 @@ NO_LABEL = 255
 """What stored numbers of one byte mean by none."""
 
 _HERE = ReadOptions()
-_NUMBER_MODES = ("L", "P", "1", "I;16")
 
 
 @dataclass(frozen=True)
@@ -64,32 +64,28 @@ class LabelPair:
     def _stored(self, reading: ReadOptions) -> NDArray[Any]:
         """The numbers of a grey or palette PNG, or of a file of ours."""
         try:
-            return reading.run(_read_stored, self.label_path, about="it")
+            return reading.run(_read_stored, self.label_path, reading.max_pixels, about="it")
         except InputError as error:
             raise InputError(f"{self.label_path}: {error.message}", hint=error.hint, code=error.code) from error
 
 
-def _read_stored(path: Path) -> NDArray[Any]:
+def _read_stored(path: Path, max_pixels: int) -> NDArray[Any]:
     """The numbers of a grey or palette PNG, or of a file of ours. Raises InputError."""
-    return _read_numbers(path) if read_record(path) is None else _numbers_of(read_labels(path))
+    if read_record(path) is not None:
+        return _numbers_of(read_labels(path, max_pixels=max_pixels))
+    data = read_contents(path, max_pixels=max_pixels)
+    if not data.startswith(SIGNATURE):
+        raise InputError("it is no PNG file")
+    numbers, _ = decode_png(data, takes_palette=True, max_pixels=max_pixels)
+    if numbers.ndim != 2:
+        raise InputError("it holds RGB pixels; labels are grey or palette ones", code=ErrorCode.UNSUPPORTED)
+    return numbers
 
 
 def _numbers_of(prediction: LabelMap) -> NDArray[np.int64]:
     """Those of a file of ours, -1 where it has none."""
     numbers = prediction.labels.astype(np.int64)
     return numbers if prediction.valid is None else np.where(prediction.valid, numbers, -1)
-
-
-def _read_numbers(path: Path) -> NDArray[Any]:
-    """The numbers of a grey or palette PNG. Raises InputError."""
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            mode, numbers = image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"it cannot be read as a PNG file: {error}") from error
-    if mode not in _NUMBER_MODES:
-        raise InputError(f"it holds {mode} pixels; labels are grey or palette ones", code=ErrorCode.UNSUPPORTED)
-    return numbers
 
 
 def is_label_data(spec: str) -> bool:

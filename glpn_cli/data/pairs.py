@@ -65,7 +65,8 @@ class Pair:
         wrong one.
         """
         rgb = self._half(self.rgb_path, lambda path: read_rgb(path, reading).rgb, "picture")
-        read = partial(reading.run, read_depth, about="it", depth_scale=self.depth_scale)
+        scale, most = self.depth_scale, reading.max_pixels
+        read = partial(reading.run, read_depth, about="it", depth_scale=scale, max_pixels=most)
         stored = self._half(self.depth_path, read, "depth")
         self._check_scale(stored)
         depth = stored.depth

@@ -35,6 +35,9 @@ _FORMAT = b"format binary_little_endian 1.0\n"
 _COMMENT = b"comment "
 _OWN_HEAD = SIGNATURE + _FORMAT + _COMMENT + b"Software " + PROGRAM.encode() + b" "
 _MAX_HEADER = 1 << 16
+_BLOCK = 1 << 18
+"""Points that are brought back to pixels at once: all of them took 75 bytes a pixel."""
+
 _POINT = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
 _PROPERTIES = (
     b"property float x\nproperty float y\nproperty float z\n"
@@ -86,8 +89,7 @@ class Ply(Format):
         count = len(body) // _POINT.itemsize
         if len(body) % _POINT.itemsize or not data[:end].endswith(_elements(count)):
             raise InputError("the PLY file is damaged or cut short")
-        points = np.frombuffer(body, _POINT)["xyz"] @ record.cloud.axes.from_camera
-        values = _to_map(points, record.cloud.camera, record.cloud.size)
+        values = _to_map(np.frombuffer(body, _POINT)["xyz"], record.cloud, record.cloud.camera, record.cloud.size)
         return StoredDepth(
             depth_from_values(values, kind=record.depth_kind, limit_m=record.limit_m), record, cls.format
         )
@@ -152,15 +154,17 @@ def _elements(count: int) -> bytes:
     return b"element vertex %d\n" % count + _PROPERTIES
 
 
-def _to_map(points: NDArray[np.float32], camera: Intrinsics, size: tuple[int, int]) -> NDArray[np.float32]:
-    """float32 (H, W) of points (N, 3) in OpenCV's axes. Raises InputError where one is at no pixel."""
+def _to_map(
+    points: NDArray[np.float32], cloud: PointCloudOptions, camera: Intrinsics, size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """float32 (H, W) of points (N, 3). Raises InputError where one is at no pixel."""
     depth = np.full(size, np.nan, np.float32)
-    if not len(points):
-        return depth
-    where = np.rint(project(points, camera))
-    is_inside = (where >= 0) & (where < (size[1], size[0]))  # false for what is no number too
-    if not is_inside.all():
-        raise InputError("the PLY file is damaged: a point lies outside of its picture")
-    columns, rows = where.astype(np.intp).T
-    depth[rows, columns] = points[:, 2]
+    for start in range(0, len(points), _BLOCK):
+        seen = points[start : start + _BLOCK] @ cloud.axes.from_camera
+        where = np.rint(project(seen, camera))
+        is_inside = (where >= 0) & (where < (size[1], size[0]))  # false for what is no number too
+        if not is_inside.all():
+            raise InputError("the PLY file is damaged: a point lies outside of its picture")
+        columns, rows = where.astype(np.intp).T
+        depth[rows, columns] = seen[:, 2]
     return depth

@@ -90,7 +90,7 @@ def decode_png(
 ) -> tuple[NDArray[np.uint8] | NDArray[np.uint16], dict[str, str]]:
     """The pixels, uint8 or uint16 (H, W) or uint8 (H, W, 3), and the text of a PNG file.
 
-    takes_palette: whether the numbers of palette pixels are wanted, not their colours
+    takes_palette: whether palette pixels are taken, by their numbers, and pixels of one bit
 
     Raises InputError where the file is damaged, cut short, too large, or holds another sort of pixels.
     """
@@ -100,7 +100,7 @@ def decode_png(
     try:
         # The plugin itself, not Image.open: its limit on pixels is a global that belongs to the program's caller.
         with PngImagePlugin.PngImageFile(BytesIO(data)) as image:
-            if image.mode not in ("L", "I;16", "RGB") and not (takes_palette and image.mode == "P"):
+            if image.mode not in ("L", "I;16", "RGB") and not (takes_palette and image.mode in ("P", "1")):
                 raise InputError(
                     f"the PNG file holds {image.mode} pixels; a depth map holds grey ones", code=ErrorCode.UNSUPPORTED
                 )

@@ -175,7 +175,14 @@ class FolderContestant:
         """Read the picture's map. Raises InputError where it is missing, ambiguous or unreadable."""
         path = self.find(sample.name)
         try:
-            stored = self._reading.run(read_depth, path, about="it", depth_scale=self.depth_scale, kind=self._kind)
+            stored = self._reading.run(
+                read_depth,
+                path,
+                about="it",
+                depth_scale=self.depth_scale,
+                kind=self._kind,
+                max_pixels=self._reading.max_pixels,
+            )
         except InputError as error:
             raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
         self._used.add(path)

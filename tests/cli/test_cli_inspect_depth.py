@@ -137,3 +137,11 @@ def test_pixels_that_can_be_no_depth_are_counted_and_left_out_of_the_range(tmp_p
     assert (record["min"], record["max"]) == (2, 3)
     assert record["not_depth"] == 3  # NaN is the usual hole
     assert "3 pixels" in CliRunner().invoke(app, ["inspect", str(tmp_path / "a.npy")]).stdout
+
+
+def test_a_map_beyond_the_limit_of_pixels_is_refused_with_the_way_out(glpn: Glpn, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tiff", "tiff")
+    result = glpn(path, "--max-pixels", 599)
+    assert result.exit_code == 1
+    assert "--max-pixels 600" in result.stderr
+    assert glpn(path, "--max-pixels", 600).exit_code == 0

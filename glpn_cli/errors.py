@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import errno
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum, StrEnum
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -188,6 +191,18 @@ def wrap_exception(error: BaseException, kind: type[GlpnError] | None = None) ->
         known = kind(f"this is a bug in glpn: {said}", code=ErrorCode.INTERNAL)
     known.__cause__ = error
     return known
+
+
+@contextmanager
+def about_file(path: Path) -> Iterator[None]:
+    """Inside, every exception of one foreign file becomes an InputError that names it; other errors of ours pass."""
+    try:
+        yield
+    except Exception as error:
+        known = wrap_exception(error)
+        if not isinstance(known, InputError):
+            raise
+        raise InputError(f"{path}: {known.message}", hint=known.hint, code=known.code) from error
 
 
 def interrupt_code(error: KeyboardInterrupt) -> int:

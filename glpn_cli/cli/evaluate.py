@@ -29,8 +29,8 @@ from glpn_cli.pipeline.settings import Allowance, ExplicitOptions
 if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.evaluation.alignment import Alignment
-    from glpn_cli.evaluation.contestants import Contestant
     from glpn_cli.evaluation.evaluate import PictureScores
+    from glpn_cli.evaluation.predictors import Predictor
     from glpn_cli.evaluation.protocols import Protocol
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
@@ -211,18 +211,18 @@ def _open_predictors(
     inputs: InputParams,
     output: OutputParams,
     reading: ReadOptions,
-) -> list[Contestant]:
+) -> list[Predictor]:
     """All that is scored: models, folders, the baseline. Raises UsageError for alignments that make no sense."""
-    from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, fit_rows
     from glpn_cli.evaluation.evaluate import choose_alignments
+    from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, fit_rows
     from glpn_cli.prediction import DepthKind
 
     source, *fitted_to = sources
-    predictors: list[Contestant] = [
-        ModelContestant(recipe, device=model.device, threads=model.threads) for recipe in recipes
+    predictors: list[Predictor] = [
+        ModelPredictor(recipe, device=model.device, threads=model.threads) for recipe in recipes
     ]
     predictors += [
-        FolderContestant(
+        FolderPredictor(
             folder,
             pictures=map(source.name_of, range(source.length or 0)),
             depth_scale=output.depth_scale,
@@ -239,7 +239,7 @@ def _open_predictors(
 
 def _run(
     source: SampleSource,
-    predictors: Sequence[Contestant],
+    predictors: Sequence[Predictor],
     rules: Protocol,
     align_by: tuple[Alignment, ...],
     run: RunSettings,

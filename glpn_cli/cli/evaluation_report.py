@@ -71,8 +71,8 @@ def _page(evaluations: Sequence[Evaluation]) -> str:
 def _table(rows: Sequence[Row]) -> str:
     """Metrics down, alignments across, each a mean with its 95 % interval; one table for each pair that is compared."""
     tables = []
-    for name in dict.fromkeys(row.contestant for row in rows):
-        own = [row for row in rows if row.contestant == name]
+    for name in dict.fromkeys(row.predictor for row in rows):
+        own = [row for row in rows if row.predictor == name]
         alignments = list(dict.fromkeys(row.alignment for row in own))
         cells = {(row.metric, row.alignment): row.words() for row in own}
         headings = ["metric", *(word for how in alignments for word in (f"align {how.value}", "95 %"))]

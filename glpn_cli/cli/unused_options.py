@@ -51,7 +51,7 @@ UNUSED = {
     ),
     "evaluate: no model is scored": Unused(_OF_MODELS, "is for models, and none is scored", "Name one with -m."),
     "evaluate: pictures are rendered": Unused(
-        ("--isolate", "--timeout"), "is for files, and these pictures are rendered"
+        ("--isolate", "--timeout", "--max-pixels"), "is for files, and these pictures are rendered"
     ),
     "evaluate: no folder is scored": Unused(("--kind",), "is for the maps of --predictions, and there are none"),
     "evaluate: nothing has a scale": Unused(("--depth-scale",), "is for a CSV or --predictions, and there are none"),

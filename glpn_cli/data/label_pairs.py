@@ -14,7 +14,7 @@ from glpn_cli.depth_files import read_record
 from glpn_cli.depth_files.contents import read_contents
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.depth_files.png import SIGNATURE, decode_png
-from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import AtLeast, Picture, ReadOptions, read_rgb
 from glpn_cli.prediction import LabelMap
 
@@ -49,7 +49,8 @@ class LabelPair:
         Raises InputError for a half that is missing or unreadable, and for halves of different size.
         """
         picture = read_rgb(self.rgb_path, reading, at_least=at_least)
-        stored = self._stored(reading)
+        with about_file(self.label_path):
+            stored = reading.run(_read_stored, self.label_path, reading.max_pixels, about="it")
         if stored.shape != picture.full_size:
             height, width = picture.full_size
             raise InputError(
@@ -60,13 +61,6 @@ class LabelPair:
         labels = stored.astype(np.int64) - self.first_label
         is_none = stored == NO_LABEL if stored.dtype.itemsize == 1 else np.zeros(stored.shape, np.bool_)
         return picture, np.where((labels >= 0) & (labels < count) & ~is_none, labels, -1)
-
-    def _stored(self, reading: ReadOptions) -> NDArray[Any]:
-        """The numbers of a grey or palette PNG, or of a file of ours."""
-        try:
-            return reading.run(_read_stored, self.label_path, reading.max_pixels, about="it")
-        except InputError as error:
-            raise InputError(f"{self.label_path}: {error.message}", hint=error.hint, code=error.code) from error
 
 
 def _read_stored(path: Path, max_pixels: int) -> NDArray[Any]:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glpn_cli.data.pairs import Pair, PairList
-from glpn_cli.errors import ErrorCode, UsageError, reason_of
+from glpn_cli.data.rows import read_list_text
+from glpn_cli.errors import ErrorCode, UsageError
 
 SPLITS = ("train", "test")
 _OF_OTHERS = {"train": {"test", "val"}, "test": {"train", "sync"}}
@@ -63,10 +64,9 @@ def _find_list(layout: Layout, folder: Path, split: str) -> Path | None:
 
 def _read_list(layout: Layout, folder: Path, path: Path, split: str) -> list[Pair]:
     try:
-        lines = [(number, line.split()) for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1)]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = reason_of(error) if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"{path} cannot be read: {reason}", code=ErrorCode.DATA) from error
+        lines = [(number, line.split()) for number, line in enumerate(read_list_text(path).splitlines(), 1)]
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} cannot be read: it is no text", code=ErrorCode.DATA) from error
     for number, words in lines:
         if len(words) not in (0, 2, 3):
             raise UsageError(

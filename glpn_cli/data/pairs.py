@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ from glpn_cli.data.kitti_crop import kb_cropped
 from glpn_cli.data.rows import Row, read_rows
 from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import StoredDepth, read_depth
-from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import ImageSource, ReadOptions, read_rgb
 
 CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
@@ -34,6 +33,7 @@ _LEAST_MEDIAN_M, _MOST_MEDIAN_M = 0.02, 300.0
 
 
 Half = TypeVar("Half")
+_Read = Callable[[Path], StoredDepth]
 
 _HERE = ReadOptions()
 
@@ -65,10 +65,9 @@ class Pair:
         wrong one.
         """
         rgb = self._half(self.rgb_path, lambda path: read_rgb(path, reading).rgb, "picture")
-        scale, most = self.depth_scale, reading.max_pixels
-        read = partial(reading.run, read_depth, about="it", depth_scale=scale, max_pixels=most)
-        stored = self._half(self.depth_path, read, "depth")
-        self._check_scale(stored)
+        read = partial(reading.run, read_depth, about="it", max_pixels=reading.max_pixels)
+        stored = self._half(self.depth_path, partial(read, depth_scale=self.depth_scale), "depth")
+        self._check_scale(stored, read)
         depth = stored.depth
         if not depth.kind.is_metric:
             raise InputError(
@@ -85,27 +84,23 @@ class Pair:
         known = np.where(np.isfinite(depth.values), depth.values, np.float32(0))
         if depth.valid is not None:
             known = np.where(depth.valid, known, np.float32(0))
-        sample = Sample(rgb, known, self.focal_px, self.name, jpeg=self._jpeg(reading))
+        name = self.name or self.rgb_path.name
+        source = ImageSource(self.rgb_path, name, str(self.rgb_path), options=reading)
+        sample = Sample(rgb, known, self.focal_px, self.name, source=source)
         if self.is_kitti:
             sample = kb_cropped(sample)
-        self._check_depth(sample.depth, stored)
+        self._check_depth(sample.depth, stored, read)
         return sample
 
-    def _jpeg(self, reading: ReadOptions) -> ImageSource | None:
-        with suppress(OSError), self.rgb_path.open("rb") as file:
-            if file.read(3) == b"\xff\xd8\xff":
-                return ImageSource(self.rgb_path, self.name or self.rgb_path.name, str(self.rgb_path), options=reading)
-        return None
-
     def _half(self, path: Path, read: Callable[[Path], Half], what: str) -> Half:
-        if not path.is_file():
+        with about_file(path):
+            is_there = path.is_file()
+        if not is_there:
             raise InputError(f"{self.name}: its {what} {path} is missing", code=ErrorCode.NOT_FOUND)
-        try:
+        with about_file(path):
             return read(path)
-        except InputError as error:
-            raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
 
-    def _check_scale(self, stored: StoredDepth) -> None:
+    def _check_scale(self, stored: StoredDepth, read: _Read) -> None:
         own = None if stored.record is None else stored.record.depth_scale
         if own is not None and not math.isclose(own, self.depth_scale, rel_tol=1e-5):  # records have six digits
             raise InputError(
@@ -114,7 +109,7 @@ class Pair:
                 hint="Correct the depth_scale of its line; glpn inspect shows what a depth file says of itself.",
                 code=ErrorCode.DATA,
             )
-        if stored.record is None and self.depth_scale != 1 and self._is_float(stored):
+        if stored.record is None and self.depth_scale != 1 and self._is_float(stored, read):
             raise InputError(
                 f"{self.depth_path}: a file of floats is read as metres, and its depth_scale is said to be "
                 f"{self.depth_scale:g}",
@@ -122,16 +117,16 @@ class Pair:
                 code=ErrorCode.DATA,
             )
 
-    def _is_float(self, stored: StoredDepth) -> bool:
+    def _is_float(self, stored: StoredDepth, read: _Read) -> bool:
         if stored.format == "png16":
             return False
         try:
-            read_depth(self.depth_path)
+            read(self.depth_path)
         except InputError:  # integers, which need a scale
             return False
         return True
 
-    def _check_depth(self, depth: NDArray[np.float32], stored: StoredDepth) -> None:
+    def _check_depth(self, depth: NDArray[np.float32], stored: StoredDepth, read: _Read) -> None:
         known = depth[depth > 0]
         if known.size == 0:
             raise InputError(
@@ -142,16 +137,16 @@ class Pair:
         median = float(np.median(known))
         if not _LEAST_MEDIAN_M < median < _MOST_MEDIAN_M:
             side = "beyond" if median > _LEAST_MEDIAN_M else "below"
-            why, hint = self._explain_scale(stored)
+            why, hint = self._explain_scale(stored, read)
             raise InputError(
                 f"{self.name}: half of its depths lie {side} {median:.3g} m {why}", hint=hint, code=ErrorCode.RANGE
             )
 
-    def _explain_scale(self, stored: StoredDepth) -> tuple[str, str]:
+    def _explain_scale(self, stored: StoredDepth, read: _Read) -> tuple[str, str]:
         """What made the metres of its depth, and what to do where that was wrong."""
         if stored.record is not None and stored.record.depth_scale is not None:
             return f"with the scale {stored.record.depth_scale:g} of its own record", "Write the depth file again."
-        if self._is_float(stored):
+        if self._is_float(stored, read):
             hint = "Divide its numbers until they are metres, or store them as integers with their depth_scale."
             return "(a file of floats is read as metres)", hint
         return f"with depth_scale {self.depth_scale:g}", _SCALE_HINT

@@ -1,8 +1,13 @@
-"""Lists of pairs as CSV files: a line a pair, with the paths of its halves, relative to the file."""
+"""Lists of pairs as CSV files: a line a pair, with the paths of its halves, relative to the file.
+
+Columns are separated by commas, semicolons or tabs; the first line decides.
+"""
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,17 +39,8 @@ def read_rows(path: Path, *, needed: Sequence[str], paths: Sequence[str], hint: 
     Raises UsageError where it is no such file, naming the line.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            named = next(reader, [])
-            columns = _strip(named)
-            if missing := [column for column in needed if column not in columns]:
-                raise UsageError(f"{path} has no column {', '.join(missing)}", hint=hint, code=ErrorCode.DATA)
-            is_spaced = columns != named  # "a, b": then its lines are written so too, and no name begins with a space
-            lines = ((reader.line_num, _strip(words) if is_spaced else words) for words in reader if words)
-            rows = [Row(f"{path} line {number}", dict(zip(columns, words, strict=False))) for number, words in lines]
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
+        text = read_list_text(path)
+        rows = _parse(path, text, needed=needed, hint=hint)
     except (UnicodeDecodeError, csv.Error) as error:
         hint = "Save it as text in UTF-8, with commas between the columns."
         raise UsageError(f"{path} is no CSV file: {error}", hint=hint, code=ErrorCode.DATA) from error
@@ -58,6 +54,42 @@ def read_rows(path: Path, *, needed: Sequence[str], paths: Sequence[str], hint: 
     return rows
 
 
+def read_list_text(path: Path) -> str:
+    """The text of a list: UTF-8, or UTF-16 with its byte order mark, as spreadsheets save it.
+
+    Raises UsageError where it cannot be read, UnicodeDecodeError where it is no text.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {reason_of(error)}", code=ErrorCode.NOT_FOUND) from error
+    return data.decode("utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+
+
+def _parse(path: Path, text: str, *, needed: Sequence[str], hint: str) -> list[Row]:
+    """The lines below the heading, each with the number of its first line: one with quotes may span several."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter_of(text))
+    named = next(reader, [])
+    columns = _strip(named)
+    if missing := [column for column in needed if column not in columns]:
+        raise UsageError(f"{path} has no column {', '.join(missing)}", hint=hint, code=ErrorCode.DATA)
+    is_spaced = columns != named  # "a, b": then its lines are written so too, and no name begins with a space
+    rows: list[Row] = []
+    number = reader.line_num + 1
+    for words in reader:
+        if words:
+            values = dict(zip(columns, _strip(words) if is_spaced else words, strict=False))
+            rows.append(Row(f"{path} line {number}", values))
+        number = reader.line_num + 1
+    return rows
+
+
+def _delimiter_of(text: str) -> str:
+    """The character between the columns: that of `,`, `;` and tab that the first line has most of."""
+    heading = text.partition("\n")[0]
+    return max(",;\t", key=heading.count)
+
+
 def _strip(words: Sequence[str]) -> list[str]:
     return [word.strip() for word in words]
 
@@ -65,7 +97,7 @@ def _strip(words: Sequence[str]) -> list[str]:
 def has_column(path: Path, column: str) -> bool:
     """Whether a file is a list with a column; False for whatever cannot be read."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return column in _strip(next(csv.reader(file), []))
-    except (OSError, ValueError, csv.Error):
+        text = read_list_text(path)
+        return column in _strip(next(csv.reader(io.StringIO(text), delimiter=_delimiter_of(text)), []))
+    except (UsageError, ValueError, csv.Error):
         return False

@@ -1,14 +1,19 @@
-"""A picture with its depth, where it comes from, and the order in which training sees it."""
+"""A picture with its depth, where it comes from, the order in which training sees it, and reading ahead."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.images import ImageSource
+
+Item = TypeVar("Item")
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +25,7 @@ class Sample:
     focal_px: focal length in pixels of this picture, None where nobody said.
     name:     what to call it in messages.
     uncut:    (H, W) before it was cut to KITTI's benchmark window; None where it was not.
-    jpeg:     the file of the picture where that is a JPEG, which models decode to no more pixels than they need.
+    source:   the file of the picture; None where it was rendered.
     """
 
     rgb: NDArray[np.uint8]
@@ -28,7 +33,7 @@ class Sample:
     focal_px: float | None = None
     name: str = ""
     uncut: tuple[int, int] | None = None
-    jpeg: ImageSource | None = None
+    source: ImageSource | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -80,3 +85,17 @@ def _permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     if _latest is None or _latest[0] != key:
         _latest = (key, np.random.default_rng([seed, epoch]).permutation(length))
     return _latest[1]
+
+
+def read_ahead(items: Iterable[Item], submit: Callable[[Item], Taken], *, ahead: int) -> Iterator[tuple[Item, Taken]]:
+    """Submit the items in their order, up to `ahead` before they are asked for; give each with what its submission was.
+
+    submit: starts the reading of an item, mostly in a pool, whose future is then given back here.
+    """
+    waiting: deque[tuple[Item, Taken]] = deque()
+    for item in items:
+        waiting.append((item, submit(item)))
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()

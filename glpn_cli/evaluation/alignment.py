@@ -62,7 +62,7 @@ def bounds_m(how: Alignment, range_m: tuple[float, float] | None) -> tuple[float
     A fitted line can pass through zero, in metres as in their inverse, so both fits keep to numbers that are depths: at
     least a millimetre, and a disparity at most a kilometre away. Where a range counts, both keep to it, as MiDaS caps
     its far end and Marigold clips to both of a data set's; where none does, nothing else is cut off: the true depths'
-    own extent is an answer that no contestant may be told.
+    own extent is an answer that no predictor may be told.
 
     range_m: near and far of the true depths that count, metres; the far bound is inf where there is none.
     """

@@ -1,38 +1,41 @@
-"""Measure contestants on pictures with known depth; nothing that cannot be measured is averaged away."""
+"""Score predictors on pictures with known depth; a picture that cannot be scored is counted, never averaged away."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.kitti_crop import kb_crop, kb_cropped
 from glpn_cli.data.pairs import PairList
-from glpn_cli.data.samples import Sample, SampleSource
+from glpn_cli.data.samples import Sample, SampleSource, read_ahead
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
-from glpn_cli.evaluation.contestants import Contestant, ModelContestant
-from glpn_cli.evaluation.intervals import Interval, bootstrap, bootstrap_difference
-from glpn_cli.evaluation.metrics import METRICS, Scores, score
+from glpn_cli.evaluation.metrics import METRICS, Interval, Scores, bootstrap, bootstrap_difference, score
+from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
-from glpn_cli.evaluation.reading import read_ahead
 from glpn_cli.prediction import DepthMap
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class PictureScores:
-    """One picture, measured or not.
+    """The scores of one picture, or the error.
 
     scores: by alignment; empty where there is an error.
-    pixels: how many counted.
-    known:  share of the pixels that should count for which the contestant has a depth.
-    error:  why there are no scores.
-    gaps:   why single alignments have none, where others do.
+    pixels: number of pixels that were scored.
+    known:  their share of the pixels that count; the predictor has no depth for the rest.
+    error:  the reason for no scores at all.
+    gaps:   the reason for no scores with single alignments.
     """
 
     name: str
@@ -44,19 +47,19 @@ class PictureScores:
 
     @property
     def problems(self) -> tuple[InputError, ...]:
-        """Everything that kept it from being scored as asked."""
+        """All its errors."""
         return (*([] if self.error is None else [self.error]), *self.gaps.values())
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One contestant's scores under one protocol.
+    """One predictor's scores under one protocol.
 
     pictures: those that had their turn.
     total:    how many there are.
     """
 
-    contestant: Contestant
+    predictor: Predictor
     protocol: Protocol
     alignments: tuple[Alignment, ...]
     pictures: tuple[PictureScores, ...]
@@ -87,22 +90,22 @@ class Evaluation:
         return {metric: bootstrap(each) for metric, each in values.items() if each.size}
 
 
-def choose_alignments(asked: Sequence[Alignment], contestant: Contestant) -> tuple[Alignment, ...]:
-    """What is fitted before measuring: what was asked for, else what is fair to the contestant's kind.
+def choose_alignments(asked: Sequence[Alignment], predictor: Predictor) -> tuple[Alignment, ...]:
+    """The alignments to score with: those that were asked for, else the default of the predictor's kind.
 
     Raises UsageError for an alignment that says nothing about maps of that kind, or of a camera that nobody knows.
     """
     if not asked:
-        return DEFAULT[contestant.kind]
-    unfair = [alignment for alignment in asked if alignment not in FAIR[contestant.kind]]
+        return DEFAULT[predictor.kind]
+    unfair = [alignment for alignment in asked if alignment not in FAIR[predictor.kind]]
     if unfair:
         raise UsageError(
-            f"--align {unfair[0].value} says nothing about {contestant.name}: its maps are {contestant.kind.value}",
-            hint=f"Use --align {','.join(FAIR[contestant.kind])}.",
+            f"--align {unfair[0].value} says nothing about {predictor.name}: its maps are {predictor.kind.value}",
+            hint=f"Use --align {','.join(FAIR[predictor.kind])}.",
         )
-    if Alignment.FOCAL in asked and not contestant.knows_camera:
+    if Alignment.FOCAL in asked and not predictor.knows_camera:
         raise UsageError(
-            f"--align focal says nothing about {contestant.name}: for which focal length its metres are is not known",
+            f"--align focal says nothing about {predictor.name}: for which focal length its metres are is not known",
             hint="Leave focal out of --align, or score models alone that know their camera, as mini does.",
         )
     return tuple(dict.fromkeys(asked))
@@ -122,50 +125,49 @@ def check_focal(source: SampleSource, asked: Sequence[Alignment]) -> None:
 
 def evaluate(
     source: SampleSource,
-    contestants: Sequence[Contestant],
+    predictors: Sequence[Predictor],
     *,
     protocol: Protocol,
     align_by: Sequence[Alignment] = (),
     workers: int = 1,
     batch_size: int = 1,
 ) -> Iterator[tuple[PictureScores, ...]]:
-    """Measure every contestant on every picture of a finite source, one tuple a picture in the contestants' order.
+    """Measure every predictor on every picture of a finite source, one tuple a picture in the predictors' order.
 
     workers:    threads that read pictures while others are measured.
     batch_size: pictures that a model sees at once.
     """
     assert source.length is not None, "an endless source has no mean"
-    alignments = [choose_alignments(align_by, contestant) for contestant in contestants]
+    alignments = [choose_alignments(align_by, predictor) for predictor in predictors]
     read = partial(_read_frame, source, protocol)
-    frames = read_ahead(read, source.length, workers=workers, ahead=workers + batch_size)
-    while batch := list(islice(frames, batch_size)):
+    for batch in read_batches(read, source.length, workers=workers, batch_size=batch_size):
         samples = [frame.sample for frame in batch if frame.sample is not None]
-        maps = [iter(_predict(contestant, samples)) for contestant in contestants]
+        maps = [iter(_predict(predictor, samples)) for predictor in predictors]
         for frame in batch:
             yield tuple(
-                _measure(contestant, frame, next(own) if frame.sample else None, protocol, chosen)
-                for contestant, own, chosen in zip(contestants, maps, alignments, strict=True)
+                _measure(predictor, frame, next(own) if frame.sample else None, protocol, chosen)
+                for predictor, own, chosen in zip(predictors, maps, alignments, strict=True)
             )
 
 
 def gather(
-    contestants: Sequence[Contestant],
+    predictors: Sequence[Predictor],
     rows: Sequence[tuple[PictureScores, ...]],
     *,
     protocol: Protocol,
     align_by: Sequence[Alignment] = (),
     total: int | None = None,
 ) -> tuple[Evaluation, ...]:
-    """The rows that `evaluate` gave, by contestant.
+    """The rows that `evaluate` gave, by predictor.
 
     total: how many pictures there are; None where all of them had their turn.
     """
     count = len(rows) if total is None else total
     return tuple(
         Evaluation(
-            contestant, protocol, choose_alignments(align_by, contestant), tuple(row[place] for row in rows), count
+            predictor, protocol, choose_alignments(align_by, predictor), tuple(row[place] for row in rows), count
         )
-        for place, contestant in enumerate(contestants)
+        for place, predictor in enumerate(predictors)
     )
 
 
@@ -184,7 +186,7 @@ def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """A picture as the protocol cuts it, and which of its pixels count; or why it cannot be measured on."""
+    """A picture as the protocol cuts it, and the mask of the pixels that count; or the error."""
 
     name: str
     sample: Sample | None = None
@@ -211,24 +213,37 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
     return _Frame(name, sample, counted)
 
 
-def _predict(contestant: Contestant, samples: Sequence[Sample]) -> list[DepthMap | InputError]:
-    """The contestant's map of every picture, or why it has none."""
-    if len(samples) > 1 and isinstance(contestant, ModelContestant):
-        try:
-            return [*contestant.predict_batch(samples)]
-        except InputError:  # of one of them: which, they say one by one
-            pass
-    answers: list[DepthMap | InputError] = []
-    for sample in samples:
-        try:
-            answers.append(contestant.predict(sample))
-        except InputError as error:
-            answers.append(error)
-    return answers
+def read_batches(read: Callable[[int], T], count: int, *, workers: int, batch_size: int) -> Iterator[list[T]]:
+    """The results of `read` for 0 to `count`, in order and in batches, read in threads ahead of their use."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        items = read_ahead(range(count), lambda index: pool.submit(read, index), ahead=workers + batch_size)
+        while batch := [future.result() for _, future in islice(items, batch_size)]:
+            yield batch
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)  # a read that never ends must not delay an interrupt
+
+
+def predict_each(predict: Callable[[Sequence[S]], Sequence[T]], items: Sequence[S]) -> list[T | InputError]:
+    """The prediction of every item, or the error: where a batch fails, its items are predicted one by one."""
+    try:
+        return [*predict(items)] if items else []
+    except InputError as error:
+        if len(items) == 1:
+            return [error]
+        return [result for item in items for result in predict_each(predict, [item])]
+
+
+def _predict(predictor: Predictor, samples: Sequence[Sample]) -> list[DepthMap | InputError]:
+    """The predictor's map of every picture, or the error."""
+    if isinstance(predictor, ModelPredictor):
+        return predict_each(predictor.predict_batch, samples)
+    alone = [predict_each(lambda one: [predictor.predict(one[0])], [sample]) for sample in samples]
+    return [answer for (answer,) in alone]
 
 
 def _measure(
-    contestant: Contestant,
+    predictor: Predictor,
     frame: _Frame,
     answer: DepthMap | InputError | None,
     protocol: Protocol,
@@ -249,12 +264,12 @@ def _measure(
     target = sample.depth[has_depth].astype(np.float64)
     scores, gaps = {}, {}
     for how in alignments:
-        lens_factor = contestant.lens_factor(sample) if how is Alignment.FOCAL else 1.0
+        lens_factor = predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
         if lens_factor is None:
             gaps[how] = _no_focal(sample)
             continue
         fitted = align(
-            predicted, target, how=how, kind=contestant.kind, range_m=protocol.range_m, lens_factor=lens_factor
+            predicted, target, how=how, kind=predictor.kind, range_m=protocol.range_m, lens_factor=lens_factor
         )
         if protocol.clip and protocol.range_m is not None:
             fitted = fitted.clip(max(protocol.range_m[0], 1e-6), protocol.range_m[1])

@@ -12,8 +12,7 @@ from typing import Any
 from glpn_cli.errors import InputError
 from glpn_cli.evaluation.alignment import Alignment, bounds_m
 from glpn_cli.evaluation.evaluate import Evaluation, compare
-from glpn_cli.evaluation.intervals import LEVEL, Interval
-from glpn_cli.evaluation.metrics import METRICS, Scores
+from glpn_cli.evaluation.metrics import LEVEL, METRICS, Interval, Scores
 from glpn_cli.evaluation.protocols import Protocol
 
 LABELS = {
@@ -33,9 +32,9 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a metric's mean and interval for one contestant and one alignment."""
+    """One line of a table: a metric's mean and interval for one predictor and one alignment."""
 
-    contestant: str
+    predictor: str
     alignment: Alignment
     metric: str
     interval: Interval
@@ -53,7 +52,7 @@ def heading(evaluation: Evaluation) -> str:
     count, total = len(evaluation.measured), evaluation.total
     aligned = ", ".join(how.value + _clipping(how, evaluation.protocol) for how in evaluation.alignments)
     lines = [
-        f"{evaluation.contestant.name}: {evaluation.contestant.describe()}",
+        f"{evaluation.predictor.name}: {evaluation.predictor.describe()}",
         f"{evaluation.protocol.describe()}, align {aligned}; {count} of {total} pictures",
     ]
     if evaluation.failures:
@@ -92,21 +91,21 @@ def _clipping(how: Alignment, protocol: Protocol) -> str:
 def make_rows(evaluation: Evaluation) -> list[Row]:
     """Every metric's mean, alignment by alignment."""
     return [
-        Row(evaluation.contestant.name, alignment, metric, interval)
+        Row(evaluation.predictor.name, alignment, metric, interval)
         for alignment in evaluation.alignments
         for metric, interval in evaluation.means(alignment).items()
     ]
 
 
 def make_differences(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """How the other contestants differ from the first on the same pictures, where they can be compared."""
+    """How the other predictors differ from the first on the same pictures, where they can be compared."""
     rows = []
     for other in evaluations[1:]:
         for alignment in other.alignments:
             for metric in METRICS:
                 difference = compare(other, evaluations[0], alignment, metric)
                 if difference is not None:
-                    name = f"{other.contestant.name} - {evaluations[0].contestant.name}"
+                    name = f"{other.predictor.name} - {evaluations[0].predictor.name}"
                     rows.append(Row(name, alignment, metric, difference))
     return rows
 
@@ -119,7 +118,7 @@ def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
         "level": LEVEL,
         "models": [_model_json(evaluation) for evaluation in evaluations],
         "differences": [
-            {"between": row.contestant, "align": row.alignment.value, "metric": row.metric, **asdict(row.interval)}
+            {"between": row.predictor, "align": row.alignment.value, "metric": row.metric, **asdict(row.interval)}
             for row in make_differences(evaluations)
         ],
     }
@@ -128,9 +127,9 @@ def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 def _model_json(evaluation: Evaluation) -> dict[str, Any]:
     protocol = evaluation.protocol
     return {
-        "name": evaluation.contestant.name,
-        "settings": evaluation.contestant.describe(),
-        "kind": evaluation.contestant.kind.value,
+        "name": evaluation.predictor.name,
+        "settings": evaluation.predictor.describe(),
+        "kind": evaluation.predictor.kind.value,
         "protocol": protocol.name,
         "crop": protocol.crop.value,
         "range_m": None if protocol.range_m is None else list(protocol.range_m),
@@ -154,13 +153,13 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def to_csv(evaluations: Sequence[Evaluation]) -> str:
-    """A line for every contestant, picture and alignment, those without scores too."""
+    """A line for every predictor, picture and alignment, those without scores too."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["model", "picture", "align", "pixels", "known", *METRICS, "error"])
     for evaluation in evaluations:
         for picture in evaluation.pictures:
-            start = [evaluation.contestant.name, picture.name]
+            start = [evaluation.predictor.name, picture.name]
             seen, nothing = [picture.pixels, f"{picture.known:.6g}"], [""] * len(METRICS)
             if picture.error is not None:
                 writer.writerow([*start, "", 0, "", *nothing, _words(picture.error)])

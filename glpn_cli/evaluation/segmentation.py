@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.label_pairs import LabelPair
 from glpn_cli.errors import InputError
-from glpn_cli.evaluation.reading import read_ahead
+from glpn_cli.evaluation.evaluate import predict_each, read_batches
 from glpn_cli.images import AtLeast, Picture, ReadOptions
 from glpn_cli.prediction import LabelMap
 
@@ -103,29 +102,14 @@ def score_labels(
         except InputError as error:
             return error
 
-    halves = read_ahead(read, len(pairs), workers=workers, ahead=workers + batch_size)
-    while batch := list(islice(halves, batch_size)):
-        answers = iter(_label_each([each[0] for each in batch if isinstance(each, tuple)], label))
+    for batch in read_batches(read, len(pairs), workers=workers, batch_size=batch_size):
+        answers = iter(predict_each(label, [each[0] for each in batch if isinstance(each, tuple)]))
         for each in batch:
             answer = next(answers) if isinstance(each, tuple) else each
             if isinstance(answer, InputError):
                 yield answer
             elif isinstance(each, tuple):
                 yield LabelScores.of(answer, each[1])
-
-
-def _label_each(
-    pictures: Sequence[Picture], label: Callable[[Sequence[Picture]], Sequence[LabelMap]]
-) -> list[LabelMap | InputError]:
-    """The labels of every picture, or why it has none."""
-    if not pictures:
-        return []
-    try:
-        return [*label(pictures)]
-    except InputError as error:
-        if len(pictures) == 1:
-            return [error]
-        return [answer for picture in pictures for answer in _label_each([picture], label)]  # which, they say alone
 
 
 def sum_scores(scores: Sequence[LabelScores], *, labels: int) -> LabelScores:

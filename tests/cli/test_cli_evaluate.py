@@ -15,8 +15,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
+from glpn_cli.data.label_pairs import LabelPair
 from glpn_cli.data.samples import Sample
-from glpn_cli.evaluation.contestants import FolderContestant
+from glpn_cli.errors import InputError
+from glpn_cli.evaluation.predictors import FolderPredictor
+from glpn_cli.images import ReadOptions
 from glpn_cli.prediction import DepthMap
 
 
@@ -188,14 +191,14 @@ def test_scores_are_shown_though_the_disk_is_full(perfect: list[object], tmp_pat
 
 
 def test_an_interrupt_shows_what_was_measured_so_far(perfect: list[object], monkeypatch: pytest.MonkeyPatch) -> None:
-    predict = FolderContestant.predict
+    predict = FolderPredictor.predict
 
-    def interrupted(self: FolderContestant, sample: Sample) -> DepthMap:
+    def interrupted(self: FolderPredictor, sample: Sample) -> DepthMap:
         if sample.name == "3.png":
             raise KeyboardInterrupt
         return predict(self, sample)
 
-    monkeypatch.setattr(FolderContestant, "predict", interrupted)
+    monkeypatch.setattr(FolderPredictor, "predict", interrupted)
     result = glpn(*perfect, "-o", "scores.csv")
     assert result.exit_code == 130
     assert "2 of 4 pictures" in result.stdout
@@ -269,6 +272,45 @@ def test_an_empty_list_is_an_error_unless_that_is_allowed(perfect: list[object],
     assert allowed.exit_code == 0
     assert "0 of 0 pictures" in allowed.stdout
     assert len(Path("scores.csv").read_text().splitlines()) == 1
+
+
+def test_a_map_of_another_picture_is_never_scored(pairs: Path, tiny_model: Path) -> None:
+    words = ["0.png", "1.png", "-m", tiny_model, "-o", "maps", "--threads", 1]
+    assert glpn("predict", *words).exit_code == 0
+    Image.fromarray(make_rgb(64, 96, seed=9)).save("0.png")
+    result = glpn("evaluate", "--predictions", "maps", "--data", pairs, "-o", "scores.csv")
+    assert result.exit_code == 3
+    assert "0_depth.png: this map was made from another picture than 0.png is now" in result.stderr
+    assert "1 of 4 pictures" in result.stdout
+    rows = list(csv.DictReader(Path("scores.csv").read_text().splitlines()))
+    assert {row["picture"] for row in rows if row["abs_rel"]} == {"1.png"}
+
+
+def test_one_limit_of_pixels_holds_for_pictures_truths_and_maps(perfect: list[object]) -> None:
+    refused = glpn(*perfect, "--max-pixels", 6143)
+    assert refused.exit_code == 1
+    assert refused.stderr.count("6,144 pixels") == 4
+    Image.new("I;16", (1000, 10), 3000).save("perfect/1.png")
+    result = glpn(*perfect, "--max-pixels", 6144)
+    assert "1.png: the map has 10,000 pixels" in result.stderr
+    assert "2 of 4 pictures" in result.stdout
+
+
+def test_one_foreign_file_is_one_failed_pair(perfect: list[object], pairs: Path) -> None:
+    Path("perfect/1.png").write_bytes(Path("perfect/1.png").read_bytes()[:-40])
+    with pairs.open("a") as file:
+        file.write(f"{'a' * 300}.png,0_gt.png,1000\n0.png,{'b/' * 3000}b.png,1000\n")
+    result = glpn(*perfect)
+    assert result.exit_code == 3
+    assert "2 of 6 pictures" in result.stdout
+    assert "E_INTERNAL" not in result.stderr
+
+
+def test_the_limit_of_pixels_holds_for_labels() -> None:
+    Image.fromarray(make_rgb(8, 8, seed=0)).save("a.png")
+    Image.new("L", (9, 8)).save("labels.png")
+    with pytest.raises(InputError, match="has 72 pixels"):
+        LabelPair(Path("a.png"), Path("labels.png")).read(3, ReadOptions(max_pixels=64))
 
 
 def test_a_large_jpeg_is_scored_as_predict_writes_it(tmp_path: Path, tiny_model: Path) -> None:

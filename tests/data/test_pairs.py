@@ -11,7 +11,7 @@ from glpn_cli.data.kitti_crop import kb_crop
 from glpn_cli.data.pairs import Pair, read_pairs_csv
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.images import ImageSource
+from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.prediction import DepthKind, DepthMap, Result
 
 
@@ -217,6 +217,40 @@ def test_spaces_after_the_commas_are_no_part_of_names(tmp_path: Path) -> None:
     assert (second.depth_scale, second.focal_px) == (256, None)
     tight = read_pairs_csv(write_csv(tmp_path, HEADER, " a.png,b.png,1000"))
     assert tight.name_of(0) == " a.png"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lists_are_read_as_spreadsheets_save_them(tmp_path: Path, encoding: str, separator: str) -> None:
+    lines = (HEADER.split(","), ['"küche, 1.png"', "b.png", "1000"])
+    text = "\r\n".join(separator.join(line) for line in lines)
+    (tmp_path / "pairs.csv").write_bytes(text.encode(encoding))
+    (pair,) = read_pairs_csv(tmp_path / "pairs.csv").pairs
+    assert (pair.name, pair.depth_path.name, pair.depth_scale) == ("küche, 1.png", "b.png", 1000)
+
+
+def test_a_line_after_a_quoted_one_that_spans_several_is_named_by_its_own_number(tmp_path: Path) -> None:
+    path = write_csv(tmp_path, HEADER + ",note", 'a.png,b.png,1000,"one\ntwo\nthree"', "", 'c.png,d.png,far,"1\n2"')
+    with pytest.raises(UsageError, match="line 6: depth_scale 'far'"):
+        read_pairs_csv(path)
+
+
+def test_an_error_of_one_foreign_file_is_an_error_of_its_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError) as caught:
+        Pair(tmp_path / ("a" * 300 + ".png"), tmp_path / "b.png", 1000).read()
+    assert "too long" in caught.value.message
+    pair = make_pair(tmp_path)
+    write_depth(pair.depth_path, size=(6, 9))
+    with pytest.raises(InputError, match=r"depth\.png: .* 54 pixels") as caught:
+        pair.read(ReadOptions(max_pixels=48))
+    assert caught.value.code is ErrorCode.TOO_LARGE
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no decoder thought of this")
+
+    monkeypatch.setattr("glpn_cli.data.pairs.read_depth", fail)
+    with pytest.raises(InputError, match="no decoder thought of this"):
+        pair.read()
 
 
 def test_a_csv_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:

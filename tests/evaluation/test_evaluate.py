@@ -12,9 +12,9 @@ from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import Alignment, parse_alignments
-from glpn_cli.evaluation.contestants import FolderContestant, ModelContestant, RowFit, fit_rows
 from glpn_cli.evaluation.evaluate import Evaluation, choose_alignments, compare, evaluate, gather
 from glpn_cli.evaluation.metrics import score
+from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, RowFit, fit_rows
 from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
 from glpn_cli.images import ImageSource
@@ -84,14 +84,14 @@ class Oracle:
 
 
 def run(
-    *contestants: Oracle | RowFit,
+    *predictors: Oracle | RowFit,
     source: Scenes | None = None,
     protocol: Protocol | None = None,
     align: str | None = None,
 ) -> tuple[Evaluation, ...]:
     rules, align_by = protocol or Protocol(), parse_alignments(align)
-    rows = list(evaluate(source or Scenes(), contestants, protocol=rules, align_by=align_by))
-    return gather(contestants, rows, protocol=rules, align_by=align_by)
+    rows = list(evaluate(source or Scenes(), predictors, protocol=rules, align_by=align_by))
+    return gather(predictors, rows, protocol=rules, align_by=align_by)
 
 
 def test_scores_are_means_over_pictures_of_each_pictures_own_score() -> None:
@@ -168,9 +168,9 @@ def test_the_heading_and_the_json_tell_what_a_fit_clips() -> None:
 
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 1), (4, 5)])
 def test_reading_ahead_and_batches_change_no_number_and_no_order(workers: int, batch_size: int) -> None:
-    contestants, source = [Oracle(1.1, noise=0.2, missing=("room/3.png",)), Oracle(0.9)], Scenes(broken=1, empty=4)
-    plain = list(evaluate(source, contestants, protocol=PROTOCOLS["none"]))
-    ahead = list(evaluate(source, contestants, protocol=PROTOCOLS["none"], workers=workers, batch_size=batch_size))
+    predictors, source = [Oracle(1.1, noise=0.2, missing=("room/3.png",)), Oracle(0.9)], Scenes(broken=1, empty=4)
+    plain = list(evaluate(source, predictors, protocol=PROTOCOLS["none"]))
+    ahead = list(evaluate(source, predictors, protocol=PROTOCOLS["none"], workers=workers, batch_size=batch_size))
     assert [[(p.name, p.pixels, p.scores, str(p.error)) for p in row] for row in ahead] == [
         [(p.name, p.pixels, p.scores, str(p.error)) for p in row] for row in plain
     ]
@@ -207,7 +207,7 @@ def test_two_models_are_compared_on_the_same_pictures() -> None:
     assert difference is not None
     assert difference.mean == pytest.approx(0.02, rel=1e-4)
     assert difference.low == pytest.approx(0.02, rel=1e-4)
-    names = {row.contestant for row in make_differences((ours, theirs))}
+    names = {row.predictor for row in make_differences((ours, theirs))}
     assert names == {"other - oracle"}
 
 
@@ -284,20 +284,20 @@ def test_a_row_fit_needs_some_picture_it_can_use() -> None:
 def test_maps_of_others_are_found_by_name(tmp_path: Path, file: str) -> None:
     (tmp_path / file).parent.mkdir(exist_ok=True)
     np.save(tmp_path / file, np.full((3, 4), 2.0, np.float32))
-    contestant = FolderContestant(tmp_path)
-    depth = contestant.predict(
+    predictor = FolderPredictor(tmp_path)
+    depth = predictor.predict(
         Sample(np.zeros((3, 4, 3), np.uint8), np.ones((3, 4), np.float32), name="kitchen/rgb_1.jpg")
     )
     assert depth.values[0, 0] == 2
     with pytest.raises(InputError, match=r"bath/rgb_2\.jpg has no map"):
-        contestant.find("bath/rgb_2.jpg")
+        predictor.find("bath/rgb_2.jpg")
 
 
 def test_a_map_that_could_be_several_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "rgb_1.npy", np.ones((3, 4), np.float32))
     np.savez(tmp_path / "rgb_1.npz", depth=np.ones((3, 4), np.float32))
     with pytest.raises(InputError, match=r"could be any of rgb_1\.npy, rgb_1\.npz") as caught:
-        FolderContestant(tmp_path).find("rgb_1.jpg")
+        FolderPredictor(tmp_path).find("rgb_1.jpg")
     assert caught.value.hint == "Keep one map of each picture in the folder."
 
 
@@ -306,11 +306,11 @@ def test_a_map_named_after_one_of_several_pictures_of_its_name_is_nobodys(tmp_pa
     np.save(tmp_path / "1.npy", np.ones((3, 4), np.float32))
     (tmp_path / "b").mkdir()
     np.save(tmp_path / "b/0_depth.npy", np.ones((3, 4), np.float32))
-    contestant = FolderContestant(tmp_path, pictures=("a/0.png", "b/0.png", "b/1.png", "2.png"))
+    predictor = FolderPredictor(tmp_path, pictures=("a/0.png", "b/0.png", "b/1.png", "2.png"))
     with pytest.raises(InputError, match=r"a/0\.png has no map of its own: 0\.npy could be that of any picture"):
-        contestant.find("a/0.png")
-    assert contestant.find("b/0.png").name == "0_depth.npy"
-    assert contestant.find("b/1.png").name == "1.npy"
+        predictor.find("a/0.png")
+    assert predictor.find("b/0.png").name == "0_depth.npy"
+    assert predictor.find("b/1.png").name == "1.npy"
 
 
 def test_a_picture_that_fails_is_not_kept_in_memory() -> None:
@@ -337,33 +337,33 @@ def named(name: str) -> Sample:
 
 def test_a_float_map_goes_before_its_rounded_copy_and_the_heading_tells_what_was_read(tmp_path: Path) -> None:
     write_maps(tmp_path, names=("a", "b", "c"))
-    contestant = FolderContestant(tmp_path)
+    predictor = FolderPredictor(tmp_path)
     for name in ("a.jpg", "b.jpg"):
-        assert contestant.predict(named(name)).values[0, 0] == np.float32(2.0004)
-    assert contestant.describe() == "2 npy maps from disk, recorded: mini, fp32, input size auto"
+        assert predictor.predict(named(name)).values[0, 0] == np.float32(2.0004)
+    assert predictor.describe() == "2 npy maps from disk, recorded: mini, fp32, input size auto"
     (tmp_path / "c_depth.npy").unlink()
-    assert FolderContestant(tmp_path).find("c.jpg").name == "c_depth.png"
+    assert FolderPredictor(tmp_path).find("c.jpg").name == "c_depth.png"
 
 
 def test_maps_of_several_models_are_not_told_as_one_models(tmp_path: Path) -> None:
     write_maps(tmp_path, names=("a",))
     write_maps(tmp_path, "nyu", names=("b",))
-    contestant = FolderContestant(tmp_path)
-    contestant.predict(named("a.jpg"))
-    assert contestant.describe().endswith("recorded: mini, fp32, input size auto")
-    contestant.predict(named("b.jpg"))
-    assert contestant.describe() == "2 npy maps from disk"
+    predictor = FolderPredictor(tmp_path)
+    predictor.predict(named("a.jpg"))
+    assert predictor.describe().endswith("recorded: mini, fp32, input size auto")
+    predictor.predict(named("b.jpg"))
+    assert predictor.describe() == "2 npy maps from disk"
     write_maps(tmp_path, names=("c",), rounded=False)
-    alone = FolderContestant(tmp_path)
+    alone = FolderPredictor(tmp_path)
     alone.predict(named("c.jpg"))
     assert alone.describe() == "1 npy map from disk"
 
 
 def test_a_folder_without_maps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no depth maps"):
-        FolderContestant(tmp_path)
+        FolderPredictor(tmp_path)
     with pytest.raises(UsageError, match="is no folder"):
-        FolderContestant(tmp_path / "nothing")
+        FolderPredictor(tmp_path / "nothing")
 
 
 def test_metres_are_brought_to_the_pictures_camera_when_asked_and_only_where_it_is_known() -> None:
@@ -386,7 +386,7 @@ def test_metres_are_brought_to_the_pictures_camera_when_asked_and_only_where_it_
     assert alone.failures == {"E_DATA": 1}
 
 
-def test_a_contestant_whose_camera_nobody_knows_is_not_brought_to_another() -> None:
+def test_a_predictor_whose_camera_nobody_knows_is_not_brought_to_another() -> None:
     with pytest.raises(UsageError, match="--align focal says nothing about oracle: for which focal length"):
         run(Oracle(knows_camera=False), align="none,focal")
     with pytest.raises(UsageError, match="row fit"):
@@ -400,19 +400,19 @@ def test_a_models_camera_is_told_by_its_config(tmp_path: Path) -> None:
     factors = []
     for own in ({}, {"training_focal_px": 200.0, "training_size": [192, 256]}):
         (folder / "config.json").write_text(json.dumps({**raw, "glpn_cli": {**raw["glpn_cli"], **own}}))
-        contestant = ModelContestant(InferenceSettings(resolve_model(str(folder))), device="cpu", threads=1)
-        factors.append(contestant.lens_factor(sample))
-        assert contestant.knows_camera == bool(own)
+        predictor = ModelPredictor(InferenceSettings(resolve_model(str(folder))), device="cpu", threads=1)
+        factors.append(predictor.lens_factor(sample))
+        assert predictor.knows_camera == bool(own)
     assert factors == [None, pytest.approx(150 / 100)]
 
 
 def test_a_model_sees_a_batch_as_it_sees_its_pictures_one_by_one(tmp_path: Path) -> None:
-    contestant = ModelContestant(InferenceSettings(resolve_model(str(write_tiny_model(tmp_path / "tiny")))), threads=1)
+    predictor = ModelPredictor(InferenceSettings(resolve_model(str(write_tiny_model(tmp_path / "tiny")))), threads=1)
     random = np.random.default_rng(0)
     samples = [
         Sample(random.integers(0, 256, (*size, 3), dtype=np.uint8), np.ones(size, np.float32))
         for size in ((64, 96), (80, 64), (64, 96))
     ]
-    together = contestant.predict_batch(samples)
+    together = predictor.predict_batch(samples)
     for depth, sample in zip(together, samples, strict=True):
-        np.testing.assert_allclose(depth.values, contestant.predict(sample).values, atol=1e-5 * (depth.limit or 1))
+        np.testing.assert_allclose(depth.values, predictor.predict(sample).values, atol=1e-5 * (depth.limit or 1))

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from glpn_cli.evaluation.intervals import bootstrap, bootstrap_difference
+from glpn_cli.evaluation.metrics import bootstrap, bootstrap_difference
 
 
 def test_the_interval_is_about_two_standard_errors_to_either_side() -> None:

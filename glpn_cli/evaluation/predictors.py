@@ -1,4 +1,4 @@
-"""Who is measured: a model, a folder of maps that somebody predicted, or a guess that never looks."""
+"""Predictors of depth that are scored: a model, a folder of stored maps, or a baseline that never looks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,9 +14,11 @@ import numpy as np
 
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.depth_files import Record, is_depth_file, read_depth, read_record
-from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.depth_files.contents import read_head
+from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import Picture, ReadOptions
 from glpn_cli.models.settings import InferenceSettings
+from glpn_cli.pipeline.sources import is_made_from
 from glpn_cli.prediction import DepthKind, DepthMap
 
 if TYPE_CHECKING:
@@ -24,95 +27,95 @@ if TYPE_CHECKING:
 _EXTENSIONS = (".png", ".npy", ".npz", ".tiff", ".tif", ".pfm", ".exr")
 
 
-class Contestant(Protocol):
+class Predictor(Protocol):
     """Gives a depth map for a picture."""
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Its name in tables."""
 
     @property
     def kind(self) -> DepthKind:
-        """What its numbers mean."""
+        """The meaning of its numbers."""
 
     @property
     def knows_camera(self) -> bool:
-        """Whether it is known for which camera its metres are."""
+        """Whether the camera that its metres belong to is known."""
 
     def describe(self) -> str:
         """How its maps are made, for a heading."""
 
     def lens_factor(self, sample: Sample) -> float | None:
-        """How many metres through the picture's camera are one through its own; None where either is not known."""
+        """Metres through the picture's camera for one through its own; None where either is not known."""
 
     def predict(self, sample: Sample) -> DepthMap:
-        """Its map of the picture. Raises InputError where it has none; a good one never looks at `sample.depth`."""
+        """Its map of the picture. Raises InputError where it has none. It must not look at `sample.depth`."""
 
 
-class ModelContestant:
-    """A model with its settings. Opening it loads the weights."""
+class ModelPredictor:
+    """A model with its settings. The constructor loads the weights."""
 
-    def __init__(self, recipe: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
+    def __init__(self, settings: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
         from glpn_cli.predictor import DepthEstimator
 
-        self.recipe = recipe
-        self._estimator: DepthEstimator = DepthEstimator(recipe, device=device, threads=threads)
+        self.settings = settings
+        self._estimator: DepthEstimator = DepthEstimator(settings, device=device, threads=threads)
 
     @property
     def name(self) -> str:
-        """As the model was named."""
-        return self.recipe.model.name
+        """The model's."""
+        return self.settings.model.name
 
     @property
     def kind(self) -> DepthKind:
         """The model's."""
-        return self.recipe.kind
+        return self.settings.kind
 
     @property
     def knows_camera(self) -> bool:
         """Whether its config tells a focal length."""
-        return self.recipe.config.training_focal_px is not None
+        return self.settings.config.training_focal_px is not None
 
     def describe(self) -> str:
         """Precision, size, device and limit."""
-        limit = "" if self.recipe.limit_m is None else f", to {self.recipe.limit_m:g} m"
-        tta = "" if self.recipe.tta == "none" else f", tta {self.recipe.tta}"
-        return (
-            f"{self._estimator.precision} on {self._estimator.device}, input size {self.recipe.input_size}{tta}{limit}"
-        )
+        limit = "" if self.settings.limit_m is None else f", to {self.settings.limit_m:g} m"
+        tta = "" if self.settings.tta == "none" else f", tta {self.settings.tta}"
+        where = f"{self._estimator.precision} on {self._estimator.device}"
+        return f"{where}, input size {self.settings.input_size}{tta}{limit}"
 
     def lens_factor(self, sample: Sample) -> float | None:
         """The ratio of the focal lengths, as `InferenceSettings.lens_factor` has it."""
-        return None if sample.focal_px is None else self.recipe.lens_factor(sample.focal_px, sample.size)
+        return None if sample.focal_px is None else self.settings.lens_factor(sample.focal_px, sample.size)
 
     def predict(self, sample: Sample) -> DepthMap:
         """Run the network."""
         return self.predict_batch([sample])[0]
 
     def predict_batch(self, samples: Sequence[Sample]) -> list[DepthMap]:
-        """Run it on several pictures, those of one network size at once. Raises InputError for any of them."""
+        """Run the network on several pictures, those of one network size at once. Raises InputError for any of them."""
         return self._estimator.predict_pictures([self._picture(sample) for sample in samples])
 
     def _picture(self, sample: Sample) -> Picture:
-        """The picture as `predict` reads it: of large JPEGs, the decoder leaves out what the network does not see."""
-        if sample.jpeg is not None and sample.uncut is None:
-            enough = self.recipe.enough_pixels(sample.size)
-            if enough is not None and 2 * enough[0] <= sample.size[0] and 2 * enough[1] <= sample.size[1]:
-                return sample.jpeg.read(at_least=enough)
+        """The picture as `predict` reads it: large JPEGs are decoded to no more pixels than the network needs."""
+        if sample.source is not None and sample.uncut is None:
+            enough = self.settings.enough_pixels(sample.size)
+            is_large = enough is not None and 2 * enough[0] <= sample.size[0] and 2 * enough[1] <= sample.size[1]
+            if is_large and read_head(sample.source.content, 3) == b"\xff\xd8\xff":
+                return sample.source.read(at_least=enough)
         return Picture(sample.rgb, sample.size)
 
 
-class FolderContestant:
-    """Maps in a folder: of ours, found by the picture that they record; of others, by their name.
+class FolderPredictor:
+    """Maps in a folder: ours are found by the picture that they record, those of others by their name.
 
     A map belongs to `kitchen/rgb_1.jpg` if it records that source, or is called (below the folder, without extension)
     kitchen/rgb_1, kitchen/rgb_1_depth, kitchen_rgb_1, rgb_1 or rgb_1_depth; the first of these that some file has. Of
     several files of one name those with floats go before PNGs, whose integers are the same depths, rounded. Where
-    several pictures are called rgb_1, as KITTI's are in every drive, no map is known by that alone.
+    several pictures are called rgb_1, as KITTI's are in every drive, that name alone finds no map.
 
     pictures:    names of all pictures that are measured.
     depth_scale: stored units per metre, for integer files that do not say their own.
-    reading:     in which processes they are decoded.
+    reading:     how, and in which processes, they are decoded.
     Raises UsageError where the folder has no maps.
     """
 
@@ -136,7 +139,10 @@ class FolderContestant:
         self._used: set[Path] = set()
         stems = Counter(Path(name).stem for name in pictures)
         self._shared = {stem for stem, count in stems.items() if count > 1}
-        kinds = {self._enter(path, kind) for path in _find_maps(folder)}
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is no folder", code=ErrorCode.NOT_FOUND)
+        files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _EXTENSIONS and path.is_file())
+        kinds = {found for path in files if (found := self._enter(path, kind)) is not None}
         if not kinds:
             raise UsageError(f"{folder} has no depth maps", code=ErrorCode.NOT_FOUND)
         if len(kinds) > 1:
@@ -154,17 +160,17 @@ class FolderContestant:
 
     @property
     def kind(self) -> DepthKind:
-        """What the maps say; metric depth where they do not."""
+        """What the maps record; else what the caller says."""
         return self._kind
 
     def describe(self) -> str:
-        """How many maps were read, or could be where none was yet; of which format; by which model, if all say one."""
+        """The number of maps read (of all, before the first), their formats, and the model where all record one."""
         maps = self._used or {path for paths in self._by_name.values() for path in paths}
         formats = sorted({path.suffix.removeprefix(".").lower() for path in maps})
         scale = "" if self.depth_scale is None else f", {self.depth_scale:g} units per metre"
         origins = {self._origin(path) for path in maps}
-        told = origins.pop() if len(origins) == 1 else None
-        made = "" if told is None else f", recorded: {told[0]}"
+        origin = origins.pop() if len(origins) == 1 else None
+        made = "" if origin is None else f", recorded: {origin[0]}"
         return f"{len(maps)} {', '.join(formats)} map{'' if len(maps) == 1 else 's'} from disk{scale}{made}"
 
     def lens_factor(self, sample: Sample) -> float | None:  # noqa: ARG002 - nobody knows through which camera
@@ -172,19 +178,17 @@ class FolderContestant:
         return None
 
     def predict(self, sample: Sample) -> DepthMap:
-        """Read the picture's map. Raises InputError where it is missing, ambiguous or unreadable."""
+        """Read the picture's map. Raises InputError where it is missing, ambiguous, unreadable or of other bytes."""
         path = self.find(sample.name)
-        try:
-            stored = self._reading.run(
-                read_depth,
-                path,
-                about="it",
-                depth_scale=self.depth_scale,
-                kind=self._kind,
-                max_pixels=self._reading.max_pixels,
+        read = partial(self._reading.run, read_depth, about="it", max_pixels=self._reading.max_pixels)
+        with about_file(path):
+            stored = read(path, depth_scale=self.depth_scale, kind=self._kind)
+        if sample.source is not None and is_made_from(stored.record, sample.source) is False:
+            raise InputError(
+                f"{path}: this map was made from another picture than {sample.name} is now",
+                hint="Predict the picture again, or compare with the pictures that the maps were made from.",
+                code=ErrorCode.DATA,
             )
-        except InputError as error:
-            raise InputError(f"{path}: {error.message}", hint=error.hint, code=error.code) from error
         self._used.add(path)
         return stored.depth
 
@@ -212,7 +216,7 @@ class FolderContestant:
         raise InputError(f"{name} has no map in {self.folder}", hint=hint, code=ErrorCode.NOT_FOUND)
 
     def _exactest(self, candidates: Sequence[Path]) -> Sequence[Path]:
-        """Those with floats; where there are none, those with floats beside them under the same name; else all."""
+        """The candidates with floats; else files with floats beside them under the same name; else all candidates."""
         beside = (path for each in candidates for path in self._by_name[self._key(each)])
         return _with_floats(candidates) or _with_floats(dict.fromkeys(beside)) or candidates
 
@@ -220,7 +224,7 @@ class FolderContestant:
         return path.relative_to(self.folder).with_suffix("").as_posix()
 
     def _origin(self, path: Path) -> tuple[str, str] | None:
-        """Model and settings in words, and its checksum, as the file or one of its name says; None where none does."""
+        """The model with its settings, and its checksum, as the file or one of its name records; else None."""
         records = (self._records.get(each) for each in (path, *self._by_name[self._key(path)]))
         made = next((record.provenance for record in records if record and record.provenance), None)
         if made is None:
@@ -229,7 +233,7 @@ class FolderContestant:
         return f"{made.model}, {made.precision}, input size {made.input_size}{tta}", made.weights_sha256
 
     def _candidates(self, name: str) -> Iterator[tuple[list[Path], bool]]:
-        """Files that may be the map, the likeliest first; and whether the picture's last name alone says so."""
+        """Files that may be the map, the likeliest first, and whether only the name without its folders says so."""
         stem, short = os.path.splitext(name)[0], Path(name).stem  # noqa: PTH122 - keeps the folders
         for source in dict.fromkeys((name, Path(name).name)):
             yield self._by_source.get(source, []), source != name
@@ -237,12 +241,19 @@ class FolderContestant:
         for key in dict.fromkeys(names):
             yield self._by_name.get(key, []), key in (short, f"{short}_depth") and short != stem
 
-    def _enter(self, path: Path, kind: DepthKind) -> DepthKind:
-        self._by_name[self._key(path)].append(path)
+    def _enter(self, path: Path, kind: DepthKind) -> DepthKind | None:
+        """Enter a file that may be a map: one of ours, an array, or a grey picture of others; None for any other."""
         try:
-            record = read_record(path)
+            with about_file(path):
+                record = read_record(path)
         except InputError:  # told when the map is read
-            return kind
+            record, is_map = None, True
+        else:
+            is_picture = path.suffix.lower() in (".png", ".tif", ".tiff")
+            is_map = is_depth_file(path) or (record is None and is_picture)
+        if not is_map:
+            return None
+        self._by_name[self._key(path)].append(path)
         if record is None:
             return kind
         self._by_source[record.source].append(path)
@@ -255,25 +266,9 @@ def _with_floats(paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if path.suffix.lower() != ".png"]
 
 
-def _find_maps(folder: Path) -> list[Path]:
-    """Files that may be depth maps: ours with map=depth, arrays, and grey pictures of others."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder", code=ErrorCode.NOT_FOUND)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _EXTENSIONS and path.is_file())
-    return [path for path in files if is_depth_file(path) or _is_foreign(path)]
-
-
-def _is_foreign(path: Path) -> bool:
-    """Whether a picture file is not one of ours: then it may be somebody's depth."""
-    try:
-        return path.suffix.lower() in (".png", ".tif", ".tiff") and read_record(path) is None
-    except InputError:
-        return True
-
-
 @dataclass(frozen=True)
 class RowFit:
-    """The least that a model must beat: log depth is a straight line down the picture's rows, whatever is in it.
+    """The baseline that a model must beat: log depth is a straight line down the rows of every picture.
 
     top, bottom: metres at the first and the last row.
     """

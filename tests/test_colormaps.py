@@ -24,7 +24,7 @@ from glpn_cli.colormaps import (
     read_table,
     resolve_range,
 )
-from glpn_cli.colormaps.ticks import Scale, make_ticks
+from glpn_cli.colormaps.colorbar import Scale, make_ticks
 from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
 

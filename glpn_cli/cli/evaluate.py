@@ -245,8 +245,7 @@ def _run(
     run: RunSettings,
 ) -> tuple[list[tuple[PictureScores, ...]], BaseException | None]:
     """Measure picture by picture and print errors as they come; also return what ended it early, if anything."""
-    from glpn_cli.cli.console import console
-    from glpn_cli.cli.progress import Progress
+    from glpn_cli.cli.console import Progress, console
     from glpn_cli.errors import StoppedError
     from glpn_cli.evaluation.evaluate import evaluate as measure
 

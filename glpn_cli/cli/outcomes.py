@@ -12,8 +12,7 @@ from typing import IO, TYPE_CHECKING, NoReturn, Self
 
 import typer
 
-from glpn_cli.cli.console import console, is_terminal
-from glpn_cli.cli.progress import Progress
+from glpn_cli.cli.console import Progress, console, is_terminal
 from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.report import Ended, Outcome, Status, Tally, make_record, warning_text

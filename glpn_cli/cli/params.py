@@ -31,6 +31,7 @@ from glpn_cli.pipeline.settings import (
 )
 
 if TYPE_CHECKING:
+    from glpn_cli.calibration import Calibration
     from glpn_cli.geometry import FocalChoice
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
@@ -410,7 +411,6 @@ class OutputParams:
 
     def settings(self, space: SpaceParams, explicit: ExplicitOptions) -> OutputSettings:
         """The same for a run. Raises UsageError, and InputError for a calibration that cannot be read."""
-        from glpn_cli.calibration import read_calibration
         from glpn_cli.depth_files import PointCloudOptions
         from glpn_cli.geometry import Axes
 
@@ -420,7 +420,7 @@ class OutputParams:
             self.name,
             depth_scale=self.depth_scale,
             existing=self.existing,
-            calibration=read_calibration(space.calibration) if space.calibration is not None else None,
+            calibration=space.read_calibration(),
             cloud=PointCloudOptions(space.choice, Axes(space.axes), space.edge_cull),
             explicit=explicit,
         )
@@ -453,6 +453,14 @@ class SpaceParams:
         "Axes of ply: opencv (y down, z forward), opengl (y up, z backward) or blender (y forward, z up).",
     )
     edge_cull: bool = option("--edge-cull", False, "Leave out points that hang between foreground and background.")
+
+    def read_calibration(self) -> Calibration | None:
+        """The calibration of depths, if there is one. Raises InputError where it cannot be read."""
+        if self.calibration is None:
+            return None
+        from glpn_cli.calibration import read_calibration
+
+        return read_calibration(self.calibration)
 
     @property
     def choice(self) -> FocalChoice:

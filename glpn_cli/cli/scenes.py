@@ -106,7 +106,7 @@ def scenes(scene: SceneParams, writing: Annotated[OutputParams, only("existing",
 
 def _render(plan: ScenePlan, scene: SceneParams) -> list[Path]:
     """Render the missing scenes; the paths of what is written beside them."""
-    from glpn_cli.cli.progress import Progress
+    from glpn_cli.cli.console import Progress
     from glpn_cli.devices import cores
     from glpn_cli.scenes.write import depth_name, write_contact_sheet, write_scenes
 

@@ -1,8 +1,7 @@
 """Colours that mean something: near is warm, equal ratios of depth are equal steps, and a bar tells the metres."""
 
 from glpn_cli.colormaps.colorbar import add_colorbar
-from glpn_cli.colormaps.compose import draw_contours, put_side_by_side
-from glpn_cli.colormaps.painting import HOLE_COLOR, paint
+from glpn_cli.colormaps.painting import COLORMAPS, HOLE_COLOR, draw_contours, paint, put_side_by_side, read_table
 from glpn_cli.colormaps.ranges import (
     IMAGE_RANGE,
     DepthHistogram,
@@ -13,7 +12,6 @@ from glpn_cli.colormaps.ranges import (
     parse_range,
     resolve_range,
 )
-from glpn_cli.colormaps.tables import COLORMAPS, read_table
 
 __all__ = [
     "COLORMAPS",

@@ -1,21 +1,54 @@
-"""A map becomes a picture: one colour per depth, on a scale where equal ratios of depth are equal steps."""
+"""A map becomes a picture: one colour per depth, lines of equal depth, and the picture beside it.
+
+The tables of colours are vendored from their sources (see NOTICE).
+"""
 
 from __future__ import annotations
 
 import math
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps.ranges import PaintRange
-from glpn_cli.colormaps.tables import read_table
 from glpn_cli.prediction import DepthKind, DepthMap
+
+# Name -> whether the table as published runs from cold (or dark) to warm (or bright); only Spectral starts warm.
+_ENDS_WARM = {
+    "spectral": False,
+    "turbo": True,
+    "inferno": True,
+    "magma": True,
+    "viridis": True,
+    "plasma": True,
+    "cividis": True,
+    "gray": True,
+}
+COLORMAPS: tuple[str, ...] = tuple(_ENDS_WARM)
+_TABLES = Path(__file__).with_name("tables.npz")
 
 # A dark neutral grey, which is in none of the coloured tables: nothing is known here.
 HOLE_COLOR = (64, 64, 64)
 _LAST = 255
 _BLOCK = 1 << 16
 """Pixels that are painted at a time: few enough to stay in the cache from the logarithm to the colour."""
+
+# Lines are mixed into the colours with this share of black (or of white, on dark colours).
+_LINE_SHARE = 0.6
+_DARK = 80
+
+
+@cache
+def read_table(name: str, *, invert: bool = False) -> NDArray[np.uint8]:
+    """The colours from the nearest to the farthest, uint8 (256, 3), read-only; near is warm unless `invert`."""
+    with np.load(_TABLES, allow_pickle=False) as tables:
+        published: NDArray[np.uint8] = tables[name]
+    from_near = published[::-1] if _ENDS_WARM[name] != invert else published
+    table = np.ascontiguousarray(from_near)
+    table.flags.writeable = False
+    return table
 
 
 def is_log_scale(kind: DepthKind) -> bool:
@@ -66,3 +99,41 @@ def _steps(values: NDArray[np.float32], ends: PaintRange, kind: DepthKind) -> ND
     steps *= np.float32(_LAST / (far - near))
     np.clip(steps, 0, _LAST, out=steps)
     return np.rint(steps, out=steps).astype(np.uint8)
+
+
+def put_side_by_side(picture: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture at the left of its painted map, both uint8 (H, W, 3) of one size -> (H, 2 W, 3)."""
+    if picture.shape != painted.shape:
+        raise ValueError(f"the picture is {picture.shape}, its map {painted.shape}")
+    return np.concatenate([picture, painted], axis=1)
+
+
+def draw_contours(painted: NDArray[np.uint8], depth: DepthMap, *, every_m: float) -> NDArray[np.uint8]:
+    """Lines where the depth passes a multiple of `every_m` metres, on a painted map, uint8 (H, W, 3) -> same.
+
+    The lines grow with the picture; they are dark on light colours and light on dark ones. None runs along a hole.
+    """
+    values = depth.values if depth.valid is None else np.where(depth.valid, depth.values, np.float32(0))
+    levels = np.floor(values / np.float32(every_m))
+    line = np.zeros(levels.shape, np.bool_)
+    valid = depth.valid
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        passes = levels[here] != levels[there]
+        if valid is not None:
+            passes &= valid[here] & valid[there]
+        line[here] |= passes
+    for _ in range(round(min(levels.shape) / 600)):
+        line = _thicken(line)
+    lined = painted.copy()
+    under = painted[line].astype(np.float32)
+    ink = np.where(under.mean(axis=1, keepdims=True) < _DARK, np.float32(255), np.float32(0))
+    lined[line] = np.rint(under + (ink - under) * np.float32(_LINE_SHARE)).astype(np.uint8)
+    return lined
+
+
+def _thicken(line: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """One pixel more to the right and below."""
+    thick = line.copy()
+    thick[:, 1:] |= line[:, :-1]
+    thick[1:] |= line[:-1]
+    return thick

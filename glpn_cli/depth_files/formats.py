@@ -13,8 +13,7 @@ import numpy as np
 from glpn_cli.depth_files.base import DepthReadOptions, Format, StoredDepth
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents, read_head
 from glpn_cli.depth_files.exr import Exr
-from glpn_cli.depth_files.npy import Npy
-from glpn_cli.depth_files.npz import Npz
+from glpn_cli.depth_files.npy import Npy, Npz
 from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
 from glpn_cli.depth_files.pfm import Pfm
 from glpn_cli.depth_files.ply import Ply

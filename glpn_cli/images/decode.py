@@ -35,7 +35,7 @@ from glpn_cli.images.formats import (
     recognise,
     wrap_decode_errors,
 )
-from glpn_cli.images.picture import TINY, AtLeast, Picture, PictureWarning, ReadOptions
+from glpn_cli.images.picture import TINY, AtLeast, ContentId, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.pixel_modes import flatten
 
 # Where more frames than one mean that something is left out: not so in icons, layered drawings, and photographs with
@@ -79,6 +79,7 @@ def decode(
 
     Raises InputError with the code that says why not.
     """
+    content = ContentId.of(stream)  # first: decoders may close the stream
     kind = _recognise(stream, label=label, name=name)
     with quiet_pillow(), wrap_decode_errors(kind, label, options):
         if kind in ICONS:
@@ -119,7 +120,7 @@ def decode(
         PictureWarning.DARK: has_colors_of_16_bits and 0 < flat.rgb.max() < _DARK_FROM_16,
     }
     warnings = (warning for warning, is_so in found.items() if is_so)
-    return Picture(flat.rgb, full_size, flat.valid, focal, (*warnings, *flat.warnings))
+    return Picture(flat.rgb, full_size, flat.valid, focal, (*warnings, *flat.warnings), content)
 
 
 def from_pillow(image: Image.Image) -> Picture:

@@ -120,9 +120,9 @@ def read_rgb(
     else:
         label, name = _label(source), source.name
     options = options or _DEFAULTS
-    if options.workers is not None:
-        source = _for_workers(source, label, name)
-    settled = replace(options, workers=None)
+    if options.workers is None:
+        return _read(source, options, label=label, name=name, at_least=at_least)
+    source, settled = _for_workers(source, label, name), replace(options, workers=None)
     return options.run(_read, source, settled, about=label, label=label, name=name, at_least=at_least)
 
 
@@ -135,23 +135,16 @@ def _hash_file(path: Path, size: int, version: tuple[int, ...]) -> str:  # noqa:
 
 def _read(source: Path | bytes, options: ReadOptions, *, label: str, name: str, at_least: AtLeast | None) -> Picture:
     if isinstance(source, bytes):
-        picture = _identify_and_decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
+        picture = decode(io.BytesIO(source), options, label=label, name=name, at_least=at_least)
         if has_another_picture(source):
             picture = replace(picture, warnings=(*picture.warnings, PictureWarning.MORE))
         return picture
     try:
         with _Unmapped(source) as file:
             stream = _steady(file, label, name)
-            return _identify_and_decode(stream, options, label=label, name=name, at_least=at_least)
+            return decode(stream, options, label=label, name=name, at_least=at_least)
     except OSError as error:
         raise unreadable_error(label, error) from error
-
-
-def _identify_and_decode(
-    stream: BinaryIO, options: ReadOptions, *, label: str, name: str, at_least: AtLeast | None
-) -> Picture:
-    content = ContentId.of(stream)  # first: decoders may close the stream
-    return replace(decode(stream, options, label=label, name=name, at_least=at_least), content=content)
 
 
 def _for_workers(source: Path | bytes, label: str, name: str) -> Path | bytes:

@@ -128,23 +128,6 @@ class SemanticSegmenterOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-class BatchFeature(dict[str, Any]):
-    """What an image processor answers: a mapping whose entries are attributes too, movable with `.to()`."""
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
-
-    def to(self, *args: Any, **kwargs: Any) -> BatchFeature:
-        """Move (and, if a dtype is given, cast) every tensor as `Tensor.to` does; the rest stays. Returns itself."""
-        for name, value in self.items():
-            if isinstance(value, Tensor):
-                self[name] = value.to(*args, **kwargs)
-        return self
-
-
 class Pretrained(nn.Module):
     """The documented way in and out of folders, for the documented classes.
 

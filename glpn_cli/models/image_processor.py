@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -17,7 +17,9 @@ from torch.nn import functional as F
 
 from glpn_cli.atomic_write import write_atomically
 from glpn_cli.errors import ModelError, UsageError
-from glpn_cli.models.hf_compat_base import BatchFeature, DepthEstimatorOutput, open_named
+
+if TYPE_CHECKING:
+    from glpn_cli.models.hf_compat_base import DepthEstimatorOutput
 
 _PREPROCESSOR_FILE = "preprocessor_config.json"
 UNIT = (np.arange(256) * (1 / 255)).astype(np.float32)
@@ -27,6 +29,23 @@ UNIT = (np.arange(256) * (1 / 255)).astype(np.float32)
 def resize_depth(depth: Tensor, size: tuple[int, int]) -> Tensor:
     """(h, w) -> (H, W), bicubic as published; can overshoot the range."""
     return F.interpolate(depth[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
+
+
+class BatchFeature(dict[str, Any]):
+    """What an image processor answers: a mapping whose entries are attributes too, movable with `.to()`."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def to(self, *args: Any, **kwargs: Any) -> BatchFeature:
+        """Move (and, if a dtype is given, cast) every tensor as `Tensor.to` does; the rest stays. Returns itself."""
+        for name, value in self.items():
+            if isinstance(value, Tensor):
+                self[name] = value.to(*args, **kwargs)
+        return self
 
 
 class ImageProcessor:
@@ -110,6 +129,8 @@ class ImageProcessor:
         A checkpoint without a preprocessor_config.json gets the published settings. Raises ModelError for settings
         that do not exist.
         """
+        from glpn_cli.models.hf_compat_base import open_named
+
         raw = dict(open_named(name, revision=revision, offline=local_files_only).preprocessor or {})
         known = cls().settings()
         if unknown := sorted(set(overrides) - set(known)):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from glpn_cli.calibration import Calibration
 from glpn_cli.depth_files import FORMATS, ColorizeOptions, Format, Record, Uncertainty, make_writer
 from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer
 from glpn_cli.depth_files.uncertainty import UncertaintyColor
@@ -17,6 +17,9 @@ from glpn_cli.pipeline.report import Output
 from glpn_cli.pipeline.settings import Existing, ModelSettings, OutputSettings
 from glpn_cli.pipeline.sources import Content, Source, Sources, StoredSource
 from glpn_cli.prediction import DepthKind
+
+if TYPE_CHECKING:
+    from glpn_cli.calibration import Calibration
 
 EXPORTED = ("color", "gray", "gray16", "ply", "png16", "npy", "npz", "tiff", "pfm", "exr")
 """The formats of `export`."""

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from glpn_cli.cli.console import console
-from glpn_cli.cli.progress import Progress
+from glpn_cli.cli.console import Progress, console
 
 
 class Terminal:

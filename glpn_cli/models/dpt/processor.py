@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import is_whole
-from glpn_cli.models.hf_compat_base import BatchFeature, SemanticSegmenterOutput
+from glpn_cli.models.hf_compat_base import SemanticSegmenterOutput
 from glpn_cli.models.image_processor import (
     UNIT,
+    BatchFeature,
     ImageProcessor,
     flatten_pictures,
     rescale,

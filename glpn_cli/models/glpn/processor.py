@@ -16,8 +16,7 @@ from torch import Tensor
 
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import is_whole
-from glpn_cli.models.hf_compat_base import BatchFeature
-from glpn_cli.models.image_processor import UNIT, ImageProcessor, rescale, resize_depth, resize_picture
+from glpn_cli.models.image_processor import UNIT, BatchFeature, ImageProcessor, rescale, resize_depth, resize_picture
 
 LOWEST_SHARE = 1e-4
 """Depth is never brought back under this share of the limit: bicubic overshoot would make it negative."""

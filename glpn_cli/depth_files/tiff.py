@@ -26,6 +26,7 @@ from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_recor
 from glpn_cli.depth_files.contents import check_size
 from glpn_cli.depth_files.record import PROGRAM, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.images.decode import silence_libtiff
 from glpn_cli.prediction import Result
 
 SIGNATURES = (b"II*\0", b"MM\0*")
@@ -146,6 +147,7 @@ def _inflate(strip: bytes, length: int) -> bytes:
 
 
 def _decode_by_pillow(data: bytes) -> NDArray[Any]:
+    silence_libtiff()
     try:
         # Pillow warns of every odd tag. Silencing that is process-wide, so one thread at a time.
         with _WARNINGS_LOCK, catch_warnings(action="ignore"), TiffImagePlugin.TiffImageFile(BytesIO(data)) as image:

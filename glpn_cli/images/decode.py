@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib
+import logging
 import math
 import re
 import struct
@@ -10,9 +12,10 @@ import threading
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
+from functools import cache
 from typing import Any, BinaryIO
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, _imaging
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -171,6 +174,7 @@ def _open(stream: BinaryIO, kind: PictureFormat, label: str) -> ImageFile:
     factory = ExrImageFile if kind is EXR else Image.OPEN[kind.name][0]
     image: ImageFile = factory(stream, "")
     if kind is TIFF:
+        silence_libtiff()
         tags = getattr(image, "tag_v2", {})
         if _DNG_VERSION in tags or (_SUB_IFDS in tags and int(tags.get(_SUBFILE_TYPE, 0)) & 1):
             raise foreign_error(CAMERA_RAW, label)
@@ -352,6 +356,9 @@ def _metadata_may_be_broken() -> Iterator[None]:
 # do this: it is not safe across threads.
 _FILTER = ("ignore", None, Warning, re.compile(r"PIL\b"), 0)
 
+# Without any handler Python writes to stderr what Pillow logs of a damaged TIFF.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
 _lock = threading.Lock()
 _readers = 0
 _allowed: list[int] = []
@@ -375,6 +382,16 @@ def quiet_pillow() -> Iterator[None]:
             if _readers == 0:
                 with suppress(ValueError):
                     python_warnings.filters.remove(_FILTER)  # type: ignore[attr-defined]  # typeshed: a read-only sequence
+
+
+@cache
+def silence_libtiff() -> None:
+    """Keep libtiff from writing to stderr, past Python, what our own errors tell; for the whole process.
+
+    Where Pillow has libtiff built in, its functions cannot be found, and nothing is changed.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 @contextmanager

@@ -184,7 +184,9 @@ def _stretch(values: NDArray[Any]) -> _Layers:
     grey = np.full(values.shape, BACKGROUND[0], dtype=np.uint8)
     if low < high:
         for rows in strips(*values.shape):
-            # Halves, because the distance between two floats may be more than a float holds.
-            share = (values[rows].astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
+            # Halves, because the distance between two floats may be more than a float holds. NaNs may be of a kind that
+            # numpy warns of.
+            with np.errstate(invalid="ignore"):
+                share = (values[rows].astype(np.float64) / 2 - low / 2) / (high / 2 - low / 2)
             grey[rows] = np.round(np.where(known[rows], share, 0) * 255)
     return _Layers(Image.fromarray(grey), known=None if known.all() else known, warnings=(PictureWarning.RANGE,))

@@ -42,8 +42,8 @@ class SubjectParams:
     config: list[str] | None = option(
         "--config NAME",
         None,
-        "Random weights of a size: b0, b4, dpt-large, dpt-hybrid, dpt-large-ade, or a config.json; can be "
-        "given more than once.",
+        "Random weights of a size: b0 or b4; dpt-large, dpt-hybrid or dpt-large-ade; or a config.json; can be given "
+        "more than once.",
     )
     pictures: int = option("--pictures N", 1, "Number of pictures to make, without INPUTS.", panel=BATCH, min=1)
     rounds: int = option("--rounds N", 5, "Number of times that all is measured.", panel=BATCH, min=1)

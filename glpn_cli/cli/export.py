@@ -86,8 +86,8 @@ def export(
     inputs: InputParams,
     model: Annotated[ModelParams, without("uncertainty")],
     pace: RunParams,
-    colors: ColorParams,
     output: OutputParams,
+    colors: ColorParams,
     space: SpaceParams,
 ) -> None:
     """Paint depth in colours, for pictures or for existing depth maps.

@@ -7,6 +7,7 @@ Typer's own panels need rich, which takes longer to import than the rest of `glp
 from __future__ import annotations
 
 import inspect
+import shutil
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from glpn_cli.cli.params import ARGUMENTS, BATCH, INPUTS, MODEL, OUTPUTS, SPACE,
 _OPTIONS = "Options"
 _FIRST, _LAST = (ARGUMENTS, INPUTS, MODEL), (OUTPUTS, SPACE, BATCH, _OPTIONS)
 """Chapters before and after those that only one command has."""
-_NAMES_WIDTH = 26
+_NAMES_WIDTH, _NARROWEST = 26, 30
 
 
 class _Plain:
@@ -53,6 +54,11 @@ class _Plain:
         del limit
         return str(self.help or "").partition("\n")[0]
 
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the screen, on narrow terminals too: Typer takes them for 50 columns wide."""
+        formatter.width = min(formatter.width, max(shutil.get_terminal_size().columns - 2, _NARROWEST))
+        super().format_help(ctx, formatter)  # type: ignore[misc]  # of the class beside this one
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the subcommands of a group, then the options in chapters."""
         chapters: dict[str, list[tuple[str, str]]] = {}
@@ -65,20 +71,30 @@ class _Plain:
             elif names.startswith("--"):
                 names = f"    {names}"  # long names stand below each other
             title = param.rich_help_panel or (ARGUMENTS if param.param_type_name == "argument" else _OPTIONS)
-            chapters.setdefault(title, []).append((names, words))
+            chapters.setdefault(title, []).append((names, _without_ranges(words)))
         if isinstance(self, TyperGroup):
             self.format_commands(ctx, formatter)
         own = [title for title in chapters if title not in (*_FIRST, *_LAST)]
         for title in (*_FIRST, *own, *_LAST):
             if title in chapters:
                 with formatter.section(title):
-                    formatter.write_dl(chapters[title], col_max=_NAMES_WIDTH)
+                    formatter.write_dl(chapters[title], col_max=min(_NAMES_WIDTH, formatter.width // 3))
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples as they stand."""
         del ctx
         if self.epilog:
             formatter.write("\nExamples:\n" + textwrap.indent(inspect.cleandoc(self.epilog), "  ") + "\n")
+
+
+def _without_ranges(words: str) -> str:
+    """The help of an option without the range that its number may be in, which its error tells: `1<=x<=256`."""
+    text, bracket, facts = words.removesuffix("]").rpartition("  [")
+    if not bracket:
+        return words
+    told = [fact for fact in facts.split("; ") if "<=" not in fact and ">=" not in fact]
+    plain = [f"default: {fact[10:-1]}" if fact.startswith("default: (") else fact for fact in told]
+    return f"{text}  [{'; '.join(plain)}]" if plain else text
 
 
 def _usage_of(argument: Any, ctx: Any) -> str:

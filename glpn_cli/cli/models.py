@@ -35,7 +35,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="mini, nyu, kitti, a f
 @app.command("list", cls=PlainCommand, epilog="glpn models list\nglpn models list --json")
 @with_groups
 def list_models(output: Printing) -> None:
-    """Show the models that have names: unit, licence, and whether they are on this machine."""
+    """List the models that have names.
+
+    With unit, licence, and whether they are on this machine.
+    """
     from glpn_cli.cli.columns import make_facts, make_table
     from glpn_cli.models.registry import REGISTRY, find_here
     from glpn_cli.text import SCHEMA, path_text
@@ -60,17 +63,20 @@ def list_models(output: Printing) -> None:
             }
             console.json(record)
         return
-    places = [row.repository or "bundled" for row in rows]
     here = ["yes" if folder else "no" for folder in folders]
-    entries = ((row.name, row.unit, p, h, row.license) for row, p, h in zip(rows, places, here, strict=True))
-    facts = ((row.name, f"{row.description}. {row.scale_source}. {row.license_facts}.") for row in rows)
-    console.text(make_table(("name", "unit", "weights", "here", "licence"), entries) + "\n\n" + make_facts(facts))
+    entries = ((row.name, row.unit, is_here, row.license) for row, is_here in zip(rows, here, strict=True))
+    sources = [f"{row.repository}: " if row.repository else "" for row in rows]
+    facts = (
+        (row.name, f"{source}{row.description}. {row.scale_source}. {row.license_facts}.")
+        for row, source in zip(rows, sources, strict=True)
+    )
+    console.text(make_table(("name", "unit", "here", "licence"), entries) + "\n\n" + make_facts(facts))
 
 
 @app.command("path", cls=PlainCommand, epilog="glpn models path mini\nls -l $(glpn models path nyu)")
 @with_groups
 def show_path(name: Name, output: Printing) -> None:
-    """Print the folder of a model, without using the network."""
+    """Print the folder of a model, offline."""
     from glpn_cli.models.resolve import resolve_model
 
     folder = resolve_model(name, offline=True).checkpoint.folder
@@ -91,13 +97,13 @@ def download_model(
     explicit: ExplicitOptions,
     name: Name,
     model: Annotated[ModelParams, only("offline")],
-    writing: Annotated[OutputParams, only("existing", "dry_run", "json")],
     download: DownloadParams,
+    writing: Annotated[OutputParams, only("existing", "dry_run", "json")],
 ) -> None:
-    """Download a model into the hub's cache, verify it, and print its folder.
+    """Download a model, verify it, and print its folder.
 
-    Repository, revision, size and licence are printed first. Files in the cache are not downloaded again. The folder
-    that -o writes needs neither cache nor network: name it with -m.
+    Repository, revision, size and licence are printed first. Files in the hub's cache are not downloaded again. The
+    folder that -o writes needs neither cache nor network: name it with -m.
     """
     from glpn_cli.atomic_write import probe_writable
     from glpn_cli.checkpoint import OWN_KEY, encode_copy
@@ -133,7 +139,7 @@ def verify_models(
         str | None, typer.Argument(metavar="NAME", help="One model; default: all that are on this machine.")
     ] = None,
 ) -> None:
-    """Check weights against their checksum and their config, without using the network."""
+    """Check weights against their checksum and config, offline."""
     from glpn_cli.cli.model_report import describe_check, make_check_records
     from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import REGISTRY, find_here

@@ -200,7 +200,9 @@ class InputParams:
     files0_from: list[str] | None = option("--files0-from FILE", None, "The same, but each name ends with a NUL.")
     recursive: bool = option("--recursive/--no-recursive", True, "Search folders inside folders.")
     exclude: list[str] | None = option(
-        "--exclude PATTERN", None, "Leave out names or paths that match, in folders and patterns: '*_old.*'; repeats."
+        "--exclude PATTERN",
+        None,
+        "Leave out names or paths that match, such as '*_old.*', in folders and patterns; can be given more than once.",
     )
     root: Path | None = option("--root DIR", None, "Name results by the path of their input below DIR.")
     shard: str | None = option("--shard I/N", None, "Split the inputs into N parts and do the I-th, from 1.")
@@ -403,7 +405,7 @@ class OutputParams:
     existing: Existing = option(
         "--existing POLICY",
         Existing.SKIP,
-        "If an output exists: skip it if it was made the same way; update it if not; overwrite; error.",
+        "Outputs that exist: skip those made the same way, update others too, overwrite all, or error.",
     )
     dry_run: bool = option("-n, --dry-run", False, "Plan and check everything, but write nothing.")
     json: bool = option("--json", False, "Print JSON on stdout.")

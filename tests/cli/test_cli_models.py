@@ -88,11 +88,13 @@ def test_the_list_says_unit_licence_and_what_is_here(glpn: Glpn) -> None:
     result = glpn("models", "list")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["name", "unit", "weights", "here", "licence"]
-    cells = ["kitti", "metres, to 80 m", "vinvino02/glpn-kitti", "yes", "apache-2.0 on its card"]
+    assert lines[0].split() == ["name", "unit", "here", "licence"]
+    cells = ["kitti", "metres, to 80 m", "yes", "apache-2.0 on its card"]
     assert re.split(r"  +", lines[3]) == cells
     assert "Not yet verified on the weights" in " ".join(result.stdout.split())
+    assert "kitti vinvino02/glpn-kitti: GLPN trained on KITTI" in " ".join(result.stdout.split())
     assert "non-commercial" in result.stdout
+    assert max(map(len, lines)) <= 80
     found = {record["model"]: record for record in records(glpn("models", "list", "--json"))}
     assert list(found)[:3] == ["mini", "nyu", "kitti"]
     assert (found["kitti"]["limit_m"], found["nyu"]["limit_m"]) == (80.0, 10.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -32,6 +32,7 @@ _STEEP = math.tan(math.radians(70.0))
 _LEAST_STEP = 0.1
 _GOING_ON = 0.33
 _WELL_BETWEEN = 0.15
+_BAND_PIXELS = 1 << 18
 _DIRECTIONS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 _T = TypeVar("_T", bound=np.generic)
@@ -43,11 +44,13 @@ class Axes(StrEnum):
     OPENCV   x right, y down, z forward
     OPENGL   x right, y up, z backward
     BLENDER  x right, y forward, z up
+    DIRECTX  x right, y down, z backward: left-handed, for normals alone
     """
 
     OPENCV = "opencv"
     OPENGL = "opengl"
     BLENDER = "blender"
+    DIRECTX = "directx"
 
     @property
     def from_camera(self) -> NDArray[np.float32]:
@@ -59,6 +62,7 @@ _AXES = {
     Axes.OPENCV: ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
     Axes.OPENGL: ((1, 0, 0), (0, -1, 0), (0, 0, -1)),
     Axes.BLENDER: ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    Axes.DIRECTX: ((1, 0, 0), (0, 1, 0), (0, 0, -1)),
 }
 
 
@@ -156,6 +160,46 @@ def project(points: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.f
     """Where points in space, (N, 3) in OpenCV's axes with z > 0, are in the picture: float64 (N, 2), x and y."""
     x, y, z = points.astype(np.float64).T
     return np.stack([x / z * intrinsics.fx + intrinsics.cx, y / z * intrinsics.fy + intrinsics.cy], axis=1)
+
+
+def find_normals(depth: DepthMap, intrinsics: Intrinsics) -> NDArray[np.float32]:
+    """Unit normals of the surfaces, towards the camera: float32 (H, W, 3), OpenCV's axes; 0, 0, 0 in holes.
+
+    They are exact on planes. At a silhouette, a pixel takes the slope towards the neighbour that is nearer in depth.
+    The depth's scale does not matter. Borders have normals too; a pixel without two neighbours has none.
+    """
+    height, width = depth.size
+    normals = np.empty((height, width, 3), np.float32)
+    rows = max(1, _BAND_PIXELS // width)
+    for start in range(0, height, rows):  # a band at a time, with the rows beside it
+        top, stop = max(0, start - 1), min(height, start + rows)
+        band = slice(top, min(height, stop + 1))
+        with np.errstate(all="ignore"):  # the values of holes may be anything
+            points = back_project(depth.values[band], replace(intrinsics, cy=intrinsics.cy - top))
+            if depth.valid is not None:
+                points[~depth.valid[band]] = np.nan
+            normal = np.cross(_slope(points, 0), _slope(points, 1))
+            normal /= np.linalg.norm(normal, axis=2, keepdims=True)
+            normal[(normal * points).sum(axis=2) > 0] *= -1
+        normals[start:stop] = np.nan_to_num(normal[start - top : stop - top], copy=False, nan=0, posinf=0, neginf=0)
+    return normals
+
+
+def _slope(points: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """How far the next point along an axis is, (H, W, 3): by both neighbours where they agree, else by the nearer."""
+    step = np.diff(points, axis=axis)
+    gap = np.full((points.shape[0], 1, 3) if axis else (1, points.shape[1], 3), np.nan, np.float32)
+    forward, backward = np.concatenate([step, gap], axis), np.concatenate([gap, step], axis)
+    ahead, behind = (np.nan_to_num(np.abs(each[..., 2:]), nan=np.inf) for each in (forward, backward))
+    both = (ahead <= 2 * behind) & (behind <= 2 * ahead) & (ahead < np.inf)
+    return np.where(both, forward + backward, np.where(ahead < behind, forward, backward))
+
+
+def find_parting(depths: NDArray[np.float32], intrinsics: Intrinsics, *, stride: float = 1) -> NDArray[np.bool_]:
+    """Which triangles span two surfaces: depths (N, 3) of corners that are `stride` pixels apart; bool (N,)."""
+    steepest = max(_LEAST_STEP, stride * math.hypot(1 / intrinsics.fx, 1 / intrinsics.fy) * _STEEP)
+    parts: NDArray[np.bool_] = np.log(depths.max(axis=1) / depths.min(axis=1)) > steepest
+    return parts
 
 
 def find_hanging(depth: DepthMap, intrinsics: Intrinsics) -> NDArray[np.bool_]:

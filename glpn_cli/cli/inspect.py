@@ -163,6 +163,8 @@ def _describe_depth(path: Path, summary: DepthSummary) -> str:
     what = f"{summary.map} as {summary.format}, {meaning}"
     if summary.map == "color":
         what = "a picture painted from depth; its pixels are colours, not depths"
+    if summary.map == "normals":
+        what = f"{summary.map} as {summary.format}: unit vectors towards the camera; the range is of the depth"
     own = summary.record.to_text() if summary.record else {}
     # What was said already is not said twice.
     said = {f"{PREFIX}{key}" for key in ("format", "map", "kind", "unit", "min", "max")}

@@ -390,7 +390,8 @@ class OutputParams:
         "-f, --format LIST",
         None,
         "Formats to write, separated by commas: png16 (predict's default), npy, npz, tiff, pfm, exr, color "
-        "(export's default), gray, gray16, ply (coloured points).",
+        "(export's default), gray, gray16, ply (coloured points), glb (a mesh), normals (8-bit), normals16, "
+        "normals-npz, normals-exr.",
         autocompletion=complete_format,
     )
     name: str = option(
@@ -423,7 +424,14 @@ class OutputParams:
             depth_scale=self.depth_scale,
             existing=self.existing,
             calibration=space.read_calibration(),
-            cloud=PointCloudOptions(space.choice, Axes(space.axes), space.edge_cull),
+            cloud=PointCloudOptions(
+                space.choice,
+                Axes(space.axes) if space.axes is not None else None,
+                space.edge_cull,
+                space.stride,
+                space.voxel,
+                space.max_faces,
+            ),
             explicit=explicit,
         )
 
@@ -449,12 +457,21 @@ class SpaceParams:
         "The camera's focal length: 518px (of the upright picture), 28mm (35 mm equivalent), 65deg "
         "(horizontal field of view), or auto: from EXIF, else assumed.",
     )
-    axes: Literal["opencv", "opengl", "blender"] = option(
+    axes: Literal["opencv", "opengl", "blender", "directx"] | None = option(
         "--axes AXES",
-        "opencv",
-        "Axes of ply: opencv (y down, z forward), opengl (y up, z backward) or blender (y forward, z up).",
+        None,
+        "Axes of ply and normals: opencv (y down, z forward), opengl (y up, z backward), blender (y forward, z up), or "
+        "for normals directx (y down, z backward).",
+        show_default="opencv; normals: opengl",
     )
-    edge_cull: bool = option("--edge-cull", False, "Leave out points that hang between foreground and background.")
+    edge_cull: bool = option(
+        "--edge-cull", False, "Leave out points that hang between foreground and background; cut meshes there."
+    )
+    stride: int = option("--stride N", 1, "Keep every N-th row and column of points.", min=1)
+    voxel: float | None = option("--voxel METRES", None, "Keep one point per cube with sides of so many metres.")
+    max_faces: int = option(
+        "--max-faces N", 1_000_000, "Most triangles of a mesh.", parser=parse_count, show_default="1M"
+    )
 
     def read_calibration(self) -> Calibration | None:
         """The calibration of depths, if there is one. Raises InputError where it cannot be read."""

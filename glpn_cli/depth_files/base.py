@@ -113,9 +113,9 @@ class Format:
         if record is None:
             depth = depth_from_array(without_largest(array), kind=options.kind, depth_scale=options.depth_scale)
             return StoredDepth(depth, None, cls.format, count_not_depth(array))
-        if record.map == "uncertainty":
+        if record.map in ("uncertainty", "normals"):
             raise InputError(
-                "this is a map of uncertainty, not of depth",
+                f"this is a map of {record.map}, not of depth",
                 hint="Give the depth map that was written beside it.",
                 code=ErrorCode.UNSUPPORTED,
             )

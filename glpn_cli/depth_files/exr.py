@@ -46,6 +46,8 @@ class Exr(Format):
     @classmethod
     def is_depth(cls, head: bytes) -> bool:
         """Whether an EXR file holds something else than colours."""
+        if cls.is_own(head):
+            return super().is_depth(head)
         return cls.sniff(head) and not read_header(head).is_picture
 
     @classmethod

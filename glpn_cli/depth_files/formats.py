@@ -13,12 +13,15 @@ import numpy as np
 from glpn_cli.depth_files.base import DepthReadOptions, Format, StoredDepth
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents, read_head
 from glpn_cli.depth_files.exr import Exr
+from glpn_cli.depth_files.glb import Glb
+from glpn_cli.depth_files.normals import Normals, Normals16, NormalsExr, NormalsNpz
 from glpn_cli.depth_files.npy import Npy, Npz
 from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
 from glpn_cli.depth_files.pfm import Pfm
 from glpn_cli.depth_files.ply import Ply
 from glpn_cli.depth_files.png16 import Png16, check_scale, default_scale
 from glpn_cli.depth_files.record import Record
+from glpn_cli.depth_files.space import SpaceFormat
 from glpn_cli.depth_files.styles import Color, Gray, Gray16
 from glpn_cli.depth_files.tiff import Tiff
 from glpn_cli.errors import ErrorCode, InputError, UsageError
@@ -35,6 +38,11 @@ FORMATS: Mapping[str, type[Format]] = {
     "gray": Gray,
     "gray16": Gray16,
     "ply": Ply,
+    "glb": Glb,
+    "normals": Normals,
+    "normals16": Normals16,
+    "normals-npz": NormalsNpz,
+    "normals-exr": NormalsExr,
 }
 # Names with one of these are files to `-o`, all others folders.
 EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
@@ -60,7 +68,7 @@ def make_writer(
     kind, limit_m: the meaning of the depths, and the largest of them, metres (None: unknown, checked while writing)
     depth_scale:   stored units per metre, for png16; None: 1000 up to 65 m, 256 beyond
     look:          how coloured and grey pictures are painted
-    cloud:         how points in space are made
+    cloud:         how points, meshes and normals in space are made
 
     Raises UsageError for an unknown format, and for depths that the format cannot hold.
     """
@@ -74,10 +82,9 @@ def make_writer(
             writer = Gray(look or ColorizeOptions())
         case "gray16":
             writer = Gray16(look or ColorizeOptions())
-        case "ply":
-            writer = Ply(cloud or PointCloudOptions())
         case _ if format in FORMATS:
-            writer = FORMATS[format]()
+            made = FORMATS[format]
+            writer = made(cloud or PointCloudOptions()) if issubclass(made, SpaceFormat) else made()
         case _:
             raise UsageError(f"there is no format '{format}'", hint=f"Choose from {', '.join(FORMATS)}.")
     writer.check(kind, limit_m)

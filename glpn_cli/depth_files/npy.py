@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_record, with_holes
 from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
-from glpn_cli.depth_files.record import text_from_json, text_to_json
+from glpn_cli.depth_files.record import Record, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
 
@@ -94,6 +94,8 @@ class Npz(Format):
     @classmethod
     def is_depth(cls, head: bytes) -> bool:
         """Whether the first member is an array: no other zip archive begins with one."""
+        if cls.is_own(head):
+            return super().is_depth(head)
         length = int.from_bytes(head[26:28], "little")
         return cls.sniff(head) and head[_NAME_AT : _NAME_AT + length].endswith(b".npy")
 
@@ -125,17 +127,21 @@ class Npz(Format):
     def encode(self, result: Result) -> EncodedFile:
         """The .npz file."""
         record = depth_record(self, result)
-        text = np.array(text_to_json(record.to_text()))
-        file = BytesIO()
-        with zipfile.ZipFile(file, "w") as archive:
-            archive.writestr(_member(_RECORD_MEMBER), encode_array(text))
-            archive.writestr(
-                _member(_DEPTH_MEMBER),
-                encode_array(with_holes(depth_of(result))),
-                compress_type=zipfile.ZIP_DEFLATED,
-                compresslevel=_COMPRESS_LEVEL,
-            )
-        return EncodedFile(file.getvalue(), record)
+        return EncodedFile(archive_array("depth", with_holes(depth_of(result)), record), record)
+
+
+def archive_array(name: str, array: NDArray[np.float32], record: Record) -> bytes:
+    """A .npz file of one array and its record."""
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(_member(_RECORD_MEMBER), encode_array(np.array(text_to_json(record.to_text()))))
+        archive.writestr(
+            _member(f"{name}.npy"),
+            encode_array(array),
+            compress_type=zipfile.ZIP_DEFLATED,
+            compresslevel=_COMPRESS_LEVEL,
+        )
+    return file.getvalue()
 
 
 def encode_array(array: NDArray[Any]) -> bytes:

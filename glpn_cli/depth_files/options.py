@@ -10,6 +10,9 @@ from glpn_cli.errors import UsageError
 from glpn_cli.geometry import Axes, FocalChoice
 from glpn_cli.prediction import DepthKind, Intrinsics
 
+MAX_FACES = 1_000_000
+"""The most triangles of a mesh, unless more are asked for: viewers on a phone still turn it."""
+
 
 @dataclass(frozen=True)
 class ColorizeOptions:
@@ -49,17 +52,27 @@ class ColorizeOptions:
 
 @dataclass(frozen=True)
 class PointCloudOptions:
-    """How depth becomes points in space.
+    """How depth becomes points, meshes and normals in space.
 
     focal:     the focal length that was asked for
-    axes:      which way x, y and z go
-    edge_cull: leave out points that hang between a foreground and a background
+    axes:      which way x, y and z go; None: as is usual in the format
+    edge_cull: leave out points that hang between a foreground and a background, and cut meshes there
+    stride:    keep every so-manieth row and column
+    voxel_m:   keep one point in every cube with sides of so many metres
+    max_faces: the most triangles of a mesh
     size:      (H, W) of the map that the points are of; None until there is one
     camera:    the camera that they were seen by; None until it is known
     """
 
     focal: FocalChoice = field(default_factory=FocalChoice)
-    axes: Axes = Axes.OPENCV
+    axes: Axes | None = None
     edge_cull: bool = False
+    stride: int = 1
+    voxel_m: float | None = None
+    max_faces: int = MAX_FACES
     size: tuple[int, int] | None = None
     camera: Intrinsics | None = None
+
+    def __post_init__(self) -> None:
+        if self.voxel_m is not None and not 0 < self.voxel_m < math.inf:
+            raise UsageError(f"cubes of {self.voxel_m:g} m make no sense", hint="Write --voxel 0.02, for example.")

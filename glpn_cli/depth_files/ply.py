@@ -7,28 +7,19 @@ into the depth map that it was made of.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
-from glpn_cli.depth_files.base import (
-    DepthReadOptions,
-    EncodedFile,
-    Format,
-    StoredDepth,
-    depth_from_values,
-    depth_of,
-    expect_depth,
-)
+from glpn_cli.depth_files.base import DepthReadOptions, EncodedFile, StoredDepth, depth_from_values
 from glpn_cli.depth_files.contents import check_size
-from glpn_cli.depth_files.options import PointCloudOptions
-from glpn_cli.depth_files.record import PROGRAM, Record, make_record
-from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
-from glpn_cli.geometry import back_project, find_hanging, project
-from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
+from glpn_cli.depth_files.record import PROGRAM, Record
+from glpn_cli.depth_files.space import SpaceFormat, read_point_colors
+from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.geometry import Axes, back_project, find_hanging, project
+from glpn_cli.prediction import DepthKind, Intrinsics, Result
 
 SIGNATURE = b"ply\n"
 _FORMAT = b"format binary_little_endian 1.0\n"
@@ -47,14 +38,13 @@ _END = b"end_header\n"
 
 
 @dataclass(frozen=True)
-class Ply(Format):
+class Ply(SpaceFormat):
     """Depth as a cloud of points, in the colours of the picture; painted by depth where that is not at hand."""
-
-    cloud: PointCloudOptions = field(default_factory=PointCloudOptions)
 
     format: ClassVar[str] = "ply"
     extension: ClassVar[str] = ".ply"
     map: ClassVar[str] = "points"
+    uses: ClassVar[tuple[str, ...]] = ("edge_cull", "stride", "voxel_m")
     own_marks: ClassVar[tuple[tuple[bytes, int], ...]] = ((_OWN_HEAD, 0),)
 
     @classmethod
@@ -89,60 +79,52 @@ class Ply(Format):
         count = len(body) // _POINT.itemsize
         if len(body) % _POINT.itemsize or not data[:end].endswith(_elements(count)):
             raise InputError("the PLY file is damaged or cut short")
-        values = _to_map(np.frombuffer(body, _POINT)["xyz"], record.cloud, record.cloud.camera, record.cloud.size)
+        values = _to_map(
+            np.frombuffer(body, _POINT)["xyz"], record.cloud.axes or cls.usual, record.cloud.camera, record.cloud.size
+        )
         return StoredDepth(
             depth_from_values(values, kind=record.depth_kind, limit_m=record.limit_m), record, cls.format
         )
 
-    def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
-        """Refuse depth that is no metres (UsageError): without them nobody knows the shape."""
-        if not kind.is_metric:
-            raise UsageError(_no_metres(kind), hint=_WAY_OUT, code=ErrorCode.RANGE)
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """The record of a file written now for `source`."""
-        return replace(expect_depth(self, source, kind=kind, provenance=provenance), cloud=self.cloud)
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Refuse depth that is no metres, and axes that points cannot have (UsageError)."""
+        super().check(kind, limit_m)
+        if self.axes is Axes.DIRECTX:
+            raise UsageError("--axes directx is for normals: points in it would be a mirror image")
 
     def encode(self, result: Result) -> EncodedFile:
         """The PLY file."""
-        depth = depth_of(result)
-        if not depth.kind.is_metric:
-            raise OutputError(_no_metres(depth.kind), hint=_WAY_OUT, code=ErrorCode.RANGE)
-        camera = result.intrinsics or self.cloud.focal.camera(depth.size)
-        kept = np.ones(depth.size, np.bool_) if depth.valid is None else depth.valid
-        if self.cloud.edge_cull:
-            kept = kept & ~find_hanging(depth, camera)
-        points = np.empty(int(kept.sum()), _POINT)
+        depth = self.depth_of(result)
+        record, camera = self.make_record(result, depth)
+        cloud = self.cloud
+        kept = np.zeros(depth.size, np.bool_)
+        thinned = slice(None, None, cloud.stride), slice(None, None, cloud.stride)
+        kept[thinned] = True if depth.valid is None else depth.valid[thinned]
+        if cloud.edge_cull:
+            kept &= ~find_hanging(depth, camera)
         # The values of holes may be anything; only points that are kept are asked for.
         with np.errstate(all="ignore"):
-            points["xyz"] = back_project(depth.values, camera)[kept] @ self.cloud.axes.from_camera.T
-        points["rgb"] = _colors(result, depth)[kept]
-        record = replace(
-            make_record(result, depth, format=self.format, map=self.map),
-            cloud=replace(self.cloud, size=depth.size, camera=camera),
-        )
+            places = back_project(depth.values, camera)[kept]
+        colors = read_point_colors(result, depth)[kept]
+        if cloud.voxel_m is not None:
+            one_each = _one_in_each_cube(places, cloud.voxel_m)
+            places, colors = places[one_each], colors[one_each]
+        points = np.empty(len(places), _POINT)
+        points["xyz"] = places @ self.axes.from_camera.T
+        points["rgb"] = colors
         return EncodedFile(_header(record.to_text(), len(points)) + points.tobytes(), record)
 
 
-_WAY_OUT = "Make metres of it by two known distances, glpn measure --calibrate, and then --calibration FILE."
-
-
-def _no_metres(kind: DepthKind) -> str:
-    return f"ply holds points in metres, and this is {kind.value} depth"
-
-
-def _colors(result: Result, depth: DepthMap) -> NDArray[np.uint8]:
-    """A colour for every pixel, uint8 (H, W, 3). Raises OutputError for a picture of another size."""
-    try:
-        colors = result.source.read_colors()
-    except InputError:  # a stored map whose picture is elsewhere
-        return paint(depth, range=resolve_range(IMAGE_RANGE, depth))
-    if colors.shape[:2] != depth.size:
-        raise OutputError(
-            f"the picture is {colors.shape[1]}x{colors.shape[0]}, its depth map {depth.size[1]}x{depth.size[0]}: "
-            "its colours do not belong to these points"
-        )
-    return colors
+def _one_in_each_cube(points: NDArray[np.float32], side_m: float) -> NDArray[np.intp]:
+    """The indices of the first point, (N, 3), in every cube with sides of `side_m` metres, in their order."""
+    cubes = np.floor(points / np.float32(side_m)).astype(np.int64)
+    cubes -= cubes.min(axis=0, initial=0)
+    spans = cubes.max(axis=0, initial=0) + 1
+    # Cubes are numbered; where there are more than int64 counts, every point has one of its own.
+    if float(spans[0]) * float(spans[1]) * float(spans[2]) >= 2.0**63:
+        return np.arange(len(points))
+    _, first = np.unique((cubes[:, 0] * spans[1] + cubes[:, 1]) * spans[2] + cubes[:, 2], return_index=True)
+    return np.sort(first)
 
 
 def _header(text: Mapping[str, str], count: int) -> bytes:
@@ -154,13 +136,11 @@ def _elements(count: int) -> bytes:
     return b"element vertex %d\n" % count + _PROPERTIES
 
 
-def _to_map(
-    points: NDArray[np.float32], cloud: PointCloudOptions, camera: Intrinsics, size: tuple[int, int]
-) -> NDArray[np.float32]:
+def _to_map(points: NDArray[np.float32], axes: Axes, camera: Intrinsics, size: tuple[int, int]) -> NDArray[np.float32]:
     """float32 (H, W) of points (N, 3). Raises InputError where one is at no pixel."""
     depth = np.full(size, np.nan, np.float32)
     for start in range(0, len(points), _BLOCK):
-        seen = points[start : start + _BLOCK] @ cloud.axes.from_camera
+        seen = points[start : start + _BLOCK] @ axes.from_camera
         where = np.rint(project(seen, camera))
         is_inside = (where >= 0) & (where < (size[1], size[0]))  # false for what is no number too
         if not is_inside.all():

@@ -25,7 +25,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from glpn_cli._version import __version__
 from glpn_cli.colormaps import parse_range
-from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
+from glpn_cli.depth_files.options import MAX_FACES, ColorizeOptions, PointCloudOptions
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import Axes, FocalChoice
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
@@ -362,6 +362,9 @@ _FIELDS = (
     _Field("cloud", ("focal",), _FOCAL, "always"),
     _Field("cloud", ("axes",), _Type(str, Axes), "always"),
     _Field("cloud", ("edge_cull",), _FLAG, "always"),
+    _Field("cloud", ("stride",), _COUNT, "always", unwritten=1),
+    _Field("cloud", ("voxel_m",), _NUMBER, "always"),
+    _Field("cloud", ("max_faces",), _COUNT, "always", unwritten=MAX_FACES),
     _Field("cloud", ("size",), _SIZE),
     _Field("cloud", ("camera",), _CAMERA),
     _Field("record", ("names",), _NAMES),  # last: it may be longer than the bytes that are peeked at

@@ -21,12 +21,15 @@ from glpn_cli.prediction import DepthKind
 if TYPE_CHECKING:
     from glpn_cli.calibration import Calibration
 
-EXPORTED = ("color", "gray", "gray16", "ply", "png16", "npy", "npz", "tiff", "pfm", "exr")
+NORMALS = ("normals", "normals16", "normals-npz", "normals-exr")
+EXPORTED = ("color", "gray", "gray16", "ply", "glb", *NORMALS, "png16", "npy", "npz", "tiff", "pfm", "exr")
 """The formats of `export`."""
 
 _USED_BY: Mapping[type[Format], tuple[str, ...]] = {
     FORMATS["png16"]: ("--depth-scale",),
-    FORMATS["ply"]: ("--axes", "--edge-cull"),
+    FORMATS["ply"]: ("--axes", "--edge-cull", "--stride", "--voxel"),
+    FORMATS["glb"]: ("--edge-cull", "--max-faces"),
+    **{FORMATS[name]: ("--axes",) for name in NORMALS},
     FORMATS["color"]: ("--colormap", "--range", "--invert", "--colorbar", "--side-by-side", "--contours"),
     FORMATS["gray"]: ("--range", "--invert"),
     FORMATS["gray16"]: ("--range", "--invert"),

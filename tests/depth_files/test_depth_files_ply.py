@@ -95,7 +95,7 @@ def test_edge_cull_drops_the_curtain_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("kind", [DepthKind.SCALE, DepthKind.AFFINE, DepthKind.DISPARITY])
 def test_depth_that_is_no_metres_is_refused_with_the_way_out(kind: DepthKind) -> None:
-    with pytest.raises(UsageError, match=f"points in metres, and this is {kind.value} depth") as caught:
+    with pytest.raises(UsageError, match=f"ply needs depth in metres, and this is {kind.value} depth") as caught:
         make_writer("ply", kind=kind, limit_m=None)
     assert "--calibrat" in (caught.value.hint or "")
     with pytest.raises(OutputError) as late:
@@ -217,3 +217,42 @@ def test_exif_is_off_by_no_more_than_its_rounding_explains() -> None:
     assert max(off for _, off in planes.values()) < 1e-4
     cosines = [abs(float(a @ b)) for a, _ in planes.values() for b, _ in planes.values() if a is not b]
     assert max(min(cosine, 1 - cosine) for cosine in cosines) < np.sin(np.radians(2))
+
+
+def test_every_third_row_and_column_is_kept_and_comes_back_as_a_map_with_holes() -> None:
+    depth = make_depth()
+    data = Ply(PointCloudOptions(stride=3)).encode(make_result(depth, intrinsics=CAMERA)).data
+    xyz, _, _ = read_points(data)
+    assert len(xyz) == len(range(0, SIZE[0], 3)) * len(range(0, SIZE[1], 3))
+    stored = read_depth(data)
+    assert stored.depth.valid is not None
+    np.testing.assert_array_equal(stored.depth.values[::3, ::3], depth.values[::3, ::3])
+    assert stored.depth.valid.sum() == len(xyz)
+    assert stored.record is not None
+    assert stored.record.cloud is not None
+    assert stored.record.cloud.stride == 3
+
+
+@pytest.mark.parametrize("side_m", [0.01, 0.3, 2.0, 1e-12])
+def test_one_point_stays_in_every_cube_and_none_moves(side_m: float) -> None:
+    depth = make_depth()
+    whole = read_points(Ply().encode(make_result(depth, intrinsics=CAMERA)).data)[0]
+    thin = read_points(Ply(PointCloudOptions(voxel_m=side_m)).encode(make_result(depth, intrinsics=CAMERA)).data)[0]
+    if side_m < 1e-9:  # more cubes than can be counted
+        np.testing.assert_array_equal(thin, whole)
+        return
+    cubes = [set(map(tuple, np.floor(points / np.float32(side_m)).astype(int))) for points in (whole, thin)]
+    assert cubes[0] == cubes[1]
+    assert len(thin) == len(cubes[1])
+    assert set(map(tuple, thin)) <= set(map(tuple, whole))
+
+
+@pytest.mark.parametrize("side_m", [0.0, -1.0, float("nan"), float("inf")])
+def test_cubes_that_are_none_are_refused(side_m: float) -> None:
+    with pytest.raises(UsageError, match="cubes of"):
+        PointCloudOptions(voxel_m=side_m)
+
+
+def test_points_in_left_handed_axes_are_refused() -> None:
+    with pytest.raises(UsageError, match="directx"):
+        make_writer("ply", kind=DepthKind.METRIC, limit_m=10.0, cloud=PointCloudOptions(axes=Axes.DIRECTX))

@@ -241,4 +241,4 @@ def _explain_unused(option: str, writers: Sequence[Format]) -> tuple[str, str]:
     if kinds == {UncertaintyColor}:
         return "maps of uncertainty", f"They can be changed with {', '.join(_USED_BY[UncertaintyColor])}."
     formats = [name for name, writer in FORMATS.items() if option in _USED_BY.get(writer, ())]
-    return f"{' and '.join(writer.format for writer in writers)} files", f"It is for -f {' and '.join(formats)}."
+    return f"{' and '.join(writer.format for writer in writers)} files", f"It is for -f {', '.join(formats)}."

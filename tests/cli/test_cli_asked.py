@@ -64,7 +64,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
     ("line", "option", "reason"),
     [
         ("predict photo.png -f npy --depth-scale 1000", "--depth-scale", "npy files"),
-        ("predict photo.png --axes blender", "--axes", "hint: It is for -f ply."),
+        ("predict photo.png --axes blender", "--axes", "hint: It is for -f ply, normals, normals16, normals-npz, normals-exr."),
         ("predict photo.png -f npy,exr --edge-cull", "--edge-cull", "npy and exr files"),
         ("predict photo.png -o out.png --name '{stem}'", "--name", "--output out.png"),
         ("predict photo.png -o - --name '{stem}'", "--name", "standard output"),

@@ -25,6 +25,7 @@ from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Result
 from glpn_cli.process_pool import Workers
 
+UNREAD = ("color", "glb", "normals", "normals16", "normals-npz", "normals-exr")
 SIDE = 2000
 MOST_BYTES_A_PIXEL = 40
 read_in_metres = partial(read_depth, depth_scale=1000)
@@ -81,7 +82,7 @@ def exr_of_halves(side: int) -> bytes:
 
 
 FILES: dict[str, tuple[Callable[..., Any], Callable[[int], bytes]]] = {
-    **{name: (read_depth, partial(ours, name)) for name in FORMATS if name != "color"},
+    **{name: (read_depth, partial(ours, name)) for name in FORMATS if name not in UNREAD},
     "inspected": (summarise_depth, partial(ours, "png16")),
     "uncertainty": (read_uncertainty, uncertainty),
     "uncertainty inspected": (summarise_depth, uncertainty),

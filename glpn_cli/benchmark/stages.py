@@ -73,7 +73,7 @@ class Subject:
             "preprocess": self.prepare,
             "network": lambda: self.infer(pixels),
             "postprocess": lambda: self.restore(raw),
-            "encode": lambda: writer.encode(result),
+            "encode": lambda: writer.encode(result).data,
         }
 
     def _writer(self, prediction: Prediction) -> Format:

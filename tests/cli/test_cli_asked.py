@@ -64,7 +64,11 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
     ("line", "option", "reason"),
     [
         ("predict photo.png -f npy --depth-scale 1000", "--depth-scale", "npy files"),
-        ("predict photo.png --axes blender", "--axes", "hint: It is for -f ply, normals, normals16, normals-npz, normals-exr."),
+        (
+            "predict photo.png --axes blender",
+            "--axes",
+            "hint: It is for -f ply, normals, normals16, normals-npz, normals-exr.",
+        ),
         ("predict photo.png -f npy,exr --edge-cull", "--edge-cull", "npy and exr files"),
         ("predict photo.png -o out.png --name '{stem}'", "--name", "--output out.png"),
         ("predict photo.png -o - --name '{stem}'", "--name", "standard output"),
@@ -74,7 +78,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
         ("export photo.png -f gray16 --colorbar", "--colorbar", "gray16 files"),
         ("export photo.png -f gray --side-by-side", "--side-by-side", "gray files"),
         ("export photo.png -f gray --contours 1", "--contours", "gray files"),
-        ("export photo.png -f tiff --range batch", "--range", "It is for -f color and gray and gray16"),
+        ("export photo.png -f tiff --range batch", "--range", "It is for -f color, gray, gray16"),
         ("export photo.png -f png16 --invert", "--invert", "png16 files"),
         ("export photo.png --depth-scale 5000", "--depth-scale", "hint: Take the inputs for depth maps with --as"),
         ("export photo.png --kind disparity", "--kind", "there is none among the inputs"),

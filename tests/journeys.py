@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from glpn_cli.atomic_write import is_temporary
 from glpn_cli.cli import app
-from glpn_cli.training.state import read_state
+from glpn_cli.training.folder import read_state
 
 OUT = Path("out")
 

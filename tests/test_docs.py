@@ -20,7 +20,7 @@ from glpn_cli.data.layouts import KITTI, NYU, Layout
 from glpn_cli.data.sources import asks_for_scale
 from glpn_cli.evaluation.metrics import METRICS
 from glpn_cli.training import folder
-from glpn_cli.training.events import Progress, Skipped, Validated
+from glpn_cli.training.report import Progress, Skipped, Validation
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "commands.md"
@@ -124,7 +124,7 @@ def test_the_page_about_data_has_every_list_and_folder_that_is_looked_for(layout
 
 
 def test_the_page_about_data_has_every_file_of_a_run_and_every_field_of_its_history() -> None:
-    types = {"train": Progress, "validation": Validated, "skipped": Skipped}
+    types = {"train": Progress, "validation": Validation, "skipped": Skipped}
     names = [field.name for line in types.values() for field in fields(line)]
     names = [*folder._OWN, *types, *METRICS, *names, "measured", "raw", "median"]
     told = data_page().replace("previews/step_0000000.png", "previews")

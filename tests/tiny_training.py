@@ -11,11 +11,10 @@ from glpn_cli.data.augment import Augmentation
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import InputError
 from glpn_cli.models.config_base import read_config
-from glpn_cli.training.config import Phase, TrainingConfig
-from glpn_cli.training.initialise import initialise_from_scratch
-from glpn_cli.training.loop import Lens, Trainer
+from glpn_cli.training.config import Phase, Schedule, TrainingConfig
+from glpn_cli.training.initial_model import Camera, InitialModel, initialise
 from glpn_cli.training.ranks import Ranks
-from glpn_cli.training.schedule import Course, Schedule
+from glpn_cli.training.trainer import Trainer
 
 TINY = {
     "depths": [1, 1, 1, 1],
@@ -55,8 +54,13 @@ class Floors:
 
 def tiny_network(seed: int = 0) -> nn.Module:
     network = read_config({"model_type": "glpn", **TINY}).build()
-    initialise_from_scratch(network, seed=seed)
+    initialise(network, seed=seed)
     return network
+
+
+def tiny_model(network: nn.Module | None = None) -> InitialModel:
+    config = read_config({"model_type": "glpn", **TINY})
+    return InitialModel(config, network or tiny_network(), Camera((48, 64), 60.0), "nothing")
 
 
 def tiny_trainer(
@@ -81,7 +85,7 @@ def tiny_trainer(
     config = TrainingConfig(
         phases=phases,
         batch_size=batch_size,
-        schedule=Schedule(Course.TRAPEZOID, peak=peak, warm_up=2),
+        schedule=Schedule("trapezoid", peak=peak, warm_up=2),
         weight_decay=0.01,
         clip=1.0,
         average=average,
@@ -89,12 +93,9 @@ def tiny_trainer(
         freeze=freeze,
     )
     return Trainer(
-        network or tiny_network(),
+        tiny_model(network),
         config,
         source or Floors(),
-        loss=read_config({"model_type": "glpn", **TINY}).loss(),
-        limit_m=10.0,
-        lens=Lens((48, 64), 60.0),
         ranks=ranks,
         workers=workers,
     )

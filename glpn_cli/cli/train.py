@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from glpn_cli.data.samples import Sample, SampleSource
     from glpn_cli.models.settings import InferenceSettings
     from glpn_cli.training.config import TrainingConfig
-    from glpn_cli.training.recipes import Wishes
-    from glpn_cli.training.starts import Start
+    from glpn_cli.training.initial_model import InitialModel
+    from glpn_cli.training.recipes import TrainingOverrides
 
 TRAINING = "Training"
 _MOST_NAMED = 10
@@ -130,17 +130,17 @@ class TrainingParams:
     )
     resume: bool = option("--resume", False, "Continue the run in the folder, or start it.")
 
-    def wishes(self, precision: str) -> Wishes:
-        """What the recipe's settings are replaced by. Raises UsageError."""
+    def overrides(self, precision: str) -> TrainingOverrides:
+        """The settings that replace the recipe's. Raises UsageError."""
         from glpn_cli.models.config_base import InputSize
-        from glpn_cli.training.recipes import Wishes
+        from glpn_cli.training.recipes import TrainingOverrides
 
         size = None if self.input_size is None else InputSize.parse(self.input_size)
         if size is not None and size.exact is None:
             raise UsageError(
                 f"--input-size {self.input_size!r} is no WIDTHxHEIGHT", hint="Write WIDTHxHEIGHT, for example 576x448."
             )
-        return Wishes(
+        return TrainingOverrides(
             steps=self.steps,
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -178,21 +178,21 @@ def train(
         raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
     source = pictures.open(explicit)
     device = own_device(choose_device(model.device))
-    wishes = training.wishes(choose_precision(model.precision, device))
-    begun = None
+    overrides = training.overrides(choose_precision(model.precision, device))
+    settings = None
     if start.model is not None:
-        begun = ModelParams(model=start.model, max_depth=model.max_depth, offline=model.offline).resolve()
-    settings = _choose_recipe(training.recipe, wishes, data=pictures.data, length=source.length, begun=begun)
+        settings = ModelParams(model=start.model, max_depth=model.max_depth, offline=model.offline).resolve()
+    config = _choose_recipe(training.recipe, overrides, pictures.data, source.length, settings)
     probe_writable(start.output)
     if model.threads is not None:
         set_threads(model.threads)
-    initial = _choose_start(begun, start.config, pictures, model, training)
+    initial = _choose_initial_model(settings, start.config, pictures, model, training)
     ranks = join_ranks()
     try:
         initial = _fit_to_data(initial, source, pictures.data, tells=ranks.is_first)
         run = Run(
-            start=initial,
-            config=settings,
+            initial=initial,
+            config=config,
             source=source,
             folder=RunFolder(start.output),
             held_out=_read_held_out(pictures) if ranks.is_first else (),
@@ -201,70 +201,70 @@ def train(
             ranks=ranks,
             command=shlex.join(["glpn", *sys.argv[1:]]),
         )
-        end = run_training(run, resume=training.resume, tell=TrainingView(ranks, json=printing.json).show)
+        end = run_training(run, resume=training.resume, report=TrainingView(ranks, json=printing.json).show)
     finally:
         console.progress("")
         leave_ranks()
-    sum_up(end, settings, start.output, ranks, json=printing.json)
+    sum_up(end, config, start.output, ranks, json=printing.json)
 
 
 def _choose_recipe(
-    name: str, wishes: Wishes, *, data: str, length: int | None, begun: InferenceSettings | None
+    name: str, overrides: TrainingOverrides, data: str, length: int | None, settings: InferenceSettings | None
 ) -> TrainingConfig:
-    from glpn_cli.training.loop import Lens
+    """The recipe by its name, for data with an epoch of `length`, from a model with `settings` or from nothing."""
+    from glpn_cli.training.initial_model import Camera
     from glpn_cli.training.recipes import KITTI_CROP, PAPER_CROP, paper_recipe, rooms_recipe, smaller_crop
 
     if name == "rooms":
-        return rooms_recipe(wishes, length=length)
+        return rooms_recipe(overrides, length=length)
     crop = KITTI_CROP if data.startswith("kitti:") else PAPER_CROP
-    if begun is None:
-        return paper_recipe(wishes, length=length, crop=crop)
-    lens = Lens(begun.config.training_size, begun.config.training_focal_px)
-    return paper_recipe(wishes, length=length, crop=smaller_crop(crop, lens.size), lens=lens)
+    if settings is None:
+        return paper_recipe(overrides, length=length, crop=crop)
+    camera = Camera(settings.config.training_size, settings.config.training_focal_px)
+    return paper_recipe(overrides, length=length, crop=smaller_crop(crop, camera.size), camera=camera)
 
 
-def _choose_start(
-    begun: InferenceSettings | None,
-    config: str | None,
+def _choose_initial_model(
+    settings: InferenceSettings | None,
+    shape: str | None,
     pictures: DataParams,
     model: ModelParams,
     training: TrainingParams,
-) -> Start:
-    from glpn_cli.training.loop import Lens
-    from glpn_cli.training.recipes import KITTI_LIMIT_M, ROOMS_LENS
-    from glpn_cli.training.starts import start_from_model, start_from_shape
+) -> InitialModel:
+    """The model with `settings`, or fresh weights in a shape."""
+    from glpn_cli.training.initial_model import Camera, load_initial_model, make_initial_model
+    from glpn_cli.training.recipes import KITTI_LIMIT_M, ROOMS_CAMERA
 
-    if begun is not None:
-        return start_from_model(begun, seed=training.seed)
-    assert config is not None
+    if settings is not None:
+        return load_initial_model(settings, seed=training.seed)
+    assert shape is not None
     max_depth = model.max_depth
     if max_depth is None and pictures.data.startswith("kitti:"):
         max_depth = KITTI_LIMIT_M
-    lens = ROOMS_LENS if training.recipe == "rooms" else Lens(ROOMS_LENS.size, None)
-    return start_from_shape(config, max_depth=max_depth, lens=lens, seed=training.seed)
+    camera = ROOMS_CAMERA if training.recipe == "rooms" else Camera(ROOMS_CAMERA.size, None)
+    return make_initial_model(shape, max_depth=max_depth, camera=camera, seed=training.seed)
 
 
-def _fit_to_data(start: Start, source: SampleSource, data: str, *, tells: bool) -> Start:
-    """Warn of depths that are left out; return the start, with a camera only where the data have one too."""
-    from glpn_cli.training.loop import Lens
+def _fit_to_data(initial: InitialModel, source: SampleSource, data: str, *, tells: bool) -> InitialModel:
+    """Warn of depths that are left out; drop the model's camera where the data have none."""
     from glpn_cli.training.run import read_held_out
 
     found, _ = read_held_out(source, count=1, among=_LOOKED_AT)
     if not found:
-        return start
+        return initial
     (sample,) = found
     known = sample.depth > 0
-    beyond = float((sample.depth >= start.limit_m).sum() / max(1, known.sum()))
+    beyond = float((sample.depth >= initial.limit_m).sum() / max(1, known.sum()))
     if tells and beyond > 0.5:
         console.warn(
-            f"{beyond:.0%} of {sample.name} lies beyond {start.limit_m:g} m and is left out; give the largest depth "
+            f"{beyond:.0%} of {sample.name} lies beyond {initial.limit_m:g} m and is left out; give the largest depth "
             "to learn with --max-depth"
         )
-    if start.lens.focal_px is None or sample.focal_px is not None:
-        return start
+    if initial.camera.focal_px is None or sample.focal_px is not None:
+        return initial
     if tells:
         console.note(f"{data} names no focal lengths: its depths are learned as they are, for no known camera")
-    return replace(start, lens=Lens(start.lens.size, None))
+    return replace(initial, camera=replace(initial.camera, focal_px=None))
 
 
 def _read_held_out(pictures: DataParams) -> Sequence[Sample]:

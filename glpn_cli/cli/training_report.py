@@ -1,4 +1,4 @@
-"""A training run as the user sees it."""
+"""The output of `glpn train`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from glpn_cli.cli.console import console
 
 if TYPE_CHECKING:
     from glpn_cli.training.config import TrainingConfig
-    from glpn_cli.training.events import Event, Skipped
     from glpn_cli.training.ranks import Ranks
+    from glpn_cli.training.report import Event, Skipped
     from glpn_cli.training.run import RunEnd
 
 _MOST_NAMED = 10
@@ -20,7 +20,7 @@ _MOST_NAMED = 10
 
 
 class TrainingView:
-    """Shows a run as it goes: a line that redraws itself, sentences at validations, JSON lines where asked."""
+    """Shows a run: a progress line on a terminal, a sentence at each validation, JSON lines where asked for."""
 
     def __init__(self, ranks: Ranks, *, json: bool) -> None:
         self._ranks = ranks
@@ -28,8 +28,8 @@ class TrainingView:
         self._named = 0
 
     def show(self, event: Event) -> None:
-        """One thing happened. Only the first process talks."""
-        from glpn_cli.training.events import Progress, Skipped, Validated
+        """Show an event, in the first process only."""
+        from glpn_cli.training.report import Progress, Skipped, Validation
 
         if not self._ranks.is_first:
             return
@@ -41,7 +41,7 @@ class TrainingView:
             console.progress(event.words())
             if not console.draws_progress:
                 console.detail(event.words())
-        if isinstance(event, Validated):
+        if isinstance(event, Validation):
             console.note(event.words())
 
     def _show_skipped(self, event: Skipped) -> None:
@@ -54,7 +54,7 @@ class TrainingView:
 
 
 def sum_up(end: RunEnd, settings: TrainingConfig, output: Path, ranks: Ranks, *, json: bool) -> None:
-    """Tell what a run came to, and exit with 128 and the signal's number where one stopped it."""
+    """Print a summary, and exit with 128 and the signal's number where one stopped the run."""
     if ranks.is_first:
         left_out = ", ".join(
             f"{count} {what}"

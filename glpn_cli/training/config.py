@@ -1,21 +1,21 @@
-"""What a training run is: everything that decides its outcome, in one value that is written beside it."""
+"""The settings of a training run: everything that decides its outcome, in one value."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import math
 from dataclasses import KW_ONLY, asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from glpn_cli.data.augment import PAPER, Augmentation
 from glpn_cli.errors import UsageError
-from glpn_cli.training.schedule import Schedule
 
 PRECISIONS = ("fp32", "bf16")
 LOSSES = ("family", "log-l1")
-_SHAPE_STREAM = 2  # apart from the random numbers of augmentation
+_SHAPE_STREAM = 2
+"""Keeps the random numbers of crops' shapes apart from those of augmentation."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Phase:
     size:            (h, w) of the crops, multiples of 32.
     gradient_weight: weight of the gradient-matching term beside the loss.
     normal_weight:   weight of the surfaces' normals beside the loss.
-    augmentation:    what happens to the pictures.
-    upright:         share of the steps whose crops stand upright, (w, h) instead of (h, w), as phones take them.
+    augmentation:    random changes of the pictures.
+    upright:         share of the steps with upright crops, (w, h) instead of (h, w), as phones take pictures.
     """
 
     steps: int
@@ -52,22 +52,53 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """The settings of a run. The defaults are the paper's recipe (Kim et al. 2022, section 4.2), short of its length.
+class Schedule:
+    """The learning rate at every step of a run.
 
-    phases:        one after the other; their steps are the run's.
-    batch_size:    pictures a step, over all processes.
-    schedule:      the learning rate's course.
+    course:      "paper": from `low` up to `peak` over the first half of the steps and back over the second, along a
+                 power of 0.9 (paper section 4.2). "trapezoid": up in `warm_up` steps, level, and down to nearly nothing
+                 over the last `decay` share of the run.
+    peak, low:   learning rates.
+    warm_up:     steps.
+    decay:       share of the steps, 0 to 1.
+    """
+
+    course: Literal["paper", "trapezoid"] = "paper"
+    peak: float = 1e-4
+    low: float = 3e-5
+    warm_up: int = 0
+    decay: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.peak) and math.isfinite(self.low)):
+            raise UsageError(f"--learning-rate {self.peak:g} is no rate")
+
+    def rate(self, step: int, *, steps: int) -> float:
+        """The rate of step 0 <= `step` < `steps`."""
+        if self.course == "paper":
+            return _there_and_back(step, steps=steps, low=self.low, peak=self.peak)
+        rising = (step + 1) / self.warm_up if self.warm_up else 1.0
+        falling = (steps - step) / max(1.0, self.decay * steps)
+        return self.peak * max(0.001, min(1.0, rising, falling))
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The settings of a run. The defaults are the paper's recipe (Kim et al. 2022, section 4.2), except for its length.
+
+    phases:        in their order; the run has the sum of their steps.
+    batch_size:    pictures per step, over all processes.
+    schedule:      the learning rate.
     loss:          "family" is the family's own, for GLPN the paper's SiLog over a batch; "log-l1" the mean error of log
                    depth, picture by picture.
     weight_decay:  of matrices only; 0 is plain Adam.
     betas:         Adam's.
     clip:          largest norm of the gradient, None for no clipping.
-    average:       decay of the running average of the weights that becomes the result, None for the weights themselves.
+    average:       decay of the running average of the weights, which is the result; None for the weights themselves.
     precision:     fp32, or bf16: autocast, weights stay fp32.
     freeze:        "none", or "encoder".
     seed:          of the order, the augmentation and the dropout.
-    every:         steps between saves; validation happens at the same steps.
+    every:         steps between saves and validations.
     """
 
     phases: tuple[Phase, ...]
@@ -101,7 +132,7 @@ class TrainingConfig:
         return sum(phase.steps for phase in self.phases)
 
     def phase_at(self, step: int) -> Phase:
-        """The phase that 0 <= `step` < `steps` belongs to."""
+        """The phase of a step, 0 <= step < steps."""
         for phase in self.phases:
             if step < phase.steps:
                 return phase
@@ -109,33 +140,14 @@ class TrainingConfig:
         return self.phases[-1]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON, for comparing two runs, and for a saved state that holds no classes."""
+        """Plain values for JSON, for the comparison of two runs, and for the saved state, which holds no classes."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
 
 
-def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What differs between two runs' settings, by name: {"schedule.peak": (0.0001, 0.001)}.
-
-    A setting that `before` does not know and that is off now has not changed: earlier versions told less.
-    """
-    old, new = (dict(_flat(settings)) for settings in (before, now))
-    return {
-        name: (old.get(name), new.get(name))
-        for name in dict.fromkeys((*old, *new))
-        if old.get(name) != new.get(name) and (name in old or new[name])
-    }
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every plain value within settings and its dotted name; the first of several is number 1. Sizes stay together."""
-    items: Iterable[tuple[Any, Any]]
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
-        items = enumerate(value, start=1)
-    else:
-        yield name, list(value) if isinstance(value, tuple) else value
-        return
-    for part, item in items:
-        yield from _flat(item, f"{name}.{part}" if name else str(part))
+def _there_and_back(step: int, *, steps: int, low: float, peak: float) -> float:
+    """The paper's schedule. The author's code counts 2019 steps an epoch whatever the data; these are the real ones."""
+    way = step / steps * 2  # 0 at the start, 1 half-way, 2 at the end
+    climbed = way if way < 1 else way - 1
+    share = float(climbed**0.9)
+    return low + (peak - low) * (share if way < 1 else 1 - share)

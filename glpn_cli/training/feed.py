@@ -1,9 +1,8 @@
-"""Batches for the loop: from a position in the endless row of pictures to tensors, read ahead by workers."""
+"""Batches for training: from positions in the endless row of pictures to tensors, read ahead by worker processes."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -15,23 +14,26 @@ import torch
 from torch import Tensor
 
 from glpn_cli.data.augment import Augmentation, augment
-from glpn_cli.data.samples import Sample, SampleSource, index_at
+from glpn_cli.data.samples import Sample, SampleSource, index_at, read_ahead
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
 from glpn_cli.process_pool import follow_parent
 
-_AUGMENT_STREAM = 1  # keeps the augmentation's random numbers apart from those of anything else with the same seed
+_AUGMENT_STREAM = 1
+"""Keeps the augmentation's random numbers apart from those of anything else with the same seed."""
 _MOST_BROKEN = 5
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What becomes of the pictures of one step; the same recipe, source and position give the same batch anywhere.
+class BatchRequest:
+    """One step's pictures; the same request and source give the same batch in any process.
 
-    size:     (h, w).
-    limit_m:  the network's largest depth; what lies beyond is unknown to the loss.
-    focal_px: the focal length, at `size`, that the network's depths belong to; None leaves depths as they are.
+    positions: in the row of pictures.
+    size:      (h, w).
+    limit_m:   the network's largest depth; the loss ignores what lies beyond.
+    focal_px:  the focal length, at `size`, that the network's depths belong to; None leaves depths as they are.
     """
 
+    positions: tuple[int, ...]
     size: tuple[int, int]
     augmentation: Augmentation
     limit_m: float
@@ -39,17 +41,13 @@ class Recipe:
     seed: int
 
 
-Wanted = tuple[list[int], Recipe]
-"""Positions in the row of pictures, and what becomes of those."""
-
-
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """What one process sees in one step.
+    """The pictures of one process in one step.
 
     rgb:     uint8 (B, h, w, 3).
     depth:   float32 (B, h, w), metres, 0 where unknown.
-    skipped: why each picture that is missing here is missing.
+    skipped: a message for each picture that could not be used.
     """
 
     rgb: Tensor
@@ -60,41 +58,40 @@ class Batch:
         return len(self.rgb)
 
 
-def read_batch(source: SampleSource, positions: list[int], recipe: Recipe) -> Batch:
-    """Read and augment the pictures at `positions`; what cannot be used is left out and named."""
+def read_batch(source: SampleSource, request: BatchRequest) -> Batch:
+    """Read and augment the pictures of a request; leave out and name those that cannot be used."""
     samples: list[Sample] = []
     skipped: list[str] = []
-    for position in positions:
+    for position in request.positions:
         try:
-            sample = source.read(index_at(position, length=source.length, seed=recipe.seed))
+            sample = source.read(index_at(position, length=source.length, seed=request.seed))
         except InputError as error:
             skipped.append(error.message)
             continue
-        rng = np.random.default_rng([recipe.seed, position, _AUGMENT_STREAM])
         sample = augment(
             sample,
-            size=recipe.size,
-            how=recipe.augmentation,
-            limit_m=recipe.limit_m,
-            focal_px=recipe.focal_px,
-            rng=rng,
+            size=request.size,
+            how=request.augmentation,
+            limit_m=request.limit_m,
+            focal_px=request.focal_px,
+            rng=np.random.default_rng([request.seed, position, _AUGMENT_STREAM]),
         )
-        known = (sample.depth > 0) & (sample.depth < recipe.limit_m)
+        known = (sample.depth > 0) & (sample.depth < request.limit_m)
         if not known.any():
-            skipped.append(f"{sample.name}: the crop has no pixel of known depth under {recipe.limit_m:g} m")
+            skipped.append(f"{sample.name}: the crop has no pixel of known depth under {request.limit_m:g} m")
             continue
         samples.append(replace(sample, depth=np.where(known, sample.depth, np.float32(0))))
-    h, w = recipe.size
+    h, w = request.size
     rgb = np.stack([s.rgb for s in samples]) if samples else np.zeros((0, h, w, 3), np.uint8)
     depth = np.stack([s.depth for s in samples]) if samples else np.zeros((0, h, w), np.float32)
     return Batch(torch.from_numpy(rgb), torch.from_numpy(depth), tuple(skipped))
 
 
 class Feed:
-    """Batches in order, read ahead by `workers` processes; 0 reads each when it is wanted.
+    """Batches in order, read ahead by `workers` processes; with 0 each is read when it is needed.
 
-    What a worker that died was to read is read here, and others take its place: a signal to all processes of a run, or
-    a system short of memory, costs time and no picture. Raises StoppedError where they keep dying.
+    A batch whose worker died is read here, and a new worker is started: a signal to all processes of a run, or a system
+    short of memory, costs time and no picture. Raises StoppedError where workers keep dying.
     """
 
     def __init__(self, source: SampleSource, *, workers: int) -> None:
@@ -103,24 +100,23 @@ class Feed:
         self._pool: ProcessPoolExecutor | None = None
         self._broken = 0
 
-    def batches(self, wanted: Iterator[Wanted]) -> Iterator[Batch]:
-        """One batch for each that is wanted."""
-        waiting: deque[tuple[Wanted, Future[Batch] | None]] = deque()
-        for each in wanted:
-            waiting.append((each, self._submit(each)))
-            if len(waiting) > 2 * self.workers:
-                yield self._receive(*waiting.popleft())
-        while waiting:
-            yield self._receive(*waiting.popleft())
+    def batches(self, requests: Iterable[BatchRequest]) -> Iterator[Batch]:
+        """One batch for each request."""
+        for request, reading in read_ahead(requests, self._submit, ahead=2 * self.workers):
+            batch = None
+            if reading is not None:
+                with suppress(BrokenProcessPool):
+                    batch = reading.result()
+            yield read_batch(self.source, request) if batch is None else batch
 
     def close(self) -> None:
-        """End the workers; what they had read ahead is dropped."""
+        """End the workers, and drop the batches that they had read ahead."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
 
-    def _submit(self, wanted: Wanted) -> Future[Batch] | None:
-        """Have a batch read by a worker; None where there are none."""
+    def _submit(self, request: BatchRequest) -> Future[Batch] | None:
+        """Have a worker read a batch; None where there are no workers."""
         if self.workers == 0:
             return None
         if self._pool is None:
@@ -128,7 +124,7 @@ class Feed:
                 self.workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(self.source,)
             )
         try:
-            return self._pool.submit(_read_in_worker, *wanted)
+            return self._pool.submit(_read_in_worker, request)
         except BrokenProcessPool as error:
             self.close()
             self._broken += 1
@@ -138,13 +134,7 @@ class Feed:
                     hint="Go on from the last save by --resume, with fewer --workers.",
                     code=ErrorCode.CRASH,
                 ) from error
-            return self._submit(wanted)
-
-    def _receive(self, wanted: Wanted, reading: Future[Batch] | None) -> Batch:
-        if reading is not None:
-            with suppress(BrokenProcessPool):
-                return reading.result()
-        return read_batch(self.source, *wanted)
+            return self._submit(request)
 
 
 _source: SampleSource | None = None
@@ -158,6 +148,6 @@ def _start_worker(source: SampleSource) -> None:
     _source = source
 
 
-def _read_in_worker(positions: list[int], recipe: Recipe) -> Batch:
+def _read_in_worker(request: BatchRequest) -> Batch:
     assert _source is not None
-    return read_batch(_source, positions, recipe)
+    return read_batch(_source, request)

@@ -1,4 +1,4 @@
-"""What training minimises beside the paper's SiLog: errors as they are scored, and terms that teach shapes."""
+"""Losses beside the paper's SiLog: the error of log depth, and terms for edges and surfaces."""
 
 from __future__ import annotations
 

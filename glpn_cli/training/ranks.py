@@ -22,7 +22,7 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """The one that writes files and talks."""
+        """The one that writes files and reports."""
         return self.rank == 0
 
     def average(self, values: list[Tensor]) -> None:
@@ -38,7 +38,7 @@ class Ranks:
             offset += value.numel()
 
     def gather(self, words: tuple[str, ...]) -> tuple[str, ...]:
-        """What all processes say, in their order, to each of them."""
+        """The words of all processes, in their order, for each of them."""
         if self.world == 1:
             return words
         said: list[tuple[str, ...]] = [()] * self.world
@@ -46,7 +46,7 @@ class Ranks:
         return tuple(word for each in said for word in each)
 
     def wait(self) -> None:
-        """Until all have come this far."""
+        """Wait until all processes have come this far."""
         if self.world > 1:
             dist.barrier()
 

@@ -1,4 +1,4 @@
-"""The two recipes that have names: the paper's, and the one that our own model is trained by."""
+"""The two recipes of `--recipe`: the paper's, and that of the bundled model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 from glpn_cli.data.augment import PAPER, ROOMS
 from glpn_cli.errors import UsageError
-from glpn_cli.training.config import Phase, TrainingConfig
-from glpn_cli.training.loop import Lens
-from glpn_cli.training.schedule import Course, Schedule
+from glpn_cli.training.config import Phase, Schedule, TrainingConfig
+from glpn_cli.training.initial_model import Camera
 
 PAPER_EPOCHS = 25
 PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
@@ -29,13 +28,13 @@ _UPRIGHT = 0.12
 window is an enlarged and a near one, and a network that saw it last takes whole pictures for nearer than they are."""
 _NORMAL_WEIGHT = 0.25
 
-ROOMS_LENS = Lens((192, 256), 220.0)
+ROOMS_CAMERA = Camera((192, 256), 220.0)
 """The camera that rooms are learned through: 60 degrees wide, as a phone held sideways."""
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What a user wants otherwise; None is as the recipe says.
+class TrainingOverrides:
+    """Settings that replace the recipe's; None keeps the recipe's.
 
     size: (h, w) of the crops.
     """
@@ -52,36 +51,40 @@ class Wishes:
 
 
 def paper_recipe(
-    wishes: Wishes, *, length: int | None, crop: tuple[int, int] = PAPER_CROP, lens: Lens | None = None
+    overrides: TrainingOverrides,
+    *,
+    length: int | None,
+    crop: tuple[int, int] = PAPER_CROP,
+    camera: Camera | None = None,
 ) -> TrainingConfig:
     """Kim et al. 2022, section 4.2: Adam, 25 epochs, the rate there and back, SiLog, vertical CutDepth.
 
-    length: pictures of an epoch; None for data without an end, which need `wishes.steps`.
-    lens:   of the model that is gone on with. Where it is known, pictures are learned whole, as rooms are: a crop seen
-            through that lens would be nearer than its room, and so would everything that is predicted afterwards.
+    length: pictures of an epoch; None for data without an end, which need `overrides.steps`.
+    camera: of the initial model. Where its focal length is known, pictures are learned whole, as rooms are: a crop seen
+            through that camera would be nearer than its room, and so would all later predictions.
     """
-    has_lens = lens is not None and lens.focal_px is not None
-    augmentation = replace(PAPER, zoom=ROOMS.zoom) if has_lens else PAPER
-    batch = 12 if wishes.batch_size is None else wishes.batch_size
-    steps = _count_steps(wishes, length, batch, epochs=PAPER_EPOCHS)
-    peak = 1e-4 if wishes.rate is None else wishes.rate
+    knows_focal = camera is not None and camera.focal_px is not None
+    augmentation = replace(PAPER, zoom=ROOMS.zoom) if knows_focal else PAPER
+    batch = 12 if overrides.batch_size is None else overrides.batch_size
+    steps = _count_steps(overrides, length, batch, epochs=PAPER_EPOCHS)
+    peak = 1e-4 if overrides.rate is None else overrides.rate
     return TrainingConfig(
-        phases=(Phase(steps, wishes.size or crop, augmentation=augmentation),),
+        phases=(Phase(steps, overrides.size or crop, augmentation=augmentation),),
         batch_size=batch,
-        schedule=Schedule(Course.PAPER, peak=peak, low=0.3 * peak),
-        precision=wishes.precision,
-        freeze=wishes.freeze,
-        seed=wishes.seed,
-        every=_every(wishes, steps),
+        schedule=Schedule("paper", peak=peak, low=0.3 * peak),
+        precision=overrides.precision,
+        freeze=overrides.freeze,
+        seed=overrides.seed,
+        every=_every(overrides, steps),
     )
 
 
-def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
-    """How `mini` is trained: AdamW, growing pictures, edges and surfaces beside depth, weights averaged."""
-    batch = 16 if wishes.batch_size is None else wishes.batch_size
-    is_whole = wishes.steps is None and wishes.epochs is None
-    steps = ROOMS_STEPS if is_whole else _count_steps(wishes, length, batch, epochs=1)
-    if wishes.size is None:
+def rooms_recipe(overrides: TrainingOverrides, *, length: int | None) -> TrainingConfig:
+    """The recipe of `mini`: AdamW, growing pictures, losses of edges and surfaces beside depth, averaged weights."""
+    batch = 16 if overrides.batch_size is None else overrides.batch_size
+    is_whole = overrides.steps is None and overrides.epochs is None
+    steps = ROOMS_STEPS if is_whole else _count_steps(overrides, length, batch, epochs=1)
+    if overrides.size is None:
         *growing, (whole, _, last_weight) = _ROOMS_SIZES
         *counts, last = _split(steps)
         phases = (
@@ -89,13 +92,13 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
             _rooms_phase(last, whole, last_weight),
         )
     else:
-        phases = (_rooms_phase(steps, wishes.size, 0.5),)
+        phases = (_rooms_phase(steps, overrides.size, 0.5),)
     return TrainingConfig(
         phases=phases,
         batch_size=batch,
         schedule=Schedule(
-            Course.TRAPEZOID,
-            peak=1e-3 if wishes.rate is None else wishes.rate,
+            "trapezoid",
+            peak=1e-3 if overrides.rate is None else overrides.rate,
             warm_up=min(300, steps // 10),
             decay=0.3,
         ),
@@ -104,10 +107,10 @@ def rooms_recipe(wishes: Wishes, *, length: int | None) -> TrainingConfig:
         betas=(0.9, 0.99),
         clip=1.0,
         average=0.999 if steps > 5000 else 0.99,
-        precision=wishes.precision,
-        freeze=wishes.freeze,
-        seed=wishes.seed,
-        every=_every(wishes, steps),
+        precision=overrides.precision,
+        freeze=overrides.freeze,
+        seed=overrides.seed,
+        every=_every(overrides, steps),
     )
 
 
@@ -123,29 +126,29 @@ def _rooms_phase(steps: int, size: tuple[int, int], gradient_weight: float, *, u
 
 
 def smaller_crop(crop: tuple[int, int], trained_at: tuple[int, int]) -> tuple[int, int]:
-    """The crop for going on with a model: never larger than the pictures it knows, sides multiples of 32."""
+    """The crop for fine-tuning: no larger than the pictures that the model was trained at, sides multiples of 32."""
     if trained_at[0] * trained_at[1] >= crop[0] * crop[1]:
         return crop
     height, width = (max(32, side // 32 * 32) for side in trained_at)
     return height, width
 
 
-def _count_steps(wishes: Wishes, length: int | None, batch: int, *, epochs: float) -> int:
-    if wishes.steps is not None:
-        return wishes.steps
+def _count_steps(overrides: TrainingOverrides, length: int | None, batch: int, *, epochs: float) -> int:
+    if overrides.steps is not None:
+        return overrides.steps
     if length is None:
         raise UsageError("these data have no end, so neither have their epochs", hint="Say how long with --steps.")
-    epochs = epochs if wishes.epochs is None else wishes.epochs
+    epochs = epochs if overrides.epochs is None else overrides.epochs
     if not 0 < epochs < math.inf:
         raise UsageError(f"--epochs {epochs:g} is no number of passes over the data")
     return max(1, math.ceil(epochs * length / batch))
 
 
 def _split(steps: int) -> list[int]:
-    """The steps of every size; the last has the rest."""
+    """The steps at each size; the last has the rest."""
     counts = [int(share * steps) for _, share, _ in _ROOMS_SIZES[:-1]]
     return [*counts, steps - sum(counts)]
 
 
-def _every(wishes: Wishes, steps: int) -> int:
-    return max(1, min(1000, steps // 10)) if wishes.every is None else wishes.every
+def _every(overrides: TrainingOverrides, steps: int) -> int:
+    return max(1, min(1000, steps // 10)) if overrides.every is None else overrides.every

@@ -1,11 +1,11 @@
-"""A run from its first step to its last, or from where it was stopped: trains, validates, saves, tells."""
+"""A training run, from its first step or from where it was stopped: it trains, validates, saves and reports."""
 
 from __future__ import annotations
 
 import itertools
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,15 +19,13 @@ from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
 from glpn_cli.models.glpn.processor import GLPNImageProcessor
 from glpn_cli.models.state_dict import file_state
-from glpn_cli.training.card import make_card
 from glpn_cli.training.config import TrainingConfig
-from glpn_cli.training.events import Event, Skipped, Validated, Window
 from glpn_cli.training.folder import PREVIEWS_FOLDER, RunFolder
-from glpn_cli.training.loop import Trainer
-from glpn_cli.training.previews import draw_preview
+from glpn_cli.training.initial_model import InitialModel
 from glpn_cli.training.ranks import Ranks
-from glpn_cli.training.starts import Start
-from glpn_cli.training.validation import answer, validate
+from glpn_cli.training.report import Event, Progress, Skipped, Validation, make_card
+from glpn_cli.training.trainer import Losses, StepReport, Trainer
+from glpn_cli.training.validation import draw_preview, predict_samples, score_samples
 
 _PREVIEWED = 4
 _HOPELESS = 200
@@ -36,13 +34,13 @@ _HOPELESS = 200
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Everything that a run is made of.
+    """The parts of a run.
 
-    held_out: pictures to validate on; none for none.
-    command:  what the user typed, for the card.
+    held_out: pictures to validate on; empty for no validation.
+    command:  as the user typed it, for the card.
     """
 
-    start: Start
+    initial: InitialModel
     config: TrainingConfig
     source: SampleSource
     folder: RunFolder
@@ -54,21 +52,21 @@ class Run:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What must be the same for a run to be gone on with."""
+        """Everything that must be the same for a run to be resumed."""
         return {
             "training": self.config.to_dict(),
             "data": self.source.name,
-            "start": self.start.words,
-            "limit_m": self.start.limit_m,
+            "start": self.initial.origin,
+            "limit_m": self.initial.limit_m,
             "processes": self.ranks.world,
             "pictures": self.source.length,
-            "model": self.start.config.to_dict(),
+            "model": self.initial.config.to_dict(),
         }
 
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How a run ended: after how many steps, by which signal if by one, and what it left out."""
+    """The end of a run: its steps, the pictures and steps that it left out, and the signal that stopped it, if any."""
 
     step: int
     skipped: int
@@ -77,9 +75,9 @@ class RunEnd:
 
 
 def read_held_out(source: SampleSource, *, count: int, among: int | None = None) -> tuple[list[Sample], list[str]]:
-    """The first `count` pictures that can be used, and what is wrong with those that had to be passed over.
+    """The first `count` pictures that can be used, and the errors of those before them that cannot.
 
-    among: how many are looked at, at most; None for all that there are.
+    among: the most pictures to try; None for all.
     """
     found: list[Sample] = []
     left_out: list[str] = []
@@ -92,21 +90,18 @@ def read_held_out(source: SampleSource, *, count: int, among: int | None = None)
     return found, left_out
 
 
-def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> RunEnd:
-    """Train until the last step, or until a signal asks to stop; either way everything is saved.
+def run_training(run: Run, *, resume: bool, report: Callable[[Event], None]) -> RunEnd:
+    """Train to the last step, or until a signal; either way everything is saved.
 
     Raises UsageError where the folder is in use or its run was another, StoppedError where the loss or the disk fails,
     GlpnError where not one picture can be used.
     """
     state = run.folder.open(run.settings, resume=resume)
-    run.ranks.wait()  # until all have looked at the folder, the first writes nothing there
+    run.ranks.wait()  # the first process writes nothing there before all have read it
     trainer = Trainer(
-        run.start.network,
+        run.initial,
         run.config,
         run.source,
-        loss=run.start.config.loss(),
-        limit_m=run.start.limit_m,
-        lens=run.start.lens,
         ranks=run.ranks,
         device=run.device,
         workers=run.workers,
@@ -120,19 +115,19 @@ def run_training(run: Run, *, resume: bool, tell: Callable[[Event], None]) -> Ru
     with _stopping_by_signal(trainer) as heard:
         try:
             for event in _steps(run, trainer, is_saved=is_whole):
-                tell(event)
+                report(event)
                 if run.ranks.is_first:
                     run.folder.add_history([event.to_line()])
         finally:
             trainer.feed.close()
-    ended_by = heard[0] if heard else signal.SIGTERM  # it was another process of the run that was asked
+    ended_by = heard[0] if heard else signal.SIGTERM  # of another process
     return RunEnd(trainer.step, trainer.skipped, trainer.dropped, ended_by if trainer.step < run.config.steps else None)
 
 
 def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
-    """Take the steps, and tell, save and validate when it is time; first what a stopped run did not come to.
+    """Take the steps; report, save and validate when it is time. First finish the save that a stopped run began.
 
-    A run from its beginning first tells how good it is before it has learned anything: what fine-tuning has to beat.
+    A run from its beginning first reports the score of the initial weights, which training has to beat.
     """
     if run.ranks.is_first:
         if not is_saved:
@@ -140,10 +135,11 @@ def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
         if trainer.step == 0:
             yield from _validate(run, trainer, run.config.phases[-1].size)
     run.ranks.wait()
-    window, since = Window(), time.perf_counter()
-    telling = max(1, run.config.every // 10)
+    reports: list[StepReport] = []
+    since = time.perf_counter()
+    stretch = max(1, run.config.every // 10)
     for report in trainer.run():
-        window.add(report)
+        reports.append(report)
         if report.skipped:
             yield Skipped(report.step, report.skipped)
         if trainer.skipped == trainer.position >= min(_HOPELESS, run.source.length or _HOPELESS):
@@ -154,22 +150,33 @@ def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
                 code=ErrorCode.DATA,
             )
         is_over = trainer.is_stopping or report.step == run.config.steps
-        if report.step % telling == 0 or is_over:
-            yield window.close(
-                steps=run.config.steps,
-                pictures=trainer.position,
-                skipped=trainer.skipped,
-                dropped=trainer.dropped,
-                seconds=time.perf_counter() - since,
-            )
+        if report.step % stretch == 0 or is_over:
+            yield _progress(trainer, reports, seconds=time.perf_counter() - since)
+            reports = []
             since = time.perf_counter()
         if report.step % run.config.every == 0 or is_over:
             yield from _save_and_validate(run, trainer)
             since = time.perf_counter()
 
 
+def _progress(trainer: Trainer, reports: Sequence[StepReport], *, seconds: float) -> Progress:
+    """A stretch of steps; steps that were dropped count for its losses only where there are no others."""
+    good = [report.losses for report in reports if not report.is_dropped] or [report.losses for report in reports]
+    means = Losses(*(sum(values) / len(good) for values in zip(*good, strict=True)))
+    return Progress(
+        step=reports[-1].step,
+        steps=trainer.config.steps,
+        pictures=trainer.position,
+        **means._asdict(),
+        rate=reports[-1].rate,
+        pictures_per_s=sum(report.pictures for report in reports) / max(seconds, 1e-9),
+        skipped=trainer.skipped,
+        dropped=trainer.dropped,
+    )
+
+
 def _save_and_validate(run: Run, trainer: Trainer) -> Iterator[Event]:
-    """Save first: what comes after may take long, and a signal may come."""
+    """Save first: validation may take long, and a signal may come."""
     if run.ranks.is_first:
         run.folder.path.mkdir(parents=True, exist_ok=True)
         trainer.state().save(run.folder.path)
@@ -178,46 +185,42 @@ def _save_and_validate(run: Run, trainer: Trainer) -> Iterator[Event]:
 
 
 def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
-    """The weights as they are now, how good they are, and last the card: with it, a save is whole."""
+    """Write the present weights, validate them, and write the card last, which completes the save."""
     size = run.config.phase_at(trainer.step - 1).size
     with trainer.average.lent_to(trainer.network) if trainer.average is not None else nullcontext():
         write_checkpoint(
             run.folder.path,
-            config=run.start.written_config(size),
-            state=file_state(trainer.network.state_dict(), run.start.config.weight_rows()),
+            config=run.initial.trained_config(size),
+            state=file_state(trainer.network.state_dict(), run.initial.config.weight_rows()),
             preprocessor=GLPNImageProcessor().to_dict(),
         )
         yield from _validate(run, trainer, size)
-    write_atomically(run.folder.path / CARD_FILE, _card(run).encode())
+    card = make_card(
+        config=run.config,
+        start=run.initial.origin,
+        data=run.source.name,
+        limit_m=run.initial.limit_m,
+        command=run.command,
+        history=run.folder.read_history(),
+    )
+    write_atomically(run.folder.path / CARD_FILE, card.encode())
 
 
 def _validate(run: Run, trainer: Trainer, size: tuple[int, int]) -> Iterator[Event]:
-    ask = partial(
-        answer,
+    predict = partial(
+        predict_samples,
         trainer.network,
         size=size,
-        focal_px=run.start.lens.at(size),
-        limit_m=run.start.limit_m,
+        focal_px=run.initial.camera.focal_at(size),
+        limit_m=run.initial.limit_m,
         precision=run.config.precision,
     )
-    result = validate(ask(run.held_out), limit_m=run.start.limit_m)
-    if result is None:
+    scores = score_samples(predict(run.held_out), limit_m=run.initial.limit_m)
+    if scores is None:
         return
     previews = run.folder.path / PREVIEWS_FOLDER
-    write_atomically(previews / f"step_{trainer.step:07d}.png", draw_preview(ask(run.held_out[:_PREVIEWED])))
-    yield Validated(trainer.step, trainer.position, size, result)
-
-
-def _card(run: Run) -> str:
-    history: Sequence[Mapping[str, Any]] = run.folder.read_history()
-    return make_card(
-        config=run.config,
-        start=run.start.words,
-        data=run.source.name,
-        limit_m=run.start.limit_m,
-        command=run.command,
-        history=history,
-    )
+    write_atomically(previews / f"step_{trainer.step:07d}.png", draw_preview(predict(run.held_out[:_PREVIEWED])))
+    yield Validation(trainer.step, trainer.position, size, *scores)
 
 
 @contextmanager

@@ -1,44 +1,29 @@
-"""How a network does on pictures that it has not learned from, quickly, while it learns."""
+"""Scores and previews of a network in training, on pictures that it does not learn from."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
+from glpn_cli.colormaps import PaintRange, paint
 from glpn_cli.data.augment import largest_window, through_camera
 from glpn_cli.data.samples import Sample
 from glpn_cli.evaluation.metrics import Scores, mean_scores, score
 from glpn_cli.models.glpn.processor import LOWEST_SHARE
+from glpn_cli.prediction import DepthMap
 
-
-@dataclass(frozen=True)
-class Validation:
-    """Mean scores over pictures: as predicted, and after each map was scaled to the true median."""
-
-    pictures: int
-    raw: Scores
-    median: Scores
-
-
-def validate(answers: Iterable[tuple[Sample, NDArray[np.float32]]], *, limit_m: float) -> Validation | None:
-    """Scores of what `answer` gives, over the pixels known to be within the limit; None if there are none."""
-    raw, median = [], []
-    for seen, predicted in answers:
-        known = (seen.depth > 0) & (seen.depth < limit_m)
-        if known.any():
-            ours, truth = predicted[known], seen.depth[known]
-            raw.append(score(ours, truth))
-            median.append(score(ours * (np.median(truth) / np.median(ours)), truth))
-    return Validation(len(raw), mean_scores(raw), mean_scores(median)) if raw else None
+Predicted = tuple[Sample, NDArray[np.float32]]
+"""A picture as the network sees it, and the depth that it predicts, float32 (h, w), metres."""
 
 
 @torch.no_grad()
-def answer(
+def predict_samples(
     network: nn.Module,
     samples: Sequence[Sample],
     *,
@@ -47,10 +32,10 @@ def answer(
     limit_m: float,
     precision: str = "fp32",
     batch_size: int = 8,
-) -> Iterator[tuple[Sample, NDArray[np.float32]]]:
-    """What the network sees, the middle of every picture at (h, w), and what it says, float32 (h, w), metres.
+) -> Iterator[Predicted]:
+    """The middle of every picture at (h, w), and its depth by the network.
 
-    What it says is clamped as in use: a sigmoid that a high learning rate has pushed far can underflow to 0.
+    The depth is clamped as in use: a sigmoid that a high learning rate has pushed far can underflow to 0.
 
     focal_px: the focal length at that size that the network's metres belong to.
     """
@@ -65,3 +50,33 @@ def answer(
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             predicted = network(pixels.permute(0, 3, 1, 2).float().div_(255)).float()
         yield from zip(seen, predicted.clamp(LOWEST_SHARE * limit_m, limit_m).cpu().numpy(), strict=True)
+
+
+def score_samples(predicted: Iterable[Predicted], *, limit_m: float) -> tuple[int, Scores, Scores] | None:
+    """How many pictures have depth within the limit, and their mean scores: raw, and scaled to the true median.
+
+    None where no picture has any.
+    """
+    raw, median = [], []
+    for seen, depth in predicted:
+        known = (seen.depth > 0) & (seen.depth < limit_m)
+        if known.any():
+            ours, truth = depth[known], seen.depth[known]
+            raw.append(score(ours, truth))
+            median.append(score(ours * (np.median(truth) / np.median(ours)), truth))
+    return (len(raw), mean_scores(raw), mean_scores(median)) if raw else None
+
+
+def draw_preview(predicted: Iterable[Predicted]) -> bytes:
+    """A PNG with a row for each picture: the picture, its true depth, the network's; a row has one scale of colours."""
+    stream = io.BytesIO()
+    Image.fromarray(np.vstack([_draw_row(seen, depth) for seen, depth in predicted])).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _draw_row(seen: Sample, depth: NDArray[np.float32]) -> NDArray[np.uint8]:
+    known = seen.depth > 0
+    truth = DepthMap(np.where(known, seen.depth, np.float32(1)), valid=known)
+    near, far = truth.min_max() or (1.0, 2.0)
+    ends = PaintRange(near, max(far, near * 1.1))
+    return np.hstack([seen.rgb, paint(truth, range=ends), paint(DepthMap(depth), range=ends)])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from glpn_cli.training.average import RunningAverage
+from glpn_cli.training.trainer import RunningAverage
 
 
 def network() -> nn.Sequential:

@@ -14,17 +14,16 @@ from tiny_training import AUGMENTATION, Floors
 
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, StoppedError
-from glpn_cli.training.feed import Batch, Feed, Recipe, Wanted, read_batch
+from glpn_cli.training.feed import Batch, BatchRequest, Feed, read_batch
 
-RECIPE = Recipe((32, 64), AUGMENTATION, 10.0, None, seed=0)
-WANTED: list[Wanted] = [([index], RECIPE) for index in range(3)]
+REQUESTS = [BatchRequest((index,), (32, 64), AUGMENTATION, 10.0, None, seed=0) for index in range(3)]
 
 ORPHANING = """
 import os, signal
 from glpn_cli.training.feed import Feed
-from test_feed import WANTED
+from test_feed import REQUESTS
 from tiny_training import Floors
-next(Feed(Floors(), workers=1).batches(iter(WANTED)))
+next(Feed(Floors(), workers=1).batches(REQUESTS))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -47,13 +46,13 @@ class Shot(Floors):
 def read_all(source: Floors, *, workers: int, times: int = 1) -> list[Batch]:
     feed = Feed(source, workers=workers)
     try:
-        return [batch for _ in range(times) for batch in feed.batches(iter(WANTED))]
+        return [batch for _ in range(times) for batch in feed.batches(REQUESTS)]
     finally:
         feed.close()
 
 
 def test_a_picture_of_nothing_within_the_limit_is_left_out_and_named() -> None:
-    near, far = (read_batch(Floors(), [0, 1], replace(RECIPE, limit_m=limit)) for limit in (10.0, 0.9))
+    near, far = (read_batch(Floors(), replace(REQUESTS[0], positions=(0, 1), limit_m=limit)) for limit in (10.0, 0.9))
     assert (len(near), near.skipped) == (2, ())
     assert (len(far), len(far.skipped)) == (0, 2)
     assert "no pixel of known depth under 0.9 m" in far.skipped[0]

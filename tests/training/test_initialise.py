@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from glpn_cli.models.config_base import read_config
-from glpn_cli.training.initialise import initialise_from_scratch
+from glpn_cli.training.initial_model import initialise
 
 
 def test_an_untrained_network_says_a_typical_depth_and_not_everywhere_the_same() -> None:
@@ -12,7 +12,7 @@ def test_an_untrained_network_says_a_typical_depth_and_not_everywhere_the_same()
     means = []
     for seed in range(4):  # one network's mean is a draw, from 1.5 to 3.5 m
         network = config.build().eval()
-        initialise_from_scratch(network, seed=seed)
+        initialise(network, seed=seed)
         with torch.no_grad():
             depth = network(pixels)
         means.append(float(depth.mean()))
@@ -25,7 +25,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
     config = read_config({"model_type": "glpn", "hidden_sizes": [8, 8, 10, 16], "decoder_hidden_size": 8})
     networks = [config.build() for _ in range(3)]
     for network, seed in zip(networks, (1, 1, 2), strict=True):
-        initialise_from_scratch(network, seed=seed)
+        initialise(network, seed=seed)
     first, again, other = (network.state_dict()["head.conv.weight"] for network in networks)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)

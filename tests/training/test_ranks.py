@@ -19,7 +19,7 @@ from glpn_cli.training.ranks import join_ranks, leave_ranks
 from tiny_training import Floors, tiny_trainer
 ranks = join_ranks()
 trainer = tiny_trainer(steps=3, ranks=ranks)
-losses = [report.loss for report in trainer.run()]
+losses = [report.losses.loss for report in trainer.run()]
 weights = trainer.network.state_dict()
 weights |= {f"average.{name}": value for name, value in trainer.average.values.items()}
 seen = {"losses": losses, "weights": weights, "position": trainer.position}
@@ -61,7 +61,7 @@ def test_two_processes_take_the_same_steps_and_end_with_the_same_weights(tmp_pat
     assert one["said"] == two["said"] == ("rank 0", "has spoken", "rank 1", "has spoken")
     assert [name for name in one["weights"] if not torch.equal(one["weights"][name], two["weights"][name])] == []
     alone = tiny_trainer(steps=3)
-    losses = [report.loss for report in alone.run()]
+    losses = [report.losses.loss for report in alone.run()]
     # Batch norm sees half the batch in each process, so the numbers are close, not equal.
     assert abs(losses[0] - one["losses"][0]) < 0.2 * losses[0]
 

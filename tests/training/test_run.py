@@ -17,13 +17,11 @@ from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, UsageError
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.training.config import TrainingConfig
-from glpn_cli.training.events import Event, Progress
-from glpn_cli.training.folder import HISTORY_FILE, RunFolder
-from glpn_cli.training.loop import Lens
+from glpn_cli.training.folder import HISTORY_FILE, STATE_FILE, RunFolder, read_state
+from glpn_cli.training.initial_model import Camera, make_initial_model
+from glpn_cli.training.report import Event, Progress
 from glpn_cli.training.run import Run, RunEnd, read_held_out, run_training
-from glpn_cli.training.starts import start_from_shape
-from glpn_cli.training.state import STATE_FILE, read_state
-from glpn_cli.training.validation import answer, validate
+from glpn_cli.training.validation import predict_samples, score_samples
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +41,7 @@ def settings(steps: int, every: int) -> TrainingConfig:
 
 
 def make_run(shape: Path, folder: Path, *, steps: int = 6, every: int = 2, source: Floors | None = None) -> Run:
-    start = start_from_shape(str(shape), max_depth=None, lens=Lens((48, 64), 60.0), seed=0)
+    start = make_initial_model(str(shape), max_depth=None, camera=Camera((48, 64), 60.0), seed=0)
     held_out, _ = read_held_out(Floors(length=3), count=3)
     return Run(start, settings(steps, every), source or Floors(), RunFolder(folder), held_out, command="glpn train ...")
 
@@ -58,7 +56,7 @@ def run(
         if then is not None:
             then(event)
 
-    return run_training(made, resume=resume, tell=tell), events
+    return run_training(made, resume=resume, report=tell), events
 
 
 def test_a_run_leaves_an_ordinary_model_with_its_card_history_and_previews(shape: Path, tmp_path: Path) -> None:
@@ -95,13 +93,16 @@ def test_a_run_tells_how_good_it_was_before_it_learned_and_once_only(shape: Path
         run(made, then=die)
     run(make_run(shape, tmp_path / "out"), resume=True)
     first, *others = [line for line in RunFolder(tmp_path / "out").read_history() if line["type"] == "validation"]
-    untouched = validate(
-        answer(make_run(shape, tmp_path).start.network, made.held_out, size=(64, 64), focal_px=69.282, limit_m=10.0),
+    untouched = score_samples(
+        predict_samples(
+            make_run(shape, tmp_path).initial.network, made.held_out, size=(64, 64), focal_px=69.282, limit_m=10.0
+        ),
         limit_m=10.0,
     )
     assert untouched is not None
+    _, raw, _ = untouched
     assert (first["step"], first["pictures"]) == (0, 0)
-    assert first["raw"]["abs_rel"] == pytest.approx(untouched.raw.abs_rel, rel=1e-3)
+    assert first["raw"]["abs_rel"] == pytest.approx(raw.abs_rel, rel=1e-3)
     assert [line["step"] for line in others] == [2, 4, 6]
 
 
@@ -259,7 +260,7 @@ def test_as_many_pictures_are_held_out_as_were_asked_for_where_some_cannot_be_us
 def test_a_network_that_says_nothing_but_zero_is_validated_and_drawn(shape: Path, tmp_path: Path) -> None:
     made = make_run(shape, tmp_path / "out", steps=2)
     with torch.no_grad():
-        made.start.network.head.output.bias.fill_(-500)  # type: ignore[union-attr,operator]
+        made.initial.network.head.output.bias.fill_(-500)  # type: ignore[union-attr,operator]
     end, events = run(made)
     assert end.step == 2
     assert events[-1]["raw"]["abs_rel"] == pytest.approx(1, abs=0.01)

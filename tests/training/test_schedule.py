@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from glpn_cli.training.schedule import Course, Schedule
+from glpn_cli.training.config import Schedule
 
 
 def test_the_papers_rate_climbs_over_the_first_half_and_returns_over_the_second() -> None:
-    schedule = Schedule(Course.PAPER, peak=1e-4, low=3e-5)
+    schedule = Schedule("paper", peak=1e-4, low=3e-5)
     assert schedule.rate(0, steps=1000) == pytest.approx(3e-5)
     assert schedule.rate(250, steps=1000) == pytest.approx(3e-5 + 7e-5 * 0.5**0.9)
     assert schedule.rate(500, steps=1000) == pytest.approx(1e-4)
@@ -21,7 +21,7 @@ def test_the_papers_rate_is_never_negative_however_short_the_run(steps: int) -> 
 
 
 def test_the_trapezoid_warms_up_holds_and_decays_to_nearly_nothing() -> None:
-    schedule = Schedule(Course.TRAPEZOID, peak=1e-3, warm_up=10, decay=0.5)
+    schedule = Schedule("trapezoid", peak=1e-3, warm_up=10, decay=0.5)
     rates = [schedule.rate(step, steps=100) for step in range(100)]
     assert rates[0] == pytest.approx(1e-4)
     assert rates[9:50] == pytest.approx([1e-3] * 41)

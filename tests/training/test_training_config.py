@@ -9,8 +9,8 @@ import torch
 
 from glpn_cli.data.augment import ROOMS
 from glpn_cli.errors import UsageError
-from glpn_cli.training.config import Phase, TrainingConfig, changed_settings
-from glpn_cli.training.schedule import Schedule
+from glpn_cli.training.config import Phase, Schedule, TrainingConfig
+from glpn_cli.training.folder import changed_settings
 
 
 def test_phases_follow_one_another() -> None:

@@ -9,9 +9,10 @@ from tiny_training import Floors, tiny_network, tiny_trainer
 
 from glpn_cli.data.augment import Augmentation
 from glpn_cli.errors import InputError, StoppedError, UsageError
-from glpn_cli.training.loop import Lens, Trainer
+from glpn_cli.training.folder import STATE_FILE, read_state
+from glpn_cli.training.initial_model import Camera
 from glpn_cli.training.ranks import Ranks
-from glpn_cli.training.state import STATE_FILE, read_state
+from glpn_cli.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +21,7 @@ def one_thread() -> None:
 
 
 def run(trainer: Trainer, until: int | None = None) -> list[float]:
-    return [report.loss for report in trainer.run(until)]
+    return [report.losses.loss for report in trainer.run(until)]
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -80,7 +81,7 @@ def test_pictures_without_depth_or_unreadable_are_left_out_and_counted() -> None
     assert trainer.skipped == 4
     assert sum(len(report.skipped) for report in reports) == 4
     assert all("no pixel of known depth" in message for report in reports for message in report.skipped)
-    assert all(math.isfinite(report.loss) for report in reports)
+    assert all(math.isfinite(report.losses.loss) for report in reports)
     unreadable = tiny_trainer(steps=4, source=Floors(unreadable=4))
     messages = [message for report in unreadable.run() for message in report.skipped]
     assert sorted(messages) == [f"floor {index} cannot be read" for index in (0, 12, 4, 8)]
@@ -89,7 +90,7 @@ def test_pictures_without_depth_or_unreadable_are_left_out_and_counted() -> None
 def test_a_batch_of_nothing_but_unusable_pictures_is_survived() -> None:
     trainer = tiny_trainer(steps=2, source=Floors(empty=1))
     reports = list(trainer.run())
-    assert [report.loss for report in reports] == [0, 0]
+    assert [report.losses.loss for report in reports] == [0, 0]
     assert trainer.skipped == 8
 
 
@@ -138,18 +139,18 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 def test_processes_share_the_row_of_pictures_without_overlap() -> None:
     seen = []
     for rank in range(2):
-        wanted = tiny_trainer(ranks=Ranks(rank, 2))._wanted(0, 0)
-        positions = next(wanted)[0] + next(wanted)[0]
+        requests = tiny_trainer(ranks=Ranks(rank, 2))._requests(0, 0)
+        positions = next(requests).positions + next(requests).positions
         assert all(position % 2 == rank for position in positions)
         seen += positions
     assert sorted(seen) == list(range(8))
 
 
 def test_a_lens_keeps_its_field_of_view_at_other_sizes() -> None:
-    lens = Lens((192, 256), 220.0)
-    assert lens.at((96, 128)) == pytest.approx(110)
-    assert lens.at((256, 192)) == pytest.approx(220)
-    assert Lens((192, 256), None).at((96, 128)) is None
+    camera = Camera((192, 256), 220.0)
+    assert camera.focal_at((96, 128)) == pytest.approx(110)
+    assert camera.focal_at((256, 192)) == pytest.approx(220)
+    assert Camera((192, 256), None).focal_at((96, 128)) is None
 
 
 def test_a_damaged_state_is_told_and_a_missing_one_is_none(tmp_path: Path) -> None:

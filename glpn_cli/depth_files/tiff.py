@@ -26,6 +26,7 @@ from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_recor
 from glpn_cli.depth_files.contents import check_size
 from glpn_cli.depth_files.record import PROGRAM, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.images.completeness import check_tiff
 from glpn_cli.images.decode import silence_libtiff
 from glpn_cli.prediction import Result
 
@@ -153,7 +154,9 @@ def _decode_by_pillow(data: bytes) -> NDArray[Any]:
         with _WARNINGS_LOCK, catch_warnings(action="ignore"), TiffImagePlugin.TiffImageFile(BytesIO(data)) as image:
             if image.mode not in ("F", "L", "I;16", "I;16B", "I"):
                 raise InputError(f"the TIFF file holds {image.mode} pixels; a depth map holds numbers")
-            return np.asarray(image)
+            values = np.asarray(image)
+            check_tiff(BytesIO(data), image)
+            return values
     except _DAMAGED as error:
         raise InputError(f"the TIFF file is damaged, or not of a kind that can be read: {error}") from error
 

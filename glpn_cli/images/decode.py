@@ -20,7 +20,7 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.completeness import check_jpeg, check_jpeg2000, check_png
+from glpn_cli.images.completeness import check_jpeg, check_jpeg2000, check_png, check_tiff
 from glpn_cli.images.exr import ExrImageFile
 from glpn_cli.images.formats import (
     CAMERA_RAW,
@@ -263,6 +263,8 @@ def _load(
             check_jpeg2000(stream)
         if kind is PNG and not image.tell():
             check_png(stream, image)
+        if kind is TIFF and not image.tell():
+            check_tiff(stream, image)
         if kind is JPEG and not missing and not image.tell():
             check_jpeg(stream, image, lambda other: _decode_jpeg(other, at_least, options))
     except (OSError, SyntaxError, EOFError, ValueError) as error:

@@ -59,7 +59,55 @@ def grey_below(**options: Any) -> bytearray:
     return encode(rgb, "JPEG", **options)
 
 
+def tiff(
+    compression: str, share: float = 1, *, grey: NDArray[np.uint8] = NOISE[..., 0], strips: int = 4, **tags: int
+) -> bytes:
+    """A TIFF of JPEG or fax whose last strip ends after this share of it; tags by number, as in n266=2."""
+    image = Image.fromarray(grey)
+    image = image if compression == "jpeg" else image.convert("1", dither=Image.Dither.NONE)
+    stream = io.BytesIO()
+    size = -(-image.width // (1 if compression == "jpeg" else 8)) * image.height // strips
+    info = {int(name[1:]): value for name, value in tags.items()}
+    image.save(stream, "TIFF", compression=compression, strip_size=size, tiffinfo=info)
+    data = bytearray(stream.getvalue())
+    at, form, count, place = tiff_entry(data, 279)
+    width = "<H" if form == 3 else "<I"
+    where = at + 8 if count * struct.calcsize(width) <= 4 else place
+    where += (count - 1) * struct.calcsize(width)
+    struct.pack_into(width, data, where, int(share * struct.unpack_from(width, data, where)[0]))
+    return bytes(data)
+
+
+def tiff_entry(data: bytes | bytearray, wanted: int) -> tuple[int, int, int, int]:
+    """(where it is, type, count, value or where the values are) of a tag."""
+    (start,) = struct.unpack_from("<I", data, 4)
+    for at in range(start + 2, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], 12):
+        tag, *entry = struct.unpack_from("<HHII", data, at)
+        if tag == wanted:
+            return at, entry[0], entry[1], entry[2]
+    raise KeyError(wanted)
+
+
+def tall_tiff(compression: str) -> bytes:
+    data = bytearray(tiff(compression, strips=1))
+    for tag in (257, 278):
+        struct.pack_into("<HII", data, tiff_entry(data, tag)[0] + 2, 4, 1, 128)
+    return bytes(data)
+
+
+FAXES: list[tuple[str, dict[str, int]]] = [
+    *(("jpeg", {}), ("tiff_ccitt", {}), ("group3", {}), ("group3", {"n292": 1}), ("group3", {"n292": 4})),
+    *(("group4", {}), ("group4", {"n266": 2})),
+]
+
 SHORT = {
+    **{
+        f"tiff {name} {tags} of {strips} to {share}": tiff(name, share, strips=strips, **tags)
+        for name, tags in FAXES
+        for strips in (1, 4)
+        for share in (0.2, 0.5, 0.9)
+    },
+    **{f"tiff {name} of more rows": tall_tiff(name) for name in ("jpeg", "tiff_ccitt", "group3", "group4")},
     "png": png(0.25),
     "png without its last row": png(0.99),
     "png interlaced": png(0.7, interlaced=True),
@@ -85,7 +133,17 @@ def test_a_picture_that_ends_early_is_an_error(name: str) -> None:
     assert caught.value.code is ErrorCode.DECODE
 
 
-@pytest.mark.parametrize("name", [name for name in SHORT if name.startswith(("png", "jpeg"))])
+def test_a_tiff_of_jpeg_or_fax_in_many_strips_is_whole_where_it_is() -> None:
+    checked = (np.add.outer(np.arange(64), np.arange(48)) // 9 % 2 * 255).astype(np.uint8)
+    for name, tags in FAXES:
+        for grey in (NOISE[..., 0], checked, BLACK[..., 0], np.full_like(checked, 255), np.zeros_like(checked)):
+            for strips in (1, 4):
+                assert read_rgb(tiff(name, grey=grey, strips=strips, **tags)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in SHORT if name.startswith(("png", "jpeg", "tiff jpeg", "tiff group4"))]
+)
 def test_what_is_there_is_taken_where_that_is_allowed(name: str) -> None:
     picture = read_rgb(SHORT[name], ReadOptions(allow_truncated=True))
     assert "W_TRUNCATED" in picture.warnings

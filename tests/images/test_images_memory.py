@@ -72,6 +72,8 @@ FORMATS = {
     "gif": plain("GIF", "P", save_all=True),
     "tiff": plain("TIFF", compression="tiff_lzw"),
     "tiff of floats": plain("TIFF", "F", compression="tiff_deflate"),
+    "tiff of jpeg": plain("TIFF", compression="jpeg"),
+    "tiff of fax": plain("TIFF", "1", compression="group4"),
     "tiff of integers": plain("TIFF", "I", compression="tiff_deflate"),
     "bmp": plain("BMP"),
     "ppm": plain("PPM"),

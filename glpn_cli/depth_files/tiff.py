@@ -121,7 +121,8 @@ def _decode_strips(data: bytes, tags: Tags, dtype: np.dtype[Any], size: tuple[in
     height, width = size
     offsets, counts = tags.get(_OFFSETS, ()), tags.get(_COUNTS, ())
     rows = min(_number(tags, _ROWS_PER_STRIP, height), height)
-    if rows < 1 or not len(offsets) == len(counts) == math.ceil(height / rows):
+    are_whole = all(isinstance(number, int) for number in (*offsets, *counts))
+    if rows < 1 or not are_whole or not len(offsets) == len(counts) == math.ceil(height / rows):
         raise InputError("the TIFF file is damaged: its strips do not make up the picture")
     values = np.empty(size, dtype)
     for index, (offset, count) in enumerate(zip(offsets, counts, strict=True)):

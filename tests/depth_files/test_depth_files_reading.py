@@ -122,6 +122,15 @@ def test_bytes_behind_a_good_signature_are_an_input_error(signature: bytes, rest
         read_depth(signature + rest)
 
 
+def test_a_tiff_whose_strips_lie_at_fractions_is_an_input_error() -> None:
+    data = bytearray(ENCODED["tiff"])
+    entries = range(10, 10 + 12 * 13, 12)
+    offsets = next(at for at in entries if data[at : at + 2] == b"\x11\x01")
+    data[offsets + 2] = 11  # floats
+    with pytest.raises(InputError, match="strips"):
+        read_depth(bytes(data))
+
+
 def test_asking_whether_a_file_is_ours_reads_little(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(ENCODED["png16"][:4096])

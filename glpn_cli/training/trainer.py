@@ -7,7 +7,6 @@ one that was not (on CPUs, with equal threads).
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,7 +42,6 @@ class StepReport:
     """One step.
 
     step:       the number of steps taken, this one included.
-    norm:       of the gradient, before it is clipped.
     skipped:    messages about the unusable pictures of all processes.
     is_dropped: whether the step was undone, because it was not finite.
     """
@@ -51,8 +49,6 @@ class StepReport:
     step: int
     losses: Losses
     rate: float
-    norm: float
-    seconds: float
     pictures: int
     skipped: tuple[str, ...] = ()
     is_dropped: bool = False
@@ -150,7 +146,6 @@ class Trainer:
             step, position = step + 1, position + self.config.batch_size
 
     def _take_step(self, batch: Batch) -> StepReport:
-        began = time.perf_counter()
         phase, rate = self.config.phase_at(self.step), self.config.schedule.rate(self.step, steps=self.config.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -172,8 +167,6 @@ class Trainer:
             step=self.step,
             losses=losses,
             rate=rate,
-            norm=norm,
-            seconds=time.perf_counter() - began,
             pictures=self.config.batch_size,
             skipped=skipped,
             is_dropped=not is_finite,

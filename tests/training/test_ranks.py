@@ -5,28 +5,38 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from tiny_training import tiny_trainer
 
-from glpn_cli.training.ranks import Ranks, own_device
+from glpn_cli.training.ranks import Ranks, join_ranks, leave_ranks, own_device
 
 SCRIPT = """
 import sys, torch
-torch.set_num_threads(1)
-from glpn_cli.training.ranks import join_ranks, leave_ranks
-from tiny_training import Floors, tiny_trainer
-ranks = join_ranks()
-trainer = tiny_trainer(steps=3, ranks=ranks)
-losses = [report.losses.loss for report in trainer.run()]
-weights = trainer.network.state_dict()
-weights |= {f"average.{name}": value for name, value in trainer.average.values.items()}
-seen = {"losses": losses, "weights": weights, "position": trainer.position}
-seen["said"] = ranks.gather((f"rank {ranks.rank}", "has spoken"))
-torch.save(seen, sys.argv[1] + str(ranks.rank))
-leave_ranks()
+from test_ranks import train_in_ranks
+torch.save(train_in_ranks(), sys.argv[1])
 """
+
+
+def train_in_ranks() -> dict[str, Any]:
+    """Three steps of this process's share of a run."""
+    torch.set_num_threads(1)
+    ranks = join_ranks()
+    try:
+        trainer = tiny_trainer(steps=3, ranks=ranks)
+        losses = [report.losses.loss for report in trainer.run()]
+        assert trainer.average is not None
+        averages = {f"average.{name}": value for name, value in trainer.average.values.items()}
+        return {
+            "losses": losses,
+            "weights": {**trainer.network.state_dict(), **averages},
+            "position": trainer.position,
+            "said": ranks.gather((f"rank {ranks.rank}", "has spoken")),
+        }
+    finally:
+        leave_ranks()
 
 
 def test_a_process_alone_is_the_first_of_one() -> None:
@@ -37,25 +47,22 @@ def test_a_process_alone_is_the_first_of_one() -> None:
     assert torch.equal(value, torch.ones(3))
 
 
-def test_two_processes_take_the_same_steps_and_end_with_the_same_weights(tmp_path: Path) -> None:
+def test_two_processes_take_the_same_steps_and_end_with_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    environment = {
-        **os.environ,
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        "OMP_NUM_THREADS": "1",
-    }
-    tests = Path(__file__).parents[1]
-    environment["PYTHONPATH"] = os.pathsep.join((str(tests.parent), str(tests)))
-    processes = [
-        subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "rank")], env={**environment, "RANK": str(rank)})
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=120) for process in processes] == [0, 0]
-    one, two = (torch.load(tmp_path / f"rank{rank}", weights_only=True) for rank in range(2))
+    here = Path(__file__).parent
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1"}
+    common["PYTHONPATH"] = os.pathsep.join(map(str, (here.parents[1], here.parent, here)))
+    for name, value in {**common, "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    second = [sys.executable, "-c", SCRIPT, str(tmp_path / "second")]
+    with subprocess.Popen(second, env={**os.environ, "RANK": "1"}) as process:
+        one = train_in_ranks()
+        assert process.wait(timeout=120) == 0
+    two = torch.load(tmp_path / "second", weights_only=True)
     assert one["losses"] == two["losses"]
     assert one["position"] == two["position"] == 12
     assert one["said"] == two["said"] == ("rank 0", "has spoken", "rank 1", "has spoken")

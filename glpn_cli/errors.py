@@ -54,6 +54,7 @@ class ErrorCode(StrEnum):
     DEVICE = "E_DEVICE"
     OUT_OF_MEMORY = "E_OOM"
     DATA = "E_DATA"
+    AMBIGUOUS = "E_AMBIGUOUS"
     INTERNAL = "E_INTERNAL"
 
     @property
@@ -85,6 +86,7 @@ _EXPLAINED = {
     ErrorCode.DEVICE: ("the device cannot be used, or was lost", "Look at the devices with glpn doctor."),
     ErrorCode.OUT_OF_MEMORY: ("there is not enough memory for it", "Try a smaller --input-size, or fewer --workers."),
     ErrorCode.DATA: ("data do not fit together", "Check that they belong together."),
+    ErrorCode.AMBIGUOUS: ("the file may be depth or a picture", "Say which: --as depth, or --as picture."),
     ErrorCode.INTERNAL: ("this is a bug in glpn", "Run it again with --debug, and report what it says."),
 }
 

@@ -93,8 +93,11 @@ def _inspect_depth(path: Path, inputs: InputParams, output: OutputParams) -> Non
     from glpn_cli.prediction import DepthKind
 
     try:
+        content = _content(path)
+        if inputs.as_ is InputKind.AUTO:
+            _check_depth(content)
         kind, most = DepthKind(inputs.kind), inputs.max_pixels
-        summary = summarise_depth(_content(path), depth_scale=output.depth_scale, kind=kind, max_pixels=most)
+        summary = summarise_depth(content, depth_scale=output.depth_scale, kind=kind, max_pixels=most)
     except InputError as error:
         console.error(error, about=str(path))
         missing = error.code == ErrorCode.NOT_FOUND
@@ -103,6 +106,22 @@ def _inspect_depth(path: Path, inputs: InputParams, output: OutputParams) -> Non
         console.json(_make_depth_record(path, summary))
     else:
         console.text(_describe_depth(path, summary))
+
+
+def _check_depth(content: Path | bytes) -> None:
+    """Raise InputError for what the other commands do not take for depth, though its format can hold it."""
+    from glpn_cli.depth_files import is_depth_format
+    from glpn_cli.pipeline.sources import Content, ambiguous_error, identify
+
+    found, _ = identify(content)
+    if found is Content.AMBIGUOUS:
+        raise ambiguous_error("it")
+    if found is Content.PICTURE and is_depth_format(content):
+        raise InputError(
+            "it is a picture, by its content",
+            hint="If it is a depth map: --as depth, with --depth-scale 1000 where it holds whole numbers.",
+            code=ErrorCode.UNSUPPORTED,
+        )
 
 
 def _inspect_model(name: str | None, model: ModelParams, *, json: bool) -> None:

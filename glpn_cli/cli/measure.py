@@ -165,6 +165,7 @@ class Measurements:
     distances:   from each pixel to the next, metres; empty for depth that is not metric
     fov:         horizontal field of view, degrees
     lens_factor: what metres were multiplied by to scale them to the picture's camera; None where they were not
+    stored_map:  the file that the depths were read from; None where a model predicted them
     """
 
     name: str
@@ -175,6 +176,7 @@ class Measurements:
     camera: Intrinsics
     fov: float
     lens_factor: float | None = None
+    stored_map: str | None = None
 
     @classmethod
     def take(cls, answer: Result, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str) -> Measurements:
@@ -191,7 +193,8 @@ class Measurements:
         pairs = pairwise(pixels) if depth.kind.is_metric else ()
         distances = [distance_between(one, other, depth, camera) for one, other in pairs]
         factor = answer.provenance.lens_factor if answer.provenance is not None else None
-        return cls(name, depth.kind, points, spreads, distances, camera, fov_deg(camera.fx, depth.size[1]), factor)
+        fov = fov_deg(camera.fx, depth.size[1])
+        return cls(name, depth.kind, points, spreads, distances, camera, fov, factor, _stored_map(answer))
 
     @property
     def exit_code(self) -> ExitCode:
@@ -203,6 +206,8 @@ class Measurements:
 
     def show(self, *, json: bool) -> None:
         """Print them."""
+        if self.stored_map not in (None, self.name):
+            console.note(f"measured in the stored map {self.stored_map}; no model was run")
         if self.distances and self.camera.source == "assumed":
             console.warn(
                 f"{self.name}: the camera is unknown: a field of view of {self.fov:.0f} degrees is ASSUMED, and "
@@ -223,6 +228,7 @@ class Measurements:
             "input": path_text(self.name),
             "kind": self.kind.value,
             "unit": self.kind.unit,
+            "stored_map": None if self.stored_map is None else path_text(self.stored_map),
             "points": [{"x": pixel.x, "y": pixel.y, "depth": value} for pixel, value in self.points],
             "boxes": [
                 {
@@ -293,6 +299,16 @@ def _calibrate(texts: Sequence[str], answer: Result, *, source: str, path: Path,
     for point in points:
         console.note(f"  {point.x},{point.y}: {point.metres:g} m, the map says {point.found:.6g}")
     console.result(str(path))
+
+
+def _stored_map(answer: Result) -> str | None:
+    """The file that a result was read from, or how it was given; None where a model predicted it."""
+    from glpn_cli.pipeline.sources import StoredSource
+
+    source = answer.source
+    if not isinstance(source, StoredSource):
+        return None
+    return source.given if source.path is None else str(source.path)
 
 
 def _number(value: float | None) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -15,6 +17,9 @@ from glpn_cli.depth_files.record import PREFIX, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.geometry import make_camera
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result, UncertaintyMap
+
+# Greys of more bits than this may be depth.
+DEEPEST_GREY_BITS = 8
 
 # Renderers write 1e10 where a ray meets nothing, others inf or the largest float.
 _NOTHING_FROM = 1e9
@@ -67,6 +72,19 @@ class EncodedFile(NamedTuple):
     record: Record | None = None
 
 
+class Guess(StrEnum):
+    """What the pixels of a file look like.
+
+    DEPTH      one float a pixel, which no photograph has
+    AMBIGUOUS  greys of more than 8 bits: depth from a sensor or a program, or a photograph
+    PICTURE    everything else
+    """
+
+    DEPTH = "depth"
+    AMBIGUOUS = "ambiguous"
+    PICTURE = "picture"
+
+
 class Format:
     """A format: how its files are recognised, peeked at, read and written. By default it holds floats and is not read.
 
@@ -99,6 +117,14 @@ class Format:
     def is_depth(cls, head: bytes) -> bool:
         """Whether a file of this format is taken for depth without being asked: where its record says so."""
         return cls.is_own(head) and cls.peek(head).get(PREFIX + "map") == "depth"
+
+    @classmethod
+    def guess(cls, source: Path | bytes, head: bytes) -> Guess:  # noqa: ARG003
+        """What a file of this format without a record holds, by how its pixels are stored.
+
+        source: a path, or the file's bytes, where the first of them, `head`, do not tell
+        """
+        return Guess.PICTURE
 
     @classmethod
     def peek(cls, head: bytes) -> Mapping[str, str]:  # noqa: ARG003

@@ -5,19 +5,20 @@ A new format is a file with its class, and a line here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from glpn_cli.depth_files.base import DepthReadOptions, Format, StoredDepth
+from glpn_cli.depth_files.base import DEEPEST_GREY_BITS, DepthReadOptions, Format, Guess, StoredDepth
 from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents, read_head
 from glpn_cli.depth_files.exr import Exr
 from glpn_cli.depth_files.glb import Glb
 from glpn_cli.depth_files.normals import Normals, Normals16, NormalsExr, NormalsNpz
 from glpn_cli.depth_files.npy import Npy, Npz
 from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
-from glpn_cli.depth_files.pfm import Pfm
+from glpn_cli.depth_files.pfm import Pfm, Pgm
 from glpn_cli.depth_files.ply import Ply
 from glpn_cli.depth_files.png16 import Png16, check_scale, default_scale
 from glpn_cli.depth_files.record import Record
@@ -44,11 +45,14 @@ FORMATS: Mapping[str, type[Format]] = {
     "normals-npz": NormalsNpz,
     "normals-exr": NormalsExr,
 }
+READABLE: tuple[type[Format], ...] = (*FORMATS.values(), Pgm)
 # Names with one of these are files to `-o`, all others folders.
 EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
 
 # A record without its source's name is under 1 kB; a name is at most 4 kB, each byte escaped to three.
 _HEAD_BYTES = 16 << 10
+# The size of a JPEG 2000 picture with one component, and the bits of that, less one.
+_JPEG2000_SIZE = re.compile(rb"\xff\x4f\xff\x51.{36}\x00\x01(.)", re.DOTALL)
 # Enough to know that a file is ours.
 _OWN_BYTES = 256
 _OWN_EXTENSIONS = frozenset({".tif", *(writer.extension for writer in FORMATS.values() if writer.carries_record)})
@@ -98,7 +102,7 @@ def read_depth(
     kind: DepthKind = DepthKind.METRIC,
     max_pixels: int = MAX_PIXELS,
 ) -> StoredDepth:
-    """Read a depth map that we or others wrote: 16-bit PNG, TIFF, npy, npz, PFM, EXR.
+    """Read a depth map that we or others wrote: 16-bit PNG and PGM, TIFF, npy, npz, PFM, EXR.
 
     Grey pictures of ours come back too, as far as their range reaches, and clouds of points, with holes where none is.
 
@@ -138,7 +142,9 @@ def read_record(source: str | Path | bytes) -> Record | None:
 
 
 def is_depth_file(source: Path | bytes) -> bool:
-    """Whether a file is to be taken as depth: ours with map=depth, or npy, npz, PFM, EXR. False where unreadable.
+    """Whether a file is to be taken as depth: ours with map=depth, npy, npz, PFM, EXR or TIFF of one float a pixel.
+
+    False where it cannot be read.
 
     source: a path, or the file's bytes
     """
@@ -147,7 +153,29 @@ def is_depth_file(source: Path | bytes) -> bool:
     except InputError:
         return False
     found = _find_format(head)
-    return found is not None and found.is_depth(head)
+    if found is None or found.is_own(head):
+        return found is not None and found.is_depth(head)
+    return found.is_depth(head) or guess_content(source, head) is Guess.DEPTH
+
+
+def guess_content(source: Path | bytes, head: bytes) -> Guess:
+    """What a file without a record holds, by how its pixels are stored; of JPEG 2000, too, which is not read as depth.
+
+    source: a path, or the file's bytes
+    head:   its first bytes, 4 kB at least where there are as many
+    """
+    if (found := _find_format(head)) is not None:
+        return found.guess(source, head)
+    is_deep = (size := _JPEG2000_SIZE.search(head)) is not None and (size[1][0] & 127) + 1 > DEEPEST_GREY_BITS
+    return Guess.AMBIGUOUS if is_deep else Guess.PICTURE
+
+
+def is_depth_format(source: Path | bytes) -> bool:
+    """Whether a file is of a format that can hold depth, such as PNG, whatever it holds. False where unreadable."""
+    try:
+        return _find_format(read_head(source, _HEAD_BYTES)) is not None
+    except InputError:
+        return False
 
 
 def is_own_output(source: Path | bytes) -> bool:
@@ -167,4 +195,4 @@ def is_own_output(source: Path | bytes) -> bool:
 
 
 def _find_format(head: bytes) -> type[Format] | None:
-    return next((each for each in FORMATS.values() if each.sniff(head)), None)
+    return next((each for each in READABLE if each.sniff(head)), None)

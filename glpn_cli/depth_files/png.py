@@ -111,6 +111,12 @@ def decode_png(
     return pixels, text
 
 
+def is_deep_grey(head: bytes) -> bool:
+    """Whether a PNG file holds greys of 16 bits, from its first bytes."""
+    at = len(SIGNATURE)
+    return head[at + 4 : at + 8] == b"IHDR" and head[at + 16 : at + 18] == bytes((16, _GREY))
+
+
 def peek_text(head: bytes) -> dict[str, str]:
     """The text in front of the pixels, from the first bytes of a PNG file; what is cut off is left out."""
     return dict(_read_texts(_chunks(head)))

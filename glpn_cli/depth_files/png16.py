@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from glpn_cli.depth_files.base import (
     DepthReadOptions,
     EncodedFile,
     Format,
+    Guess,
     StoredDepth,
     count_not_depth,
     depth_of,
@@ -22,7 +24,7 @@ from glpn_cli.depth_files.base import (
     need_scale,
     without_largest,
 )
-from glpn_cli.depth_files.png import SIGNATURE, decode_png, encode_png, peek_text
+from glpn_cli.depth_files.png import SIGNATURE, decode_png, encode_png, is_deep_grey, peek_text
 from glpn_cli.depth_files.record import PROGRAM, Record, number_text
 from glpn_cli.depth_files.styles import depth_of_levels
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
@@ -65,6 +67,11 @@ class Png16(Format):
     def sniff(cls, head: bytes) -> bool:
         """Whether a file is PNG."""
         return head.startswith(SIGNATURE)
+
+    @classmethod
+    def guess(cls, source: Path | bytes, head: bytes) -> Guess:  # noqa: ARG003 - the header comes first
+        """Greys of 16 bits may be depth."""
+        return Guess.AMBIGUOUS if is_deep_grey(head) else Guess.PICTURE
 
     @classmethod
     def peek(cls, head: bytes) -> Mapping[str, str]:

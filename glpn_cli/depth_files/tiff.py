@@ -14,15 +14,16 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 from warnings import catch_warnings
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_record, with_holes
+from glpn_cli.depth_files.base import DEEPEST_GREY_BITS, EncodedFile, Format, Guess, depth_of, depth_record, with_holes
 from glpn_cli.depth_files.contents import check_size
 from glpn_cli.depth_files.record import PROGRAM, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
@@ -30,7 +31,9 @@ from glpn_cli.images.completeness import check_tiff
 from glpn_cli.images.decode import silence_libtiff
 from glpn_cli.prediction import Result
 
-SIGNATURES = (b"II*\0", b"MM\0*")
+SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""The last two are BigTIFF, whose offsets have 64 bits."""
+
 _STRIP_BYTES = 1 << 20
 # Level 1 takes 0.18 s for a smooth 1080p map, level 6 takes 0.63 s and saves nothing.
 _COMPRESS_LEVEL = 1
@@ -41,6 +44,7 @@ _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT = 317, 322, 323, 339
 _NONE, _DEFLATE, _OLD_DEFLATE = 1, 8, 32946
 _LETTER_OF_SAMPLE_FORMAT = {1: "u", 2: "i", 3: "f"}
 _LARGE_TILE = 1 << 22
+_MOST_TAGS = 1024
 # What Pillow raises on damaged data.
 _DAMAGED = (
     OSError, SyntaxError, ValueError, EOFError, OverflowError, TypeError, KeyError, IndexError, AttributeError,
@@ -49,6 +53,15 @@ _DAMAGED = (
 
 _WARNINGS_LOCK = Lock()
 Tags = Mapping[int, Any]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How the pixels of a TIFF are stored: numbers per pixel, bits of each, and whether they are floats."""
+
+    samples: int
+    bits: int
+    is_float: bool
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,20 @@ class Tiff(Format):
     def sniff(cls, head: bytes) -> bool:
         """Whether a file is TIFF."""
         return head.startswith(SIGNATURES)
+
+    @classmethod
+    def guess(cls, source: Path | bytes, head: bytes) -> Guess:
+        """One float a pixel is depth; the directory may be anywhere in the file."""
+        try:
+            with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
+                layout = _read_layout(stream, head)
+        except (OSError, struct.error, OverflowError, ValueError):
+            return Guess.PICTURE
+        if layout.samples != 1:
+            return Guess.PICTURE
+        if layout.is_float:
+            return Guess.DEPTH
+        return Guess.AMBIGUOUS if layout.bits > DEEPEST_GREY_BITS else Guess.PICTURE
 
     @classmethod
     def peek(cls, head: bytes) -> Mapping[str, str]:
@@ -177,11 +204,33 @@ def _dtype_of(tags: Tags, order: bytes) -> np.dtype[Any] | None:
     return np.dtype(f"{'<' if order == b'II' else '>'}{letter}{bits // 8}")
 
 
+def _read_layout(stream: BinaryIO, head: bytes) -> _Layout:
+    """How the first picture's pixels are stored; no other tag's values are read.
+
+    Raises struct.error, OSError, OverflowError or ValueError where the directory is damaged.
+    """
+    order = "<" if head.startswith(b"II") else ">"
+    at, count, length = (f"{order}8xQ", f"{order}Q", 20) if _is_big(head) else (f"{order}4xI", f"{order}H", 12)
+    values = {_SAMPLES: 1, _BITS: 1, _SAMPLE_FORMAT: 1}
+    stream.seek(struct.unpack_from(at, head)[0])
+    (tags,) = struct.unpack(count, stream.read(struct.calcsize(count)))
+    for _ in range(min(tags, _MOST_TAGS)):
+        entry = stream.read(length)
+        (name,) = struct.unpack_from(f"{order}H", entry)
+        if name in values:  # one 16-bit number of each, where there is one sample: in the entry itself
+            (values[name],) = struct.unpack_from(f"{order}H", entry, length - (8 if _is_big(head) else 4))
+    return _Layout(values[_SAMPLES], values[_BITS], _LETTER_OF_SAMPLE_FORMAT.get(values[_SAMPLE_FORMAT]) == "f")
+
+
+def _is_big(head: bytes) -> bool:
+    return head.startswith(SIGNATURES[2:])
+
+
 def _read_tags(data: bytes) -> Tags:
     """The first directory, decoded. Raises InputError."""
     try:
         with _WARNINGS_LOCK, catch_warnings(action="ignore"):
-            directory = TiffImagePlugin.ImageFileDirectory_v2(data[:8])
+            directory = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if _is_big(data) else 8])
             stream = BytesIO(data)
             stream.seek(directory.next)
             directory.load(stream)

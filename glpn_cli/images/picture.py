@@ -46,6 +46,7 @@ class PictureWarning(StrEnum):
     PANORAMA = "W_PANORAMA"
     MORE = "W_MORE"
     OTHER_MAP = "W_OTHER_MAP"
+    DEPTH_LIKE = "W_DEPTH_LIKE"
 
     @property
     def text(self) -> str:
@@ -61,7 +62,12 @@ _TEXTS = {
     PictureWarning.RANGE: "its values have no fixed range; they were stretched to black and white",
     PictureWarning.DARK: "none of its 16-bit values reaches a quarter of white; --white 4095 is for 12 bits in 16",
     PictureWarning.PANORAMA: "it is a panorama, no picture of one camera: its depths are wrong",
-    PictureWarning.OTHER_MAP: "the depth map that is there was made from another picture, and was not used",
+    PictureWarning.OTHER_MAP: (
+        "the depth map that is there was made from another picture, or does not say that it is depth, and was not used"
+    ),
+    PictureWarning.DEPTH_LIKE: (
+        "its greys of 16 bits may be a depth map, and were taken for a picture; paint depth with glpn export --as depth"
+    ),
     PictureWarning.MORE: "another picture follows it in the same data, and was not read",
 }
 

@@ -8,6 +8,7 @@ where all inputs are of that sort.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,8 +19,10 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files import Record, is_depth_file, is_own_output, read_depth, read_record
+from glpn_cli.depth_files import Record, is_depth_file, is_depth_format, is_own_output, read_depth, read_record
+from glpn_cli.depth_files.base import Guess
 from glpn_cli.depth_files.contents import read_head
+from glpn_cli.depth_files.formats import guess_content
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.depth_files.record import LABELS
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty
@@ -44,17 +47,25 @@ from glpn_cli.prediction import DepthKind, Result
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
 _HEAD_BYTES = 16 << 10
 _PAINT_IT = "Paint it with glpn export, or take it for a picture with --as picture."
-_OTHER_MAP = (PictureWarning.OTHER_MAP.value,)
+_OTHER_MAP, _DEPTH_LIKE = (PictureWarning.OTHER_MAP.value,), (PictureWarning.DEPTH_LIKE.value,)
+# A picture in another format, as most are, holds no depth that is not told from its bytes.
+_DEEP_EXTENSIONS = frozenset({".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpx"})
+_SAYS_DEPTH = re.compile(r"(?i)(?<![a-z])(depth|disp|disparity)s?(?![a-z])|depthmaps?|depth_?maps?")
 _NAME_ANOTHER = "Name the depth map or the photograph, or take it for a picture with --as picture."
 
 
 class Content(StrEnum):
-    """The content of an input; OTHER are the pictures of depth that we painted, and our clouds of points."""
+    """The content of an input.
+
+    AMBIGUOUS  greys of more than 8 bits without a record: depth of a sensor, or a photograph
+    OTHER      pictures of depth that we painted, and our clouds of points
+    """
 
     PICTURE = "picture"
     DEPTH = "depth"
     LABELS = "labels"
     UNCERTAINTY = "uncertainty"
+    AMBIGUOUS = "ambiguous"
     OTHER = "other"
 
 
@@ -74,6 +85,11 @@ def identify(where: Path | bytes) -> tuple[Content, Record | None]:
     if is_depth_file(head):
         return Content.DEPTH, record
     if not is_own_output(head):
+        match guess_content(where, head):
+            case Guess.DEPTH:
+                return Content.DEPTH, record
+            case Guess.AMBIGUOUS:
+                return (Content.DEPTH, record) if record and record.map == "depth" else (Content.AMBIGUOUS, None)
         return Content.PICTURE, None
     known = {LABELS: Content.LABELS, UNCERTAINTY: Content.UNCERTAINTY}
     return known.get(record.map, Content.OTHER) if record else Content.OTHER, record
@@ -202,6 +218,10 @@ class Sources:
             return item
         content, record = identify(item.content)
         if settings.kind is InputKind.AUTO:
+            if content is Content.AMBIGUOUS:
+                if self.takes_maps:
+                    raise ambiguous_error(item.label)
+                return replace(item, warnings=_DEPTH_LIKE)
             if not self.takes_maps and content is not Content.PICTURE:
                 raise InputError(
                     f"{item.label} is a depth map already",
@@ -221,6 +241,15 @@ class Sources:
                     code=ErrorCode.UNSUPPORTED,
                 )
         return _pair_up([_Identified(item, content, record)], settings)[0] if self.takes_maps else item
+
+
+def ambiguous_error(label: str) -> InputError:
+    """The error for a file that may be depth or a picture."""
+    return InputError(
+        f"{label} holds greys of more than 8 bits and does not say what they are: a depth map, or a picture",
+        hint="Say which: --as depth --depth-scale 1000 (units per metre), or --as picture.",
+        code=ErrorCode.AMBIGUOUS,
+    )
 
 
 class _Unbuffered:
@@ -257,9 +286,16 @@ def find_pictures(settings: InputSettings) -> Sources:
         return Sources(settings, takes_maps=False)
     found = _find(settings, PICTURE_EXTENSIONS, is_own_output)
     maps: list[ImageSource] = []
+    unclear: list[ImageSource] = []
     if settings.kind is InputKind.AUTO:
-        asked = (source for source in found.sources if _is_asked(source, settings))
-        maps = [source for source in asked if identify(source.content)[0] is not Content.PICTURE]
+        for source in found.sources:
+            if not (_is_asked(source, settings) or PurePosixPath(source.name).suffix.lower() in _DEEP_EXTENSIONS):
+                continue
+            content, _ = identify(source.content)
+            if content is Content.AMBIGUOUS:
+                unclear.append(source)
+            elif content is not Content.PICTURE:
+                maps.append(source)
     if maps and len(maps) == len(found.sources) and not found.refused:
         raise UsageError(
             f"{maps[0].given!r} is a depth map already" + (f", and so are {len(maps) - 1} more" if maps[1:] else ""),
@@ -270,7 +306,22 @@ def find_pictures(settings: InputSettings) -> Sources:
         notes.append(f"{len(maps)} depth maps among the inputs are left out (--as picture takes them for pictures)")
         left = set(map(id, maps))
         sources = [source for source in sources if id(source) not in left]
+    if unclear:
+        warned = set(map(id, unclear))
+        sources = [replace(each, warnings=_DEPTH_LIKE) if id(each) in warned else each for each in sources]
+        notes += _note_depth_by_name(unclear)
     return Sources(settings, takes_maps=False, sources=sources, refused=found.refused, notes=notes)
+
+
+def _note_depth_by_name(unclear: Sequence[ImageSource]) -> Iterator[str]:
+    """A note about files that may be depth, and whose name or folder says that they are."""
+    named = [each for each in unclear if _SAYS_DEPTH.search(str(each.path or each.name))]
+    if named:
+        more = f" and {len(named) - 1} more" if named[1:] else ""
+        yield (
+            f"{named[0].label}{more}: greys of 16 bits under a name that says depth are taken for pictures, and their "
+            "depth is wrong if they are maps; paint those with glpn export --as depth --depth-scale 1000"
+        )
 
 
 def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sources:
@@ -293,6 +344,10 @@ def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sour
     known = [_Identified(source, *identify(source.content)) for source in found.sources]
     notes = list(found.notes)
     if settings.kind is InputKind.AUTO:
+        unclear = [each.source for each in known if each.content is Content.AMBIGUOUS]
+        refused = [Refused(each.given, each.name, ambiguous_error(each.label)) for each in unclear]
+        inputs = replace(inputs, refused=[*found.refused, *refused])
+        known = [each for each in known if each.content is not Content.AMBIGUOUS]
         if (labels := _labels_alone(known, settings)) is not None:
             return replace(inputs, sources=labels, content=Content.LABELS)
         known = [each for each in known if each.content is not Content.LABELS]
@@ -305,7 +360,7 @@ def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sour
         if ours and len(ours) == len(known):
             if all(is_uncertainty):
                 return replace(inputs, sources=[_store(each, settings) for each in ours], content=Content.UNCERTAINTY)
-            if not found.refused:
+            if not inputs.refused:
                 more = f", and so are {len(ours) - 1} more" if ours[1:] else ""
                 raise UsageError(
                     f"{ours[0].source.given!r} is a picture that was made of depth already{more}",
@@ -461,10 +516,18 @@ def _pair_up(inputs: Iterable[_Identified], settings: InputSettings) -> list[Sou
     maps: list[StoredSource] = []
     found: list[Source] = []
     taken: set[Path] = set()
+    inputs = list(inputs)
+    pictures = _pictures_by_stem(inputs) if settings.kind is InputKind.DEPTH else {}
+    used = {id(each) for each in pictures.values()}
     for each in inputs:
+        if id(each.source) in used:
+            continue
         if settings.kind is InputKind.DEPTH or each.content is Content.DEPTH:
-            maps.append(_store(each, settings, Content.DEPTH))
-            found.append(maps[-1])
+            stored = _store(each, settings, Content.DEPTH)
+            if (picture := pictures.get(_stem(each.source.name))) is not None:
+                stored = replace(stored, name=picture.name, picture=picture)
+            maps.append(stored)
+            found.append(stored)
         else:
             beside = _find_maps(each.source, folders, settings)
             own = _choose_map(each.source, beside)
@@ -476,8 +539,38 @@ def _pair_up(inputs: Iterable[_Identified], settings: InputSettings) -> list[Sou
     return _join([each for each in found if id(each) not in doubled])
 
 
+def _stem(name: str) -> PurePosixPath:
+    """The name that a picture and its map share, of whatever formats they are."""
+    path = PurePosixPath(name)
+    return path.with_name(path.stem.removesuffix("_depth") or path.stem)
+
+
+def _pictures_by_stem(inputs: Sequence[_Identified]) -> dict[PurePosixPath, ImageSource]:
+    """The pictures among inputs that are said to be depth, each with a map of its name that looks more like depth."""
+    groups: dict[PurePosixPath, list[_Identified]] = {}
+    for each in inputs:
+        groups.setdefault(_stem(each.source.name), []).append(each)
+    pictures = {}
+    for stem, group in groups.items():
+        if len(group) > 1:
+            first, *_, last = sorted(group, key=_likeness)
+            if first.content is Content.PICTURE and _likeness(first) < _likeness(last):
+                pictures[stem] = first.source
+    return pictures
+
+
+def _likeness(found: _Identified) -> int:
+    """How much an input looks like depth: 0 where its format holds none."""
+    if found.content is not Content.PICTURE:
+        return 2 if found.content is Content.AMBIGUOUS else 3
+    return int(is_depth_format(found.source.content))
+
+
 def _find_maps(picture: ImageSource, folders: _Folders, settings: InputSettings) -> list[StoredSource]:
-    """The maps that lie beside a picture, under the name that `predict` gives them, in the order of formats."""
+    """The maps that lie beside a picture, under the name that `predict` gives them, in the order of formats.
+
+    Those that do not say that they are depth are AMBIGUOUS.
+    """
     if picture.path is None:
         return []
     maps: list[StoredSource] = []
@@ -486,12 +579,12 @@ def _find_maps(picture: ImageSource, folders: _Folders, settings: InputSettings)
         if not folders.has(path):
             continue
         content, record = identify(path)
-        if content is Content.DEPTH and (record is None or _is_of(record, PurePosixPath(picture.path.name))):
+        if content is Content.AMBIGUOUS or (
+            content is Content.DEPTH and (record is None or _is_of(record, PurePosixPath(picture.path.name)))
+        ):
             kind = settings.depth_kind or DepthKind.METRIC
             scale, options = settings.depth_scale, picture.options
-            maps.append(
-                StoredSource(Content.DEPTH, path, picture.name, picture.given, record, picture, scale, kind, options)
-            )
+            maps.append(StoredSource(content, path, picture.name, picture.given, record, picture, scale, kind, options))
     return maps
 
 
@@ -500,6 +593,7 @@ def _choose_map(picture: ImageSource, maps: Sequence[StoredSource]) -> StoredSou
 
     A file of bare values that lies beside the map of another picture was most likely made with it.
     """
+    maps = [each for each in maps if each.content is Content.DEPTH]
     is_own = [is_made_from(each.record, picture) for each in maps]
     if True in is_own:
         return maps[is_own.index(True)]

@@ -99,8 +99,12 @@ def test_integers_that_do_not_say_their_scale_need_it(glpn: Glpn, tmp_path: Path
     Image.fromarray((RAMP * 256).astype(np.uint16)).save(tmp_path / "kitti.png")
     refused = glpn(tmp_path / "kitti.png")
     assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "E_AMBIGUOUS" in refused.stderr
+    refused = glpn(tmp_path / "kitti.png", "--as", "depth")
+    assert (refused.exit_code, refused.stdout) == (1, "")
     assert "--depth-scale" in refused.stderr
-    assert "range 1 to 3 m" in " ".join(glpn(tmp_path / "kitti.png", "--depth-scale", "256").stdout.split())
+    said = glpn(tmp_path / "kitti.png", "--as", "depth", "--depth-scale", "256").stdout
+    assert "range 1 to 3 m" in " ".join(said.split())
 
 
 def test_what_is_no_depth_file_is_one_line(glpn: Glpn, tmp_path: Path) -> None:

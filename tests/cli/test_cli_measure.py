@@ -92,7 +92,9 @@ def test_a_map_of_another_picture_is_not_measured(glpn: Glpn, tmp_path: Path, fo
     assert glpn("predict", picture, "-o", tmp_path, "-f", formats, "--max-depth", "3").exit_code == 0
     from_map = glpn(*asked)
     assert json.loads(from_map.stdout)["points"][0]["depth"] == pytest.approx(own * 3 / 10, abs=0.01)
-    assert from_map.stderr == ""
+    stored = "p_depth.png"
+    assert json.loads(from_map.stdout)["stored_map"] == stored
+    assert stored in from_map.stderr
     os.utime(picture, (seconds, seconds))
     assert glpn(*asked).stdout == from_map.stdout, "dates are no evidence"
     Image.fromarray(255 - make_rgb(48, 64)).save(picture)
@@ -102,6 +104,7 @@ def test_a_map_of_another_picture_is_not_measured(glpn: Glpn, tmp_path: Path, fo
     picture.rename(tmp_path / "alone/p.bmp")
     alone = glpn("measure", "alone/p.bmp", *asked[2:])
     assert json.loads(measured.stdout)["points"] == json.loads(alone.stdout)["points"]
+    assert json.loads(measured.stdout)["stored_map"] is None
     assert "W_OTHER_MAP" in measured.stderr
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from glpn_cli.process_pool import Workers
 
 
+_MOST_NAMED = 10
+"""Inputs that failed and are named at the end of a run; in a run of no more, their errors still stand there."""
+
+
 class RunView:
     """Shows outcomes as they come."""
 
@@ -32,6 +36,7 @@ class RunView:
         self._json = json
         self._report = report
         self._is_unread = False
+        self._failed: list[str] = []
         self._progress = Progress(tally.planned_total)
 
     def show(self, outcome: Outcome) -> None:
@@ -43,6 +48,7 @@ class RunView:
             self._print_paths(outcome)
         if outcome.error is not None:
             console.error(outcome.error, about=outcome.place)
+            self._failed.append(f"{outcome.place} [{outcome.error.code}]")
         for code in outcome.warnings:
             console.warn(f"{outcome.place}: {warning_text(code)} [{code}]")
         if console.verbose and not console.draws_progress:
@@ -64,6 +70,16 @@ class RunView:
         is_skipped = self.tally.statuses[Status.SKIPPED] > 0
         if self.tally.stopped or self.tally.failed or self.tally.total > 1 or is_skipped:
             console.note(self._sentence())
+        if self.tally.total > _MOST_NAMED and is_terminal(sys.stderr):
+            self._name_failed()
+
+    def _name_failed(self) -> None:
+        """Name the inputs that failed again: their errors have scrolled away."""
+        for line in self._failed[:_MOST_NAMED]:
+            console.note(f"  failed: {line}")
+        if more := len(self._failed[_MOST_NAMED:]):
+            where = "the report has them" if self._report is not None else "--report FILE lists them all"
+            console.note(f"  and {more} more: {where}")
 
     def _sentence(self) -> str:
         tally = self.tally

@@ -139,7 +139,7 @@ def _check_collisions(sources: Sequence[Source], wanted: Sequence[Sequence[Targe
     """Refuse two inputs, or two formats, for one output (UsageError)."""
     first: dict[str, tuple[int, Target]] = {}
     pairs: list[str] = []
-    count = 0
+    count, hint = 0, ""
     fold = _name_folding(next((target.path for targets in wanted for target in targets), None))
     for index, targets in enumerate(wanted):
         for target in targets:
@@ -150,12 +150,19 @@ def _check_collisions(sources: Sequence[Source], wanted: Sequence[Sequence[Targe
             count += 1
             if len(pairs) < _MOST_SHOWN:
                 pairs.append(f"{_both(sources[other], earlier, sources[index], target)} -> {target.path!r}")
+                hint = hint or _tell_apart(sources[other], sources[index])
     if pairs:
         more = f", and {count - len(pairs)} more" if count > len(pairs) else ""
-        raise UsageError(
-            f"several results would be the same file: {'; '.join(pairs)}{more}",
-            hint="Tell them apart with --name, of {name}, {map} and {format}, or keep their folders with --root.",
-        )
+        raise UsageError(f"several results would be the same file: {'; '.join(pairs)}{more}", hint=hint)
+
+
+def _tell_apart(one: Source, two: Source) -> str:
+    """How results of one name are told apart: two formats of a source, x.jpg and x.png, or a/x.jpg and b/x.jpg."""
+    if one is two:
+        return "Tell them apart with: --name '{stem}_{format}'"
+    if one.name != two.name:
+        return "Tell them apart with: --name '{name}_{map}'"
+    return "Keep their folders with --root DIR, or tell them apart with --name."
 
 
 def _both(one: Source, earlier: Target, two: Source, later: Target) -> str:

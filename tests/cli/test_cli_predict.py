@@ -188,7 +188,7 @@ def test_two_inputs_for_one_output_are_refused_with_both_names(
     first, hint = result.stderr.splitlines()
     assert "a.jpg" in first
     assert "a.png" in first
-    assert "--name" in hint
+    assert "--name '{name}_{map}'" in hint
     assert not (tmp_path / "out").exists()
     assert glpn(tiny_pictures, "-o", tmp_path / "out", "--name", "{name}_{map}").exit_code == 0
     assert "a.jpg_depth.png" in written(tmp_path / "out")

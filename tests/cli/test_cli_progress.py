@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from glpn_cli.cli.console import Progress, console
+from glpn_cli.cli.outcomes import RunView
+from glpn_cli.errors import InputError
+from glpn_cli.pipeline.report import Outcome, Status, Tally
 
 
 class Terminal:
@@ -117,3 +120,19 @@ def test_a_real_terminal_sees_a_bar_and_ends_clean(tiny_model: Path, tiny_pictur
     assert "━" in seen
     assert "4/4" in seen
     assert seen.rpartition("\r\033[K")[2].strip() == "4 written"
+
+
+@pytest.mark.parametrize(("total", "named"), [(10, 0), (11, 10)])
+def test_the_inputs_that_failed_are_named_again_at_the_end(
+    monkeypatch: pytest.MonkeyPatch, total: int, named: int
+) -> None:
+    terminal = watch(monkeypatch)
+    with RunView(Tally(total)) as view:
+        for number in range(total):
+            error = InputError("it is damaged")
+            view.show(Outcome(Status.ERROR, f"{number}.jpg", f"{number}.jpg", f"{number}.jpg", error=error))
+        view.sum_up()
+    _, _, end = terminal.text.rpartition(f"{total} failed\n")
+    assert end.count("  failed: ") == named
+    assert ("  failed: 9.jpg [E_DECODE]" in end) == bool(named)
+    assert ("and 1 more: --report FILE lists them all" in end) == bool(named)

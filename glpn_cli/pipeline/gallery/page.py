@@ -137,7 +137,7 @@ class Page:
             "colors": base64.b64encode(read_table(self._look.colormap, invert=self._look.invert).tobytes()).decode(),
             "hole": HOLE_COLOR,
             "range": self._look.range.text,
-            "failures": self._failures,
+            "failures": sorted(self._failures, key=lambda failure: str(failure["name"])),
         }
         yield f'<script type="application/json" id="about">{plain_json(about)}</script>\n'.encode()
         for position in sorted(self._places):

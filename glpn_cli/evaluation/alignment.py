@@ -1,7 +1,7 @@
-"""What may be fitted to the truth before a map is measured: nothing, one factor, or scale and shift.
+"""Alignments of a map with the truth before it is scored: none, one factor, or scale and shift.
 
-A map whose kind leaves something open (up to one factor, up to scale and shift) is measured with exactly that fitted.
-`focal` fits nothing: it brings metres from the model's camera to the picture's, where both are known.
+A map whose kind leaves something open (one factor, scale and shift) is scored with exactly that fitted. `focal` fits
+nothing: it multiplies metres by the ratio of the picture's focal length to the model's, where both are known.
 """
 
 from __future__ import annotations
@@ -33,17 +33,7 @@ FAIR = {
     DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
 }
-"""What may be asked for a map of each kind."""
-
-
-def parse_alignments(text: str | None) -> tuple[Alignment, ...]:
-    """Read `none,median`; empty where nothing is asked for. Raises UsageError."""
-    known = [alignment.value for alignment in Alignment]
-    words = [] if text is None else [word.strip() for word in text.split(",")]
-    if wrong := [word for word in words if word not in known]:
-        raise UsageError(f"--align {wrong[0]!r} is none of {', '.join(known)}")
-    return tuple(Alignment(word) for word in dict.fromkeys(words))
-
+"""The alignments that make sense for a map of each kind."""
 
 DEFAULT = {
     DepthKind.METRIC: (Alignment.NONE, Alignment.MEDIAN),
@@ -51,18 +41,28 @@ DEFAULT = {
     DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
 }
-"""What is reported where nothing is asked."""
+"""The alignments that are reported where the user names none."""
+
+
+def parse_alignments(text: str | None) -> tuple[Alignment, ...]:
+    """Read `none,median`; empty for None. Raises UsageError."""
+    known = [alignment.value for alignment in Alignment]
+    words = [] if text is None else [word.strip() for word in text.split(",")]
+    if wrong := [word for word in words if word not in known]:
+        raise UsageError(f"--align {wrong[0]!r} is none of {', '.join(known)}")
+    return tuple(Alignment(word) for word in dict.fromkeys(words))
+
 
 _FLOOR_M, _HORIZON_M = 1e-3, 1e3
 
 
 def bounds_m(how: Alignment, range_m: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Between which metres the answers are kept that `how` fits; None for those that stay as they are.
+    """The smallest and the largest depth that a fit of `how` may give, metres; None for alignments without bounds.
 
-    A fitted line can pass through zero, in metres as in their inverse, so both fits keep to numbers that are depths: at
-    least a millimetre, and a disparity at most a kilometre away. Where a range counts, both keep to it, as MiDaS caps
-    its far end and Marigold clips to both of a data set's; where none does, nothing else is cut off: the true depths'
-    own extent is an answer that no predictor may be told.
+    A fitted line can pass through zero, in metres as in their inverse, so both fits are clipped to numbers that are
+    depths: at least a millimetre, and for a disparity at most a kilometre. Where a range counts, both are clipped to
+    it, as MiDaS clips the far end and Marigold both ends of a data set's range. The smallest and largest true depth
+    are no bounds: they would tell the predictor a part of the answer.
 
     range_m: near and far of the true depths that count, metres; the far bound is inf where there is none.
     """
@@ -80,16 +80,14 @@ def align(
     how: Alignment,
     kind: DepthKind,
     range_m: tuple[float, float] | None,
-    lens_factor: float = 1.0,
 ) -> Values:
-    """The prediction in metres, with what `how` allows fitted to the truth.
+    """The prediction in metres after the fit of `how` to the truth; `none` and `focal` fit nothing.
 
     predicted, target: (N,), the pixels that count; target metres > 0; predicted in the unit of its kind.
-    range_m:           near and far of the true depths that count, metres; `bounds_m` has what it clips.
-    lens_factor:       metres through the picture's camera for one through the model's.
+    range_m:           near and far of the true depths that count, metres; see `bounds_m`.
     """
     if how in (Alignment.NONE, Alignment.FOCAL):
-        return predicted * lens_factor if how is Alignment.FOCAL else predicted
+        return predicted
     if how is Alignment.MEDIAN:
         return predicted * (np.median(target) / np.median(predicted))
     bounds = bounds_m(how, range_m)
@@ -103,7 +101,7 @@ def align(
 
 
 def _fit_line(values: Values, target: Values) -> Values:
-    """The line through `values` that lies nearest to `target`, by least squares; its mean for a constant map."""
+    """The least-squares line from `values` to `target`; the mean of `target` for a constant map."""
     centred = values - values.mean()
     spread = np.mean(centred**2)
     scale = np.mean(centred * (target - target.mean())) / spread if spread > 0 else 0.0

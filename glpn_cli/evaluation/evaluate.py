@@ -55,8 +55,8 @@ class PictureScores:
 class Evaluation:
     """One predictor's scores under one protocol.
 
-    pictures: those that had their turn.
-    total:    how many there are.
+    pictures: those that were tried.
+    total:    the number of all pictures.
     """
 
     predictor: Predictor
@@ -67,12 +67,12 @@ class Evaluation:
 
     @property
     def measured(self) -> tuple[PictureScores, ...]:
-        """Those that have scores."""
+        """The pictures with scores."""
         return tuple(picture for picture in self.pictures if picture.error is None)
 
     @property
     def failures(self) -> Counter[str]:
-        """How many pictures were not measured, by error code."""
+        """The number of pictures without scores, by error code."""
         return Counter(str(picture.error.code) for picture in self.pictures if picture.error is not None)
 
     def values(self, alignment: Alignment, metric: str) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ def choose_alignments(asked: Sequence[Alignment], predictor: Predictor) -> tuple
 
 
 def check_focal(source: SampleSource, asked: Sequence[Alignment]) -> None:
-    """Refuse `focal`, before anything is measured, on data where no picture has a focal length (UsageError)."""
+    """Refuse `focal`, before anything is scored, on data where no picture has a focal length (UsageError)."""
     if Alignment.FOCAL not in asked or not isinstance(source, PairList):
         return
     if source.pairs and all(pair.focal_px is None for pair in source.pairs):
@@ -132,10 +132,10 @@ def evaluate(
     workers: int = 1,
     batch_size: int = 1,
 ) -> Iterator[tuple[PictureScores, ...]]:
-    """Measure every predictor on every picture of a finite source, one tuple a picture in the predictors' order.
+    """Score every predictor on every picture of a finite source: one tuple per picture, in the predictors' order.
 
-    workers:    threads that read pictures while others are measured.
-    batch_size: pictures that a model sees at once.
+    workers:    threads that read pictures ahead.
+    batch_size: pictures per batch of a model.
     """
     assert source.length is not None, "an endless source has no mean"
     alignments = [choose_alignments(align_by, predictor) for predictor in predictors]
@@ -160,7 +160,7 @@ def gather(
 ) -> tuple[Evaluation, ...]:
     """The rows that `evaluate` gave, by predictor.
 
-    total: how many pictures there are; None where all of them had their turn.
+    total: the number of all pictures; None where all were tried.
     """
     count = len(rows) if total is None else total
     return tuple(
@@ -202,14 +202,11 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
             sample = kb_cropped(sample)
         counted = protocol.counted(sample.depth)
     except InputError as error:
-        return _Frame(name, error=_told(error))
+        return _Frame(name, error=_without_traceback(error))
     if not counted.any():
-        nothing = InputError(
-            f"{sample.name}: no pixel counts under the protocol",
-            hint="All its known depths lie outside the range or the crop: see --gt-range and --crop.",
-            code=ErrorCode.DATA,
-        )
-        return _Frame(name, error=nothing)
+        hint = "All its known depths lie outside the range or the crop: see --gt-range and --crop."
+        message = f"{sample.name}: no pixel counts under the protocol"
+        return _Frame(name, error=InputError(message, hint=hint, code=ErrorCode.DATA))
     return _Frame(name, sample, counted)
 
 
@@ -259,18 +256,20 @@ def _measure(
         depth = _fit_frame(answer, sample)
         has_depth = _overlap(counted, depth, sample)
     except InputError as error:
-        return PictureScores(sample.name, {}, error=_told(error))
+        return PictureScores(sample.name, {}, error=_without_traceback(error))
     predicted = depth.values[has_depth].astype(np.float64)
     target = sample.depth[has_depth].astype(np.float64)
     scores, gaps = {}, {}
     for how in alignments:
-        lens_factor = predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
-        if lens_factor is None:
-            gaps[how] = _no_focal(sample)
+        factor = predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
+        if factor is None:
+            gaps[how] = InputError(
+                f"{sample.name}: its focal length is not known, so it has no score for focal",
+                hint="Fill in its fx and fy in the CSV.",
+                code=ErrorCode.DATA,
+            )
             continue
-        fitted = align(
-            predicted, target, how=how, kind=predictor.kind, range_m=protocol.range_m, lens_factor=lens_factor
-        )
+        fitted = align(predicted * factor, target, how=how, kind=predictor.kind, range_m=protocol.range_m)
         if protocol.clip and protocol.range_m is not None:
             fitted = fitted.clip(max(protocol.range_m[0], 1e-6), protocol.range_m[1])
         scores[how] = score(fitted, target)
@@ -279,22 +278,14 @@ def _measure(
     return PictureScores(sample.name, scores, int(has_depth.sum()), float(has_depth.sum() / counted.sum()), gaps=gaps)
 
 
-def _told(error: InputError) -> InputError:
-    """The error without the places it came through, whose pictures would stay in memory as long as it does."""
+def _without_traceback(error: InputError) -> InputError:
+    """The error without its traceback, whose frames keep pictures in memory."""
     error.__context__ = error.__cause__ = None
     return error.with_traceback(None)
 
 
-def _no_focal(sample: Sample) -> InputError:
-    return InputError(
-        f"{sample.name}: its focal length is not known, so it has no score for focal",
-        hint="Fill in its fx and fy in the CSV.",
-        code=ErrorCode.DATA,
-    )
-
-
 def _overlap(counted: NDArray[np.bool_], depth: DepthMap, sample: Sample) -> NDArray[np.bool_]:
-    """Which of the pixels that count the map has a depth for. Raises InputError where that is none."""
+    """The pixels that count and have a depth in the map. Raises InputError where there are none."""
     has_depth = counted if depth.valid is None else counted & depth.valid
     if not has_depth.any():
         raise InputError(
@@ -306,7 +297,7 @@ def _overlap(counted: NDArray[np.bool_], depth: DepthMap, sample: Sample) -> NDA
 
 
 def _fit_frame(depth: DepthMap, sample: Sample) -> DepthMap:
-    """The map in the frame that is measured; a map of KITTI's full frame, of just its size, is cut like its picture."""
+    """The map in its picture's size; a map of a full KITTI frame is cut. Raises InputError for other sizes."""
     if depth.size == sample.size:
         return depth
     height, width = depth.size

@@ -59,22 +59,9 @@ class ModelPredictor:
         from glpn_cli.predictor import DepthEstimator
 
         self.settings = settings
+        self.name, self.kind = settings.model.name, settings.kind
+        self.knows_camera = settings.config.training_focal_px is not None
         self._estimator: DepthEstimator = DepthEstimator(settings, device=device, threads=threads)
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self.settings.model.name
-
-    @property
-    def kind(self) -> DepthKind:
-        """The model's."""
-        return self.settings.kind
-
-    @property
-    def knows_camera(self) -> bool:
-        """Whether its config tells a focal length."""
-        return self.settings.config.training_focal_px is not None
 
     def describe(self) -> str:
         """Precision, size, device and limit."""
@@ -115,6 +102,7 @@ class FolderPredictor:
 
     pictures:    names of all pictures that are measured.
     depth_scale: stored units per metre, for integer files that do not say their own.
+    kind:        the meaning of maps that do not record it.
     reading:     how, and in which processes, they are decoded.
     Raises UsageError where the folder has no maps.
     """
@@ -151,17 +139,7 @@ class FolderPredictor:
                 hint="Say with --kind what those hold that do not say themselves, or score each kind apart.",
                 code=ErrorCode.DATA,
             )
-        self._kind = kinds.pop()
-
-    @property
-    def name(self) -> str:
-        """The folder's."""
-        return str(self.folder)
-
-    @property
-    def kind(self) -> DepthKind:
-        """What the maps record; else what the caller says."""
-        return self._kind
+        self.name, self.kind = str(folder), kinds.pop()
 
     def describe(self) -> str:
         """The number of maps read (of all, before the first), their formats, and the model where all record one."""
@@ -182,7 +160,7 @@ class FolderPredictor:
         path = self.find(sample.name)
         read = partial(self._reading.run, read_depth, about="it", max_pixels=self._reading.max_pixels)
         with about_file(path):
-            stored = read(path, depth_scale=self.depth_scale, kind=self._kind)
+            stored = read(path, depth_scale=self.depth_scale, kind=self.kind)
         if sample.source is not None and is_made_from(stored.record, sample.source) is False:
             raise InputError(
                 f"{path}: this map was made from another picture than {sample.name} is now",

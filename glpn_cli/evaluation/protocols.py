@@ -1,6 +1,6 @@
-"""Under which rules a map is measured: which pixels count, and what is done to the prediction first.
+"""Protocols of scoring: the pixels that count, and the clipping of predictions.
 
-Numbers of two papers can be compared only if these agree, so a result always names its protocol.
+Scores of two papers can be compared only under one protocol, so a result always names it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SHARES = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """Rules of measuring.
+    """The rules of scoring.
 
     range_m:  true depths that count lie strictly between these, metres; None: all that are known.
     crop:     see `Crop`.
@@ -90,7 +90,7 @@ class Protocol:
         return int(top * height), int(bottom * height), int(left * width), int(right * width)
 
     def describe(self) -> str:
-        """In the words of a table's heading."""
+        """For the heading of a table."""
         near_far = (
             "all known depths" if self.range_m is None else f"{self.range_m[0]:g} < true depth < {self.range_m[1]:g} m"
         )
@@ -107,7 +107,7 @@ PROTOCOLS = {
 
 
 def choose_protocol(name: str, *, crop: str | None = None, gt_range: str | None = None, clip: bool = False) -> Protocol:
-    """A protocol by name, with what its user wants otherwise. Raises UsageError."""
+    """A protocol by name, with the user's changes. Raises UsageError."""
     if name not in PROTOCOLS:
         raise UsageError(f"--protocol {name!r} is none of {', '.join(PROTOCOLS)}")
     crops = [each.value for each in Crop]

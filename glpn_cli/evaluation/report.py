@@ -1,4 +1,4 @@
-"""An evaluation as rows: for a table, for JSON, for a CSV with a line a picture."""
+"""An evaluation as rows of a table, as JSON, and as a CSV with a line for each picture."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Row:
 
 
 def heading(evaluation: Evaluation) -> str:
-    """Everything that decides the numbers, in a line; then what was left out and why."""
+    """Everything that decides the scores, then the counts of pictures without scores."""
     count, total = len(evaluation.measured), evaluation.total
     aligned = ", ".join(how.value + _clipping(how, evaluation.protocol) for how in evaluation.alignments)
     lines = [
@@ -68,7 +68,7 @@ def heading(evaluation: Evaluation) -> str:
 
 
 def _gap_words(evaluation: Evaluation, how: Alignment) -> str:
-    """Of how many pictures an alignment's mean is, and which are not in it."""
+    """The number of pictures in an alignment's mean, and the names of those left out."""
     names = evaluation.missing(how)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     count = len(evaluation.measured) - len(names)
@@ -79,7 +79,7 @@ def _gap_words(evaluation: Evaluation, how: Alignment) -> str:
 
 
 def _clipping(how: Alignment, protocol: Protocol) -> str:
-    """To what an alignment clips its answers, in brackets; nothing where it does not, or the protocol does it."""
+    """The bounds of an alignment, in brackets; empty where it has none, or the protocol clips."""
     bounds = None if protocol.clip else bounds_m(how, protocol.range_m)
     if bounds is None:
         return ""
@@ -98,7 +98,7 @@ def make_rows(evaluation: Evaluation) -> list[Row]:
 
 
 def make_differences(evaluations: Sequence[Evaluation]) -> list[Row]:
-    """How the other predictors differ from the first on the same pictures, where they can be compared."""
+    """The mean differences of the other predictors from the first, on the pictures that both have scores for."""
     rows = []
     for other in evaluations[1:]:
         for alignment in other.alignments:

@@ -1,4 +1,4 @@
-"""How well pixels are labelled: pixel accuracy and mean IoU, over whole data sets, as the field counts them."""
+"""Scores of label maps: pixel accuracy and mean IoU over a whole data set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from glpn_cli.prediction import LabelMap
 
 @dataclass(frozen=True, eq=False)
 class LabelScores:
-    """Counts over any number of pictures, from which the scores follow; they add up.
+    """Counts of pixels, which add up over pictures, and the scores that follow from them.
 
     correct:   pixels of each label that were given it, int64 (labels,)
     true:      pixels of each label
@@ -86,12 +86,12 @@ def score_labels(
     reading: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
     at_least: AtLeast | None = None,
 ) -> Iterator[LabelScores | InputError]:
-    """The scores on every pair in turn, or why there are none.
+    """The scores of every pair in turn, or its error.
 
-    label:      labels pictures; raises InputError where one of them cannot be
-    labels:     how many labels there are
-    workers:    threads that read pairs while others are labelled
-    batch_size: pictures that are labelled at once
+    label:      labels a batch of pictures; raises InputError where it cannot label one of them
+    labels:     number of labels
+    workers:    threads that read pairs ahead
+    batch_size: pictures per batch
     reading:    how, and in which processes, pairs are decoded
     at_least:   how few pixels of a picture will do, as in `read_rgb`
     """

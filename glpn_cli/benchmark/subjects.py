@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from glpn_cli.benchmark.random_weights_dpt import randomize_dpt
-from glpn_cli.checkpoint import write_checkpoint
+from glpn_cli.checkpoint import encode_checkpoint
 from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import read_config as read_model_config
@@ -92,7 +92,7 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
         row.transformers: state[row.name] if row.name in state else torch.zeros(row.shape, dtype=torch.long)
         for row in config.weight_rows()
     }
-    write_checkpoint(folder, config=config.to_dict(), state=named, preprocessor=config.preprocessor())
+    encode_checkpoint(config=config.to_dict(), state=named, preprocessor=config.preprocessor()).write(folder)
     return folder
 
 

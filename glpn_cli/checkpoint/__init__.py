@@ -1,7 +1,8 @@
 """Models on disk: folders as transformers writes them, headers without torch, and the hub's cache. Knows no network.
 
-`open_checkpoint` and `write_checkpoint` are the door for folders, `fetch` for the hub, `read_header` and `read_tensors`
-for a weights file alone. Everything read was written by somebody else, and is checked before it is believed.
+`open_checkpoint` and `encode_checkpoint` are the door for folders, `fetch` for the hub, `read_header` and
+`read_tensors` for a weights file alone. Everything read was written by somebody else, and is checked before it is
+believed.
 """
 
 from glpn_cli.checkpoint.folder import (
@@ -24,7 +25,6 @@ from glpn_cli.checkpoint.write import (
     encode_checkpoint,
     encode_copy,
     encode_json,
-    write_checkpoint,
 )
 
 __all__ = [
@@ -54,5 +54,4 @@ __all__ = [
     "read_json_object",
     "read_tensors",
     "sha256_of",
-    "write_checkpoint",
 ]

@@ -61,7 +61,7 @@ class Checkpoint:
 
     @property
     def own(self) -> Mapping[str, Any]:
-        """What only we write into config.json; empty in other people's."""
+        """Our own key of config.json; empty in other people's."""
         own: Mapping[str, Any] = self.config.get(OWN_KEY, {})
         return own
 

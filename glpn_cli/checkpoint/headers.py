@@ -1,4 +1,4 @@
-"""What a weights file says it holds: name, type and shape of every tensor. No torch, and nothing in it is executed.
+"""Headers of weights files: name, type and shape of every tensor. No torch, and nothing in a file is executed.
 
 The reader of safetensors is ours because the library's keeps the last of two tensors of one name, and because it reads
 only by mapping the file, which then follows whoever changes it.
@@ -49,7 +49,7 @@ _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # what torch.save wrote first before it 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What a file says about one tensor: its type, "F32", "F16", "BF16" or "I64", and its shape."""
+    """One tensor as a file describes it: its type, "F32", "F16", "BF16" or "I64", and its shape."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -234,7 +234,7 @@ def _read_archive(file: BinaryIO, where: str) -> tuple[Any, dict[str, int]]:
 
 
 def _read_legacy(file: BinaryIO, where: str) -> Any:
-    """What was saved in the older form: four pickles in a row, of which the last is the dictionary."""
+    """Read the older form: four pickles in a row, of which the last is the dictionary."""
     programs = io.BytesIO(file.read(MAX_PROGRAM_BYTES))
     with _damage_told(where):
         if _Unpickler(programs, where).load() != _LEGACY_MAGIC:
@@ -324,7 +324,7 @@ _CODES = [getattr(pickle, name)[0] for name in _KNOWN.split()]
 
 
 class _Instructions(dict[int, Any]):
-    """What the machine knows: the few instructions that dictionaries of tensors need."""
+    """The few instructions that dictionaries of tensors need; every other one is refused."""
 
     def __missing__(self, code: int) -> NoReturn:
         names = [known.name for known in pickletools.opcodes if known.code == chr(code)]

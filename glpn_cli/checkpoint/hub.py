@@ -183,7 +183,7 @@ def is_intact(path: Path) -> bool | None:
 
 
 def _git_object_name(data: bytes) -> str:
-    """What git calls a file with these contents."""
+    """Git's name for a file with these contents."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
@@ -225,7 +225,7 @@ def _announcement(name: HubName, info: ModelInfo, weights_bytes: int) -> str:
 
 @contextmanager
 def _hub_errors(name: HubName) -> Iterator[None]:
-    """What the hub's library raises becomes one ModelError; its talk is kept off a stderr that nobody watches."""
+    """Turn all that the hub's library raises into ModelErrors; keep its talk off a stderr that nobody watches."""
     from huggingface_hub.utils import logging
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 

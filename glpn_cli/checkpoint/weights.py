@@ -238,7 +238,7 @@ def _read_safetensors(file: BinaryIO, size: int, where: str) -> dict[str, Tensor
 
 
 def _load(file: BinaryIO, where: str) -> dict[str, Tensor]:
-    """What torch.save wrote, after `read_pickle_header` found nothing but tensors in it."""
+    """Read a file of torch.save, in which `read_pickle_header` found nothing but tensors."""
     import torch
 
     try:

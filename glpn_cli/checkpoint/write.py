@@ -84,21 +84,6 @@ def encode_checkpoint(
     return EncodedFolder({**{name: partial(iter, [data]) for name, data in texts.items()}, WEIGHTS_FILE: weights})
 
 
-def write_checkpoint(
-    folder: Path,
-    *,
-    config: Mapping[str, Any],
-    state: Mapping[str, Tensor],
-    preprocessor: Mapping[str, Any] | None = None,
-    extra_files: Mapping[str, str] | None = None,
-    precision: StoredPrecision | None = None,
-) -> None:
-    """Write what `encode_checkpoint` gives into `folder`."""
-    encode_checkpoint(
-        config=config, state=state, preprocessor=preprocessor, extra_files=extra_files, precision=precision
-    ).write(folder)
-
-
 def encode_copy(checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFolder:
     """A folder to carry: the same weights byte for byte, and a config that says where they come from.
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from glpn_cli.errors import ErrorCode, InputError, code_of, reason_of
+from glpn_cli.images.formats import check_pixels
 
 MAX_PIXELS = 250_000_000
 """The largest map that is read unless more is allowed, as for pictures."""
@@ -45,9 +46,4 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
     """Raise InputError for a size that is none, or with more than `max_pixels`."""
     if height < 1 or width < 1:
         raise InputError(f"the file is damaged: its size is {width}x{height}")
-    if height * width > max_pixels:
-        raise InputError(
-            f"the map has {height * width:,} pixels ({width}x{height}), more than the {max_pixels:,} allowed",
-            hint=f"Allow it with --max-pixels {height * width}.",
-            code=ErrorCode.TOO_LARGE,
-        )
+    check_pixels((height, width), max_pixels, label="the map")

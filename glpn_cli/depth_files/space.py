@@ -1,4 +1,4 @@
-"""What formats that put depth into space have in common: a camera, axes, metres, and the colours of the picture."""
+"""The base of formats that put depth into space: a camera, axes, metres, and the colours of the picture."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Tiff(Format):
     def peek(cls, head: bytes) -> Mapping[str, str]:
         """The text of one of our files; empty for files of others that keep it farther on."""
         try:
-            return text_from_json(_read_tags(head).get(_DESCRIPTION, ""))
+            return _text_of(_read_tags(head))
         except InputError:
             return {}
 
@@ -117,7 +117,7 @@ class Tiff(Format):
             raise InputError("the TIFF file's tiles are too large", code=ErrorCode.TOO_LARGE)
         dtype = _dtype_of(tags, data[:2])
         values = _decode_by_pillow(data) if dtype is None else _decode_strips(data, tags, dtype, (height, width))
-        return values, text_from_json(tags.get(_DESCRIPTION, ""))
+        return values, _text_of(tags)
 
     def encode(self, result: Result) -> EncodedFile:
         """The TIFF file."""
@@ -237,6 +237,12 @@ def _read_tags(data: bytes) -> Tags:
             return dict(directory)
     except _DAMAGED as error:
         raise InputError(f"the TIFF file is damaged or cut short: {error}") from error
+
+
+def _text_of(tags: Tags) -> dict[str, str]:
+    """The text of the record, in the description."""
+    description = tags.get(_DESCRIPTION)
+    return text_from_json(description) if isinstance(description, str) else {}
 
 
 def _number(tags: Tags, tag: int, default: int) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # Of profiles that are sRGB under another name, no colour moves by more than this.
 _SAME = 2
 
-# What a profile speaks about, and the Pillow mode that holds it.
+# A profile's colour space, and the Pillow mode that holds it.
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
 
 

@@ -78,7 +78,7 @@ def check_png(stream: BinaryIO, image: Image.Image) -> None:
 
 
 def _png_pixel_data(stream: BinaryIO) -> Iterator[bytes]:
-    """What the IDAT chunks hold, each checked against its checksum; IEND may be missing."""
+    """The data of the IDAT chunks, each checked against its checksum; IEND may be missing."""
     stream.seek(_PNG_CHUNKS_AT)
     while len(head := stream.read(8)) == 8:
         length, name = struct.unpack(">I4s", head)

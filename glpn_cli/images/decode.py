@@ -34,6 +34,7 @@ from glpn_cli.images.formats import (
     TIFF,
     Foreign,
     PictureFormat,
+    check_pixels,
     foreign_error,
     recognise,
     wrap_decode_errors,
@@ -195,13 +196,7 @@ def _select_frame(image: ImageFile, options: ReadOptions, label: str) -> None:
 
 
 def _check_pixels(size: tuple[int, int], options: ReadOptions, label: str) -> None:
-    width, height = size
-    if width * height > options.max_pixels:
-        raise InputError(
-            f"{label} has {width * height:,} pixels ({width}x{height}), more than the {options.max_pixels:,} allowed",
-            hint=f"Allow it with --max-pixels {width * height}.",
-            code=ErrorCode.TOO_LARGE,
-        )
+    check_pixels((size[1], size[0]), options.max_pixels, label=label)
 
 
 def _check_icon(stream: BinaryIO, options: ReadOptions, label: str) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.images.formats import check_pixels
 from glpn_cli.images.pixel_modes import strips
 
 SIGNATURE = b"\x76\x2f\x31\x01"
@@ -79,11 +80,7 @@ class ExrHeader:
         if not self.is_complete or not self.channels:
             raise InputError("the EXR file is damaged or cut short: its header does not end")
         height, width = self.size
-        if height * width > max_pixels:
-            raise InputError(
-                f"the EXR file has {height * width:,} pixels ({width}x{height}), more than the {max_pixels:,} allowed",
-                code=ErrorCode.TOO_LARGE,
-            )
+        check_pixels(self.size, max_pixels, label="the EXR file")
         block = 4 * width * min(height, _BLOCK_ROWS) * len(self.channels)
         tile = self._value("tiles", "tiledesc")[:8]
         tile_width, tile_height = struct.unpack("<II", tile) if len(tile) == 8 else (0, 0)

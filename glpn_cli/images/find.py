@@ -133,13 +133,13 @@ def iterate_list(
             yield Refused(name, name, InputError(error.message, hint=error.hint, code=ErrorCode.USAGE))
 
 
-# What a name was found to mean, and its real path, by which files are the same.
+# A picture, or why it is none, and its real path, by which files are the same.
 _Item = tuple[ImageSource | Refused, str]
 
 
 @dataclass(slots=True)
 class _Collected:
-    """What was found so far, each file once."""
+    """The inputs found so far, each file once."""
 
     sources: list[ImageSource] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)

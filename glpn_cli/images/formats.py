@@ -206,6 +206,17 @@ def unreadable_error(label: str, error: OSError) -> InputError:
     return InputError(f"{label} cannot be read: {reason_of(error)}", code=code_of(error))
 
 
+def check_pixels(size: tuple[int, int], max_pixels: int, *, label: str) -> None:
+    """Raise InputError (E_TOO_LARGE) where (H, W) is more than `max_pixels`."""
+    height, width = size
+    if height * width > max_pixels:
+        raise InputError(
+            f"{label} has {height * width:,} pixels ({width}x{height}), more than the {max_pixels:,} allowed",
+            hint=f"Allow it with --max-pixels {height * width}.",
+            code=ErrorCode.TOO_LARGE,
+        )
+
+
 @contextmanager
 def wrap_decode_errors(kind: PictureFormat, label: str, options: ReadOptions) -> Iterator[None]:
     """Turn whatever a decoder raises into an InputError that says what is wrong with the picture."""
@@ -218,7 +229,7 @@ def wrap_decode_errors(kind: PictureFormat, label: str, options: ReadOptions) ->
 
 
 def _decode_error(error: Exception, kind: PictureFormat, label: str, options: ReadOptions) -> InputError:
-    """What to tell about an exception out of a decoder."""
+    """The error to tell for an exception out of a decoder."""
     if isinstance(error, OSError) and error.errno:
         return InputError(f"{label} cannot be read: {reason_of(error)}", code=code_of(error))
     if isinstance(error, MemoryError):

@@ -85,7 +85,7 @@ def walk(
 
 
 def _list(folder: str, prefix: str, real: str) -> Iterator[tuple[os.DirEntry[str], str, str] | Entry]:
-    """What lies in one folder, sorted: (entry, relative name, real path unless it is a link)."""
+    """List one folder, sorted: (entry, relative name, real path unless it is a link)."""
     try:
         with os.scandir(folder) as listing:
             entries = sorted(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from glpn_cli.atomic_write import write_atomically
-from glpn_cli.checkpoint import Checkpoint, write_checkpoint
+from glpn_cli.checkpoint import Checkpoint, encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
 from glpn_cli.models.resolve import resolve_model
@@ -180,11 +180,10 @@ class Pretrained(nn.Module):
         """Write config.json and model.safetensors; transformers loads the folder too."""
         raw = self.config.to_dict()
         own = {name.removeprefix(self.module_prefix): tensor for name, tensor in self.state_dict().items()}
-        write_checkpoint(
-            Path(folder),
+        encode_checkpoint(
             config=raw | {"architectures": [type(self).__name__]},
             state=file_state(own, self.rows(self.config), part=self.part, base_prefix=self.base_prefix),
-        )
+        ).write(Path(folder))
 
     @classmethod
     def rows(cls, config: Any) -> list[WeightRow]:

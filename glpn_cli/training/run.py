@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 from glpn_cli.atomic_write import write_atomically
-from glpn_cli.checkpoint import CARD_FILE, write_checkpoint
+from glpn_cli.checkpoint import CARD_FILE, encode_checkpoint
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
 from glpn_cli.models.glpn.processor import GLPNImageProcessor
@@ -188,12 +188,11 @@ def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
     """Write the present weights, validate them, and write the card last, which completes the save."""
     size = run.config.phase_at(trainer.step - 1).size
     with trainer.average.lent_to(trainer.network) if trainer.average is not None else nullcontext():
-        write_checkpoint(
-            run.folder.path,
+        encode_checkpoint(
             config=run.initial.trained_config(size),
             state=file_state(trainer.network.state_dict(), run.initial.config.weight_rows()),
             preprocessor=GLPNImageProcessor().to_dict(),
-        )
+        ).write(run.folder.path)
         yield from _validate(run, trainer, size)
     card = make_card(
         config=run.config,

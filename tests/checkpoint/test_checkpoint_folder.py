@@ -12,12 +12,12 @@ from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_fold
 
 from glpn_cli.checkpoint import (
     TensorInfo,
+    encode_checkpoint,
     encode_copy,
     open_checkpoint,
     read_header,
     read_tensors,
     sha256_of,
-    write_checkpoint,
 )
 from glpn_cli.errors import ErrorCode, ModelError
 
@@ -128,19 +128,20 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None
 
 
 def test_large_finite_weights_are_no_error(tmp_path: Path) -> None:
-    write_checkpoint(tmp_path, config=TINY, state={"w": torch.full((1000,), 3e38), "h": torch.full((9,), 6e4).half()})
+    encode_checkpoint(config=TINY, state={"w": torch.full((1000,), 3e38), "h": torch.full((9,), 6e4).half()}).write(
+        tmp_path
+    )
     assert open_checkpoint(tmp_path).read_state()["w"].max() > 2e38
 
 
 def test_what_is_written_is_what_transformers_expects(tmp_path: Path) -> None:
     state = tiny_state()
-    write_checkpoint(
-        tmp_path,
+    encode_checkpoint(
         config=TINY | {"max_depth": 80.0},
         state=state,
         preprocessor={"size_divisor": 32},
         extra_files={"README.md": "# mini\n"},
-    )
+    ).write(tmp_path)
     assert sorted(files_of(tmp_path)) == ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"]
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["max_depth"], type(config["max_depth"])) == (80, int)
@@ -157,14 +158,14 @@ def test_what_is_written_is_what_transformers_expects(tmp_path: Path) -> None:
 
 def test_equal_weights_make_equal_files(tmp_path: Path) -> None:
     state = tiny_state()
-    write_checkpoint(tmp_path / "a", config=TINY, state=state)
-    write_checkpoint(tmp_path / "b", config=dict(reversed(TINY.items())), state=dict(reversed(state.items())))
+    encode_checkpoint(config=TINY, state=state).write(tmp_path / "a")
+    encode_checkpoint(config=dict(reversed(TINY.items())), state=dict(reversed(state.items()))).write(tmp_path / "b")
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
 
 
 def test_weights_are_stored_in_half_precision_when_asked(tmp_path: Path) -> None:
     state = tiny_state()
-    write_checkpoint(tmp_path, config=TINY, state=state, precision="fp16")
+    encode_checkpoint(config=TINY, state=state, precision="fp16").write(tmp_path)
     header = open_checkpoint(tmp_path).header()
     assert {info.dtype for info in header.values()} == {"F16", "I64"}
     read = open_checkpoint(tmp_path).read_state()
@@ -178,11 +179,11 @@ def test_weights_that_nobody_could_read_back_are_not_written(tmp_path: Path) -> 
         ({"w": torch.tensor([float("nan")])}, "what would be written holds numbers that are not finite, in 'w'"),
     ):
         with pytest.raises(ModelError, match=trouble):
-            write_checkpoint(tmp_path / "out", config=TINY, state=state)
+            encode_checkpoint(config=TINY, state=state).write(tmp_path / "out")
     with pytest.raises(ModelError, match="not finite"):
-        write_checkpoint(tmp_path / "out", config=TINY, state={"w": torch.tensor([1e9])}, precision="fp16")
+        encode_checkpoint(config=TINY, state={"w": torch.tensor([1e9])}, precision="fp16").write(tmp_path / "out")
     with pytest.raises(ModelError, match="without model_type"):
-        write_checkpoint(tmp_path / "out", config={}, state=tiny_state())
+        encode_checkpoint(config={}, state=tiny_state()).write(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

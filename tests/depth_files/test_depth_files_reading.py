@@ -131,6 +131,14 @@ def test_a_tiff_whose_strips_lie_at_fractions_is_an_input_error() -> None:
         read_depth(bytes(data))
 
 
+def test_a_tiff_whose_description_is_a_number_has_no_record() -> None:
+    data = bytearray(ENCODED["tiff"])
+    description = next(at for at in range(10, 10 + 12 * 13, 12) if data[at : at + 2] == b"\x0e\x01")
+    data[description + 2 : description + 8] = b"\4\0\1\0\0\0"  # one integer
+    assert read_record(bytes(data)) is None
+    assert read_depth(bytes(data)).record is None
+
+
 def test_asking_whether_a_file_is_ours_reads_little(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(ENCODED["png16"][:4096])

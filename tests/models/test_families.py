@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from glpn_cli import DepthEstimator
-from glpn_cli.checkpoint import open_checkpoint, write_checkpoint
+from glpn_cli.checkpoint import encode_checkpoint, open_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import FAMILIES, InputSize, ModelConfig, read_config
 from glpn_cli.models.inspect import inspect_model
@@ -118,7 +118,7 @@ def test_a_batch_of_two_equals_two_of_one(config: ModelConfig, network: nn.Modul
 @torch.no_grad()
 def test_what_is_saved_loads_and_answers_the_same(config: ModelConfig, network: nn.Module, tmp_path: Path) -> None:
     state = file_state(network.state_dict(), config.weight_rows())
-    write_checkpoint(tmp_path, config=config.to_dict(), state=state)
+    encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path)
     again = load_network(open_checkpoint(tmp_path))
     pixels = config.prepare(picture((64, 96)), (64, 96))
     torch.testing.assert_close(again(pixels), network(pixels), rtol=1e-4, atol=1e-4)
@@ -130,7 +130,7 @@ def test_idle_tensors_may_be_missing_and_change_nothing(
 ) -> None:
     rows = [row for row in config.weight_rows() if not (row.is_idle or row.is_counter)]
     state = file_state({row.name: network.state_dict()[row.name] for row in rows}, rows)
-    write_checkpoint(tmp_path, config=config.to_dict(), state=state)
+    encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path)
     pixels = config.prepare(picture((64, 96)), (64, 96))
     torch.testing.assert_close(load_network(open_checkpoint(tmp_path))(pixels), network(pixels), rtol=1e-4, atol=1e-4)
 
@@ -196,7 +196,7 @@ def test_a_new_family_is_one_folder_and_one_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(FAMILIES, "toy", "toy_family:ToyConfig")
     config = read_config({"model_type": "toy", "brightness": 2.0})
     state = file_state(config.build().state_dict(), config.weight_rows())
-    write_checkpoint(tmp_path / "toy", config=config.to_dict(), state=state)
+    encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path / "toy")
     Image.fromarray(picture((30, 50))).save(tmp_path / "picture.png")
 
     model = resolve_model(str(tmp_path / "toy"))

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from random_weights_dpt import SMALL as SMALL_DPT
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import encode_copy, open_checkpoint, sha256_of, write_checkpoint
+from glpn_cli.checkpoint import encode_checkpoint, encode_copy, open_checkpoint, sha256_of
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageError
 from glpn_cli.models import registry
 from glpn_cli.models.dpt.config import DPTConfig
@@ -225,7 +225,7 @@ def test_rows_say_what_a_user_must_know() -> None:
 def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> None:
     config = DPTConfig(**SMALL_DPT, source="Intel/dpt-large")
     state = file_state(config.build().state_dict(), config.weight_rows())
-    write_checkpoint(tmp_path / "dpt", config=config.to_dict(), state=state)
+    encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path / "dpt")
     model = resolve_model(str(tmp_path / "dpt"))
     assert model.row is REGISTRY["dpt-large"]
     assert model.limit_m is None

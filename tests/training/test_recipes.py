@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import write_tiny_model
 
-from glpn_cli.checkpoint import write_checkpoint
+from glpn_cli.checkpoint import encode_checkpoint
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.resolve import resolve_model
@@ -44,7 +44,7 @@ def test_an_encoder_alone_gets_a_fresh_decoder(tmp_path: Path) -> None:
     whole = load_initial_model(recipe(write_tiny_model(tmp_path / "tiny")), seed=0)
     state = {name: value for name, value in whole.network.state_dict().items() if name.startswith("encoder.")}
     stored = file_state(state, whole.config.weight_rows(), part="encoder.", base_prefix="glpn.")
-    write_checkpoint(tmp_path / "encoder", config=whole.config.to_dict(), state=stored)
+    encode_checkpoint(config=whole.config.to_dict(), state=stored).write(tmp_path / "encoder")
     start = load_initial_model(recipe(tmp_path / "encoder"), seed=3)
     assert start.origin.startswith("the encoder of")
     fresh = start.network.state_dict()

@@ -46,19 +46,19 @@ def boundary() -> Iterator[None]:
 
 
 def tell(error: BaseException) -> int:
-    """Say what went wrong, and give the exit code that says it too."""
+    """Print an error; returns its exit code."""
     if isinstance(error, BrokenPipeError):
         return _reader_left()
     if isinstance(error, KeyboardInterrupt):
         return interrupted(error)
     known = _known(error)
     console.error(known)
-    # Some failed and others did not: only who does several things can say so, and then nothing comes here.
+    # SOME_FAILED is the code of a run over several inputs, which ends with it itself; here one thing failed.
     return ExitCode.NOTHING_DONE if known.exit_code is ExitCode.SOME_FAILED else known.exit_code
 
 
 def _known(error: BaseException) -> GlpnError:
-    """`error` as one of ours, so that everything that goes wrong looks the same."""
+    """Any error as a GlpnError."""
     if is_out_of_memory(error):
         known: GlpnError = StoppedError("out of memory", code=ErrorCode.OUT_OF_MEMORY)
     elif isinstance(error, OSError):
@@ -72,7 +72,7 @@ def _known(error: BaseException) -> GlpnError:
 
 
 def tell_parse_error(error: Any) -> int:
-    """Say what is wrong with a command line, in our own form."""
+    """Print what is wrong with a command line, in our own form; returns the exit code."""
     ctx: Any = getattr(error, "ctx", None)
     path = ctx.command_path if ctx is not None else "glpn"
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -126,7 +126,7 @@ def _find_owners(program: Any) -> dict[str, list[str]]:
 
 
 def interrupted(error: KeyboardInterrupt) -> int:
-    """Say so, and give the exit code that tells of the signal."""
+    """Print that a signal ended the run; returns the exit code of that signal."""
     if console.debug:
         console.traceback(error)
     console.note("interrupted")
@@ -158,7 +158,7 @@ def run_process(program: Callable[[], object]) -> NoReturn:
     _open_missing_streams()
     try:
         try:
-            _hear_signals()
+            _handle_signals()
             program()
         except KeyboardInterrupt as error:  # before the program begins, or when it has told its code already
             sys.exit(interrupted(error))
@@ -198,13 +198,13 @@ def _open_missing_streams() -> None:
                 os.close(nowhere)
 
 
-def _hear_signals() -> None:
+def _handle_signals() -> None:
     """Turn a polite end into KeyboardInterrupt carrying the exit code; a second one ends the process at once."""
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
-        for heard in numbers:
-            signal.signal(heard, at_once)
+        for handled in numbers:
+            signal.signal(handled, at_once)
         raise KeyboardInterrupt(128 + number)
 
     def at_once(number: int, frame: FrameType | None) -> None:

@@ -1,7 +1,7 @@
-"""What the program says and where: results on stdout, talk on stderr, and nothing that could hurt a terminal.
+"""Output: results on stdout, messages and progress on stderr, and nothing that could hurt a terminal.
 
 Results (written paths, JSON lines, tables) are the only thing on stdout. Paths keep their bytes, whatever they are;
-on a terminal, and in all talk, control characters are shown escaped, so that a file name cannot repaint the screen.
+on a terminal, and in all messages, control characters are shown escaped, so that a file name cannot repaint the screen.
 Nothing here wraps, colours by pattern or reads markup: a file may be called `[/].jpg`.
 """
 
@@ -36,7 +36,7 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 class Console:
-    """The program's mouth: one for the process, made quiet or talkative by the options every command has."""
+    """Prints results and messages: one for the process, quiet or verbose by the options that every command has."""
 
     def __init__(self) -> None:
         self.reset()
@@ -96,25 +96,25 @@ class Console:
             raise GlpnError(f"cannot write to standard output: {reason_of(error)}", code=ErrorCode.IO) from error
         self._draw_line()
 
-    # Talk, on stderr
+    # Messages, on stderr
 
     def note(self, text: str) -> None:
-        """Say something worth knowing; not with --quiet."""
+        """Print a message; not with --quiet."""
         if not self.quiet:
             self._say(text)
 
     def detail(self, text: str) -> None:
-        """Say something that only --verbose wants to know."""
+        """Print a message with --verbose only."""
         if self.verbose:
             self._say(text, style=_DIM)
 
     def warn(self, text: str, *, hint: str | None = None) -> None:
-        """Say that something may not be as the user thinks; not with --quiet."""
+        """Print a warning and its hint; not with --quiet."""
         if not self.quiet:
             self._say(text, label="warning", style=_YELLOW, hint=hint)
 
     def error(self, error: GlpnError, *, about: str | None = None) -> None:
-        """Say in one line what went wrong, and in a second one what to do, unless that was just said."""
+        """Print an error in one line and its hint in a second one, unless that hint was printed before."""
         if self.debug:
             self.traceback(error)
         message = error.message if about is None or about in error.message else f"{about}: {error.message}"

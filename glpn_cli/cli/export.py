@@ -85,7 +85,7 @@ def export(
     explicit: ExplicitOptions,
     inputs: InputParams,
     model: Annotated[ModelParams, without("uncertainty")],
-    pace: RunParams,
+    run: RunParams,
     output: OutputParams,
     colors: ColorParams,
     space: SpaceParams,
@@ -101,9 +101,9 @@ def export(
     from glpn_cli.pipeline.video import plan_video
 
     results = replace(output.settings(space, explicit), paints=True, look=colors.look, page=colors.html)
-    run = pace.settings()
+    work = run.settings()
     check_stdout(results, json=output.json)
-    reading = inputs.reading(run.threads)
+    reading = inputs.reading(work.threads)
     choice = inputs.settings(reading, depth_scale=output.depth_scale)
     found = find_sources(choice, side_by_side=colors.side_by_side) if colors.raw is None else None
     recipe = None
@@ -116,5 +116,5 @@ def export(
         assert used is not None
         show_run(plan_video(colors.raw, choice, results, used), output)
     assert found is not None
-    prepared = plan_run(found, results, used, run)
-    show_run(prepared, output, allow_failed=pace.allow_failed, workers=reading.workers)
+    prepared = plan_run(found, results, used, work)
+    show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

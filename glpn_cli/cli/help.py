@@ -32,7 +32,7 @@ class _Plain:
     epilog: str | None
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        settings["params"] = [*(settings.get("params") or ()), *talk_options()]
+        settings["params"] = [*(settings.get("params") or ()), *verbosity_options()]
         names = {"help_option_names": ["-h", "--help"]}
         settings["context_settings"] = {**names, **(settings.get("context_settings") or {})}
         super().__init__(*args, **settings)
@@ -117,8 +117,8 @@ def _switch(param: typer.CallbackParam, value: bool) -> None:
 
 
 @dataclass(frozen=True)
-class TalkParams:
-    """What every command says about itself; goes straight to the console and never reaches a command."""
+class VerbosityParams:
+    """How much is printed: options of every command, which go to the console and never reach the command."""
 
     quiet: bool = option(
         "-q, --quiet", False, "Print nothing but results and errors.", callback=_switch, expose_value=False
@@ -133,13 +133,13 @@ class TalkParams:
     debug: bool = option("--debug", False, "Show the traceback of an error.", callback=_switch, expose_value=False)
 
 
-def talk_options() -> list[Any]:
+def verbosity_options() -> list[Any]:
     """The parameters that every command has, fresh."""
 
-    def talk() -> None:
+    def carry() -> None:
         """Carry the options."""
 
-    talk.__signature__ = inspect.Signature([*without().of(TalkParams)])  # type: ignore[attr-defined]  # Typer reads it
+    carry.__signature__ = inspect.Signature([*without().of(VerbosityParams)])  # type: ignore[attr-defined]  # Typer reads it
     carrier = typer.Typer(add_completion=False, rich_markup_mode=None)
-    carrier.command()(talk)
+    carrier.command()(carry)
     return list(typer.main.get_command(carrier).params)

@@ -24,7 +24,7 @@ def predict(
     explicit: ExplicitOptions,
     inputs: Annotated[InputParams, without("kind")],
     model: ModelParams,
-    pace: RunParams,
+    run: RunParams,
     output: OutputParams,
     space: SpaceParams,
 ) -> None:
@@ -37,11 +37,11 @@ def predict(
     from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.sources import find_pictures
 
-    results, run = output.settings(space, explicit), pace.settings()
+    results, work = output.settings(space, explicit), run.settings()
     check_stdout(results, json=output.json)
-    reading = inputs.reading(run.threads)
+    reading = inputs.reading(work.threads)
     choice = inputs.settings(reading)
     found = find_pictures(choice)
     recipe = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    prepared = plan_run(found, results, model.settings(recipe), run)
-    show_run(prepared, output, allow_failed=pace.allow_failed, workers=reading.workers)
+    prepared = plan_run(found, results, model.settings(recipe), work)
+    show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

@@ -36,7 +36,7 @@ Show = Callable[[Outcome], None]
 """Told of every outcome as it comes."""
 
 
-def plan_run(inputs: Sources, outputs: OutputSettings, model: ModelSettings | None, pace: RunSettings) -> Run:
+def plan_run(inputs: Sources, outputs: OutputSettings, model: ModelSettings | None, settings: RunSettings) -> Run:
     """A run over the inputs. Raises UsageError where it makes no sense.
 
     model: for pictures; None where there are none
@@ -52,14 +52,14 @@ def plan_run(inputs: Sources, outputs: OutputSettings, model: ModelSettings | No
             check_page(outputs.page, [source.path for source in inputs.sources if source.path is not None])
             plan.notes.append(f"all of them on one page: {outputs.page}")
         stages = Stages(model, outputs, pictures=len(inputs.sources))
-        return PlannedRun(inputs, outputs, model, pace, plan, stages)
+        return PlannedRun(inputs, outputs, model, settings, plan, stages)
     for option, is_asked in (("--html", outputs.page), ("--range batch", _needs_settling(outputs))):
         if is_asked:
             raise UsageError(
                 f"{option} needs all inputs beforehand, and a list on standard input comes one by one",
                 hint="Use --files-from with a file.",
             )
-    return StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), pace)
+    return StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings)
 
 
 def _needs_settling(outputs: OutputSettings) -> bool:
@@ -93,7 +93,7 @@ class PlannedRun:
     inputs: Sources
     outputs: OutputSettings
     model: ModelSettings | None
-    pace: RunSettings
+    settings: RunSettings
     plan: Plan
     stages: Stages
 
@@ -109,7 +109,7 @@ class PlannedRun:
 
     def dry_run(self, show: Show) -> Ended:
         """Tell what would be done, and do nothing."""
-        return _show_all((*self.plan.settled, *(task.planned() for task in self.plan.tasks)), self.pace, show)
+        return _show_all((*self.plan.settled, *(task.planned() for task in self.plan.tasks)), self.settings, show)
 
     def execute(self, show: Show) -> Ended:
         """Do it. The page of an interrupted run shows what was done; a run that an error stopped leaves no page."""
@@ -123,11 +123,11 @@ class PlannedRun:
         with _open_page(outputs, self.inputs) as page:
             if page is not None:
                 show, self.stages.watch = page.watch(show), page.add_result
-            ended = _show_all(plan.settled, self.pace, show)
+            ended = _show_all(plan.settled, self.settings, show)
             if ended == Ended():
                 for folder in plan.swept:
                     remove_stale(Path(folder))
-                ended = _make_engine(self.stages, self.pace, show).run(plan.tasks) if plan.tasks else ended
+                ended = _make_engine(self.stages, self.settings, show).run(plan.tasks) if plan.tasks else ended
             if page is not None:
                 ended = self._finish_page(page, ended)
         return ended
@@ -136,8 +136,8 @@ class PlannedRun:
         """Put the inputs onto the page that needed no work, and write it."""
         if page.skipped and ended == Ended():
             tasks = [Task(source, ()) for source in page.skipped]
-            pace = replace(self.pace, fail_fast=False)
-            ended = _make_engine(self.stages, pace, page.watch(lambda _: None)).run(tasks)
+            settings = replace(self.settings, fail_fast=False)
+            ended = _make_engine(self.stages, settings, page.watch(lambda _: None)).run(tasks)
         assert self.outputs.page is not None
         if ended.stopped is None and page.error is None:
             try:
@@ -170,7 +170,7 @@ class PlannedRun:
 
         self.stages.watch = collect
         tasks = [Task(source, ()) for source in self.inputs.sources]
-        ended = _make_engine(self.stages, replace(self.pace, fail_fast=False), lambda _: None).run(tasks)
+        ended = _make_engine(self.stages, replace(self.settings, fail_fast=False), lambda _: None).run(tasks)
         self.stages.watch = None
         return replace(self.outputs, look=replace(look, range=merge_ranges(look.range, seen))), ended
 
@@ -185,7 +185,7 @@ class StreamRun:
 
     plan: Callable[..., Iterator[Task | Outcome]]
     stages: Stages
-    pace: RunSettings
+    settings: RunSettings
     is_video: bool = False
     total: None = None
     notes: tuple[str, ...] = ()
@@ -195,11 +195,11 @@ class StreamRun:
         if self.is_video:
             return Ended()
         tasks = self.plan(is_dry=True)
-        return _show_all((task if isinstance(task, Outcome) else task.planned() for task in tasks), self.pace, show)
+        return _show_all((task if isinstance(task, Outcome) else task.planned() for task in tasks), self.settings, show)
 
     def execute(self, show: Show) -> Ended:
         """Do what comes."""
-        engine = _make_engine(self.stages, self.pace, show, is_stream=True, in_order=self.is_video)
+        engine = _make_engine(self.stages, self.settings, show, is_stream=True, in_order=self.is_video)
         return engine.run(self.plan(is_dry=False))
 
 
@@ -215,24 +215,24 @@ def _open_page(outputs: OutputSettings, inputs: Sources) -> AbstractContextManag
     return Page(outputs.look or ColorizeOptions(), inputs.sources)
 
 
-def _show_all(outcomes: Iterable[Outcome], pace: RunSettings, show: Show) -> Ended:
+def _show_all(outcomes: Iterable[Outcome], settings: RunSettings, show: Show) -> Ended:
     """Show outcomes that are known, up to the first failure if that is enough."""
     for outcome in outcomes:
         show(outcome)
-        if pace.fail_fast and outcome.status is Status.ERROR:
+        if settings.fail_fast and outcome.status is Status.ERROR:
             return Ended(is_enough=True)
     return Ended()
 
 
-def _make_engine(stages: Stages, pace: RunSettings, show: Show, **settings: bool) -> Engine:
+def _make_engine(stages: Stages, settings: RunSettings, show: Show, **more: bool) -> Engine:
     """An engine that shows the outcome of every task."""
 
     def tell(job: Job) -> bool:
         outcome = _outcome_of(job)
         show(outcome)
-        return not (pace.fail_fast and outcome.status is Status.ERROR)
+        return not (settings.fail_fast and outcome.status is Status.ERROR)
 
-    return Engine(stages, tell, workers=pace.threads, batch_size=pace.batch_size, **settings)
+    return Engine(stages, tell, workers=settings.threads, batch_size=settings.batch_size, **more)
 
 
 def _outcome_of(job: Job) -> Outcome:

@@ -1,4 +1,4 @@
-"""The settings of a run: its inputs, its model, its outputs, its pace, and the failures that it forgives.
+"""The settings of a run: its inputs, its model, its outputs, its work, and the failures that it allows.
 
 Light to import, with neither torch nor numpy: the command line takes its defaults from here.
 """
@@ -144,7 +144,7 @@ class OutputSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run goes about its work.
+    """How much a run does at once, and when it stops.
 
     workers:    threads that decode, and as many that write; None: by the number of cores
     batch_size: pictures per batch; None: the quickest

@@ -139,8 +139,8 @@ def plan_video(text: str, inputs: InputSettings, outputs: OutputSettings, model:
         raise UsageError("standard input is closed")
     target = Target(None, cast("Format", FrameWriter(writer, look)), kind)
     plan = partial(_plan_frames, sys.stdin.buffer, size, target, allow_empty=inputs.allow_empty)
-    pace = RunSettings(workers=1, batch_size=1, fail_fast=True)
-    return StreamRun(plan, Stages(model, outputs), pace, is_video=True)
+    settings = RunSettings(workers=1, batch_size=1, fail_fast=True)
+    return StreamRun(plan, Stages(model, outputs), settings, is_video=True)
 
 
 def _plan_frames(

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.errors import UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.prediction import DepthMap, Intrinsics
 
 ASSUMED_FOV_DEG = 60.0
@@ -24,7 +24,10 @@ ASSUMED_FOV_DEG = 60.0
 # A 35 mm film frame is 36 mm x 24 mm. Pictures have other shapes, so equivalents are by the diagonal, as cameras do it.
 _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
 _LEAST_FOCAL = 0.01
-_FOCAL = re.compile(r"(\d+(?:\.\d*)?|\.\d+) ?(px|mm|deg)")
+_NUMBER = r"(\d+(?:\.\d*)?|\.\d+)"
+_FOCAL = re.compile(_NUMBER + " ?(px|mm|deg)")
+_INTRINSICS = re.compile(", ?".join([_NUMBER] * 4))
+_MOST_PX = 1e6
 
 # A slide from a foreground to a background: steeper than a surface turned away by 70 degrees, a tenth of the depth at
 # least, and going on beyond its ends for a third of what a plane would.
@@ -68,17 +71,34 @@ _AXES = {
 
 @dataclass(frozen=True)
 class FocalChoice:
-    """The focal length that was asked for: `auto`, or a number of px, mm or deg.
+    """The focal length that was asked for: `auto`, a number of px, mm or deg, or intrinsics: `fx,fy,cx,cy`.
 
     px:  pixels of the upright picture
     mm:  as on a 35 mm camera, by the diagonal
     deg: the horizontal field of view
+
+    fx and fy are focal lengths in pixels of the upright picture; cx and cy is where the optical axis meets it, from 0
+    in the middle of the pixel at the top left. Raises UsageError for anything else.
     """
 
     text: str = "auto"
 
+    @classmethod
+    def from_intrinsics(cls, text: str) -> FocalChoice:
+        """Read `fx,fy,cx,cy` alone. Raises UsageError."""
+        if _INTRINSICS.fullmatch(text) is None:
+            raise UsageError(
+                f"--intrinsics {text!r} is no camera",
+                hint="Write fx,fy,cx,cy in pixels of the upright picture: --intrinsics 525,525,319.5,239.5.",
+            )
+        return cls(text)
+
     def __post_init__(self) -> None:
         if self.text == "auto":
+            return
+        if (camera := _INTRINSICS.fullmatch(self.text)) is not None:
+            if not all(_LEAST_FOCAL <= float(focal) <= _MOST_PX for focal in camera.group(1, 2)):
+                raise UsageError(f"--intrinsics {self.text!r}: fx and fy go from {_LEAST_FOCAL:g} to {_MOST_PX:g}")
             return
         found = _FOCAL.fullmatch(self.text)
         if found is None:
@@ -87,7 +107,7 @@ class FocalChoice:
                 hint="Write for example 518px (pixels of the picture), 28mm (35 mm equivalent) or 65deg (horizontal).",
             )
         value = float(found[1])
-        most = {"px": 1e6, "mm": 10_000.0, "deg": 179.0}[found[2]]
+        most = {"px": _MOST_PX, "mm": 10_000.0, "deg": 179.0}[found[2]]
         if not _LEAST_FOCAL <= value <= most:
             raise UsageError(f"--focal {self.text!r} is out of range: {_LEAST_FOCAL:g} to {most:g}{found[2]}")
 
@@ -98,7 +118,19 @@ class FocalChoice:
 
         exif_mm: the 35 mm equivalent that the camera wrote
         known:   what a depth file recorded; an assumption in it counts for nothing
+
+        Raises InputError for intrinsics whose optical axis is outside of the picture: they are of another size.
         """
+        if (given := _INTRINSICS.fullmatch(self.text)) is not None:
+            fx, fy, cx, cy = map(float, given.groups())
+            if cx > size[1] - 1 or cy > size[0] - 1:
+                raise InputError(
+                    f"the optical axis of --intrinsics is at {cx:g},{cy:g}, outside of the picture, which is "
+                    f"{size[1]}x{size[0]}",
+                    hint="Scale the intrinsics to the size of the pictures.",
+                    code=ErrorCode.DATA,
+                )
+            return Intrinsics(fx, fy, cx, cy, "option")
         if (found := _FOCAL.fullmatch(self.text)) is not None:
             value = float(found[1])
             match found[2]:

@@ -95,8 +95,8 @@ class DepthEstimator:
         input_size: what the network sees: auto, original, the longest side, or WIDTHxHEIGHT
         tta:        none, or flip
         upsample:   bicubic as published, nearest, or guided by the picture: clean silhouettes
-        focal:      bring metres to the lens of each picture: auto (by its EXIF), 518px, 28mm or 65deg; None leaves them
-                    as of the lens that the network learned through
+        focal:      bring metres to the lens of each picture: auto (by its EXIF), 518px, 28mm, 65deg or fx,fy,cx,cy;
+                    None leaves them as of the lens that the network learned through
 
         Raises ModelError where the model is missing, damaged or not what it says, UsageError for settings that make
         no sense.

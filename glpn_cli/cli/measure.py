@@ -77,7 +77,7 @@ def measure(
     ],
     model: Annotated[ModelParams, without("uncertainty")],
     printing: Annotated[OutputParams, only("depth_scale", "json")],
-    space: Annotated[SpaceParams, only("calibration", "metres", "focal")],
+    space: Annotated[SpaceParams, only("calibration", "metres", "focal", "intrinsics")],
 ) -> None:
     """Measure metres at pixels, in boxes and between points.
 
@@ -248,6 +248,7 @@ class Measurements:
             ],
             "focal_px": self.camera.fx,
             "focal_source": self.camera.source,
+            "intrinsics": [self.camera.fx, self.camera.fy, self.camera.cx, self.camera.cy],
             **({} if self.lens_factor is None else {"metres": "focal", "lens_factor": self.lens_factor}),
         }
 

@@ -449,13 +449,18 @@ class SpaceParams:
         "--metres KIND",
         "trained",
         "trained: as for the camera that the model learned through; focal: scaled to the camera of each "
-        "picture, known from EXIF or --focal.",
+        "picture, known from EXIF, --focal or --intrinsics.",
     )
     focal: str = option(
         "--focal LENGTH",
         "auto",
         "The camera's focal length: 518px (of the upright picture), 28mm (35 mm equivalent), 65deg "
         "(horizontal field of view), or auto: from EXIF, else assumed.",
+    )
+    intrinsics: str | None = option(
+        "--intrinsics FX,FY,CX,CY",
+        None,
+        "The same from a calibrated camera, in pixels of the upright picture: 525,525,319.5,239.5.",
     )
     axes: Literal["opencv", "opengl", "blender", "directx"] | None = option(
         "--axes AXES",
@@ -483,9 +488,13 @@ class SpaceParams:
 
     @property
     def choice(self) -> FocalChoice:
-        """What is said about the camera."""
+        """What is said about the camera. Raises UsageError for nonsense, and for two cameras."""
         from glpn_cli.geometry import FocalChoice
 
+        if self.intrinsics is not None:
+            if self.focal != "auto":
+                raise UsageError("--focal and --intrinsics both say the focal length", hint="Leave out one of the two.")
+            return FocalChoice.from_intrinsics(self.intrinsics)
         return FocalChoice(self.focal)
 
     @property

@@ -41,7 +41,7 @@ UNUSED = {
         "corrects for the camera, and so does --metres focal",
         "Leave out one of the two.",
     ),
-    "measure: nothing is measured": Unused(("--focal",), "is for what is measured, and nothing is"),
+    "measure: nothing is measured": Unused(("--focal", "--intrinsics"), "is for what is measured, and nothing is"),
     "evaluate: labels": Unused(
         (
             *("--crop", "--gt-range", "--align", "--clip", "--protocol", "--baseline", "--predictions"),

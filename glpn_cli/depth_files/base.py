@@ -61,6 +61,8 @@ class StoredDepth:
             return None
         if record.cloud is not None and record.cloud.camera is not None:
             return record.cloud.camera
+        if record.intrinsics is not None:
+            return record.intrinsics
         source = "assumed" if record.focal_source == "assumed" else "file"
         return make_camera(record.focal_px, self.depth.size, source=source)
 

@@ -27,7 +27,7 @@ from glpn_cli._version import __version__
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files.options import MAX_FACES, ColorizeOptions, PointCloudOptions
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.geometry import Axes, FocalChoice
+from glpn_cli.geometry import Axes, FocalChoice, make_camera
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
 
 PROGRAM = "glpn-cli"
@@ -70,6 +70,7 @@ class Record:
     look:         how they were painted, for pictures made of them.
     painted:      the (near, far) that was painted, in the map's own unit.
     focal_px:     the camera's focal length in pixels of the picture, and where it comes from, as in `Intrinsics`.
+    intrinsics:   the camera, where its pixels are not square or its axis does not meet the middle of the picture.
     cloud:        how points in space were made of them.
     names:        one a label, for labels.
     side_by_side: for painted labels: whether their picture stands beside them.
@@ -87,6 +88,7 @@ class Record:
     painted: tuple[float, float] | None = None
     focal_px: float | None = None
     focal_source: str | None = None
+    intrinsics: Intrinsics | None = None
     cloud: PointCloudOptions | None = None
     names: tuple[str, ...] | None = None
     side_by_side: bool = False
@@ -162,6 +164,8 @@ def make_record(
     painted: tuple[float, float] | None = None,
 ) -> Record:
     """The record of a file made of `result`."""
+    camera = result.intrinsics
+    is_plain = camera is None or camera == make_camera(camera.fx, depth.size, source=camera.source)
     return Record(
         format=format,
         map=map,
@@ -175,6 +179,7 @@ def make_record(
         painted=painted,
         focal_px=result.intrinsics.fx if result.intrinsics else None,
         focal_source=result.intrinsics.source if result.intrinsics else None,
+        intrinsics=None if is_plain else result.intrinsics,
     )
 
 
@@ -359,6 +364,7 @@ _FIELDS = (
     _Field("record", ("near", "far"), _NUMBER, "if expected", attribute="painted"),
     _Field("record", ("focal_px",), _FOCAL_PX),
     _Field("record", ("focal_source",), _TEXT),
+    _Field("record", ("intrinsics",), _CAMERA),
     _Field("cloud", ("focal",), _FOCAL, "always"),
     _Field("cloud", ("axes",), _Type(str, Axes), "always"),
     _Field("cloud", ("edge_cull",), _FLAG, "always"),

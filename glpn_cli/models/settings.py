@@ -117,7 +117,8 @@ class InferenceSettings:
                 hint="Say it with --focal, such as --focal 28mm, or leave out --metres focal.",
                 code=ErrorCode.DATA,
             )
-        factor = self.lens_factor(camera.fx, size)
+        # Networks learn from square pixels. Of others the area counts, as for the size of the picture.
+        factor = self.lens_factor(math.sqrt(camera.fx * camera.fy), size)
         assert factor is not None, "check_lens was not asked"
         if not 1 / _MOST_LENS_FACTOR <= factor <= _MOST_LENS_FACTOR:
             raise InputError(

@@ -39,7 +39,7 @@ _USED_BY: Mapping[type[Format], tuple[str, ...]] = {
 """The options that only some writers use."""
 
 _USED_BY_PAGE = ("--colormap", "--range", "--invert")
-_USED_BY_DEPTH = ("--calibration", "--metres", "--focal", "--kind")
+_USED_BY_DEPTH = ("--calibration", "--metres", "--focal", "--intrinsics", "--kind")
 _LENGTHS = frozenset({"depth", "points", "uncertainty"})
 """The maps whose numbers are depths or lengths; the others hold colours and labels."""
 
@@ -204,7 +204,7 @@ def _choose_for_labels(inference: InferenceSettings | None, outputs: OutputSetti
 def _choose_for_uncertainty(outputs: OutputSettings) -> OutputRules:
     """The files of stored maps of uncertainty. Raises UsageError for what they cannot be."""
     look, because = outputs.look or ColorizeOptions(), "makes no sense for maps of uncertainty"
-    outputs.explicit.refuse("--html", "--calibration", "--focal", "--kind", because=because)
+    outputs.explicit.refuse("--html", "--calibration", "--focal", "--intrinsics", "--kind", because=because)
     if look.range.needs_settling:
         raise UsageError(f"--range batch {because}", hint="Write --range NEAR:FAR.")
     destination = Destination.parse(outputs.output)

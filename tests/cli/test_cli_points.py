@@ -160,3 +160,38 @@ def test_nonsense_for_a_focal_length_is_refused_before_anything_starts(
     assert result.exit_code == 2
     assert "28mm" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
+def test_intrinsics_place_the_points_and_are_recorded(glpn: Callable[..., Result], tmp_path: Path) -> None:
+    save_photo(tmp_path / "a.jpg", focal_mm=28)
+    camera = ("--intrinsics", "60.5,50,20,30.25")
+    assert glpn("predict", "a.jpg", "-f", "ply,png16", *camera, "-o", "out").exit_code == 0
+    vertex = plyfile.PlyData.read(tmp_path / "out/a_points.ply")["vertex"]
+    assert vertex["x"][0] == pytest.approx(vertex["z"][0] * -20 / 60.5, rel=1e-4)
+    assert vertex["y"][0] == pytest.approx(vertex["z"][0] * -30.25 / 50, rel=1e-4)
+    stored = read_depth(tmp_path / "out/a_depth.png").camera
+    assert stored is not None
+    assert (stored.fx, stored.fy, stored.cx, stored.cy) == (60.5, 50, 20, 30.25)
+    assert glpn("export", "out/a_depth.png", "-f", "ply", "-o", "again").exit_code == 0
+    again = plyfile.PlyData.read(tmp_path / "again/a_points.ply")["vertex"]
+    assert again["y"][0] == pytest.approx(again["z"][0] * -30.25 / 50, rel=1e-4)
+    measured = json.loads(glpn("measure", "out/a_depth.png", "0,0", "9,9", "--json").stdout)
+    assert measured["intrinsics"] == [60.5, 50, 20, 30.25]
+
+
+def test_intrinsics_scale_metres_like_a_focal_length(glpn: Callable[..., Result], tmp_path: Path) -> None:
+    save_photo(tmp_path / "a.jpg")
+    asked = ("measure", "a.jpg", "3,4", "--metres", "focal", "--json", "-m", "mini", "--precision", "fp32")
+    one = json.loads(glpn(*asked, "--focal", "60px").stdout)
+    other = json.loads(glpn(*asked, "--intrinsics", "60,60,20,30").stdout)
+    assert other["points"] == one["points"]
+    assert other["lens_factor"] == one["lens_factor"]
+
+
+def test_cameras_that_make_no_sense_are_refused(glpn: Callable[..., Result], tmp_path: Path) -> None:
+    save_photo(tmp_path / "a.jpg")
+    for words in (("1,2,3",), ("0,50,20,20",), ("50px",), ("auto",), ("50,50,20,20", "--focal", "50px")):
+        assert glpn("predict", "a.jpg", "-o", "out", "--intrinsics", *words).exit_code == 2, words
+    result = glpn("predict", "a.jpg", "-o", "out", "--json", "--intrinsics", "50,50,320,240")
+    assert result.exit_code == 1
+    assert records(result)[0]["error"]["code"] == "E_DATA", "intrinsics of a larger picture"

@@ -1,11 +1,12 @@
-"""What `glpn evaluate` shows: a heading that names everything that decides the numbers, and a table."""
+"""The output of `glpn evaluate`: a heading with everything that decides the scores, and a table."""
 
 from __future__ import annotations
 
 import json as json_module
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.cli.columns import make_table
@@ -24,17 +25,27 @@ def show_evaluations(
 
     Raises StoppedError where the disk takes no more: what was measured is on the screen then.
     """
-    record = to_json(evaluations)
     try:
-        if json:
-            console.json(record)
-        else:
-            console.text(_page(evaluations))
-    finally:  # whoever reads the table may have left
-        if report is not None:
-            write_atomically(report, json_module.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        show_records([to_json(evaluations)], lambda: _page(evaluations), json=json, report=report)
+    finally:
         if output is not None:
             write_atomically(output, to_csv(evaluations).encode("utf-8", "surrogateescape"))
+
+
+def show_records(
+    records: Sequence[dict[str, Any]], page: Callable[[], str], *, json: bool, report: Path | None
+) -> None:
+    """Print records as JSON lines, or else their page, then write them to the report that was asked for."""
+    try:
+        if json:
+            for record in records:
+                console.json(record)
+        else:
+            console.text(page())
+    finally:  # the reader of stdout may have left
+        if report is not None:
+            lines = (json_module.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
+            write_atomically(report, "".join(lines).encode())
 
 
 def check_results(*, output: Path | None, report: Path | None, inputs: Sequence[str | Path]) -> None:

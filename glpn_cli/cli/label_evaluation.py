@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json as json_module
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glpn_cli.atomic_write import write_atomically
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console
+from glpn_cli.cli.evaluation_report import show_records
 from glpn_cli.data.label_pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
@@ -80,25 +79,11 @@ def evaluate_labels(
         records.append(_record(recipe, total, names, of=len(pairs), precision=estimator.precision))
         if end is not None or (failed and run.fail_fast):
             break
-    _show(records, json=output.json, report=output.report)
+    show_records(records, lambda: "\n".join(map(_page, records)), json=output.json, report=output.report)
     if end is not None:
         raise end
     is_any_done = any(record["pictures"] for record in records)
     return judge_failures(len(failed), len(pairs), allowance, is_any_done=is_any_done, is_cut_short=is_cut_short)
-
-
-def _show(records: Sequence[dict[str, Any]], *, json: bool, report: Path | None) -> None:
-    """Print the scores, then write the file that was asked for."""
-    try:
-        for record in records:
-            if json:
-                console.json(record)
-            else:
-                console.text(_page(record))
-    finally:  # whoever reads the table may have left
-        if report is not None:
-            lines = "".join(json_module.dumps(record, ensure_ascii=False) + "\n" for record in records)
-            write_atomically(report, lines.encode())
 
 
 def _record(

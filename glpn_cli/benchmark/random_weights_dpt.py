@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from glpn_cli.models.dpt.encoder import VisionTransformer
+from glpn_cli.models.dense.transformer import Encoder
 
 _RANGE = 10.0
 
@@ -33,8 +33,9 @@ def randomize_dpt(network: nn.Module, random: torch.Generator) -> None:
 def _spread(network: nn.Module, random: torch.Generator) -> None:
     """Scale the last convolution to its scores of a picture at the training size: smooth areas with fine grain."""
     output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
-    encoder: VisionTransformer = network.encoder  # type: ignore[assignment]
-    size = tuple(count * side for count, side in zip(encoder.grid, encoder.embedding.patch, strict=True))
+    encoder: Encoder = network.encoder  # type: ignore[assignment]
+    patch: tuple[int, int] = encoder.embedding.patch  # type: ignore[assignment]  # both kinds of embedding have one
+    size = tuple(count * side for count, side in zip(encoder.grid, patch, strict=True))
     coarse = 2 * torch.rand(1, 3, 9, 12, generator=random) - 1
     smooth = nn.functional.interpolate(coarse, size=size, mode="bicubic")
     pixels = (smooth + 0.05 * torch.randn(1, 1, *size, generator=random)).clamp(-1, 1)

@@ -11,13 +11,14 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from importlib import import_module
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from glpn_cli.checkpoint import OWN_KEY
 from glpn_cli.errors import ModelError, UsageError
+from glpn_cli.models.fields import as_list, check_fields, read_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,21 +27,14 @@ if TYPE_CHECKING:
 
     from glpn_cli.prediction import DepthKind, Prediction
 
-T = TypeVar("T")
-
 FAMILIES = {
     "dpt": "glpn_cli.models.dpt.config:DPTConfig",
     "glpn": "glpn_cli.models.glpn.config:GLPNConfig",
 }
 """`model_type` of a config.json -> module and name of the config class."""
 
-ACTIVATIONS = ("gelu", "relu", "selu", "gelu_new")
-"""Names that `hidden_act` may have."""
-
 _SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
 """Documented per-call switches. A file holds them only where they differ from these defaults."""
-
-_MOST_SIDE = 65_536
 
 
 @dataclass(frozen=True)
@@ -116,132 +110,6 @@ class WeightRow:
     def is_parameter(self) -> bool:
         """Whether it is learned; running statistics and counters of batch norms are not."""
         return not self.is_counter and ".running_" not in self.name
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """The values that a config field may have.
-
-    is_valid:    whether a value, or each item of a list, is allowed
-    text:        completes the message "FIELD = VALUE is ..."
-    fewest:      least length of a list; None where the field is no list
-    is_optional: whether None is allowed
-    read:        brings a value to the field's own type, such as a JSON list to a tuple
-    """
-
-    is_valid: Callable[[Any], bool]
-    text: str
-    fewest: int | None = None
-    is_optional: bool = False
-    read: Callable[[Any], Any] = lambda value: value
-
-
-def bounded(default: T, bounds: Bounds) -> T:
-    """A dataclass field with a default and the bounds that `check_fields` holds it to."""
-    if isinstance(default, list):
-        return cast(T, field(default_factory=lambda: list(default), metadata={"bounds": bounds}))
-    return field(default=default, metadata={"bounds": bounds})
-
-
-def is_whole(value: object) -> bool:
-    """Whether it is an integer; True and False are not."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_real(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def whole(least: int, most: int) -> Bounds:
-    """A whole number from `least` to `most`."""
-    return Bounds(lambda value: is_whole(value) and least <= value <= most, f"no whole number from {least} to {most}")
-
-
-def real(least: float, most: float) -> Bounds:
-    """A finite number from `least` to `most`."""
-    return Bounds(lambda value: _is_real(value) and least <= value <= most, f"no number from {least:g} to {most:g}")
-
-
-def positive(most: float) -> Bounds:
-    """A finite number above 0, up to `most`."""
-    return Bounds(lambda value: _is_real(value) and 0 < value <= most, f"no number above 0, up to {most:g}")
-
-
-def probability() -> Bounds:
-    """A rate of dropout: from 0, below 1."""
-    return Bounds(lambda value: _is_real(value) and 0 <= value < 1, "no number from 0 to below 1")
-
-
-def flag() -> Bounds:
-    """True or false."""
-    return Bounds(lambda value: isinstance(value, bool), "neither true nor false")
-
-
-def text() -> Bounds:
-    """Text."""
-    return Bounds(lambda value: isinstance(value, str), "no text")
-
-
-def choice(*names: str) -> Bounds:
-    """One of `names`."""
-    return Bounds(lambda value: isinstance(value, str) and value in names, f"none of {', '.join(names)}")
-
-
-def function(*names: str) -> Bounds:
-    """One of `names`, or a function."""
-    return Bounds(
-        lambda value: value in names if isinstance(value, str) else callable(value),
-        f"none of {', '.join(names)}, and no function",
-    )
-
-
-def height_width() -> Bounds:
-    """(height, width) of a picture."""
-    return Bounds(
-        lambda value: (
-            isinstance(value, tuple) and len(value) == 2 and all(is_whole(v) and 1 <= v <= _MOST_SIDE for v in value)
-        ),
-        "no (height, width)",
-        read=lambda value: tuple(value) if isinstance(value, list) else value,
-    )
-
-
-def each(bounds: Bounds, *, fewest: int = 1) -> Bounds:
-    """A list, each of whose items is within `bounds`."""
-    return replace(bounds, fewest=fewest, read=as_list)
-
-
-def optional(bounds: Bounds) -> Bounds:
-    """The same, or None."""
-    return replace(bounds, is_optional=True)
-
-
-def as_list(value: Any) -> Any:
-    """Turn a tuple into a list; anything else stays as it is."""
-    return list(value) if isinstance(value, tuple) else value
-
-
-def read_fields(config: Any) -> None:
-    """Bring every bounded field of a dataclass to its own type."""
-    for each_field in fields(config):
-        if (bounds := each_field.metadata.get("bounds")) is not None:
-            setattr(config, each_field.name, bounds.read(getattr(config, each_field.name)))
-
-
-def check_fields(config: Any) -> None:
-    """Raise ModelError, naming the field and its value, unless every field of a dataclass is within its bounds."""
-    for each_field in fields(config):
-        bounds, value = each_field.metadata.get("bounds"), getattr(config, each_field.name)
-        if bounds is None or (value is None and bounds.is_optional):
-            continue
-        items = {each_field.name: value}
-        if bounds.fewest is not None:
-            if not isinstance(value, list) or len(value) < bounds.fewest:
-                raise ModelError(f"{each_field.name} = {value!r} is no list of {bounds.fewest} or more")
-            items = {f"{each_field.name}[{place}]": item for place, item in enumerate(value)}
-        for name, item in items.items():
-            if not bounds.is_valid(item):
-                raise ModelError(f"{name} = {item!r} is {bounds.text}")
 
 
 class ModelConfig(ABC):

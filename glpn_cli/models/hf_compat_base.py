@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -17,6 +18,7 @@ from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint import Checkpoint, encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
+from glpn_cli.models.dense.transformer import Encoded, Encoder
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.state_dict import file_state, read_state, zeros
 
@@ -128,6 +130,26 @@ class SemanticSegmenterOutput(ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
+@dataclass(eq=False)
+class Encoding:
+    """What a network's encoder found out about a batch.
+
+    features:      what the rest of the network reads
+    hidden_states: what the documentation calls so: one tensor a stage or block
+    attentions:    one (B, heads, N, n) a block; None where they were not asked for
+    """
+
+    features: Any
+    hidden_states: tuple[Tensor, ...]
+    attentions: tuple[Tensor, ...] | None
+
+
+def encode_tokens(encoder: Encoder, pixels: Tensor, *, with_attentions: bool) -> Encoding:
+    """The tokens of a vision transformer, after every block; see `Encoded`. Attentions take N² memory."""
+    encoded: Encoded = encoder.forward_with_attentions(pixels) if with_attentions else encoder(pixels)
+    return Encoding(encoded, tuple(encoded.states.values()), tuple(encoded.attentions) if with_attentions else None)
+
+
 class Pretrained(nn.Module):
     """The documented way in and out of folders, for the documented classes.
 
@@ -142,6 +164,32 @@ class Pretrained(nn.Module):
     base_prefix: ClassVar[str] = ""
     module_prefix: ClassVar[str] = ""
     config: Any
+
+    @abstractmethod
+    def encode(self, pixels: Tensor, *, with_attentions: bool) -> Encoding:
+        """Run the encoder."""
+
+    @abstractmethod
+    def answer(self, features: Any, labels: Tensor | None) -> Any:
+        """The documented output, made of what the encoder found out; its states and attentions are filled in later."""
+
+    def run(
+        self,
+        pixels: Tensor,
+        labels: Tensor | None = None,
+        *,
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        return_dict: bool | None,
+    ) -> Any:
+        """The documented call: encoder, head, and of the rest as much as the call asks for, or else the config."""
+        config = self.config
+        encoding = self.encode(pixels, with_attentions=asked(output_attentions, config.output_attentions))
+        output = self.answer(encoding.features, labels)
+        output.attentions = encoding.attentions
+        if asked(output_hidden_states, config.output_hidden_states):
+            output.hidden_states = encoding.hidden_states
+        return output if asked(return_dict, config.return_dict) else output.to_tuple()
 
     @classmethod
     def from_pretrained(
@@ -194,6 +242,54 @@ class Pretrained(nn.Module):
     def fill(cls, config: Any, row: WeightRow) -> Tensor:  # noqa: ARG003 - for classes that draw fresh weights
         """The stand-in for a tensor that a file need not have, and has not."""
         return zeros(row)
+
+
+class BareEncoder(Pretrained):
+    """A documented class without a head."""
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """The deepest features, and on request those of every stage or block and every block's attention.
+
+        pixel_values: (B, C, h, w), as the processor makes them. What is None is as the config says.
+        """
+        return self.run(
+            pixel_values,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=return_dict,
+        )
+
+
+class Predictor(Pretrained):
+    """A documented class with a head; it keeps the family's whole network."""
+
+    module_prefix = "network."
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        labels: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+    ) -> Any:
+        """The prediction for every pixel, with the training loss where `labels` are given.
+
+        pixel_values: (B, 3, h, w), as the processor makes them. What is None is as the config says.
+        """
+        return self.run(
+            pixel_values,
+            labels,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=return_dict,
+        )
 
 
 def with_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:

@@ -129,9 +129,11 @@ class ImageProcessor:
         A checkpoint without a preprocessor_config.json gets the published settings. Raises ModelError for settings
         that do not exist.
         """
+        from glpn_cli.models.config_base import read_config
         from glpn_cli.models.hf_compat_base import open_named
 
-        raw = dict(open_named(name, revision=revision, offline=local_files_only).preprocessor or {})
+        checkpoint = open_named(name, revision=revision, offline=local_files_only)
+        raw = dict(checkpoint.preprocessor or read_config(checkpoint.config).preprocessor())
         known = cls().settings()
         if unknown := sorted(set(overrides) - set(known)):
             raise ModelError(f"{cls.__name__} has no setting {', '.join(unknown)}", hint=f"It has: {', '.join(known)}.")

@@ -11,11 +11,13 @@ from random_weights_dpt import BACKBONE, HYBRID, LARGE, SMALL, pixels_for, rando
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glpn_cli.models.dpt import decoder as decoder_module
+from glpn_cli.models.dense import decoder as decoder_module
+from glpn_cli.models.dense.decoder import Reassemble
+from glpn_cli.models.dense.transformer import PatchEmbedding
 from glpn_cli.models.dpt.backbone import StandardizedConv2d
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.dpt.decoder import ProjectReadout, Reassemble
-from glpn_cli.models.dpt.encoder import PatchEmbedding, VisionTransformer
+from glpn_cli.models.dpt.decoder import ProjectReadout
+from glpn_cli.models.dpt.encoder import VisionTransformer
 from glpn_cli.models.dpt.network import DPT, cast
 from glpn_cli.models.dpt.weights import weight_rows
 
@@ -214,7 +216,9 @@ def test_a_deliberate_break_is_noticed(broken: Callable[[DPT], None]) -> None:
 def test_corners_that_are_not_aligned_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = randomized_estimator(**SMALL)
     network = ours(theirs)
-    monkeypatch.setattr(decoder_module, "upsample", lambda grid: F.interpolate(grid, scale_factor=2, mode="bilinear"))
+    monkeypatch.setattr(
+        decoder_module, "upsample", lambda grid, _size=None: F.interpolate(grid, scale_factor=2, mode="bilinear")
+    )
     assert largest_difference(theirs, network, pixels_for((64, 64))) > 10 * TOLERANCE
 
 
@@ -235,7 +239,7 @@ def test_the_order_of_fusion_and_projection_does_not_matter_because_they_commute
 
 
 def test_only_whole_patches_are_embedded() -> None:
-    embedding = PatchEmbedding(DPTConfig(**SMALL))
+    embedding = PatchEmbedding(3, 32, patch=(16, 16))
     grid, features = embedding(torch.rand(1, 3, 70, 95))
     assert grid.shape == (1, 32, 4, 5)
     assert features == []

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow, bounded, optional, positive, text, whole
+from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
+from glpn_cli.models.fields import bounded, optional, positive, text, whole
 from glpn_cli.prediction import DepthKind, DepthMap
 
 

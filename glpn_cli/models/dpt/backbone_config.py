@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import (
+from glpn_cli.models.fields import (
     ACTIVATIONS,
     bounded,
     check_fields,

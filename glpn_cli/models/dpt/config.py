@@ -9,12 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import (
+from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
+from glpn_cli.models.dpt.backbone_config import HYBRID_DEFAULTS, BiTConfig, fields_of
+from glpn_cli.models.fields import (
     ACTIVATIONS,
     Bounds,
-    Cost,
-    ModelConfig,
-    WeightRow,
     bounded,
     choice,
     each,
@@ -29,7 +28,6 @@ from glpn_cli.models.config_base import (
     text,
     whole,
 )
-from glpn_cli.models.dpt.backbone_config import HYBRID_DEFAULTS, BiTConfig, fields_of
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Prediction
 
 if TYPE_CHECKING:

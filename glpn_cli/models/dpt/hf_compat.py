@@ -12,17 +12,20 @@ from torch import Tensor, nn
 
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import WeightRow
+from glpn_cli.models.dense.transformer import Encoded
 from glpn_cli.models.dpt.config import DEPTH_NETWORK, LABEL_NETWORK, DPTConfig
-from glpn_cli.models.dpt.encoder import Encoded, VisionTransformer
+from glpn_cli.models.dpt.encoder import VisionTransformer
 from glpn_cli.models.dpt.loss import segmentation_loss
 from glpn_cli.models.dpt.network import DPT, initialise
 from glpn_cli.models.dpt.weights import pooler_rows
 from glpn_cli.models.hf_compat_base import (
+    BareEncoder,
     DepthEstimatorOutput,
+    Encoding,
     PooledEncoderOutput,
-    Pretrained,
+    Predictor,
     SemanticSegmenterOutput,
-    asked,
+    encode_tokens,
 )
 from glpn_cli.models.layers import find_activation
 
@@ -41,7 +44,7 @@ class Pooler(nn.Module):
         return self.activation(self.projection(tokens[:, 0]))
 
 
-class DPTModel(Pretrained):
+class DPTModel(BareEncoder):
     """The documented bare encoder, with a pooling layer unless `add_pooling_layer` is false.
 
     A file without a pooling layer, as those of the other classes are, gives it fresh weights and a warning.
@@ -62,29 +65,19 @@ class DPTModel(Pretrained):
         self.pooler = Pooler(config) if add_pooling_layer else None
         initialise(self, config.initializer_range)
 
-    def forward(
-        self,
-        pixel_values: Tensor,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> PooledEncoderOutput | tuple[Any, ...]:
-        """Every token's features, and on request those of every block and every block's attention.
+    def encode(self, pixels: Tensor, *, with_attentions: bool) -> Encoding:
+        """Every block's tokens."""
+        return encode_tokens(self.encoder, pixels, with_attentions=with_attentions)
 
-        pixel_values: (B, 3, H, W) in [-1, 1]. What is None is as the config says.
-        """
-        encoded, hidden_states, attentions = _encode(
-            self.encoder, pixel_values, self.config, output_attentions, output_hidden_states
-        )
-        tokens: Tensor = self.encoder.norm(encoded.tokens)
-        output = PooledEncoderOutput(
-            last_hidden_state=tokens,
+    def answer(self, features: Encoded, labels: Tensor | None) -> PooledEncoderOutput:
+        """Every token's features, normed."""
+        assert labels is None
+        tokens: Tensor = self.encoder.norm(features.tokens)
+        return PooledEncoderOutput(
+            tokens,
             pooler_output=None if self.pooler is None else self.pooler(tokens),
-            hidden_states=hidden_states,
-            attentions=attentions,
-            intermediate_activations=encoded.features or None,
+            intermediate_activations=features.features or None,
         )
-        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
 
     @classmethod
     def rows(cls, config: Any) -> list[WeightRow]:
@@ -101,18 +94,21 @@ class DPTModel(Pretrained):
         return torch.empty(row.shape).normal_(std=config.initializer_range)
 
 
-class _WholeNetwork(Pretrained):
+class _WholeNetwork(Predictor):
     """What the classes with a head share: the network for their `architecture`, whatever the config calls itself."""
 
     config_class = DPTConfig
     config: DPTConfig
-    module_prefix = "network."
     architecture: ClassVar[str]
 
     def __init__(self, config: DPTConfig) -> None:
         super().__init__()
         self.config = config
         self.network = DPT(replace(config, architectures=[self.architecture]))
+
+    def encode(self, pixels: Tensor, *, with_attentions: bool) -> Encoding:
+        """Every block's tokens."""
+        return encode_tokens(self.network.encoder, pixels, with_attentions=with_attentions)
 
     @classmethod
     def rows(cls, config: Any) -> list[WeightRow]:
@@ -121,7 +117,7 @@ class _WholeNetwork(Pretrained):
 
 
 class DPTForDepthEstimation(_WholeNetwork):
-    """The documented depth estimator; it answers inverse depth, up to scale and shift.
+    """The documented depth estimator; it answers inverse depth, up to scale and shift. Pixels are in [-1, 1].
 
     >>> model = DPTForDepthEstimation.from_pretrained("Intel/dpt-large")
     >>> model(**processor(images=picture, return_tensors="pt")).predicted_depth   # (B, h, w)
@@ -129,36 +125,19 @@ class DPTForDepthEstimation(_WholeNetwork):
 
     architecture = DEPTH_NETWORK
 
-    def forward(
-        self,
-        pixel_values: Tensor,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> DepthEstimatorOutput | tuple[Any, ...]:
-        """Inverse depth of every pixel.
-
-        pixel_values: (B, 3, h, w) in [-1, 1].
-        labels:       refused, as published; `glpn_cli.models.dpt.loss` has the paper's loss.
-        """
+    def answer(self, features: Encoded, labels: Tensor | None) -> DepthEstimatorOutput:
+        """Inverse depth; labels are refused, as published."""
         if labels is not None:
             raise NotImplementedError("DPTForDepthEstimation takes no labels; see glpn_cli.models.dpt.loss")
-        encoded, hidden_states, attentions = _encode(
-            self.network.encoder, pixel_values, self.config, output_attentions, output_hidden_states
-        )
-        fused = self.network.decode(encoded)
-        output = DepthEstimatorOutput(
-            loss=None,
-            predicted_depth=self.network.head(fused[self.config.head_in_index]),
-            hidden_states=hidden_states,
-            attentions=attentions,
-        )
-        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
+        fused = self.network.decode(features)
+        return DepthEstimatorOutput(None, self.network.head(fused[self.config.head_in_index]))
 
 
 class DPTForSemanticSegmentation(_WholeNetwork):
     """The documented labelling network.
+
+    Pixels are in [-1, 1]. Labels are int64 (B, H, W) of any size; `config.semantic_loss_ignore_index` where there is
+    none.
 
     >>> model = DPTForSemanticSegmentation.from_pretrained("Intel/dpt-large-ade")
     >>> model(**processor(images=picture, return_tensors="pt")).logits   # (B, 150, h, w)
@@ -166,33 +145,13 @@ class DPTForSemanticSegmentation(_WholeNetwork):
 
     architecture = LABEL_NETWORK
 
-    def forward(
-        self,
-        pixel_values: Tensor,
-        labels: Tensor | None = None,
-        output_attentions: bool | None = None,
-        output_hidden_states: bool | None = None,
-        return_dict: bool | None = None,
-    ) -> SemanticSegmenterOutput | tuple[Any, ...]:
-        """A score for every label at every pixel, with the training loss where `labels` are given.
-
-        pixel_values: (B, 3, h, w) in [-1, 1].
-        labels:       int64 (B, H, W) of any size; `config.semantic_loss_ignore_index` where there is none.
-        """
+    def answer(self, features: Encoded, labels: Tensor | None) -> SemanticSegmenterOutput:
+        """A score for every label at every pixel."""
         if labels is not None and self.config.num_labels == 1:
             raise UsageError("num_labels = 1 leaves nothing to learn: give a config with two labels or more")
-        encoded, hidden_states, attentions = _encode(
-            self.network.encoder, pixel_values, self.config, output_attentions, output_hidden_states
-        )
-        fused = self.network.decode(encoded)
+        fused = self.network.decode(features)
         logits: Tensor = self.network.head(fused[self.config.head_in_index])
-        output = SemanticSegmenterOutput(
-            loss=None if labels is None else self._loss(logits, fused[-1], labels),
-            logits=logits,
-            hidden_states=hidden_states,
-            attentions=attentions,
-        )
-        return output if asked(return_dict, self.config.return_dict) else output.to_tuple()
+        return SemanticSegmenterOutput(None if labels is None else self._loss(logits, fused[-1], labels), logits)
 
     def _loss(self, logits: Tensor, finest: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the head, and of the auxiliary head over the finest features where there is one."""
@@ -212,17 +171,3 @@ class DPTForSemanticSegmentation(_WholeNetwork):
 def _used(start: str, rows: Iterable[WeightRow]) -> list[WeightRow]:
     """The rows, those whose names begin with `start` needed in a file."""
     return [replace(row, is_idle=False) if row.name.startswith(start) else row for row in rows]
-
-
-def _encode(
-    encoder: VisionTransformer,
-    pixels: Tensor,
-    config: DPTConfig,
-    output_attentions: bool | None,
-    output_hidden_states: bool | None,
-) -> tuple[Encoded, tuple[Tensor, ...] | None, tuple[Tensor, ...] | None]:
-    """(the encoder's output, every block's tokens, every block's attention), the latter two where asked for."""
-    with_attentions = asked(output_attentions, config.output_attentions)
-    encoded: Encoded = encoder.forward_with_attentions(pixels) if with_attentions else encoder(pixels)
-    states = tuple(encoded.states.values()) if asked(output_hidden_states, config.output_hidden_states) else None
-    return encoded, states, tuple(encoded.attentions) if with_attentions else None

@@ -6,17 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from glpn_cli.models import layers
+from glpn_cli.models.dense.decoder import DepthHead, Fusion, FusionShape, Reassemble, ResidualConvUnit
+from glpn_cli.models.dense.transformer import Encoded
 from glpn_cli.models.dpt.backbone import StandardizedConv2d
-from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.dpt.decoder import (
-    DepthHead,
-    Fusion,
-    LabelHead,
-    Reassemble,
-    ResidualConvUnit,
-    make_auxiliary_head,
-)
-from glpn_cli.models.dpt.encoder import Encoded, VisionTransformer
+from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
+from glpn_cli.models.dpt.decoder import LabelHead, make_auxiliary_head, make_readout
+from glpn_cli.models.dpt.encoder import VisionTransformer
 from glpn_cli.models.layers import DTYPES, find_activation, fold
 
 
@@ -29,20 +24,27 @@ class DPT(nn.Module):
         self.blocks_read = config.blocks_read
         self.head_in_index = config.head_in_index
         self.encoder = VisionTransformer(config)
+        width, activation = config.hidden_size, find_activation(config.hidden_act)
         self.reassemble = nn.ModuleList(
             Reassemble(
-                config.hidden_size,
-                level_width=width,
+                width,
+                level_width=level_width,
                 factor=factor,
-                readout_type=config.readout_type,
-                activation=find_activation(config.hidden_act),
+                readout=make_readout(config.readout_type, width, activation=activation),
             )
-            for level, (width, factor) in enumerate(
+            for level, (level_width, factor) in enumerate(
                 zip(config.neck_hidden_sizes, config.reassemble_factors, strict=True)
             )
             if level not in config.neck_ignore_stages
         )
-        self.fusion = Fusion(config)
+        self.fusion = Fusion(
+            FusionShape(
+                config.neck_hidden_sizes,
+                config.fusion_hidden_size,
+                bias=config.residual_bias,
+                is_normed=bool(config.use_batch_norm_in_fusion_residual),
+            )
+        )
         self.head = make_head(config)
         self.auxiliary_head: LabelHead | None = None
         if config.predicts_labels and config.use_auxiliary_head:
@@ -70,7 +72,7 @@ def make_head(config: DPTConfig) -> nn.Module:
     """The head that the config's architecture asks for."""
     width = config.fusion_hidden_size
     if not config.predicts_labels:
-        return DepthHead(width, adds_projection=config.add_projection)
+        return DepthHead(width, hidden=DEPTH_WIDTH, adds_projection=config.add_projection)
     assert config.num_labels is not None
     return LabelHead(width, labels=config.num_labels, dropout=config.semantic_classifier_dropout, doubles=True)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.config_base import is_whole
+from glpn_cli.models.fields import is_whole
 from glpn_cli.models.hf_compat_base import SemanticSegmenterOutput
 from glpn_cli.models.image_processor import (
     UNIT,

@@ -8,11 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError
-from glpn_cli.models.config_base import (
+from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
+from glpn_cli.models.fields import (
     ACTIVATIONS,
-    Cost,
-    ModelConfig,
-    WeightRow,
     bounded,
     choice,
     each,

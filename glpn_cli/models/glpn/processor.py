@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.config_base import is_whole
+from glpn_cli.models.fields import is_whole
 from glpn_cli.models.image_processor import UNIT, BatchFeature, ImageProcessor, rescale, resize_depth, resize_picture
 
 LOWEST_SHARE = 1e-4

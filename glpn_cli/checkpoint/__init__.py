@@ -9,7 +9,6 @@ from glpn_cli.checkpoint.folder import (
     CARD_FILE,
     CONFIG_FILE,
     OWN_KEY,
-    PICKLE_FILE,
     PREPROCESSOR_FILE,
     WEIGHTS_FILE,
     Checkpoint,
@@ -24,14 +23,12 @@ from glpn_cli.checkpoint.write import (
     EncodedFolder,
     encode_checkpoint,
     encode_copy,
-    encode_json,
 )
 
 __all__ = [
     "CARD_FILE",
     "CONFIG_FILE",
     "OWN_KEY",
-    "PICKLE_FILE",
     "PREPROCESSOR_FILE",
     "WEIGHTS_FILE",
     "Checkpoint",
@@ -40,7 +37,6 @@ __all__ = [
     "TensorInfo",
     "encode_checkpoint",
     "encode_copy",
-    "encode_json",
     "fetch",
     "find_cached",
     "find_damaged",

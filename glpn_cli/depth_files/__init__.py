@@ -17,14 +17,13 @@ from glpn_cli.depth_files.formats import (
     read_record,
 )
 from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
-from glpn_cli.depth_files.record import Difference, Record
+from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.uncertainty import Uncertainty
 
 __all__ = [
     "EXTENSIONS",
     "FORMATS",
     "ColorizeOptions",
-    "Difference",
     "EncodedFile",
     "Format",
     "PointCloudOptions",

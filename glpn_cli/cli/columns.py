@@ -13,7 +13,7 @@ def make_facts(facts: Iterable[tuple[str, str | None]], *, title: str = "") -> s
     """`label  words` lines under a title; a fact that is None is left out. Everything is shown escaped."""
     known = [(label, shown(words)) for label, words in facts if words is not None]
     column = max((len(label) for label, _ in known), default=0) + 2
-    width = max(50, min(100, shutil.get_terminal_size((80, 24)).columns))
+    width = max(40, min(100, shutil.get_terminal_size((80, 24)).columns))
     lines = [shown(title)] if title else []
     for label, words in known:
         wrapped = textwrap.wrap(words, width - column - 2, break_on_hyphens=False, break_long_words=False) or [""]

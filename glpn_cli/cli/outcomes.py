@@ -75,7 +75,7 @@ class RunView:
 
     def _name_failed(self) -> None:
         """Name the inputs that failed again: their errors have scrolled away."""
-        for line in self._failed[:_MOST_NAMED]:
+        for line in sorted(self._failed)[:_MOST_NAMED]:
             console.note(f"  failed: {line}")
         if more := len(self._failed[_MOST_NAMED:]):
             where = "the report has them" if self._report is not None else "--report FILE lists them all"

@@ -134,5 +134,5 @@ def test_the_inputs_that_failed_are_named_again_at_the_end(
         view.sum_up()
     _, _, end = terminal.text.rpartition(f"{total} failed\n")
     assert end.count("  failed: ") == named
-    assert ("  failed: 9.jpg [E_DECODE]" in end) == bool(named)
+    assert ("  failed: 1.jpg [E_DECODE]\n  failed: 10.jpg" in end) == bool(named)
     assert ("and 1 more: --report FILE lists them all" in end) == bool(named)

@@ -149,13 +149,13 @@ def evaluate(
     check_results(output=table.csv, report=output.report, inputs=[*subjects.specs, *(subjects.predictions or ())])
     has_labels = is_label_data(subjects.data)
     sources = [] if has_labels else _open_data(explicit, subjects, align_by, inputs, output, reading)
-    recipes = [replace(model, model=name).resolve(takes_labels=has_labels) for name in subjects.model_names]
+    models = [replace(model, model=name).resolve(takes_labels=has_labels) for name in subjects.model_names]
     check_used(explicit, {"evaluate: labels": has_labels})
     with reading.workers or nullcontext():
         if has_labels:
-            code = evaluate_labels(recipes, subjects.data, model, run, reading, inputs, output, allowance)
+            code = evaluate_labels(models, subjects.data, model, run, reading, inputs, output, allowance)
             raise typer.Exit(code)
-        predictors = _open_predictors(recipes, sources, subjects, align_by, model, inputs, output, reading)
+        predictors = _open_predictors(models, sources, subjects, align_by, model, inputs, output, reading)
         rows, end = _run(sources[0], predictors, rules, align_by, run)
     total = sources[0].length or 0
     if rows or end is None:
@@ -203,7 +203,7 @@ def _open_data(
 
 
 def _open_predictors(
-    recipes: Sequence[InferenceSettings],
+    models: Sequence[InferenceSettings],
     sources: Sequence[SampleSource],
     subjects: SubjectParams,
     align_by: tuple[Alignment, ...],
@@ -219,7 +219,7 @@ def _open_predictors(
 
     source, *fitted_to = sources
     predictors: list[Predictor] = [
-        ModelPredictor(recipe, device=model.device, threads=model.threads) for recipe in recipes
+        ModelPredictor(settings, device=model.device, threads=model.threads) for settings in models
     ]
     predictors += [
         FolderPredictor(

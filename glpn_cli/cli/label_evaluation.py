@@ -28,7 +28,7 @@ _MOST_SHOWN = 20
 
 
 def evaluate_labels(
-    recipes: Sequence[InferenceSettings],
+    models: Sequence[InferenceSettings],
     data: str,
     model: ModelParams,
     run: RunSettings,
@@ -43,16 +43,16 @@ def evaluate_labels(
     """
     from glpn_cli.predictor import DepthEstimator
 
-    if not all(recipe.predicts_labels for recipe in recipes):
+    if not all(settings.predicts_labels for settings in models):
         raise UsageError("models that predict labels and models that predict depth are scored apart")
     pairs = read_label_pairs(Path(data).expanduser(), may_be_empty=inputs.allow_empty)
     failed: set[int] = set()
     records: list[dict[str, Any]] = []
     is_cut_short = False
     end: BaseException | None = None
-    for recipe in recipes:
-        estimator = DepthEstimator(recipe, device=model.device, threads=model.threads)
-        names = recipe.config.label_names
+    for settings in models:
+        estimator = DepthEstimator(settings, device=model.device, threads=model.threads)
+        names = settings.config.label_names
         scores: list[LabelScores] = []
         try:
             found = score_labels(
@@ -62,7 +62,7 @@ def evaluate_labels(
                 workers=run.threads,
                 batch_size=run.batch_size or 1,
                 reading=reading,
-                at_least=recipe.enough_pixels,
+                at_least=settings.enough_pixels,
             )
             for index, each in enumerate(found):
                 if isinstance(each, LabelScores):
@@ -71,12 +71,12 @@ def evaluate_labels(
                 failed.add(index)
                 console.error(each, about=pairs[index].name)
                 if run.fail_fast:
-                    is_cut_short = recipe is not recipes[-1] or index + 1 < len(pairs)
+                    is_cut_short = settings is not models[-1] or index + 1 < len(pairs)
                     break
         except (KeyboardInterrupt, StoppedError, MemoryError) as error:
             end = error
         total = sum_scores(scores, labels=len(names))
-        records.append(_record(recipe, total, names, of=len(pairs), precision=estimator.precision))
+        records.append(_record(settings, total, names, of=len(pairs), precision=estimator.precision))
         if end is not None or (failed and run.fail_fast):
             break
     show_records(records, lambda: "\n".join(map(_page, records)), json=output.json, report=output.report)
@@ -87,16 +87,16 @@ def evaluate_labels(
 
 
 def _record(
-    recipe: InferenceSettings, scores: LabelScores, names: tuple[str, ...], *, of: int, precision: str
+    settings: InferenceSettings, scores: LabelScores, names: tuple[str, ...], *, of: int, precision: str
 ) -> dict[str, Any]:
     iou = {name: _number(value) for name, value in zip(names, scores.iou, strict=True)}
     return {
         "schema": SCHEMA,
         "type": "label_evaluation",
-        "model": words_text(recipe.model.name),
-        "weights_sha256": recipe.weights_sha256,
+        "model": words_text(settings.model.name),
+        "weights_sha256": settings.weights_sha256,
         "precision": precision,
-        "input_size": str(recipe.input_size),
+        "input_size": str(settings.input_size),
         "pictures": scores.pictures,
         "of": of,
         "pixels": int(scores.true.sum()),

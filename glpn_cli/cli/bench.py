@@ -149,8 +149,8 @@ def _options_of_predict(model: ModelParams, run: RunParams) -> list[str]:
 def _choose_pictures(inputs: list[str] | None, count: int, made: Path) -> list[str]:
     """The paths of the pictures: those that are named, or new ones. Raises UsageError where none is a file."""
     from glpn_cli.benchmark.subjects import make_pictures
+    from glpn_cli.pipeline.search import find_pictures
     from glpn_cli.pipeline.settings import InputSettings
-    from glpn_cli.pipeline.sources import find_pictures
 
     if not inputs:
         return [str(path) for path in make_pictures(made / "pictures", count)]

@@ -97,7 +97,7 @@ def export(
     """
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.pipeline.run import plan_run
-    from glpn_cli.pipeline.sources import find_sources
+    from glpn_cli.pipeline.search import find_sources
     from glpn_cli.pipeline.video import plan_video
 
     results = replace(output.settings(space, explicit), paints=True, look=colors.look, page=colors.html)

@@ -121,8 +121,9 @@ def measure(
 
 def _find(file: str, inputs: InputParams, depth_scale: float | None, reading: ReadOptions) -> Sources:
     """Look at the file. Raises UsageError where it is not one picture or depth map."""
+    from glpn_cli.pipeline.search import find_sources
     from glpn_cli.pipeline.settings import InputSettings
-    from glpn_cli.pipeline.sources import Content, find_sources
+    from glpn_cli.pipeline.sources import Content
     from glpn_cli.prediction import DepthKind
 
     found = find_sources(

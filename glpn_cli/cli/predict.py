@@ -35,7 +35,7 @@ def predict(
     """
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.pipeline.run import plan_run
-    from glpn_cli.pipeline.sources import find_pictures
+    from glpn_cli.pipeline.search import find_pictures
 
     results, work = output.settings(space, explicit), run.settings()
     check_stdout(results, json=output.json)

@@ -26,6 +26,7 @@ from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code
 from glpn_cli.images import ImageSource, Refused
 from glpn_cli.pipeline.outputs import OutputRules, Target
 from glpn_cli.pipeline.report import Outcome, Output, Status, record_facts
+from glpn_cli.pipeline.search import interpret, read_stream
 from glpn_cli.pipeline.settings import Existing
 from glpn_cli.pipeline.sources import Source, Sources, is_made_from
 
@@ -379,7 +380,7 @@ class StreamPlanner:
     def plan_all(self) -> Iterator[Task | Outcome]:
         """The work for every item, or its outcome, as the items come."""
         is_empty = True
-        for item in self._inputs.read_stream():
+        for item in read_stream(self._inputs):
             is_empty = False
             yield settle_refused(item) if isinstance(item, Refused) else self.plan(item)
         if is_empty and not self._inputs.settings.allow_empty:
@@ -389,7 +390,7 @@ class StreamPlanner:
         """The work for one item, or its outcome."""
         self._existing.add_input(item)
         try:
-            source = self._inputs.interpret(item)
+            source = interpret(self._inputs, item)
         except InputError as error:
             return settle(item, Status.ERROR, error=error)
         self._existing.add_input(source)
@@ -411,7 +412,7 @@ class StreamPlanner:
         if is_own_output(Path(path)):
             return False
         try:
-            self._inputs.interpret(ImageSource(Path(path), path, path))
+            interpret(self._inputs, ImageSource(Path(path), path, path))
         except InputError:
             return False
         return True

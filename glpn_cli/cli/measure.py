@@ -114,7 +114,8 @@ def measure(
     if wanted.calibrate:
         _calibrate(wanted.calibrate, answer, source=source.name, path=wanted.output, json=printing.json)
     if measures:
-        measured = Measurements.take(answer, pixels, boxes, name=source.given)
+        says_unit = bool(explicit.among("--kind", "--depth-scale"))
+        measured = Measurements.take(answer, pixels, boxes, name=source.given, says_unit=says_unit)
         measured.show(json=printing.json)
         raise typer.Exit(measured.exit_code)
 
@@ -167,6 +168,7 @@ class Measurements:
     fov:         horizontal field of view, degrees
     lens_factor: what metres were multiplied by to scale them to the picture's camera; None where they were not
     stored_map:  the file that the depths were read from; None where a model predicted them
+    is_assumed:  whether they are taken for metres though nobody says so
     """
 
     name: str
@@ -178,12 +180,19 @@ class Measurements:
     fov: float
     lens_factor: float | None = None
     stored_map: str | None = None
+    is_assumed: bool = False
 
     @classmethod
-    def take(cls, answer: Result, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str) -> Measurements:
-        """Measure. Raises UsageError for pixels and boxes outside of the picture."""
+    def take(
+        cls, answer: Result, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str, says_unit: bool
+    ) -> Measurements:
+        """Measure. Raises UsageError for pixels and boxes outside of the picture.
+
+        says_unit: whether the user says what the numbers of a file without a record mean
+        """
         from glpn_cli.geometry import fov_deg
         from glpn_cli.pipeline.measuring import distance_between, measure_box
+        from glpn_cli.pipeline.sources import StoredSource
         from glpn_cli.prediction import DepthMap
 
         depth, camera = answer.prediction, answer.intrinsics
@@ -195,7 +204,10 @@ class Measurements:
         distances = [distance_between(one, other, depth, camera) for one, other in pairs]
         factor = answer.provenance.lens_factor if answer.provenance is not None else None
         fov = fov_deg(camera.fx, depth.size[1])
-        return cls(name, depth.kind, points, spreads, distances, camera, fov, factor, _stored_map(answer))
+        stored = answer.source if isinstance(answer.source, StoredSource) else None
+        is_assumed = depth.kind.is_metric and stored is not None and stored.record is None and not says_unit
+        path = None if stored is None else stored.given if stored.path is None else str(stored.path)
+        return cls(name, depth.kind, points, spreads, distances, camera, fov, factor, path, is_assumed)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -209,6 +221,11 @@ class Measurements:
         """Print them."""
         if self.stored_map not in (None, self.name):
             console.note(f"measured in the stored map {self.stored_map}; no model was run")
+        if self.is_assumed:
+            console.warn(
+                f"{self.name}: it does not say its unit: its numbers are ASSUMED to be metres along the axis [W_UNIT]",
+                hint="Say what they are: --kind metric, or --kind disparity for the inverse depth of MiDaS or DPT.",
+            )
         if self.distances and self.camera.source == "assumed":
             console.warn(
                 f"{self.name}: the camera is unknown: a field of view of {self.fov:.0f} degrees is ASSUMED, and "
@@ -229,6 +246,7 @@ class Measurements:
             "input": path_text(self.name),
             "kind": self.kind.value,
             "unit": self.kind.unit,
+            "unit_source": "assumed" if self.is_assumed else "known",
             "stored_map": None if self.stored_map is None else path_text(self.stored_map),
             "points": [{"x": pixel.x, "y": pixel.y, "depth": value} for pixel, value in self.points],
             "boxes": [
@@ -301,16 +319,6 @@ def _calibrate(texts: Sequence[str], answer: Result, *, source: str, path: Path,
     for point in points:
         console.note(f"  {point.x},{point.y}: {point.metres:g} m, the map says {point.found:.6g}")
     console.result(str(path))
-
-
-def _stored_map(answer: Result) -> str | None:
-    """The file that a result was read from, or how it was given; None where a model predicted it."""
-    from glpn_cli.pipeline.sources import StoredSource
-
-    source = answer.source
-    if not isinstance(source, StoredSource):
-        return None
-    return source.given if source.path is None else str(source.path)
 
 
 def _number(value: float | None) -> str:

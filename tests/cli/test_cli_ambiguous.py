@@ -180,3 +180,20 @@ def test_maps_of_others_pair_with_their_pictures_by_stem(glpn: Glpn) -> None:
     found = {row["name"]: row["status"] for row in map(json.loads, result.stdout.splitlines()[:-1])}
     assert found == {"a.jpg": "ok", "sub/b.png": "ok"}
     assert "left out of --side-by-side" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["midas.npy", "midas.pfm", "midas.tif"])
+def test_bare_numbers_are_metres_only_with_a_word(glpn: Glpn, name: str) -> None:
+    """MiDaS writes inverse depth without a unit, in the same formats."""
+    pfm = b"Pf\n64 48\n-1.0\n" + FLOATS[::-1].tobytes()
+    np.save("midas.npy", FLOATS)
+    Path("midas.pfm").write_bytes(pfm)
+    Path("midas.tif").write_bytes(encode(FLOATS, "TIFF"))
+    assumed = glpn("measure", name, "32,24", "--json")
+    assert "W_UNIT" in assumed.stderr
+    assert json.loads(assumed.stdout)["unit_source"] == "assumed"
+    said = glpn("measure", name, "32,24", "--json", "--kind", "metric")
+    assert said.stderr == ""
+    assert json.loads(said.stdout)["unit_source"] == "known"
+    inverse = glpn("measure", name, "32,24", "--json", "--kind", "disparity")
+    assert json.loads(inverse.stdout)["unit"] is None

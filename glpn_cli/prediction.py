@@ -1,16 +1,23 @@
 """The values that flow from the network to the disk: typed, immutable, with their unit in the type.
 
-Everything here is numpy and the standard library.
+Everything here is numpy and the standard library. What a `DepthMap` offers to programs (saving, painting, points) is
+done by rooms that are imported when it is asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from torch import Tensor
 
 
 class DepthKind(StrEnum):
@@ -88,6 +95,73 @@ class DepthMap(_Values):
         # One pass each: a nan minimum is not > 0, and an infinite maximum is caught by the second test.
         if known.size and not (known.min() > 0 and known.max() < np.inf):
             raise ValueError("depth must be finite and > 0 wherever it is valid")
+
+    def save(self, path: str | PathLike[str], *, format: str | None = None) -> Path:  # noqa: A002 - as on the command line
+        """Write a file, whole or not at all, over one that is there; returns its path.
+
+        format: as `--format` of the command line; None: by the extension, a 16-bit PNG for .png
+
+        Raises UsageError for a format that cannot hold these depths, OutputError where the file cannot be written.
+        """
+        from glpn_cli.atomic_write import write_atomically
+        from glpn_cli.depth_files import format_of, make_writer
+
+        target = Path(path)
+        name = format_of(target) if format is None else format
+        writer = make_writer(name, kind=self.kind, limit_m=self.limit)
+        write_atomically(target, writer.encode(self.to_result()).data, replace=True)
+        return target
+
+    def colorize(
+        self,
+        *,
+        range: str = "image",  # noqa: A002 - as on the command line
+        colormap: str = "spectral",
+        invert: bool = False,
+    ) -> NDArray[np.uint8]:
+        """The map in colours, uint8 (H, W, 3): warm where it is near; holes are grey.
+
+        range:    image, model, pA:pB (percentiles) or NEAR:FAR in metres, as `--range` of the command line
+        colormap: as `--colormap`
+
+        Raises UsageError for a range or a colormap that there is not.
+        """
+        from glpn_cli.colormaps import paint, parse_range, resolve_range
+        from glpn_cli.depth_files import ColorizeOptions
+
+        look = ColorizeOptions(parse_range(range), colormap, invert)
+        look.check(self.kind, self.limit)
+        return paint(self, range=resolve_range(look.range, self), colormap=colormap, invert=invert)
+
+    def points(self, intrinsics: Intrinsics | None = None) -> NDArray[np.float32]:
+        """The place of every valid pixel in space, float32 (N, 3), row by row: x right, y down, z forward, in metres.
+
+        intrinsics: the camera; None: the one that the picture told of, see `PredictedDepth`
+
+        Raises UsageError where no camera is known, and for depth that is not metric.
+        """
+        from glpn_cli.errors import UsageError
+        from glpn_cli.geometry import back_project
+
+        camera = intrinsics or self.to_result().intrinsics
+        if camera is None:
+            raise UsageError("no camera is known for this map", hint="Give one: points(Intrinsics(fx, fy, cx, cy)).")
+        if not self.kind.is_metric:
+            raise UsageError(f"{self.kind.value} depth has no place in space", hint="Make metres of it first.")
+        points = back_project(self.values, camera)
+        return points.reshape(-1, 3) if self.valid is None else points[self.valid]
+
+    def to_torch(self) -> Tensor:
+        """A copy of the values as a tensor on the CPU, float32 (H, W), NaN where nothing is known."""
+        import torch
+
+        return torch.tensor(
+            self.values if self.valid is None else np.where(self.valid, self.values, np.float32(np.nan))
+        )
+
+    def to_result(self) -> Result:
+        """The map with all that is known of it, as writers take it."""
+        return Result(self, _Unknown())
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,6 +278,39 @@ class PictureSource(Protocol):
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The upright picture, uint8 (H, W, 3), read again from where it came from."""
+
+
+class _Unknown:
+    """The picture of a map of which only the numbers are known."""
+
+    name = "picture"
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        """Raise OutputError: there are none."""
+        from glpn_cli.errors import ErrorCode, OutputError
+
+        hint = "Choose another format; maps that DepthEstimator made know their picture."
+        raise OutputError("the picture of this map is not known", hint=hint, code=ErrorCode.UNSUPPORTED)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedDepth(DepthMap):
+    """A depth map that knows its picture and how it was made, so that its files say it.
+
+    made: the same map with its picture, its provenance and its camera; `made.intrinsics.source` is "assumed" where
+          nobody knows the camera
+    """
+
+    made: Result | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Codes of what is odd about the picture or the answer, as in the JSON records."""
+        return self.made.warnings if self.made is not None else ()
+
+    def to_result(self) -> Result:
+        """The map with its picture, its provenance and its camera."""
+        return super().to_result() if self.made is None else replace(self.made, prediction=self)
 
 
 @dataclass(frozen=True, eq=False)

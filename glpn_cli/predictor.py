@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from glpn_cli.devices import choose_device, choose_precision
-from glpn_cli.errors import ErrorCode, InputError, ModelError, StoppedError, UsageError
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, ModelError, StoppedError, UsageError
 from glpn_cli.geometry import FocalChoice
-from glpn_cli.images import Picture, from_pillow, read_rgb
+from glpn_cli.images import Picture
 from glpn_cli.models.config_base import InputSize
+from glpn_cli.models.glpn.processor import LOWEST_SHARE
 from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.models.upsampling import Upsampling, parse_upsampling, upsample_guided, upsample_nearest
-from glpn_cli.prediction import DepthMap, LabelMap, Prediction, Provenance
+from glpn_cli.prediction import DepthMap, LabelMap, PredictedDepth, Prediction, Provenance, Result
 
-PictureLike = str | PathLike[str] | Image.Image | NDArray[np.uint8]
+if TYPE_CHECKING:
+    from glpn_cli.images.given import Channels, PictureLike
 
 _BEYOND = 1.01
 """How much more than its limit a network may answer, by rounding."""
+
+_MOST_BEYOND = 0.1
+"""How far pixels may lie beyond 0..1: resampling overshoots so much."""
 
 _SPREAD_SIZES = (0.75, 1.0, 1.25)
 _TEST_TIME = ("none", "flip")
@@ -53,11 +57,14 @@ class DepthEstimator:
     recipe:  the model and its settings
     device:  auto, cpu, mps, cuda, cuda:N
     threads: of torch on the CPU, for the whole process; None leaves them as they are
+
+    Threads may share one. It is pickled as its settings, without weights, and opened again where it arrives.
     """
 
     def __init__(self, recipe: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
         recipe.check_lens()
         self.recipe = recipe
+        self._asked = {"device": device, "threads": threads}
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.precision, self.device)
         if threads is not None:
@@ -109,15 +116,109 @@ class DepthEstimator:
         recipe = InferenceSettings(model, input_size=size, precision=precision, tta=tta, upsample=way, lens=lens)
         return cls(recipe, device=device, threads=threads)
 
-    def predict(self, picture: PictureLike) -> DepthMap:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the settings alone: the model is opened again, from the same files, where they arrive."""
+        return _reopen, (type(self), self.recipe, self._asked)
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move to another device, in place, and return itself; the precision is chosen anew. Raises UsageError."""
+        type(self).__init__(self, self.recipe, device=str(device), threads=None)
+        return self
+
+    def __call__(
+        self,
+        picture: PictureLike,
+        *,
+        channels: Channels = "rgb",
+        value_range: tuple[float, float] | None = None,
+    ) -> PredictedDepth:
+        """The same as `predict`."""
+        return self.predict(picture, channels=channels, value_range=value_range)
+
+    def predict(
+        self,
+        picture: PictureLike,
+        *,
+        channels: Channels = "rgb",
+        value_range: tuple[float, float] | None = None,
+    ) -> PredictedDepth:
         """How far away every pixel of a picture is, at the picture's own size.
 
-        picture: a path, a PIL image, or uint8 (H, W, 3). Transparent pixels are not valid in the answer.
+        picture:     a path; the bytes of a file, or a file opened with "rb"; a PIL image; an array (H, W) of greys,
+                     (H, W, 3) or (H, W, 4), uint8, uint16 or, with `value_range`, of any numbers; a tensor (C, H, W)
+                     likewise. Transparent pixels, and floats that are no numbers, are not valid in the answer.
+        channels:    the order of colours in an array or a tensor: "rgb", or "bgr" as OpenCV has it
+        value_range: (black, white) of an array or a tensor: (0, 1), (0, 255), (0, 4095)
 
         Raises InputError where the picture cannot be read, or does not fit into memory, and where its lens is asked for
-        and not known; UsageError for what is no picture at all.
+        and not known; UsageError for what is no picture at all; ModelError for a model that predicts labels.
         """
-        return self.predict_pictures([self._as_picture(picture)])[0]
+        from glpn_cli.images.given import GivenSource
+
+        _ = self.recipe.kind
+        source = GivenSource(picture, channels=channels, value_range=value_range)
+        read = source.read(at_least=self.recipe.enough_pixels)
+        [depth] = self.predict_pictures([read])
+        camera = FocalChoice().camera(read.full_size, exif_mm=read.focal_35mm)
+        made = Result(depth, source, self.provenance(read), camera, read.warnings)
+        return PredictedDepth(depth.values, depth.kind, depth.valid, depth.limit, made)
+
+    def predict_many(
+        self,
+        pictures: Iterable[PictureLike],
+        *,
+        batch_size: int | Literal["auto"] = "auto",
+        workers: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+        channels: Channels = "rgb",
+        value_range: tuple[float, float] | None = None,
+    ) -> Iterator[PredictedDepth | GlpnError]:
+        """A depth map for each of many pictures, in their order, as soon as it is there.
+
+        Pictures are decoded beside the network, and only so many ahead that memory does not grow with their number.
+
+        pictures:    any iterable of what `predict` takes; it is read in another thread
+        batch_size:  pictures that go through the network together; auto: 1 on a CPU, by its memory on a GPU
+        workers:     threads that decode; None: by the number of cores
+        on_error:    "raise" ends at the first picture that cannot be used; "return" gives its error in its place
+        channels, value_range: as for `predict`, of all
+
+        Raises UsageError for settings that make no sense, and whatever the iterable itself raises.
+        """
+        from glpn_cli.images.given import GivenSource
+        from glpn_cli.pipeline.many import predict_many
+
+        made = (GivenSource(picture, channels=channels, value_range=value_range) for picture in pictures)
+        return predict_many(self, made, batch_size=batch_size, workers=workers, on_error=on_error)
+
+    def predict_tensor(self, pixels: Tensor) -> Tensor:
+        """Depth for a batch that is on the model's device already, without leaving it, and without gradients.
+
+        pixels: float (B, 3, H, W), RGB in 0..1. Returns float32 (B, H, W), in the unit of the model.
+
+        What the network sees is resized from these floats, and not from 8 bits: where that changes the size, depths
+        differ from those of `predict` by some thousandths. A lens (`focal`) is not heeded. Raises UsageError for
+        another shape, range or device; InputError where it does not fit into memory.
+        """
+        _ = self.recipe.kind
+        _check_pixels(pixels, torch.device(self.device))
+        config, full = self.recipe.config, (pixels.shape[2], pixels.shape[3])
+        size = self.recipe.network_size(full)
+        # The processors of all families are a resize, then a factor and an offset for each channel.
+        black, white = (config.prepare(np.full((*size, 3), level, np.uint8), size)[0, :, :1, :1] for level in (0, 255))
+        black, white = black.to(pixels.device), white.to(pixels.device)
+        with torch.no_grad(), _own_errors():
+            small = pixels.float()
+            if size != full:
+                small = F.interpolate(small, size=size, mode="bilinear", antialias=True)
+            seen = black + small * (white - black)
+            raw: Tensor = self._network(seen)
+            if self.recipe.tta == "flip":
+                raw = (raw + self._network(seen.flip(-1)).flip(-1)) / 2
+            depth = F.interpolate(raw[:, None].float(), size=full, mode="bicubic", align_corners=False)[:, 0]
+        limit = self.recipe.limit_m
+        largest = depth.amax((1, 2), keepdim=True) if limit is None else depth.new_tensor(limit)
+        return depth.clamp(min=LOWEST_SHARE * largest, max=largest)
 
     def predict_pictures(self, pictures: Sequence[Picture]) -> list[DepthMap]:
         """The same for pictures that are decoded already; those of one network size go through together.
@@ -132,7 +233,9 @@ class DepthEstimator:
 
         picture: as for `predict`; transparent pixels have no label. Raises ModelError for a model that answers depth.
         """
-        return self.label_pictures([self._as_picture(picture)])[0]
+        from glpn_cli.images.given import GivenSource
+
+        return self.label_pictures([GivenSource(picture).read(at_least=self.recipe.enough_pixels)])[0]
 
     def label_pictures(self, pictures: Sequence[Picture]) -> list[LabelMap]:
         """The same for pictures that are decoded already; their transparent pixels are not valid in the answer."""
@@ -157,19 +260,6 @@ class DepthEstimator:
             for index, own in zip(group, raw, strict=True):
                 predictions[index] = _finish(self._decode(own, pictures[index]), pictures[index], factors[index])
         return [predictions[index] for index in range(len(pictures))]
-
-    def _as_picture(self, given: PictureLike) -> Picture:
-        if isinstance(given, str | PathLike):
-            return read_rgb(Path(given), at_least=self.recipe.enough_pixels)
-        if isinstance(given, Image.Image):
-            return from_pillow(given)
-        if not isinstance(given, np.ndarray):
-            raise UsageError(
-                f"a picture is a path, a PIL image or an array uint8 (H, W, 3), not {type(given).__name__}"
-            )
-        if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
-            raise UsageError(f"a picture as an array is uint8 (H, W, 3), not {given.dtype} {given.shape}")
-        return Picture(given, given.shape[:2])
 
     def predict_std(self, picture: Picture) -> NDArray[np.float32]:
         """How far the network's answers lie apart: float32 (H, W), standard deviation in the map's own unit.
@@ -237,6 +327,27 @@ class DepthEstimator:
                 hint="Try --precision fp32, and check the weights with glpn inspect.",
                 code=ErrorCode.DATA,
             ) from error
+
+
+def _reopen(kind: type[DepthEstimator], recipe: InferenceSettings, asked: dict[str, Any]) -> DepthEstimator:
+    return kind(recipe, **asked)
+
+
+def _check_pixels(pixels: Tensor, device: torch.device) -> None:
+    """Refuse what `predict_tensor` does not take (UsageError)."""
+    if not isinstance(pixels, Tensor) or pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.numel():
+        shape = tuple(getattr(pixels, "shape", ())) or type(pixels).__name__
+        raise UsageError(f"pixels are a tensor (B, 3, H, W), not {shape}", hint="For one picture give pixels[None].")
+    if not pixels.is_floating_point():
+        raise UsageError(f"pixels are floats in 0..1, not {pixels.dtype}", hint="Divide them: pixels / 255.")
+    if pixels.device.type != device.type or (device.index is not None and pixels.device.index != device.index):
+        raise UsageError(
+            f"pixels are on {pixels.device}, and the model is on {device}",
+            hint=f"Move them: pixels.to({str(device)!r}).",
+        )
+    low, high = (float(each) for each in pixels.aminmax())
+    if not (low >= -_MOST_BEYOND and high <= 1 + _MOST_BEYOND):
+        raise UsageError(f"pixels are in 0..1, and these go from {low:g} to {high:g}", hint="Divide them by 255?")
 
 
 def _check_sane(answer: Prediction, picture: Picture) -> None:

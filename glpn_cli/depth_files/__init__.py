@@ -9,6 +9,7 @@ from glpn_cli.depth_files.base import EncodedFile, Format, StoredDepth
 from glpn_cli.depth_files.formats import (
     EXTENSIONS,
     FORMATS,
+    format_of,
     is_depth_file,
     is_depth_format,
     is_own_output,
@@ -30,6 +31,7 @@ __all__ = [
     "Record",
     "StoredDepth",
     "Uncertainty",
+    "format_of",
     "is_depth_file",
     "is_depth_format",
     "is_own_output",

@@ -95,6 +95,17 @@ def make_writer(
     return writer
 
 
+def format_of(path: Path) -> str:
+    """The format that is meant by a file's extension: png16 for .png. Raises UsageError where there is none."""
+    extension = ".tiff" if path.suffix.lower() == ".tif" else path.suffix.lower()
+    for name, writer in FORMATS.items():
+        if writer.extension == extension:
+            return name
+    raise UsageError(
+        f"no format is written as {path.suffix or path.name!r}", hint=f"Files end in {', '.join(sorted(EXTENSIONS))}."
+    )
+
+
 def read_depth(
     source: str | Path | bytes,
     *,

@@ -254,10 +254,20 @@ def _is_mine(name: str, search: Search) -> bool:
     return search.shard is None or search.shard.holds(search.shard_key(name))
 
 
+def is_address(given: str) -> bool:
+    """Whether a name is an address of the web."""
+    return re.match(r"[a-z]+://", given) is not None and "\0" not in given
+
+
+def address_error(given: str) -> InputError:
+    """The error for an address: nothing here opens one."""
+    return InputError(f"{given!r} is an address, not a file", hint="Download it first.", code=ErrorCode.NOT_FOUND)
+
+
 def _refuse_missing(given: str, error: OSError | ValueError | None) -> InputError:
     """The error for an argument that is no file."""
-    if re.match(r"[a-z]+://", given) and "\0" not in given:
-        return InputError(f"{given!r} is an address, not a file", hint="Download it first.", code=ErrorCode.NOT_FOUND)
+    if is_address(given):
+        return address_error(given)
     if not isinstance(error, OSError) or not given:
         return InputError(f"{given!r} is no file name", code=ErrorCode.NOT_FOUND)
     if isinstance(error, FileNotFoundError) and os.path.islink(given):

@@ -18,7 +18,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glpn_cli.atomic_write import probe_writable
 from glpn_cli.depth_files import Record, is_own_output, read_record
@@ -29,6 +29,9 @@ from glpn_cli.pipeline.report import Outcome, Output, Status, record_facts
 from glpn_cli.pipeline.search import interpret, read_stream
 from glpn_cli.pipeline.settings import Existing
 from glpn_cli.pipeline.sources import Source, Sources, is_made_from
+
+if TYPE_CHECKING:
+    from glpn_cli.images.given import GivenSource
 
 _MOST_SHOWN = 3
 _OVERWRITE = "Replace it with --existing overwrite."
@@ -42,7 +45,7 @@ class Task:
     kept:    outputs that exist already and are good
     """
 
-    source: Source
+    source: Source | GivenSource
     targets: tuple[Target, ...]
     kept: tuple[Output, ...] = ()
 
@@ -82,7 +85,7 @@ class Plan:
         return len(self.settled) + len(self.tasks)
 
 
-def settle(source: Source, status: Status, **settled: Any) -> Outcome:
+def settle(source: Source | GivenSource, status: Status, **settled: Any) -> Outcome:
     """The outcome of a source."""
     return Outcome(status, source.given, source.name, place_of(source), **settled)
 
@@ -92,7 +95,7 @@ def settle_refused(refused: Refused) -> Outcome:
     return Outcome(Status.ERROR, refused.given, refused.name, refused.given, error=refused.error)
 
 
-def place_of(source: Source) -> str:
+def place_of(source: Source | GivenSource) -> str:
     """The path of a source, for people."""
     if source.path is not None:
         return str(source.path)

@@ -23,12 +23,13 @@ from glpn_cli.pipeline.sources import Source, StoredSource
 from glpn_cli.prediction import DepthMap, Intrinsics, Prediction, Result
 
 if TYPE_CHECKING:
+    from glpn_cli.images.given import GivenSource
     from glpn_cli.predictor import DepthEstimator
 
 _MEMORY_SHARE = 0.25
 """Of the free memory, for the activations of all pictures at once, as costs count them: without copies."""
 
-_LARGEST_BATCH = 16
+LARGEST_BATCH = 16
 """Larger ones gain nothing that was measured."""
 
 _MOST_FOCAL_OFF = 0.3
@@ -46,20 +47,28 @@ class Width:
 class Stages:
     """Reads, predicts and writes; a stored map needs no network, so that a run over maps alone never loads one.
 
-    model:    for pictures; None where there are none
-    outputs:  the cameras of the inputs, and the calibration of their depths
-    pictures: how many are named, done already or not, so that a run that goes on computes as the one that began; None
-              where nobody knows
-    watch:    told of every result and its warnings once it is written
+    model:     for pictures; None where there are none
+    outputs:   the cameras of the inputs, and the calibration of their depths
+    pictures:  how many are named, done already or not, so that a run that goes on computes as the one that began; None
+               where nobody knows
+    estimator: the model, where it is open already
+    watch:     told of every result and its warnings once it is written
     """
 
-    def __init__(self, model: ModelSettings | None, outputs: OutputSettings, *, pictures: int | None = None) -> None:
+    def __init__(
+        self,
+        model: ModelSettings | None,
+        outputs: OutputSettings,
+        *,
+        pictures: int | None = None,
+        estimator: DepthEstimator | None = None,
+    ) -> None:
         self._model = model
         self._focal = outputs.cloud.focal if outputs.cloud is not None else FocalChoice()
         self._calibration = outputs.calibration
         self._pictures = pictures
-        self._estimator: DepthEstimator | None = None
-        self._width = Width()
+        self._estimator = estimator
+        self._width: Width | None = None
         self.watch: Callable[[Result, tuple[str, ...]], None] | None = None
 
     def open(self) -> Width:
@@ -71,12 +80,15 @@ class Stages:
         28. On a GPU batches.
         """
         model = self._model
-        if model is None or self._estimator is not None:
+        if self._width is not None:
             return self._width
-        self._estimator = _load(model)
+        self._width = Width()
+        if model is None:
+            return self._width
+        self._estimator = self._estimator or _load(model)
         threads, most = model.threads or cores(), self._most_at_once(model, self._estimator.device)
         if self._estimator.device != "cpu":
-            self._width = Width(batch_size=min(most, _LARGEST_BATCH))
+            self._width = Width(batch_size=min(most, LARGEST_BATCH))
         elif (lanes := min(threads, most)) > 1:
             set_threads(threads // lanes)
             self._width = Width(lanes=lanes)
@@ -156,7 +168,7 @@ class Stages:
         need = inference.config.cost(size).activation_bytes
         return max(1, min(self._pictures, int(free * _MEMORY_SHARE) // need))
 
-    def _make_result(self, source: Source, picture: Picture, prediction: Prediction) -> Result:
+    def _make_result(self, source: Source | GivenSource, picture: Picture, prediction: Prediction) -> Result:
         """A prediction with its camera, its provenance, its warnings and its uncertainty."""
         assert self._estimator is not None
         provenance = self._estimator.provenance(picture)

@@ -18,6 +18,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
+    from glpn_cli.models.depth_anything.backbone_config import Dinov2Config as Dinov2Config
+    from glpn_cli.models.depth_anything.backbone_config import Dinov2WithRegistersConfig as Dinov2WithRegistersConfig
+    from glpn_cli.models.depth_anything.config import DepthAnythingConfig as DepthAnythingConfig
     from glpn_cli.models.dpt.config import DPTConfig as DPTConfig
     from glpn_cli.models.glpn.config import GLPNConfig as GLPNConfig
 
@@ -28,9 +31,13 @@ _HOME_OF = {
     "DPTForSemanticSegmentation": "models.dpt.hf_compat",
     "DPTImageProcessor": "models.dpt.processor",
     "DPTModel": "models.dpt.hf_compat",
+    "DepthAnythingConfig": "models.depth_anything.config",
+    "DepthAnythingForDepthEstimation": "models.depth_anything.hf_compat",
     "DepthEstimator": "predictor",
     "DepthKind": "prediction",
     "DepthMap": "prediction",
+    "Dinov2Config": "models.depth_anything.backbone_config",
+    "Dinov2WithRegistersConfig": "models.depth_anything.backbone_config",
     "GLPNConfig": "models.glpn.config",
     "GLPNFeatureExtractor": "models.glpn.processor",
     "GLPNForDepthEstimation": "models.glpn.hf_compat",

@@ -287,7 +287,7 @@ def _layout_of(shapes: Shapes, weights: Path) -> Layout:
     """Whose names these are."""
     if any(re.match(r"encoder\.(patch_embed\d|block\d)", name) for name in shapes):
         return Layout.AUTHOR
-    if any(name.startswith(("glpn.encoder.", "dpt.encoder.")) for name in shapes):
+    if any(name.startswith(("glpn.encoder.", "dpt.encoder.", "backbone.encoder.")) for name in shapes):
         return Layout.TRANSFORMERS
     raise ModelError(
         f"{str(weights)!r} is of no known layout (its tensors are called {first_of(shapes)})",
@@ -313,7 +313,9 @@ def _piece(tensor: Tensor, part: int, parts: int) -> Tensor:
 def _config_object(config: Any, raw: Mapping[str, Any], known: Checkpoint | None) -> dict[str, Any]:
     """The config.json to write: the family's own form, with where the weights come from."""
     written: dict[str, Any] = config.to_dict()
-    written["architectures"] = raw.get("architectures") or [f"{written['model_type'].upper()}ForDepthEstimation"]
+    written["architectures"] = raw.get("architectures") or [
+        f"{type(config).__name__.removesuffix('Config')}ForDepthEstimation"
+    ]
     if known is not None and known.source is not None:
         origin = {"source": known.source} | ({"revision": known.revision} if known.revision else {})
         written[OWN_KEY] = {**written.get(OWN_KEY, {}), **origin}

@@ -20,6 +20,9 @@ from glpn_cli.errors import UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+_PROCESSORS = {"depth_anything": "dpt"}
+"""`model_type` -> whose processor its published checkpoints use, where that is not its own."""
+
 LABEL_NETWORK = "ForSemanticSegmentation"
 
 
@@ -86,7 +89,7 @@ def open_model(folder: str, setting: Setting) -> Opened:
     find = transformers.AutoModelForSemanticSegmentation if labels else transformers.AutoModelForDepthEstimation
     dtype = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[setting.precision]
     network = find.from_pretrained(folder, config=config, dtype=dtype).eval().to(setting.device)
-    kind = config.model_type
+    kind = _PROCESSORS.get(config.model_type, config.model_type)
     module = import_module(f"transformers.models.{kind}.image_processing_pil_{kind}")
     make_processor = getattr(module, f"{kind.upper()}ImageProcessorPil")
     has_settings = Path(folder, "preprocessor_config.json").is_file()

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from glpn_cli.benchmark.random_weights_dpt import randomize_dpt
+from glpn_cli.benchmark.random_weights_dense import randomize_dense
 from glpn_cli.checkpoint import encode_checkpoint
 from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.errors import UsageError
@@ -39,15 +39,30 @@ _ADE = {
     "use_batch_norm_in_fusion_residual": True,
     "id2label": {str(index): f"label {index}" for index in range(150)},
 }
+_DA2_SMALL = {
+    "model_type": "depth_anything",
+    "architectures": ["DepthAnythingForDepthEstimation"],
+    "backbone_config": {
+        "model_type": "dinov2",
+        "image_size": 518,
+        "hidden_size": 384,
+        "num_attention_heads": 6,
+        "out_indices": [3, 6, 9, 12],
+        "reshape_hidden_states": False,
+    },
+}
 CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "b0": {**_GLPN, "depths": [2, 2, 2, 2], "hidden_sizes": [32, 64, 160, 256]},
     "b4": {**_GLPN, "depths": [3, 8, 27, 3], "hidden_sizes": [64, 128, 320, 512]},
     "dpt-large": {**_DPT, **_LARGE},
     "dpt-hybrid": {**_DPT, **_HYBRID},
     "dpt-large-ade": {**_DPT, **_LARGE, **_ADE},
+    "da2-small": _DA2_SMALL,
+    "da2-indoor-small": {**_DA2_SMALL, "depth_estimation_type": "metric", "max_depth": 20},
 }
 """GLPNs with SegFormer's smallest encoder and that of both published ones (arXiv 2105.15203, table 6), and the DPTs of
-arXiv 2103.13413: large, hybrid, and large with the 150 labels of ADE20K."""
+arXiv 2103.13413: large, hybrid, and large with the 150 labels of ADE20K; and the small Depth Anything V2 of arXiv
+2406.09414, with and without a unit."""
 
 
 def make_pictures(folder: Path, count: int, *, size: tuple[int, int] = (480, 640)) -> list[Path]:
@@ -121,4 +136,4 @@ def _randomize(network: nn.Module, random: torch.Generator) -> None:
     output.bias.copy_((output.bias - (low + high) / 2) * gain)
 
 
-_RANDOMIZERS = {"glpn": _randomize, "dpt": randomize_dpt}
+_RANDOMIZERS = {"glpn": _randomize, "dpt": randomize_dense, "depth_anything": randomize_dense}

@@ -49,8 +49,8 @@ class SubjectParams:
     config: list[str] | None = option(
         "--config NAME",
         None,
-        "A network with random weights: b0, b4, dpt-large, dpt-hybrid, dpt-large-ade, or a config.json; can be given "
-        "more than once.",
+        "A network with random weights: b0, b4, dpt-large, dpt-hybrid, dpt-large-ade, da2-small, da2-indoor-small, or "
+        "a config.json; can be given more than once.",
     )
     pictures: int = option("--pictures N", 1, "Number of pictures to make, without INPUTS.", panel=BATCH, min=1)
     rounds: int = option("--rounds N", 5, "Number of times that all is measured.", panel=BATCH, min=1)

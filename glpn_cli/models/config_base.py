@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from glpn_cli.prediction import DepthKind, Prediction
 
 FAMILIES = {
+    "depth_anything": "glpn_cli.models.depth_anything.config:DepthAnythingConfig",
     "dpt": "glpn_cli.models.dpt.config:DPTConfig",
     "glpn": "glpn_cli.models.glpn.config:GLPNConfig",
 }
@@ -127,7 +128,6 @@ class ModelConfig(ABC):
     own_fields: ClassVar[Mapping[str, str]]
     superseded: ClassVar[tuple[str, ...]]
 
-    num_channels: int
     training_size: tuple[int, int]
     """(h, w) of the pictures that it was trained on."""
     training_focal_px: float | None = None
@@ -148,6 +148,11 @@ class ModelConfig(ABC):
         """Raise ModelError where fields, each within its bounds, do not fit each other."""
 
     # The network, told without torch.
+
+    @property
+    @abstractmethod
+    def num_channels(self) -> int:
+        """Channels of the pictures that the network takes."""
 
     @property
     @abstractmethod
@@ -228,6 +233,16 @@ class ModelConfig(ABC):
             max(round(side * factor / step), 1) * step for side, step in zip(size, self.steps, strict=True)
         )
         return height, width
+
+    def of_area(self, size: tuple[int, int], area: float) -> tuple[int, int]:
+        """About so many pixels in the picture's own aspect."""
+        height, width = self.scaled(size, math.sqrt(area / math.prod(size)))
+        step = self.steps
+        # Where the short side cannot get shorter, the long one must, or the cost of a long strip has no bound.
+        return (
+            min(height, max(int(area) // width // step[0], 1) * step[0]) if width == step[1] else height,
+            min(width, max(int(area) // height // step[1], 1) * step[1]) if height == step[0] else width,
+        )
 
     @abstractmethod
     def preprocessor(self) -> dict[str, Any]:

@@ -105,6 +105,30 @@ def height_width() -> Bounds:
     )
 
 
+def sides(most: int) -> Bounds:
+    """A side, or (height, width)."""
+
+    def is_valid(value: Any) -> bool:
+        sides = (value, value) if is_whole(value) else value
+        return (
+            isinstance(sides, list | tuple)
+            and len(sides) == 2
+            and all(is_whole(side) and 1 <= side <= most for side in sides)
+        )
+
+    return Bounds(is_valid, f"neither a side nor (height, width), each from 1 to {most}")
+
+
+def factor() -> Bounds:
+    """How many times larger a grid is made: a whole number, or one over a whole number."""
+
+    def is_valid(value: Any) -> bool:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and 1 / 64 <= value <= 64
+        return is_number and float(value if value >= 1 else 1 / value).is_integer()
+
+    return Bounds(is_valid, "neither a whole number nor a part of 1")
+
+
 def each(bounds: Bounds, *, fewest: int = 1) -> Bounds:
     """A list, each of whose items is within `bounds`."""
     return replace(bounds, fewest=fewest, read=as_list)
@@ -113,6 +137,12 @@ def each(bounds: Bounds, *, fewest: int = 1) -> Bounds:
 def optional(bounds: Bounds) -> Bounds:
     """The same, or None."""
     return replace(bounds, is_optional=True)
+
+
+def as_sides(value: Any) -> tuple[int, int]:
+    """(height, width) of what `sides` allows."""
+    height, width = (value, value) if isinstance(value, int) else value
+    return height, width
 
 
 def as_list(value: Any) -> Any:

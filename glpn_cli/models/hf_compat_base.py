@@ -266,7 +266,7 @@ class BareEncoder(Pretrained):
         )
 
 
-class Predictor(Pretrained):
+class HeadedModel(Pretrained):
     """A documented class with a head; it keeps the family's whole network."""
 
     module_prefix = "network."

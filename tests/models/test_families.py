@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import random_weights
+import random_weights_depth_anything
 import random_weights_dpt
 import torch
 from PIL import Image
@@ -27,6 +28,9 @@ from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 SMALL_CONFIGS: dict[str, dict[str, Any]] = {
     "glpn": {"model_type": "glpn", **random_weights.SMALL},
     "dpt": {"model_type": "dpt", **random_weights_dpt.SMALL},
+    "depth_anything": {"model_type": "depth_anything", **random_weights_depth_anything.SMALL},
+    "depth_anything metric": {"model_type": "depth_anything", **random_weights_depth_anything.METRIC},
+    "depth_anything registers": {"model_type": "depth_anything", **random_weights_depth_anything.REGISTERS},
     "dpt hybrid": {"model_type": "dpt", **random_weights_dpt.HYBRID},
     "dpt labels": {
         "model_type": "dpt",
@@ -52,8 +56,21 @@ def network(config: ModelConfig) -> nn.Module:
     network = config.build().eval()
     random_weights.randomise(network)
     if config.kind is DepthKind.DISPARITY:
-        random_weights_dpt.randomize(network, network.head.output, config.prepare(picture((64, 96)), (64, 96)))
+        random_weights_dpt.randomize(
+            network, network.head.output, config.prepare(picture((64, 96)), near(config, (64, 96)))
+        )
     return network
+
+
+def of_one_channel(raw: dict[str, Any]) -> dict[str, Any]:
+    """The fields that say how many channels a picture has."""
+    is_encoders = raw["model_type"] == "depth_anything"
+    return {"backbone_config": raw["backbone_config"] | {"num_channels": 1}} if is_encoders else {"num_channels": 1}
+
+
+def near(config: ModelConfig, size: tuple[int, int]) -> tuple[int, int]:
+    """The nearest size that the network takes."""
+    return config.scaled(size, 1.0)
 
 
 def picture(size: tuple[int, int]) -> np.ndarray:
@@ -62,7 +79,7 @@ def picture(size: tuple[int, int]) -> np.ndarray:
 
 def test_a_network_that_looks_at_other_than_three_colours_is_refused(raw_config: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match="num_channels = 1"):
-        read_config(raw_config | {"num_channels": 1}).build()
+        read_config(raw_config | of_one_channel(raw_config)).build()
 
 
 def test_every_family_has_a_small_config_to_be_tested_with() -> None:
@@ -110,7 +127,7 @@ def test_any_picture_comes_back_at_its_own_size_within_the_range(
 
 @torch.no_grad()
 def test_a_batch_of_two_equals_two_of_one(config: ModelConfig, network: nn.Module) -> None:
-    pixels = torch.cat([config.prepare(picture(size), (64, 96)) for size in ((64, 96), (90, 120))])
+    pixels = torch.cat([config.prepare(picture(size), near(config, (64, 96))) for size in ((64, 96), (90, 120))])
     single = torch.cat([network(one[None]) for one in pixels])
     torch.testing.assert_close(network(pixels), single, rtol=0, atol=1e-4)
 
@@ -120,7 +137,7 @@ def test_what_is_saved_loads_and_answers_the_same(config: ModelConfig, network: 
     state = file_state(network.state_dict(), config.weight_rows())
     encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path)
     again = load_network(open_checkpoint(tmp_path))
-    pixels = config.prepare(picture((64, 96)), (64, 96))
+    pixels = config.prepare(picture((64, 96)), near(config, (64, 96)))
     torch.testing.assert_close(again(pixels), network(pixels), rtol=1e-4, atol=1e-4)
 
 
@@ -131,12 +148,12 @@ def test_idle_tensors_may_be_missing_and_change_nothing(
     rows = [row for row in config.weight_rows() if not (row.is_idle or row.is_counter)]
     state = file_state({row.name: network.state_dict()[row.name] for row in rows}, rows)
     encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path)
-    pixels = config.prepare(picture((64, 96)), (64, 96))
+    pixels = config.prepare(picture((64, 96)), near(config, (64, 96)))
     torch.testing.assert_close(load_network(open_checkpoint(tmp_path))(pixels), network(pixels), rtol=1e-4, atol=1e-4)
 
 
 def test_gradients_reach_every_parameter(config: ModelConfig, network: nn.Module) -> None:
-    predicted = network(config.prepare(picture((64, 96)), (64, 96)))
+    predicted = network(config.prepare(picture((64, 96)), near(config, (64, 96))))
     if config.kind is None:
         target = torch.arange(64 * 96).view(1, 64, 96) % predicted.shape[1]
     else:
@@ -158,7 +175,7 @@ def test_gradients_reach_every_parameter(config: ModelConfig, network: nn.Module
 def test_the_form_made_ready_to_predict_answers_in_fp32_and_stays_close(
     config: ModelConfig, network: nn.Module, precision: str
 ) -> None:
-    pixels = config.prepare(picture((64, 96)), (64, 96))
+    pixels = config.prepare(picture((64, 96)), near(config, (64, 96)))
     exact = network(pixels)
     quick = config.cast(network, precision)(pixels)
     assert quick.dtype == torch.float32
@@ -175,7 +192,7 @@ def test_another_limit_scales_every_depth(config: ModelConfig) -> None:
 
 @torch.no_grad()
 def test_cost_grows_with_the_picture(config: ModelConfig) -> None:
-    small, large = config.cost((64, 96)), config.cost((128, 192))
+    small, large = (config.cost(near(config, size)) for size in ((64, 96), (128, 192)))
     assert 3.5 * small.macs < large.macs
     assert small.weight_bytes == large.weight_bytes < large.memory_bytes
 
@@ -213,7 +230,7 @@ def test_a_new_family_is_one_folder_and_one_line(monkeypatch: pytest.MonkeyPatch
 def test_an_unknown_family_is_named_with_those_there_are() -> None:
     with pytest.raises(ModelError, match="swin") as caught:
         read_config({"model_type": "swin"})
-    assert "dpt, glpn" in str(caught.value.hint)
+    assert "depth_anything, dpt, glpn" in str(caught.value.hint)
     with pytest.raises(ModelError, match="model_type"):
         read_config({})
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from glpn_cli.errors import ModelError
+from glpn_cli.models.dense.backbone_config import BackboneConfig
 from glpn_cli.models.fields import (
     ACTIVATIONS,
     bounded,
-    check_fields,
     choice,
     each,
     flag,
     function,
     optional,
     probability,
-    read_fields,
     text,
     whole,
 )
@@ -33,7 +32,7 @@ HYBRID_DEFAULTS: Mapping[str, Any] = {
 
 
 @dataclass
-class BiTConfig:
+class BiTConfig(BackboneConfig):
     """The documented fields of a BiT (Kolesnikov et al. 2020, arXiv 1912.11370), with the documented defaults.
 
     num_channels, embedding_size:    channels of the picture; of the stem.
@@ -51,6 +50,8 @@ class BiTConfig:
     Keys of a file that are none of these are kept in `unknown`, written back and otherwise ignored.
     Raises ModelError naming the field and its value.
     """
+
+    model_type = "bit"
 
     num_channels: int = bounded(3, whole(1, 16_384))
     embedding_size: int = bounded(64, whole(1, 16_384))
@@ -70,24 +71,15 @@ class BiTConfig:
 
     unknown: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        read_fields(self)
+    def complete(self) -> None:
+        """The padding is spelled in capitals."""
         if isinstance(self.global_padding, str):
             self.global_padding = self.global_padding.upper()
-        check_fields(self)
-        self._check_together()
-        self.out_indices = list(self.outputs)
-        self.out_features = [self.stage_names[place] for place in self.out_indices]
 
-    def _check_together(self) -> None:
-        """Raise ModelError where fields, each within its bounds, do not fit each other."""
+    def check_together(self) -> None:
+        """Every stage needs a width, and the groups of its norms must divide it."""
         if len(self.hidden_sizes) < len(self.depths):
             raise ModelError(f"hidden_sizes = {self.hidden_sizes} has fewer stages than depths = {self.depths}")
-        names = self.stage_names
-        if any(name not in names for name in self.out_features or ()):
-            raise ModelError(f"out_features = {self.out_features} must be of {', '.join(names)}")
-        if any(not -len(names) <= place < len(names) for place in self.out_indices or ()):
-            raise ModelError(f"out_indices = {self.out_indices} must be of 0 to {len(names) - 1}")
         for width in (self.embedding_size, *self.widths, *(bottleneck_width(width) for width in self.widths)):
             if width % self.num_groups:
                 raise ModelError(f"num_groups = {self.num_groups} does not divide the {width} channels of a group norm")
@@ -96,16 +88,6 @@ class BiTConfig:
     def stage_names(self) -> tuple[str, ...]:
         """Stem and stages, in the order of the forward pass."""
         return ("stem", *(f"stage{number}" for number in range(1, len(self.depths) + 1)))
-
-    @property
-    def outputs(self) -> tuple[int, ...]:
-        """Which of stem and stages are read, 0 = stem, in the order of the forward pass."""
-        count = len(self.stage_names)
-        if self.out_features is not None:
-            return tuple(sorted({self.stage_names.index(name) for name in self.out_features}))
-        if self.out_indices is not None:
-            return tuple(sorted({place % count for place in self.out_indices}))
-        return (count - 1,)
 
     @property
     def widths(self) -> list[int]:
@@ -131,26 +113,6 @@ class BiTConfig:
             shrunk *= stride
         return steps
 
-    @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> BiTConfig:
-        """Read a `backbone_config`. Raises ModelError for other backbones, by name."""
-        raw = dict(raw)
-        model_type = raw.pop("model_type", "bit")
-        if model_type != "bit":
-            raise ModelError(
-                f"backbone_config of type {model_type!r} is not supported", hint="Supported is: bit, in a hybrid."
-            )
-        raw.pop("stage_names", None)  # follows from depths
-        known = {name: raw.pop(name) for name in _FILE_FIELDS if name in raw}
-        return cls(**known, unknown=raw)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The object of a `backbone_config` that transformers reads too."""
-        return {"model_type": "bit"} | self.unknown | {name: getattr(self, name) for name in _FILE_FIELDS}
-
-
-_FILE_FIELDS = tuple(f.name for f in fields(BiTConfig) if f.name != "unknown")
-
 
 def round_width(width: float) -> int:
     """The multiple of 8 nearest to `width`, at least 8 and at least nine tenths of it."""
@@ -161,12 +123,3 @@ def round_width(width: float) -> int:
 def bottleneck_width(width: int) -> int:
     """Channels inside a block that has `width` outside: a quarter."""
     return round_width(width / 4)
-
-
-def fields_of(backbone: Any) -> Mapping[str, Any] | None:
-    """A `backbone_config` as its fields, whosever object it is. Raises ModelError where it is none."""
-    if hasattr(backbone, "to_dict"):
-        backbone = backbone.to_dict()
-    if backbone is not None and not isinstance(backbone, Mapping):
-        raise ModelError(f"backbone_config = {backbone!r} is no object")
-    return backbone

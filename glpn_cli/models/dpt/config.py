@@ -10,21 +10,23 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
-from glpn_cli.models.dpt.backbone_config import HYBRID_DEFAULTS, BiTConfig, fields_of
+from glpn_cli.models.dense.backbone_config import fields_of, read_backbone
+from glpn_cli.models.dpt.backbone_config import HYBRID_DEFAULTS, BiTConfig
 from glpn_cli.models.fields import (
     ACTIVATIONS,
-    Bounds,
+    as_sides,
     bounded,
     choice,
     each,
+    factor,
     flag,
     function,
     height_width,
-    is_whole,
     optional,
     positive,
     probability,
     real,
+    sides,
     text,
     whole,
 )
@@ -43,30 +45,6 @@ DEPTH_WIDTH = 32
 _MOST_LABELS = 65_535
 # Bounds that no honest network comes near, so that a hostile config is refused before anything is allocated.
 _LAYERS, _CHANNELS = whole(1, 1_000), whole(1, 65_536)
-
-
-def _sides(most: int) -> Bounds:
-    """A side, or (height, width)."""
-
-    def is_valid(value: Any) -> bool:
-        sides = (value, value) if is_whole(value) else value
-        return (
-            isinstance(sides, list | tuple)
-            and len(sides) == 2
-            and all(is_whole(side) and 1 <= side <= most for side in sides)
-        )
-
-    return Bounds(is_valid, f"neither a side nor (height, width), each from 1 to {most}")
-
-
-def _factor() -> Bounds:
-    """How many times larger a grid is made: a whole number, or one over a whole number."""
-
-    def is_valid(value: Any) -> bool:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and 1 / 64 <= value <= 64
-        return is_number and float(value if value >= 1 else 1 / value).is_integer()
-
-    return Bounds(is_valid, "neither a whole number nor a part of 1")
 
 
 @dataclass
@@ -121,14 +99,14 @@ class DPTConfig(ModelConfig):
     attention_probs_dropout_prob: float = bounded(0.0, probability())
     initializer_range: float = bounded(0.02, real(0, 100))
     layer_norm_eps: float = bounded(1e-12, positive(1))
-    image_size: int | list[int] | tuple[int, int] = bounded(384, _sides(16_384))
-    patch_size: int | list[int] | tuple[int, int] = bounded(16, _sides(256))
+    image_size: int | list[int] | tuple[int, int] = bounded(384, sides(16_384))
+    patch_size: int | list[int] | tuple[int, int] = bounded(16, sides(256))
     num_channels: int = bounded(3, _CHANNELS)
     is_hybrid: bool = bounded(False, flag())
     qkv_bias: bool = bounded(True, flag())
     backbone_out_indices: list[int] = bounded([2, 5, 8, 11], each(whole(0, 1_000)))
     readout_type: str = bounded("project", choice("ignore", "add", "project"))
-    reassemble_factors: list[float] = bounded([4, 2, 1, 0.5], each(_factor()))
+    reassemble_factors: list[float] = bounded([4, 2, 1, 0.5], each(factor()))
     neck_hidden_sizes: list[int] = bounded([96, 192, 384, 768], each(_CHANNELS))
     fusion_hidden_size: int = bounded(256, _CHANNELS)
     head_in_index: int = bounded(-1, whole(-65_536, 65_535))
@@ -162,8 +140,10 @@ class DPTConfig(ModelConfig):
         self.use_auxiliary_head = bool(self.use_auxiliary_head)
         self.use_batch_norm_in_fusion_residual = bool(self.use_batch_norm_in_fusion_residual)
         if self.is_hybrid:
-            if not isinstance(self.backbone_config, BiTConfig):
-                self.backbone_config = BiTConfig.from_dict(fields_of(self.backbone_config) or HYBRID_DEFAULTS)
+            hint = "Supported is: bit, in a hybrid."
+            backbone = read_backbone(self.backbone_config, {"bit": BiTConfig}, default=HYBRID_DEFAULTS, hint=hint)
+            assert isinstance(backbone, BiTConfig)
+            self.backbone_config = backbone
         else:
             self.backbone_featmap_shape = None
             self.neck_ignore_stages = []
@@ -246,12 +226,12 @@ class DPTConfig(ModelConfig):
     @property
     def patch_sides(self) -> tuple[int, int]:
         """(height, width) of a patch, in pixels."""
-        return _as_sides(self.patch_size)
+        return as_sides(self.patch_size)
 
     @property
     def image_sides(self) -> tuple[int, int]:
         """(height, width) of the pictures whose position embeddings are stored."""
-        return _as_sides(self.image_size)
+        return as_sides(self.image_size)
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -326,14 +306,7 @@ class DPTConfig(ModelConfig):
 
     def auto_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The training area in the picture's own aspect; smaller pictures are enlarged, as published."""
-        area = math.prod(self.training_size)
-        height, width = self.scaled(size, math.sqrt(area / math.prod(size)))
-        step = self.steps
-        # Where the short side cannot get shorter, the long one must, or the cost of a long strip has no bound.
-        return (
-            min(height, max(area // width // step[0], 1) * step[0]) if width == step[1] else height,
-            min(width, max(area // height // step[1], 1) * step[1]) if height == step[0] else width,
-        )
+        return self.of_area(size, math.prod(self.training_size))
 
     def original_size(self, size: tuple[int, int]) -> tuple[int, int]:  # noqa: ARG002 - the same for all
         """The training size, whatever the picture's aspect."""
@@ -389,11 +362,6 @@ class DPTConfig(ModelConfig):
         if self.predicts_labels:
             return partial(segmentation_loss, ignored=self.semantic_loss_ignore_index)
         return scale_and_shift_invariant_loss
-
-
-def _as_sides(value: Any) -> tuple[int, int]:
-    height, width = (value, value) if isinstance(value, int) else value
-    return height, width
 
 
 def _as_names(names: Any) -> dict[int, str]:

@@ -22,8 +22,8 @@ from glpn_cli.models.hf_compat_base import (
     BareEncoder,
     DepthEstimatorOutput,
     Encoding,
+    HeadedModel,
     PooledEncoderOutput,
-    Predictor,
     SemanticSegmenterOutput,
     encode_tokens,
 )
@@ -94,7 +94,7 @@ class DPTModel(BareEncoder):
         return torch.empty(row.shape).normal_(std=config.initializer_range)
 
 
-class _WholeNetwork(Predictor):
+class _WholeNetwork(HeadedModel):
     """What the classes with a head share: the network for their `architecture`, whatever the config calls itself."""
 
     config_class = DPTConfig

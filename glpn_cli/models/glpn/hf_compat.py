@@ -10,7 +10,7 @@ from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.encoder import MixTransformer
 from glpn_cli.models.glpn.loss import silog_loss
 from glpn_cli.models.glpn.network import GLPN, check_pixels
-from glpn_cli.models.hf_compat_base import BareEncoder, DepthEstimatorOutput, EncoderOutput, Encoding, Predictor
+from glpn_cli.models.hf_compat_base import BareEncoder, DepthEstimatorOutput, EncoderOutput, Encoding, HeadedModel
 from glpn_cli.models.layers import initialise
 
 
@@ -43,7 +43,7 @@ class GLPNModel(BareEncoder):
         return EncoderOutput(features[-1])
 
 
-class GLPNForDepthEstimation(Predictor):
+class GLPNForDepthEstimation(HeadedModel):
     """The documented depth estimator; depths are metres up to `config.max_depth`.
 
     Pixels are in [0, 1], sides multiples of 32. Labels are metres (B, h, w), 0 where nothing was measured.

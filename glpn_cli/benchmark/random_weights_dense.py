@@ -1,4 +1,4 @@
-"""Random weights of a DPT that can tell two programs apart."""
+"""Random weights of a DPT or a Depth Anything that can tell two programs apart."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ _RANGE = 10.0
 
 
 @torch.no_grad()
-def randomize_dpt(network: nn.Module, random: torch.Generator) -> None:
-    """Draw every tensor of a DPT so that it counts: inverse depth spans ten units, or labels are about as likely."""
+def randomize_dense(network: nn.Module, random: torch.Generator) -> None:
+    """Draw every tensor so that it counts.
+
+    Inverse depth spans ten units, metres a fifth of their range, and all labels are about as likely.
+    """
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.weight.normal_(0, 1.2 / module.weight[0].numel() ** 0.5, generator=random)
@@ -21,7 +24,7 @@ def randomize_dpt(network: nn.Module, random: torch.Generator) -> None:
         elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d | nn.GroupNorm):
             module.weight.normal_(1, 0.3, generator=random)
             module.bias.normal_(0, 0.2, generator=random)
-        else:  # tokens and positions
+        else:  # tokens, positions and scales
             for parameter in module.parameters(recurse=False):
                 parameter.normal_(0, 0.5, generator=random)
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
@@ -47,9 +50,10 @@ def _spread(network: nn.Module, random: torch.Generator) -> None:
     assert output.bias is not None
     if len(scores) == 1:
         low, high = scores[0][:: max(1, scores.shape[1] // 100_000)].quantile(torch.tensor([0.05, 0.99]))
-        gain = _RANGE / (high - low)
+        is_metric = getattr(network.head, "max_depth_m", None) is not None  # then a sigmoid follows
+        gain, middle = (0.9 / (high - low), (low + high) / 2) if is_metric else (_RANGE / (high - low), low)
         output.weight.mul_(gain)
-        output.bias.copy_((output.bias - low) * gain)
+        output.bias.copy_((output.bias - middle) * gain)
     else:
         gain = 1 / scores.std(dim=1)
         output.weight.mul_(gain[:, None, None, None])

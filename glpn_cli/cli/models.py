@@ -37,7 +37,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="mini, nyu, kitti, a f
 def list_models(output: Printing) -> None:
     """List the models that have names.
 
-    With unit, licence, and whether they are on this machine.
+    With unit, size, licence, whether they are on this machine, and which to take for what.
     """
     from glpn_cli.cli.columns import make_facts, make_table
     from glpn_cli.models.registry import REGISTRY, find_here
@@ -59,18 +59,30 @@ def list_models(output: Printing) -> None:
                 "limit_source": row.scale_source,
                 "license": row.license,
                 "license_facts": row.license_facts,
+                "needs_consent": row.needs_consent,
+                "weights_mb": row.weights_mb,
+                "best_for": row.best_for,
                 "folder": path_text(str(folder)) if folder else None,
             }
             console.json(record)
         return
     here = ["yes" if folder else "no" for folder in folders]
-    entries = ((row.name, row.unit, is_here, row.license) for row, is_here in zip(rows, here, strict=True))
-    sources = [f"{row.repository}: " if row.repository else "" for row in rows]
-    facts = (
-        (row.name, f"{source}{row.description}. {row.scale_source}. {row.license_facts}.")
-        for row, source in zip(rows, sources, strict=True)
+    entries = (
+        (row.name, row.unit, str(row.weights_mb), is_here, row.license) for row, is_here in zip(rows, here, strict=True)
     )
-    console.text(make_table(("name", "unit", "here", "licence"), entries) + "\n\n" + make_facts(facts))
+    advice = make_facts(((row.name, row.best_for) for row in rows if row.best_for), title="which to take")
+    sources = [f"{row.repository}: " if row.repository else "" for row in rows]
+    first_with = {row.license_facts: row.name for row in reversed(rows)}
+    licences = [
+        row.license_facts if (first := first_with[row.license_facts]) == row.name else f"Licence facts as for {first}"
+        for row in rows
+    ]
+    facts = (
+        (row.name, f"{source}{row.description}. {row.scale_source}. {licence}.")
+        for row, source, licence in zip(rows, sources, licences, strict=True)
+    )
+    table = make_table(("name", "unit", "MB", "here", "licence"), entries)
+    console.text(f"{table}\n\n{advice}\n\n{make_facts(facts)}")
 
 
 @app.command("path", cls=PlainCommand, epilog="glpn models path mini\nls -l $(glpn models path nyu)")
@@ -89,6 +101,9 @@ class DownloadParams:
 
     output: Path | None = option("-o, --output DIR", None, "Also write a folder to carry elsewhere.", panel=OUTPUTS)
     refresh: bool = option("--refresh", False, "Ask the hub whether there is a newer revision.", panel=MODEL)
+    accept_licence: bool = option(
+        "--accept-licence", False, "Accept a licence that forbids commercial use, as models list shows it.", panel=MODEL
+    )
 
 
 @app.command("download", cls=PlainCommand, epilog="glpn models download nyu\nglpn models download kitti -o kitti/")
@@ -115,13 +130,21 @@ def download_model(
         probe_writable(output)
     offline, dry_run = model.offline, writing.dry_run
     try:
-        found = resolve_model(name, offline=offline or dry_run, refresh=refresh and not dry_run, announce=console.note)
+        found = resolve_model(
+            name,
+            offline=offline or dry_run,
+            refresh=refresh and not dry_run,
+            accepts_licence=download.accept_licence,
+            announce=console.note,
+        )
     except ModelError:
         if not dry_run or offline:
             raise
         console.note(f"{name} would be downloaded")
         return
     checkpoint = found.checkpoint
+    asks_nothing = found.row is None or not found.row.needs_consent
+    check_used(explicit, {"models: licence asks nothing": asks_nothing}, name=name)
     check_used(explicit, {"models: not from the hub": not checkpoint.is_cached}, name=name)
     folder, status = checkpoint.folder, "ok"
     if output is not None:

@@ -35,6 +35,9 @@ UNUSED = {
     "inspect: a model is the argument": Unused(("--model",), "names a model, and so does {}"),
     "models: no folder is named": Unused(("--existing",), "is for the folder of -o, and none is named"),
     "models: not from the hub": Unused(("--refresh",), "asks the hub, and {} is not from there"),
+    "models: licence asks nothing": Unused(
+        ("--accept-licence",), "is for licences that forbid commercial use; {} has none"
+    ),
     "measure: nothing is calibrated": Unused(("--output",), "is the file of --calibrate, which is not given"),
     "measure: metres are scaled": Unused(
         ("--calibrate", "--calibration"),

@@ -6,7 +6,7 @@ checksum. How names are found is in `glpn_cli.models.resolve`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,9 @@ class ModelRow:
     published_limit_m:    what its published config says instead
     scale_source:         a sentence: how we know the limit, or why there is none
     license, license_facts: in a word, and what else one should know before using it
+    needs_consent:        whether its licence is to be accepted by name before it is downloaded
+    weights_mb:           megabytes of its weights
+    best_for:             what to take it for, for those that one should look at first
     training_size:        (h, w) of the pictures that it was trained on
     training_focal_px:    focal length at that size of the camera that its metres belong to
     weights:              the files that these weights are known to come in
@@ -51,6 +54,9 @@ class ModelRow:
     scale_source: str
     license: str
     license_facts: str
+    needs_consent: bool = False
+    weights_mb: int
+    best_for: str | None = None
     training_size: tuple[int, int]
     training_focal_px: float | None = None
     weights: tuple[KnownWeights, ...] = ()
@@ -89,6 +95,49 @@ _DPT_FACTS = (
 )
 _NO_SCALE = "It predicts no metres: inverse depth up to scale and shift, larger is nearer"
 
+_DEPTH_ANYTHING_FACTS = (
+    "By the authors' repository: small models are Apache-2.0, larger ones of V2 CC-BY-NC-4.0; what the card says is "
+    "printed before a download. The terms of the data sets that it was trained on have not been looked up"
+)
+
+
+def _depth_anything_rows() -> Iterator[ModelRow]:
+    """V2 without a unit, indoors and outdoors, then V1; of each the small, the base and the large size."""
+    kinds = (
+        ("da2", "depth-anything/Depth-Anything-V2-{}-hf", "trained on 62 million pictures", None),
+        ("da2-indoor", "depth-anything/Depth-Anything-V2-Metric-Indoor-{}-hf", "finished on Hypersim, rooms", 20.0),
+        ("da2-outdoor", "depth-anything/Depth-Anything-V2-Metric-Outdoor-{}-hf", "finished on Virtual KITTI", 80.0),
+        ("da1", "LiheYoung/depth-anything-{}-hf", "trained on 62 million pictures", None),
+    )
+    best = {
+        "da2-small": "the shape of any scene, nearer and farther without a unit",
+        "da2-large": "the best shape, for uses that are not commercial; 14 times the size",
+        "da2-indoor-small": "metres indoors",
+        "da2-outdoor-small": "metres outdoors, from a car above all",
+    }
+    for kind, repository, trained, limit_m in kinds:
+        for size, weights_mb in (("small", 99), ("base", 390), ("large", 1341)):
+            is_free = size == "small" or kind == "da1"
+            name = f"{kind}-{size}"
+            yield ModelRow(
+                name=name,
+                description=f"Depth Anything V{kind[2]} {size}, {trained}",
+                repository=repository.format(size if kind == "da1" else size.capitalize()),
+                kind=DepthKind.DISPARITY if limit_m is None else DepthKind.METRIC,
+                limit_m=limit_m,
+                published_limit_m=limit_m,
+                scale_source=_NO_SCALE
+                if limit_m is None
+                else f"{limit_m:g} m by its published config and its authors. Not yet verified on the weights",
+                license="Apache-2.0" if is_free else "CC-BY-NC-4.0",
+                license_facts=_DEPTH_ANYTHING_FACTS,
+                needs_consent=not is_free,
+                weights_mb=weights_mb,
+                best_for=best.get(name),
+                training_size=(518, 518),
+            )
+
+
 REGISTRY: Mapping[str, ModelRow] = {
     row.name: row
     for row in (
@@ -100,6 +149,8 @@ REGISTRY: Mapping[str, ModelRow] = {
             scale_source="10 m, trained on procedural rooms with exact depth",
             license="Apache-2.0",
             license_facts="No outside data: trained on this project's own scenes alone",
+            weights_mb=9,
+            best_for="a first look, without a download, and the least time: rooms to 10 m",
             training_size=(192, 256),
             training_focal_px=220.0,
             weights=(KnownWeights("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
@@ -113,6 +164,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             scale_source="10 m in the author's code and in the hub's config",
             license=_HUB_LICENSE,
             license_facts=_GLPN_FACTS,
+            weights_mb=245,
             training_size=(480, 640),
             training_focal_px=518.86,
         ),
@@ -126,6 +178,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             "10, which is wrong by a factor of 8. Not yet verified on the weights",
             license=_HUB_LICENSE,
             license_facts=_GLPN_FACTS,
+            weights_mb=245,
             training_size=(352, 1216),
             training_focal_px=721.5,
         ),
@@ -137,6 +190,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             scale_source=_NO_SCALE,
             license=_HUB_LICENSE,
             license_facts=_DPT_FACTS,
+            weights_mb=1368,
             training_size=(384, 384),
         ),
         ModelRow(
@@ -147,6 +201,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             scale_source=_NO_SCALE,
             license=_HUB_LICENSE,
             license_facts=_DPT_FACTS,
+            weights_mb=490,
             training_size=(384, 384),
         ),
         ModelRow(
@@ -157,8 +212,11 @@ REGISTRY: Mapping[str, ModelRow] = {
             scale_source="It predicts labels, not depth",
             license=_HUB_LICENSE,
             license_facts=f"{_DPT_FACTS}. A request of 2022 to change this card to MIT was open when it was copied",
+            weights_mb=1375,
+            best_for="labels of rooms and streets instead of depth",
             training_size=(480, 480),
         ),
+        *_depth_anything_rows(),
     )
 }
 
@@ -168,6 +226,12 @@ def find_here(row: ModelRow) -> Path | None:
     if row.hub_name is not None:
         return find_cached(row.hub_name)
     return BUNDLED if BUNDLED.is_dir() else None
+
+
+def better_than_bundled() -> ModelRow | None:
+    """A metric model for rooms that is on this machine already, the best first; None where there is none."""
+    names = ("da2-indoor-large", "da2-indoor-base", "da2-indoor-small", "nyu")
+    return next((REGISTRY[name] for name in names if find_here(REGISTRY[name]) is not None), None)
 
 
 def row_of_repository(repository: str | None) -> ModelRow | None:

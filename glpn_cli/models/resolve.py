@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, open_checkpoint, parse_hub_name
+from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, find_cached, open_checkpoint, parse_hub_name
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
 from glpn_cli.models.config_base import read_config
@@ -62,6 +62,7 @@ def resolve_model(
     max_depth: float | None = None,
     offline: bool = False,
     refresh: bool = False,
+    accepts_licence: bool = False,
     announce: Callable[[str], None] = _say_nothing,
 ) -> ResolvedModel:
     """Find the model that `name` means, downloading it if it has to be, and say what its numbers mean.
@@ -69,6 +70,7 @@ def resolve_model(
     max_depth: depth at the head's full scale, metres, instead of the model's own.
     offline:   never touch the network.
     refresh:   ask the hub whether there is something newer.
+    accepts_licence: download a model, too, whose licence must be accepted by name.
     announce:  is told, in one line, what is about to be downloaded.
 
     Raises UsageError for a name that means nothing and for a nonsensical max_depth, ModelError for a model that is
@@ -84,6 +86,11 @@ def resolve_model(
         checkpoint = open_checkpoint(path, name=name)
     elif (hub_name := hub_name or parse_hub_name(name)) is not None:
         row = row or row_of_repository(hub_name.repository)
+        if row is not None and row.needs_consent and not (offline or accepts_licence or find_cached(hub_name)):
+            raise UsageError(
+                f"{row.name} is under {row.license}, which allows no commercial use, and is not downloaded unasked",
+                hint=f"Run: glpn models download {hub_name if hub_name != row.hub_name else row.name} --accept-licence",
+            )
         command_name = row.name if row and hub_name == row.hub_name else str(hub_name)
         snapshot = fetch(hub_name, command_name=command_name, offline=offline, refresh=refresh, announce=announce)
         checkpoint = open_checkpoint(snapshot, name=name)

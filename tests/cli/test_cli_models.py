@@ -88,14 +88,18 @@ def test_the_list_says_unit_licence_and_what_is_here(glpn: Glpn) -> None:
     result = glpn("models", "list")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["name", "unit", "here", "licence"]
-    cells = ["kitti", "metres, to 80 m", "yes", "apache-2.0 on its card"]
+    assert lines[0].split() == ["name", "unit", "MB", "here", "licence"]
+    cells = ["kitti", "metres, to 80 m", "245", "yes", "apache-2.0 on its card"]
     assert re.split(r"  +", lines[3]) == cells
     assert "Not yet verified on the weights" in " ".join(result.stdout.split())
     assert "kitti vinvino02/glpn-kitti: GLPN trained on KITTI" in " ".join(result.stdout.split())
     assert "non-commercial" in result.stdout
     assert max(map(len, lines)) <= 80
+    assert "da2-indoor-small metres indoors" in " ".join(result.stdout.split())
     found = {record["model"]: record for record in records(glpn("models", "list", "--json"))}
+    assert [name for name, record in found.items() if record["needs_consent"]] == [
+        f"{kind}-{size}" for kind in ("da2", "da2-indoor", "da2-outdoor") for size in ("base", "large")
+    ]
     assert list(found)[:3] == ["mini", "nyu", "kitti"]
     assert (found["kitti"]["limit_m"], found["nyu"]["limit_m"]) == (80.0, 10.0)
     assert found["nyu"]["folder"] is None
@@ -164,6 +168,26 @@ def test_a_download_says_what_it_fetches_and_what_its_licence_is(glpn: Glpn, hub
     assert len(hub.requests) == asked
     assert glpn("models", "download", "nyu", "--refresh").exit_code == 0
     assert len(hub.requests) > asked
+
+
+@pytest.mark.parametrize("name", ["da2-large", "depth-anything/Depth-Anything-V2-Large-hf"])
+def test_a_licence_without_commercial_use_is_accepted_by_name(glpn: Glpn, hub: HubServer, name: str) -> None:
+    repository = "depth-anything/Depth-Anything-V2-Large-hf"
+    hub.repositories[repository] = hub.repositories["vinvino02/glpn-nyu"]
+    for words in (["models", "download", name], ["inspect", name], ["inspect", name, "--json"]):
+        refused = glpn(*words)
+        assert (refused.exit_code, refused.stdout, hub.requests) == (2, "", [])
+        assert "CC-BY-NC-4.0" in refused.stderr
+        assert "glpn models download da2-large --accept-licence" in refused.stderr
+    assert glpn("models", "download", name, "--accept-licence").exit_code == 0
+    assert glpn("models", "download", name).exit_code == 0, "what is here asks nothing"
+
+
+def test_accepting_a_licence_that_asks_nothing_is_refused(glpn: Glpn, hub: HubServer) -> None:
+    refused = glpn("models", "download", "nyu", "--accept-licence")
+    assert refused.exit_code == 2
+    assert "--accept-licence" in refused.stderr
+    assert hub
 
 
 @pytest.mark.usefixtures("cache", "no_network")

@@ -210,7 +210,16 @@ def test_a_damaged_bundled_model_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_rows_say_what_a_user_must_know() -> None:
-    assert list(REGISTRY) == ["mini", "nyu", "kitti", "dpt-large", "dpt-hybrid-midas", "dpt-large-ade"]
+    assert list(REGISTRY)[:6] == ["mini", "nyu", "kitti", "dpt-large", "dpt-hybrid-midas", "dpt-large-ade"]
+    kinds, sizes = ("da2", "da2-indoor", "da2-outdoor", "da1"), ("small", "base", "large")
+    assert list(REGISTRY)[6:] == [f"{kind}-{size}" for kind in kinds for size in sizes]
+    assert REGISTRY["da2-outdoor-base"].repository == "depth-anything/Depth-Anything-V2-Metric-Outdoor-Base-hf"
+    assert REGISTRY["da1-small"].repository == "LiheYoung/depth-anything-small-hf"
+    assert [REGISTRY[f"{kind}-large"].limit_m for kind in kinds] == [None, 20.0, 80.0, None]
+    assert {name for name, row in REGISTRY.items() if row.needs_consent} == {
+        f"{kind}-{size}" for kind in kinds[:3] for size in sizes[1:]
+    }
+    assert "Not yet verified on the weights" in REGISTRY["da2-indoor-small"].scale_source
     for row in REGISTRY.values():
         is_metric = row.kind is not None and row.kind.is_metric
         assert is_metric == (row.limit_m is not None) == row.unit.startswith("metres, to ")

@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from network import LiteDepth, pretrained
 from safetensors.torch import save_file
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 from glpn_cli.data.augment import Augmentation
 from glpn_cli.data.samples import SampleSource
@@ -97,32 +98,24 @@ def clock_time(hh_mm: str) -> float:
 
 
 class Run:
-    """Network, running average and optimiser, and how far they are."""
+    """A network that learns, its running average and its optimiser, and how far they are."""
 
-    def __init__(self, out: Path, size: int, *, rate: float, encoder_rate: float) -> None:
-        self.out = out
-        self.network = LiteDepth(size, feature_dropout=0.05, feature_noise=0.15)
-        self.network.encoder.load_state_dict(pretrained(size))
-        self.network.encoder.requires_grad_(False)
-        self.network.to(memory_format=torch.channels_last).train()
+    def __init__(self, out: Path, network: nn.Module, groups: list[dict[str, Any]], *, device: str = "cpu") -> None:
+        """groups: of the optimiser, each with its `peak` rate."""
+        self.out, self.device = out, device
+        self.network = network.to(device, memory_format=torch.channels_last).train()
         self.average = copy.deepcopy(self.network).eval()
-        encoder = list(self.network.encoder.parameters())
-        decoder = [p for name, p in self.network.named_parameters() if not name.startswith("encoder.")]
-        groups = [{"params": encoder, "peak": encoder_rate}, {"params": decoder, "peak": rate}]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.02)
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99), weight_decay=0.02)
         self.step, self.begin = 0, time.time()
         if (out / "training.pt").exists():
-            found = torch.load(out / "training.pt", weights_only=True)
+            found = torch.load(out / "training.pt", weights_only=True, map_location=device)
             self.network.load_state_dict(found["network"])
             self.average.load_state_dict(found["average"])
             self.optimizer.load_state_dict(found["optimizer"])
             self.step, self.begin = found["step"], found["begin"]
 
-    def backward(self, rgb: Tensor, truth: Tensor) -> float:
-        """Gradients of one batch; returns its loss."""
-        if self.step >= FROZEN_STEPS:
-            self.network.encoder.let_learn()
-        loss = loss_of(self.network.at_half_size(rgb), truth, step=self.step)
+    def backward(self, loss: Tensor) -> float:
+        """Gradients of `loss`; returns it."""
         self.optimizer.zero_grad()
         loss.backward()
         return loss.item()
@@ -152,6 +145,25 @@ class Run:
         (self.out / "model.tmp").replace(self.out / "model.safetensors")
 
 
+def teacher_run(out: Path, size: int, *, rate: float, encoder_rate: float, device: str = "cpu") -> Run:
+    """A run of LiteDepth(size) from ImageNet's weights, or from what is in `out`."""
+    network = LiteDepth(size, feature_dropout=0.05, feature_noise=0.15)
+    network.encoder.load_state_dict(pretrained(size))
+    network.encoder.requires_grad_(False)
+    encoder = list(network.encoder.parameters())
+    decoder = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
+    return Run(
+        out, network, [{"params": encoder, "peak": encoder_rate}, {"params": decoder, "peak": rate}], device=device
+    )
+
+
+def teacher_loss(run: Run, rgb: Tensor, truth: Tensor) -> Tensor:
+    """The teacher's loss on one batch; its encoder learns after the first steps."""
+    if run.step >= FROZEN_STEPS:
+        run.network.encoder.let_learn()
+    return loss_of(run.network.at_half_size(rgb), truth, step=run.step)
+
+
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("out", type=Path)
@@ -168,7 +180,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(a.seed + a.part[0])
     a.out.mkdir(parents=True, exist_ok=True)
-    run = Run(a.out, a.size, rate=a.rate, encoder_rate=a.encoder_rate)
+    run = teacher_run(a.out, a.size, rate=a.rate, encoder_rate=a.encoder_rate)
     end = clock_time(a.until)
     if end <= time.time():
         ask.error(f"{a.until} is past today")
@@ -181,7 +193,7 @@ def main() -> None:
     learned, since = list(run.network.parameters()), time.time()
     seen: list[float] = []
     for rgb, truth in batches(open_source(a.data, split="train"), share, step=run.step, seed=a.seed):
-        seen.append(run.backward(rgb, truth))
+        seen.append(run.backward(teacher_loss(run, rgb, truth)))
         gone = math.inf if stop else share_gone(run.begin, end)
         gone = agree(learned, gone) if share.parts > 1 else gone
         rate = run.update(gone)

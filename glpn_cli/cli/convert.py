@@ -1,4 +1,4 @@
-"""`glpn convert`: foreign checkpoints into model folders."""
+"""`glpn convert`: foreign checkpoints into model folders, and models into ONNX files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from glpn_cli.cli.console import console
 from glpn_cli.cli.params import MODEL, OUTPUTS, ModelParams, OutputParams, argument, only, option
+from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ErrorCode, UsageError
-from glpn_cli.pipeline.settings import Existing
+from glpn_cli.pipeline.settings import Existing, ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.checkpoint import EncodedFolder
 
 EXAMPLES = """
 glpn convert best_model_kitti.ckpt -o kitti-80 --max-depth 80
+glpn convert mini -o mini.onnx --verify
 glpn convert downloaded/ -o nyu-glpn
 """
 
@@ -27,24 +29,39 @@ class ConversionParams:
     PANEL = MODEL
 
     source: str = argument("SOURCE", ..., "A folder, a .safetensors, .bin or .ckpt file, or a model's name.")
-    output: Path = option("-o, --output DIR", ..., "The folder to write.", panel=OUTPUTS)
+    output: Path = option("-o, --output PATH", ..., "The folder to write, or a file that ends in .onnx.", panel=OUTPUTS)
     layout: Literal["auto", "transformers", "glpn-author"] = option(
         "--from LAYOUT", "auto", "auto, transformers, or glpn-author (a .ckpt)."
     )
     config: Path | None = option("--config FILE", None, "A config.json, where there is none beside the weights.")
+    verify: bool = option(
+        "--verify", False, "Run the ONNX file, and write it only if it answers as torch does.", panel=OUTPUTS
+    )
+    with_preprocessing: bool = option(
+        "--with-preprocessing", False, "Let the ONNX file take bytes of RGB and normalise them.", panel=OUTPUTS
+    )
 
 
 def convert(
+    explicit: ExplicitOptions,
     params: ConversionParams,
     model: Annotated[ModelParams, only("max_depth", "offline")],
     writing: Annotated[OutputParams, only("existing", "dry_run", "json")],
 ) -> None:
-    """Turn a foreign checkpoint into a model folder.
+    """Turn a foreign checkpoint into a model folder, or a model into an ONNX file.
 
     The folder holds config.json and model.safetensors; transformers can read it too. Every tensor must fit: missing,
     unexpected and misshapen ones are listed by name, and then nothing is written. Settings that the weights do not
     tell are taken from the published models, and listed.
+
+    An ONNX file (-o NAME.onnx) takes any number of pictures of any size that is a multiple of the model's steps, and
+    says in its metadata what goes in and what comes out.
     """
+    is_onnx = params.output.suffix.lower() == ".onnx"
+    check_used(explicit, {"convert: to a folder": not is_onnx, "convert: to ONNX": is_onnx})
+    if is_onnx:
+        _convert_to_onnx(params, model, writing)
+        return
     from glpn_cli.atomic_write import probe_writable
     from glpn_cli.conversion import Layout, plan_conversion
     from glpn_cli.text import SCHEMA, path_text
@@ -77,6 +94,36 @@ def convert(
         "config": dict(conversion.config),
     }
     show_folder(output, status, record, json=writing.json)
+
+
+def _convert_to_onnx(params: ConversionParams, model: ModelParams, writing: OutputParams) -> None:
+    """Write a model as an ONNX file, unless it is there."""
+    from glpn_cli.atomic_write import write_atomically
+    from glpn_cli.models.resolve import resolve_model
+    from glpn_cli.onnx_export import export_onnx, verify_onnx
+    from glpn_cli.text import SCHEMA, path_text
+
+    found = resolve_model(params.source, max_depth=model.max_depth, offline=model.offline, announce=console.note)
+    output, difference = params.output, None
+    if output.exists() and writing.existing is not Existing.OVERWRITE:
+        raise UsageError(
+            f"{str(output)!r} exists already", hint="Replace it with --existing overwrite.", code=ErrorCode.EXISTS
+        )
+    if not writing.dry_run:
+        data = export_onnx(found, with_preprocessing=params.with_preprocessing)
+        if params.verify:
+            difference = verify_onnx(data, found)
+            console.note(f"ONNX Runtime and torch differ by at most {difference:.1g} of the range")
+        write_atomically(output, data)
+    record = {
+        "schema": SCHEMA,
+        "type": "conversion",
+        "status": "planned" if writing.dry_run else "ok",
+        "input": path_text(params.source),
+        "output": path_text(str(output)),
+        "difference": difference,
+    }
+    show_folder(output, str(record["status"]), record, json=writing.json)
 
 
 def place_folder(encoded: EncodedFolder, folder: Path, *, existing: Existing, dry_run: bool = False) -> str:

@@ -45,6 +45,9 @@ def inspect(
     A model: config, parameters, cost and memory at a size, unit and its source, licence, checksum, and whether the
     weights fit the config. A depth file: what it says about itself, and its range. Nothing is run.
     """
+    if target is not None and target.lower().endswith(".onnx"):
+        _inspect_onnx(Path(target), json=output.json)
+        return
     is_depth = inputs.as_ is InputKind.DEPTH or (inputs.as_ is InputKind.AUTO and _is_file(target))
     if inputs.as_ is InputKind.PICTURE:
         raise UsageError("inspect takes models and depth files, not pictures")
@@ -61,6 +64,18 @@ def inspect(
         raise UsageError("--as depth needs a file to look at")
     else:
         _inspect_depth(Path(target), inputs, output)
+
+
+def _inspect_onnx(path: Path, *, json: bool) -> None:
+    """Show what an ONNX file says about itself."""
+    from glpn_cli.depth_files.record import PREFIX
+    from glpn_cli.onnx_export import read_onnx_metadata
+
+    facts = {key.removeprefix(PREFIX): text for key, text in read_onnx_metadata(path).items()}
+    if json:
+        console.json({"schema": SCHEMA, "type": "onnx", "input": path_text(str(path)), **facts})
+        return
+    console.text(make_facts(((key.replace("_", " "), text) for key, text in facts.items()), title=str(path)))
 
 
 def _is_file(target: str | None) -> bool:

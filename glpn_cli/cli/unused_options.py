@@ -26,6 +26,10 @@ _OF_MODELS = ("--max-depth", "--device", "--precision", "--input-size", "--tta",
 
 UNUSED = {
     "bench: inputs are named": Unused(("--pictures",), "says how many to make, and INPUTS name existing ones"),
+    "convert: to a folder": Unused(
+        ("--verify", "--with-preprocessing"), "is for an ONNX file", "Write one with -o NAME.onnx."
+    ),
+    "convert: to ONNX": Unused(("--from", "--config"), "is for foreign checkpoints", "Make a folder of them first."),
     "inspect: a file is named": Unused(
         ("--model", "--max-depth", "--input-size"), "is for models, and a file is named"
     ),

@@ -1,0 +1,130 @@
+"""ONNX files: the answers of torch at sizes that the export did not see, and metadata enough to use them by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from typer.testing import CliRunner
+
+from glpn_cli import DepthEstimator, onnx_export
+from glpn_cli.benchmark.subjects import make_random_model
+from glpn_cli.benchmark.subjects import read_config as read_known_config
+from glpn_cli.cli import app
+from glpn_cli.errors import ModelError
+from glpn_cli.models.config_base import read_config
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.onnx_export import TOLERANCE, export_onnx, read_normalisation, read_onnx_metadata, verify_onnx
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("onnx") / "tiny.onnx"
+    result = CliRunner().invoke(app, ["convert", str(tiny_model), "-o", str(path), "--verify", "--with-preprocessing"])
+    assert result.exit_code == 0, result.output
+    assert "of the range" in result.stderr
+    return path
+
+
+def test_its_metadata_are_enough_to_get_the_metres_of_predict(exported: Path, tiny_model: Path, tmp_path: Path) -> None:
+    """A program that knows nothing but ONNX Runtime and the metadata."""
+    rng = np.random.default_rng(3)
+    picture = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+    session = onnxruntime.InferenceSession(str(exported))
+    facts = session.get_modelmeta().custom_metadata_map
+    columns, rows = map(int, facts["glpn:steps"].split("x"))
+    assert (picture.shape[0] % rows, picture.shape[1] % columns) == (0, 0)
+    (depth,) = session.run(None, {"image": picture[None]})
+    limit = float(facts["glpn:limit_m"])
+    expected = DepthEstimator.from_pretrained(str(tiny_model), precision="fp32", input_size="original").predict(picture)
+    assert facts["glpn:unit"] == "m"
+    np.testing.assert_allclose(np.clip(depth[0], limit / 10_000, limit), expected.values, atol=1e-4 * limit)
+
+
+def test_it_tells_nothing_of_the_machine_that_made_it(exported: Path) -> None:
+    raw = exported.read_bytes()
+    assert b"site-packages" not in raw
+    assert str(Path(onnx_export.__file__).parent).encode() not in raw
+    onnx.checker.check_model(str(exported), full_check=True)
+
+
+def test_inspect_tells_what_it_is(exported: Path) -> None:
+    shown = CliRunner().invoke(app, ["inspect", str(exported)])
+    assert shown.exit_code == 0
+    assert "metric" in shown.stdout
+    assert "32*h" in shown.stdout
+    record = json.loads(CliRunner().invoke(app, ["inspect", str(exported), "--json"]).stdout)
+    assert record["limit_m"] == "10"
+    assert record["opset"] == "18"
+
+
+def test_answers_that_differ_are_found_and_nothing_is_written(
+    exported: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graph = onnx.load(str(exported))
+    biases = [each for each in graph.graph.initializer if each.name.endswith("head.output.bias")]
+    assert biases
+    for bias in biases:
+        values = onnx.numpy_helper.to_array(bias)
+        bias.CopyFrom(onnx.numpy_helper.from_array(values + np.float32(0.01), bias.name))
+    broken = graph.SerializeToString()
+    with pytest.raises(ModelError, match="apart from torch"):
+        verify_onnx(broken, resolve_model(str(tiny_model)))
+    monkeypatch.setattr(onnx_export, "export_onnx", lambda *_, **__: broken)
+    result = CliRunner().invoke(app, ["convert", str(tiny_model), "-o", str(tmp_path / "x.onnx"), "--verify"])
+    assert result.exit_code != 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_there_stays(exported: Path, tiny_model: Path) -> None:
+    before = exported.read_bytes()
+    result = CliRunner().invoke(app, ["convert", str(tiny_model), "-o", str(exported)])
+    assert result.exit_code == 2
+    assert "--existing overwrite" in result.stderr
+    assert exported.read_bytes() == before
+
+
+def test_options_of_the_other_kind_of_output_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    for output, option in (("folder", "--verify"), ("folder", "--with-preprocessing"), ("x.onnx", "--config=c.json")):
+        result = CliRunner().invoke(app, ["convert", str(tiny_model), "-o", str(tmp_path / output), option])
+        assert result.exit_code == 2
+        assert option.partition("=")[0] in result.stderr
+
+
+def test_what_is_missing_is_named_with_what_to_install(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(onnx_export, "import_module", refuse)
+    result = CliRunner().invoke(app, ["convert", str(tiny_model), "-o", "x.onnx"])
+    assert result.exit_code == 2
+    assert "glpn-cli[onnx]" in result.stderr
+
+
+def test_a_file_that_is_no_onnx_is_told(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"\x08\xff nothing")
+    with pytest.raises(ModelError, match="no ONNX file"):
+        read_onnx_metadata(tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("model_type", ["glpn", "dpt"])
+def test_levels_are_normalised_as_the_processor_does_it(model_type: str) -> None:
+    config = read_config({"model_type": model_type})
+    offset, scale = read_normalisation(config)
+    size = config.steps
+    picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    prepared = config.prepare(picture, size)[0].permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(picture * scale + offset, prepared, atol=1e-6)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["mini", "b0", "b4", "dpt-large", "dpt-hybrid", "dpt-large-ade"])
+def test_every_family_answers_as_torch_does(name: str, tmp_path: Path) -> None:
+    if name != "mini":
+        name = str(make_random_model(tmp_path / "model", read_known_config(name)))
+    model = resolve_model(name)
+    assert verify_onnx(export_onnx(model), model) <= TOLERANCE

@@ -46,12 +46,23 @@ class StoredDepth:
     record:    what the file says about itself; None where it says nothing
     format:    the word of the format that it is in
     not_depth: pixels with a number that is no depth, in files of others: see `count_not_depth`
+    is_float:  whether it is a file of others that holds floats, which no scale divides
     """
 
     depth: DepthMap
     record: Record | None
     format: str
     not_depth: int = 0
+    is_float: bool = False
+
+    def require_whole_numbers(self) -> None:
+        """Raise InputError for floats of others: a scale that was asked for changes nothing in them."""
+        if self.is_float:
+            raise InputError(
+                "--depth-scale is for whole numbers, and the file holds floats, which are taken as they are",
+                hint="Leave it out where they are metres; else divide them first: numpy.save(path, depth / 1000).",
+                code=ErrorCode.UNSUPPORTED,
+            )
 
     @property
     def camera(self) -> Intrinsics | None:
@@ -140,7 +151,7 @@ class Format:
         record = Record.from_text(text)
         if record is None:
             depth = depth_from_array(without_largest(array), kind=options.kind, depth_scale=options.depth_scale)
-            return StoredDepth(depth, None, cls.format, count_not_depth(array))
+            return StoredDepth(depth, None, cls.format, count_not_depth(array), array.dtype.kind == "f")
         if record.map in ("uncertainty", "normals"):
             raise InputError(
                 f"this is a map of {record.map}, not of depth",

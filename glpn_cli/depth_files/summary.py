@@ -64,6 +64,8 @@ def summarise_depth(
     if record is not None and record.map not in _READABLE:
         return DepthSummary(record.format, record.map, record.kind, record, min_max=record.min_max)
     stored = read_depth(source, depth_scale=depth_scale, kind=kind, max_pixels=max_pixels)
+    if depth_scale is not None:
+        stored.require_whole_numbers()
     return replace(_summarise(stored.depth, stored.format, "depth", stored.record), not_depth=stored.not_depth)
 
 

@@ -100,8 +100,12 @@ class StoredSource:
         """The meaning of its depths."""
         return self.record.depth_kind if self.record else self.kind
 
-    def read(self, focal: FocalChoice) -> Result:
-        """The map with its record's provenance, and its camera by `focal` or by the record. Raises InputError."""
+    def read(self, focal: FocalChoice, *, writes_scale: bool = False) -> Result:
+        """The map with its record's provenance, and its camera by `focal` or by the record. Raises InputError.
+
+        writes_scale: whether `depth_scale` is that of a file to be written too; else floats are refused, which it does
+                      not change
+        """
         where = self.data if self.path is None else Path(os.path.realpath(self.path))
         about = repr(self.given if self.path is None else str(self.path))
         provenance = self.record.provenance if self.record else None
@@ -114,6 +118,8 @@ class StoredSource:
         stored = self.options.run(
             read_depth, where, about=about, depth_scale=self.depth_scale, kind=self.kind, max_pixels=most
         )
+        if self.depth_scale is not None and not writes_scale:
+            stored.require_whole_numbers()
         provenance = stored.record.provenance if stored.record else None
         return Result(stored.depth, self, provenance, focal.camera(stored.depth.size, known=stored.camera))
 

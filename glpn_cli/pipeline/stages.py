@@ -65,6 +65,7 @@ class Stages:
     ) -> None:
         self._model = model
         self._focal = outputs.cloud.focal if outputs.cloud is not None else FocalChoice()
+        self._writes_scale = "png16" in (outputs.formats or "").split(",")
         self._calibration = outputs.calibration
         self._pictures = pictures
         self._estimator = estimator
@@ -97,7 +98,7 @@ class Stages:
     def decode(self, task: Task) -> Picture | Result:
         """Read the picture, with as many pixels as the network needs, or the stored map. Called in threads."""
         if isinstance(task.source, StoredSource):
-            stored = task.source.read(self._focal)
+            stored = task.source.read(self._focal, writes_scale=self._writes_scale)
             return self._calibrate(replace(stored, warnings=_depth_warnings(stored.prediction)))
         inference = self._inference
         picture = task.source.read(at_least=inference.enough_pixels)

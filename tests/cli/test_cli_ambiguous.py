@@ -197,3 +197,22 @@ def test_bare_numbers_are_metres_only_with_a_word(glpn: Glpn, name: str) -> None
     assert json.loads(said.stdout)["unit_source"] == "known"
     inverse = glpn("measure", name, "32,24", "--json", "--kind", "disparity")
     assert json.loads(inverse.stdout)["unit"] is None
+
+
+@pytest.mark.parametrize(
+    "command", [("measure", "m.npy", "32,24"), ("inspect", "m.npy"), ("export", "m.npy", "-f", "npz")]
+)
+def test_a_scale_that_floats_do_not_use_is_refused(glpn: Glpn, command: tuple[str, ...]) -> None:
+    """Floats in millimetres would be a thousand times too far, without a word."""
+    np.save("m.npy", 1000 * FLOATS)
+    refused = glpn(*command, "--depth-scale", 1000)
+    assert refused.exit_code == 1
+    assert "floats" in refused.stderr
+    assert "depth / 1000" in refused.stderr
+
+
+def test_the_scale_of_files_to_be_written_is_no_scale_of_floats(glpn: Glpn) -> None:
+    np.save("m.npy", FLOATS)
+    assert glpn("export", "m.npy", "-f", "png16", "--depth-scale", 256).exit_code == 0
+    measured = json.loads(glpn("measure", "m_depth.png", "32,24", "--json").stdout)
+    assert measured["points"][0]["depth"] == pytest.approx(float(FLOATS[24, 32]), abs=1 / 256)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+_DRIVER_NOTE = "GL Driver Message (OpenGL, Performance"
 
 
 def find_chromium() -> str:
@@ -76,13 +77,24 @@ class Page:
     def move(self, x: float, y: float) -> None:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
-    def click(self, x: float, y: float) -> None:
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    def click(self, x: float, y: float, *, times: int = 1) -> None:
+        for count in range(1, times + 1):
+            for kind in ("mousePressed", "mouseReleased"):
+                self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=count)
+
+    def drag(self, x: float, y: float, right: float, down: float) -> None:
+        """Press the mouse at a place, move it, and let go."""
+        for kind, share in (("mousePressed", 0), ("mouseMoved", 0.5), ("mouseMoved", 1), ("mouseReleased", 1)):
+            place = {"x": x + share * right, "y": y + share * down}
+            self.call("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **place)
+
+    def wheel(self, x: float, y: float, down: float) -> None:
+        self.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=down)
 
     def press(self, key: str) -> None:
+        codes = {"Escape": 27}
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key)
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=codes.get(key, 0))
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
@@ -100,6 +112,8 @@ class Page:
                 self.said.append(json.dumps(message["params"]["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if message["params"]["type"] in ("error", "warning", "assert"):
                 self.said.append(json.dumps(message["params"]["args"]))
+            case "Log.entryAdded" if _DRIVER_NOTE in message["params"]["entry"]["text"]:
+                pass  # a screenshot of a canvas is slow without a graphics card
             case "Log.entryAdded" if message["params"]["entry"]["level"] in ("error", "warning"):
                 self.said.append(message["params"]["entry"]["text"])
             case "Network.requestWillBeSent":
@@ -114,6 +128,7 @@ def chromium(profile: Path, *, width: int = 1280, height: int = 900) -> Iterator
     to_us, from_browser = os.pipe()
     command = (
         f'exec "$0" --headless=new --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage '
+        f"--enable-unsafe-swiftshader "
         f"--host-resolver-rules='MAP * ~NOTFOUND' --force-device-scale-factor=1 --hide-scrollbars "
         f"--user-data-dir='{profile}' --window-size={width},{height} --remote-debugging-pipe "
         f"3<&{to_browser} 4>&{from_browser}"

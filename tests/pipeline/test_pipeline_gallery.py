@@ -19,7 +19,7 @@ from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.gallery import Page, check_page
 from glpn_cli.pipeline.gallery.entries import DEPTH_SIDE, PICTURE_SIDE, encode_depths, make_entry
 from glpn_cli.pipeline.report import Outcome, Status
-from glpn_cli.prediction import DepthKind, DepthMap, Result
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Result
 
 RAMP = DepthMap(np.geomspace(0.5, 10, 40 * 60).reshape(40, 60).astype(np.float32), limit=10.0)
 
@@ -64,6 +64,16 @@ def test_an_entry_of_every_kind_and_of_flat_depth(kind: DepthKind) -> None:
         assert facts["unit"] == kind.unit
         assert codes.shape == values.shape
         assert all(0 <= place <= 1 for place, _ in facts["ticks"])  # type: ignore[attr-defined]
+
+
+def test_an_entry_carries_the_camera_that_puts_it_into_space(tmp_path: Path) -> None:
+    source = ImageSource(Path("x"), "x", "x")
+    camera = Intrinsics(50.5, 51, 29, 20, "exif")
+    facts, *_ = parts(make_entry(Result(RAMP, source, intrinsics=camera), None, ColorizeOptions()))
+    assert facts["camera"] == {"fx": 50.5, "fy": 51, "cx": 29, "cy": 20, "source": "exif"}
+    assert parts(entry("x"))[0]["camera"] is None
+    # The page itself, with all that turns surfaces, is light beside one picture of 40 to 70 kB.
+    assert len(write(tmp_path, Page(ColorizeOptions(), []))) < 35_000
 
 
 def test_large_maps_and_pictures_become_small_without_inventing_depths() -> None:

@@ -3,13 +3,15 @@
 The picture goes in as JPEG. The depths go in as a grey PNG of codes, from which the page paints colours, tells metres
 and counts a histogram: 0 is a hole, 1 to 255 are equal steps of the logarithm between the nearest and the farthest
 depth, so a room from 0.5 to 10 m comes back within 0.6 %. Where ratios mean nothing the steps are linear.
-Labels go in the same way, as places in a list of those that are there.
+Labels go in the same way, as places in a list of those that are there. With the camera, in pixels of the picture, the
+page makes a surface in space of metric depth.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from dataclasses import asdict
 from io import BytesIO
 from typing import Any
 
@@ -44,12 +46,13 @@ def make_entry(
     else:
         assert isinstance(made, LabelMap)
         facts, codes = _label_facts(made)
-    provenance = result.provenance
+    provenance, camera = result.provenance, result.intrinsics
     facts = {
         "name": result.source.name,
         "width": made.size[1],
         "height": made.size[0],
         **facts,
+        "camera": None if camera is None else asdict(camera),
         "model": provenance.model if provenance else None,
         "calibration": provenance.calibration if provenance else None,
         "warnings": list(warnings),

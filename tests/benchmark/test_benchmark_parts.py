@@ -127,6 +127,22 @@ def test_random_dpts_answer_with_inverse_depth_of_ten_units_or_with_many_labels(
     assert [len(work()) > 100 for stage, work in subject.stages().items() if stage == "encode"] == [True]
 
 
+@pytest.mark.parametrize(("name", "least"), [("da2-small", 3.0), ("da2-indoor-small", 2.0)])
+def test_random_depth_anythings_fill_their_range(name: str, least: float, tmp_path: Path) -> None:
+    """Of the published shape, but narrow."""
+    fields = dict(read_config(name)) | {"reassemble_hidden_size": 32, "neck_hidden_sizes": [8, 16, 24, 32]}
+    fields["backbone_config"] = fields["backbone_config"] | {
+        "hidden_size": 32,
+        "num_attention_heads": 2,
+        "image_size": 70,
+    }
+    (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
+    folder = make_random_model(tmp_path / name, fields)
+    subject = Subject(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
+    low, high = subject.infer(subject.prepare()).flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
+    assert least < high - low < 60
+
+
 def test_a_config_that_nobody_published_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match="'b9'"):
         read_config("b9")

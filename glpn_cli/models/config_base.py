@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
+from importlib.metadata import entry_points
 from os import PathLike
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
@@ -33,6 +34,9 @@ FAMILIES = {
     "glpn": "glpn_cli.models.glpn.config:GLPNConfig",
 }
 """`model_type` of a config.json -> module and name of the config class."""
+
+FAMILIES_OF_PACKAGES = "glpn.families"
+"""The entry points by which an installed package brings families of its own."""
 
 _SWITCHES = {"output_attentions": False, "output_hidden_states": False, "return_dict": True}
 """Documented per-call switches. A file holds them only where they differ from these defaults."""
@@ -341,14 +345,28 @@ class ModelConfig(ABC):
 
 
 def config_class(model_type: object) -> type[ModelConfig]:
-    """The config class of a `model_type`. Raises ModelError naming the supported ones."""
-    hint = f"Supported are: {', '.join(FAMILIES)}."
+    """The config class of a `model_type`: one of `FAMILIES`, or one that an installed package brings.
+
+    A package names its class under the entry points "glpn.families", as `NAME = "module:Class"` where NAME is the
+    `model_type`. Raises ModelError naming the supported ones, or the package whose class cannot be imported.
+    """
+    if isinstance(model_type, str) and model_type in FAMILIES:
+        module, _, name = FAMILIES[model_type].partition(":")
+        return cast(type[ModelConfig], getattr(import_module(module), name))
+    brought = {point.name: point for point in entry_points(group=FAMILIES_OF_PACKAGES)}
+    hint = f"Supported are: {', '.join(FAMILIES | brought)}."
     if not isinstance(model_type, str):
         raise ModelError("config.json has no model_type", hint=hint)
-    if model_type not in FAMILIES:
+    if model_type not in brought:
         raise ModelError(f"model type {model_type!r} is not supported", hint=hint)
-    module, _, name = FAMILIES[model_type].partition(":")
-    return cast(type[ModelConfig], getattr(import_module(module), name))
+    point = brought[model_type]
+    try:
+        found = point.load()
+    except Exception as error:  # it is somebody else's code
+        raise ModelError(f"model type {model_type!r} cannot be imported from {point.value}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, ModelConfig)):
+        raise ModelError(f"model type {model_type!r} is {point.value}, which is no ModelConfig")
+    return found
 
 
 def read_config(raw: Mapping[str, Any]) -> ModelConfig:

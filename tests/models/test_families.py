@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 from glpn_cli import DepthEstimator
 from glpn_cli.checkpoint import encode_checkpoint, open_checkpoint
 from glpn_cli.errors import ModelError
+from glpn_cli.models import config_base
 from glpn_cli.models.config_base import FAMILIES, InputSize, ModelConfig, read_config
 from glpn_cli.models.inspect import inspect_model
 from glpn_cli.models.resolve import resolve_model
@@ -225,6 +227,23 @@ def test_a_new_family_is_one_folder_and_one_line(monkeypatch: pytest.MonkeyPatch
     assert prediction.kind is DepthKind.SCALE
     with pytest.raises(ModelError, match="brightness = -1 is no number"):
         read_config({"model_type": "toy", "brightness": -1})
+
+
+def test_a_package_brings_a_family_by_an_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {
+        name: EntryPoint(name, value, "glpn.families")
+        for name, value in {
+            "toy": "toy_family:ToyConfig",
+            "gone": "there_is_no_such_module:Config",
+            "net": "toy_family:Toy",
+        }.items()
+    }
+    monkeypatch.setattr(config_base, "entry_points", lambda *, group: points.values() if group else ())
+    assert read_config({"model_type": "toy", "brightness": 2.0}).model_type == "toy"
+    for name, message in (("gone", "there_is_no_such_module"), ("net", "no ModelConfig"), ("swin", "'swin'")):
+        with pytest.raises(ModelError, match=message) as caught:
+            read_config({"model_type": name})
+    assert "glpn, toy" in str(caught.value.hint)
 
 
 def test_an_unknown_family_is_named_with_those_there_are() -> None:

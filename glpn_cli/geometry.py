@@ -188,6 +188,16 @@ def back_project(depth: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[
     return points
 
 
+def depth_from_ray(length: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float32]:
+    """Depth along the optical axis from length along the ray of each pixel: both float32 (H, W), one unit, 0 stays 0.
+
+    z = length / sqrt(1 + ((x - cx) / fx)^2 + ((y - cy) / fy)^2); renderers and laser scanners often store length.
+    """
+    height, width = length.shape
+    x, y = (np.arange(width) - intrinsics.cx) / intrinsics.fx, (np.arange(height) - intrinsics.cy) / intrinsics.fy
+    return (length / np.sqrt(1 + x**2 + y[:, None] ** 2)).astype(np.float32)
+
+
 def project(points: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float64]:
     """Where points in space, (N, 3) in OpenCV's axes with z > 0, are in the picture: float64 (N, 2), x and y."""
     x, y, z = points.astype(np.float64).T

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,6 +20,7 @@ from glpn_cli.cli.params import (
     ModelParams,
     OutputParams,
     RunParams,
+    SpaceParams,
     only,
     option,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.evaluation.alignment import Alignment
     from glpn_cli.evaluation.evaluate import PictureScores
+    from glpn_cli.evaluation.measures import MetricGroup
     from glpn_cli.evaluation.predictors import Predictor
     from glpn_cli.evaluation.protocols import Protocol
     from glpn_cli.images import ReadOptions
@@ -41,6 +43,7 @@ SCORING = "Scoring"
 EXAMPLES = """
 glpn evaluate -m nyu --data nyu:datasets/nyu --protocol nyu
 glpn evaluate -m mini -m ./mine --data pairs.csv -o scores.csv
+glpn evaluate -m mini --data scenes:7:64 --metrics depth,normals,edges
 """
 
 
@@ -101,13 +104,55 @@ class ScoringParams:
         show_default="none,median",
     )
     clip: bool = option("--clip", False, "Clip predictions to the range that counts first.")
+    metrics: str = option(
+        "--metrics LIST",
+        "depth",
+        "depth (the field's errors); normals (angles of surfaces through the camera); edges (precision and recall of "
+        "depth edges).",
+    )
+    gt_kind: Literal["depth", "ray"] = option(
+        "--gt-kind KIND",
+        "depth",
+        "True depths of a CSV are along the camera's axis (depth), or along the ray of each pixel (ray).",
+    )
+    focal: str = option(
+        "--focal LENGTH", "auto", "The camera's focal length, as for predict; auto is that of the data."
+    )
+    intrinsics: str | None = option(
+        "--intrinsics FX,FY,CX,CY",
+        None,
+        "The same from a calibrated camera, in pixels of the upright picture: 525,525,319.5,239.5.",
+    )
 
     @property
     def rules(self) -> Protocol:
         """The protocol. Raises UsageError."""
         from glpn_cli.evaluation.protocols import choose_protocol
 
-        return choose_protocol(self.protocol, crop=self.crop, gt_range=self.gt_range, clip=self.clip)
+        protocol = choose_protocol(self.protocol, crop=self.crop, gt_range=self.gt_range, clip=self.clip)
+        camera = SpaceParams(focal=self.focal, intrinsics=self.intrinsics).choice
+        is_named = camera.text != "auto"
+        return replace(protocol, is_ray=self.gt_kind == "ray", camera=camera if is_named else None)
+
+    @property
+    def groups(self) -> tuple[MetricGroup, ...]:
+        """The metrics. Raises UsageError."""
+        from glpn_cli.evaluation.measures import parse_metrics
+
+        return parse_metrics(self.metrics)
+
+    @property
+    def needs_camera(self) -> list[str]:
+        """The options that need the cameras of the pictures, as they are typed. Raises UsageError."""
+        from glpn_cli.evaluation.alignment import Alignment, parse_alignments
+        from glpn_cli.evaluation.measures import MetricGroup
+
+        needs = {
+            "--align focal": Alignment.FOCAL in parse_alignments(self.align),
+            "--metrics normals": MetricGroup.NORMALS in self.groups,
+            "--gt-kind ray": self.gt_kind == "ray",
+        }
+        return [option for option, is_asked in needs.items() if is_asked]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +188,12 @@ def evaluate(
     from glpn_cli.data.label_pairs import is_label_data
     from glpn_cli.evaluation.alignment import parse_alignments
 
-    rules, align_by = scoring.rules, parse_alignments(scoring.align)
+    rules, align_by, groups = scoring.rules, parse_alignments(scoring.align), scoring.groups
     allowance, run = Allowance.parse(pace.allow_failed), replace(pace, batch_size=table.batch_size).settings()
     reading = inputs.reading(run.threads)
     check_results(output=table.csv, report=output.report, inputs=[*subjects.specs, *(subjects.predictions or ())])
     has_labels = is_label_data(subjects.data)
-    sources = [] if has_labels else _open_data(explicit, subjects, align_by, inputs, output, reading)
+    sources = [] if has_labels else _open_data(explicit, subjects, scoring, inputs, output, reading)
     models = [replace(model, model=name).resolve(takes_labels=has_labels) for name in subjects.model_names]
     check_used(explicit, {"evaluate: labels": has_labels})
     with reading.workers or nullcontext():
@@ -156,13 +201,13 @@ def evaluate(
             code = evaluate_labels(models, subjects.data, model, run, reading, inputs, output, allowance)
             raise typer.Exit(code)
         predictors = _open_predictors(models, sources, subjects, align_by, model, inputs, output, reading)
-        rows, end = _run(sources[0], predictors, rules, align_by, run)
+        rows, end = _run(sources[0], predictors, rules, align_by, groups, run)
     total = sources[0].length or 0
     if rows or end is None:
         from glpn_cli.cli.evaluation_report import show_evaluations
         from glpn_cli.evaluation.evaluate import gather
 
-        evaluations = gather(predictors, rows, protocol=rules, align_by=align_by, total=sources[0].length)
+        evaluations = gather(predictors, rows, protocol=rules, align_by=align_by, groups=groups, total=total)
         show_evaluations(evaluations, json=output.json, report=output.report, output=table.csv)
     if end is not None:
         raise end
@@ -172,34 +217,39 @@ def evaluate(
 def _open_data(
     explicit: ExplicitOptions,
     subjects: SubjectParams,
-    align_by: tuple[Alignment, ...],
+    scoring: ScoringParams,
     inputs: InputParams,
     output: OutputParams,
     reading: ReadOptions,
 ) -> list[SampleSource]:
     """The pictures with depth, and those that the baseline is fitted to. Raises UsageError, also for unused options."""
     from glpn_cli.data.sources import asks_for_scale, check_scale, open_source
-    from glpn_cli.evaluation.evaluate import check_focal
+    from glpn_cli.evaluation.cameras import check_cameras, through_cameras
 
-    maps, specs = bool(subjects.predictions), subjects.specs
+    maps, specs, rules = bool(subjects.predictions), subjects.specs, scoring.rules
     situations = {
         "evaluate: no model is scored": maps and not subjects.models,
         "evaluate: pictures are rendered": not maps and all(spec.startswith("scenes:") for spec in specs),
         "evaluate: no folder is scored": not maps,
         "evaluate: nothing has a scale": not maps and not any(map(asks_for_scale, specs)),
+        "evaluate: no camera is needed": not scoring.needs_camera,
+        "evaluate: truth is along the axis": not asks_for_scale(subjects.data),
     }
     check_used(explicit, situations)
     scale = output.depth_scale
     source = open_source(
         subjects.data, split="test", depth_scale=scale, may_be_empty=inputs.allow_empty, reading=reading
     )
-    check_focal(source, align_by)
+    check_cameras(source, rules.camera, scoring.needs_camera)
     sources = [source]
     if subjects.baseline is not None:
         sources.append(open_source(subjects.baseline, split="train", depth_scale=scale, reading=reading))
     if not maps:
         check_scale(sources, scale)
-    return sources
+    return [
+        through_cameras(each, rules.camera, is_ray=rules.is_ray and asks_for_scale(spec))
+        for each, spec in zip(sources, specs, strict=True)
+    ]
 
 
 def _open_predictors(
@@ -242,6 +292,7 @@ def _run(
     predictors: Sequence[Predictor],
     rules: Protocol,
     align_by: tuple[Alignment, ...],
+    groups: tuple[MetricGroup, ...],
     run: RunSettings,
 ) -> tuple[list[tuple[PictureScores, ...]], BaseException | None]:
     """Measure picture by picture and print errors as they come; also return what ended it early, if anything."""
@@ -258,6 +309,7 @@ def _run(
             predictors,
             protocol=rules,
             align_by=align_by,
+            groups=groups,
             workers=run.threads,
             batch_size=run.batch_size or 1,
         ):

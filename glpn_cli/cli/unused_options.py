@@ -52,7 +52,7 @@ UNUSED = {
     "evaluate: labels": Unused(
         (
             *("--crop", "--gt-range", "--align", "--clip", "--protocol", "--baseline", "--predictions"),
-            *("--depth-scale", "--kind", "--output"),
+            *("--depth-scale", "--kind", "--output", "--metrics", "--gt-kind", "--focal", "--intrinsics"),
         ),
         "makes no sense for data with labels",
     ),
@@ -62,6 +62,12 @@ UNUSED = {
     ),
     "evaluate: no folder is scored": Unused(("--kind",), "is for the maps of --predictions, and there are none"),
     "evaluate: nothing has a scale": Unused(("--depth-scale",), "is for a CSV or --predictions, and there are none"),
+    "evaluate: no camera is needed": Unused(
+        ("--focal", "--intrinsics"), "is for --metrics normals, --gt-kind ray and --align focal, and none is asked for"
+    ),
+    "evaluate: truth is along the axis": Unused(
+        ("--gt-kind",), "is for a CSV: rooms, NYU and KITTI hold depth along the axis"
+    ),
     "train: nothing has a scale": Unused(("--depth-scale",), "is for a CSV, and there is none"),
     "train: nothing is validated": Unused(("--val-count",), "is for the pictures of --val, and there are none"),
     "train: steps are given": Unused(("--epochs",), "says how long, and so does --steps"),

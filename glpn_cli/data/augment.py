@@ -113,7 +113,7 @@ def resize_window(sample: Sample, *, box: tuple[float, float, float, float], siz
     rows = np.clip((top + (np.arange(h) + 0.5) * (tall / h)).astype(np.intp), 0, height - 1)
     columns = np.clip((left + (np.arange(w) + 0.5) * (wide / w)).astype(np.intp), 0, width - 1)
     focal = None if sample.focal_px is None else sample.focal_px * w / wide
-    return replace(sample, rgb=rgb, depth=sample.depth[rows[:, None], columns], focal_px=focal)
+    return replace(sample, rgb=rgb, depth=sample.depth[rows[:, None], columns], focal_px=focal, intrinsics=None)
 
 
 def through_camera(sample: Sample, *, focal_px: float | None) -> Sample:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.prediction import Intrinsics
 
 KB_SIZE = (352, 1216)
 """(height, width) that the KITTI benchmark crops every frame to."""
@@ -36,4 +37,11 @@ def kb_crop(array: Array, *, what: str) -> Array:
 def kb_cropped(sample: Sample) -> Sample:
     """The picture and its depth cut to the window; it remembers how large the frame was. Raises InputError."""
     rgb, depth = kb_crop(sample.rgb, what=sample.name), kb_crop(sample.depth, what=sample.name)
-    return replace(sample, rgb=rgb, depth=depth, uncut=sample.uncut or sample.size)
+    camera = None if sample.intrinsics is None else kb_camera(sample.intrinsics, sample.size)
+    return replace(sample, rgb=rgb, depth=depth, uncut=sample.uncut or sample.size, intrinsics=camera)
+
+
+def kb_camera(intrinsics: Intrinsics, size: tuple[int, int]) -> Intrinsics:
+    """The camera of a frame of (H, W), in pixels of the window that is cut out of it."""
+    (height, width), (tall, wide) = size, KB_SIZE
+    return replace(intrinsics, cx=intrinsics.cx - (width - wide) // 2, cy=intrinsics.cy - (height - tall))

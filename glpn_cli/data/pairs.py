@@ -22,11 +22,13 @@ from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import StoredDepth, read_depth
 from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import ImageSource, ReadOptions, read_rgb
+from glpn_cli.prediction import Intrinsics
 
 CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
 _CSV_CAMERA = ("fx", "fy", "cx", "cy")
 _SCALE_HINT = "The depth_scale is stored units per metre: 1000 for millimetres, 256 for KITTI, 1 for metres."
 _FOCAL_HINT = "Write the focal length in pixels of the picture, or leave both fx and fy empty."
+_AXIS_HINT = "Write where the optical axis meets the picture, in pixels from 0, or leave both cx and cy empty."
 
 # The median depth of no room, street or landscape that a camera measures; beyond these the scale is wrong.
 _LEAST_MEDIAN_M, _MOST_MEDIAN_M = 0.02, 300.0
@@ -46,6 +48,8 @@ class Pair:
     focal_px:    focal length in pixels of the picture as stored, None where nobody said.
     name:        what results and messages call it, with `/` between folders.
     is_kitti:    cut to the benchmark's 352x1216 when read.
+    fx_to_fy:    fx over fy; 1 where the pixels are square.
+    axis_px:     (cx, cy), None for the middle of the picture.
     """
 
     rgb_path: Path
@@ -54,6 +58,8 @@ class Pair:
     focal_px: float | None = None
     name: str = ""
     is_kitti: bool = False
+    fx_to_fy: float = 1.0
+    axis_px: tuple[float | None, float | None] = (None, None)
 
     def read(self, reading: ReadOptions = _HERE) -> Sample:
         """The upright picture with its depth in metres, 0 where nothing was measured.
@@ -86,11 +92,25 @@ class Pair:
             known = np.where(depth.valid, known, np.float32(0))
         name = self.name or self.rgb_path.name
         source = ImageSource(self.rgb_path, name, str(self.rgb_path), options=reading)
-        sample = Sample(rgb, known, self.focal_px, self.name, source=source)
+        camera = self._camera(depth.size)
+        sample = Sample(rgb, known, self.focal_px, self.name, source=source, intrinsics=camera)
         if self.is_kitti:
             sample = kb_cropped(sample)
         self._check_depth(sample.depth, stored, read)
         return sample
+
+    def _camera(self, size: tuple[int, int]) -> Intrinsics | None:
+        """The camera of the whole picture of (H, W); None where nobody said."""
+        if self.focal_px is None:
+            return None
+        (height, width), (cx, cy) = size, self.axis_px
+        return Intrinsics(
+            fx=self.focal_px * math.sqrt(self.fx_to_fy),
+            fy=self.focal_px / math.sqrt(self.fx_to_fy),
+            cx=(width - 1) / 2 if cx is None else cx,
+            cy=(height - 1) / 2 if cy is None else cy,
+            source="file",
+        )
 
     def _half(self, path: Path, read: Callable[[Path], Half], what: str) -> Half:
         with about_file(path):
@@ -184,7 +204,7 @@ class PairList:
 def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty: bool = False) -> PairList:
     """Pairs of a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
 
-    Other columns are ignored, and the principal point is not needed.
+    Other columns are ignored. The principal point is for evaluation; without it the axis meets the middle.
 
     depth_scale: stored units per metre where a line does not say.
 
@@ -207,15 +227,39 @@ def _pair_of(path: Path, row: Row, depth_scale: float | None) -> Pair:
     scale = depth_scale if depth_scale is not None and not told else _positive(row, "depth_scale", _SCALE_HINT)
     told_focals = [_positive(row, column, _FOCAL_HINT) for column in ("fx", "fy") if row.get(column)]
     focal = math.sqrt(told_focals[0] * told_focals[-1]) if told_focals else None  # one of them is both
-    return Pair(path.parent / rgb, path.parent / row.get("depth_path"), scale, focal, Path(rgb).as_posix())
+    return Pair(
+        path.parent / rgb,
+        path.parent / row.get("depth_path"),
+        scale,
+        focal,
+        Path(rgb).as_posix(),
+        fx_to_fy=told_focals[0] / told_focals[-1] if told_focals else 1.0,
+        axis_px=(_coordinate(row, "cx"), _coordinate(row, "cy")),
+    )
 
 
 def _positive(row: Row, column: str, hint: str) -> float:
-    try:
-        value = float(row.get(column))
-    except ValueError:
-        value = math.nan
+    value = _number(row, column)
     if not 0 < value < math.inf:
         message = f"{row.where}: {column} {row.get(column)!r} is no positive number"
         raise UsageError(message, hint=hint, code=ErrorCode.DATA)
     return value
+
+
+def _coordinate(row: Row, column: str) -> float | None:
+    """A coordinate of the principal point, which may be outside of a picture that was cut; None where it is empty."""
+    if not row.get(column):
+        return None
+    value = _number(row, column)
+    if not math.isfinite(value):
+        message = f"{row.where}: {column} {row.get(column)!r} is no number"
+        raise UsageError(message, hint=_AXIS_HINT, code=ErrorCode.DATA)
+    return value
+
+
+def _number(row: Row, column: str) -> float:
+    """A cell as a number, nan where it is none."""
+    try:
+        return float(row.get(column))
+    except ValueError:
+        return math.nan

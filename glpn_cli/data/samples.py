@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.images import ImageSource
+from glpn_cli.prediction import Intrinsics
 
 Item = TypeVar("Item")
 Taken = TypeVar("Taken")
@@ -20,12 +21,13 @@ Taken = TypeVar("Taken")
 class Sample:
     """One picture with the depth of its pixels.
 
-    rgb:      uint8 (H, W, 3).
-    depth:    float32 (H, W), metres along the optical axis; 0 where nothing is known.
-    focal_px: focal length in pixels of this picture, None where nobody said.
-    name:     what to call it in messages.
-    uncut:    (H, W) before it was cut to KITTI's benchmark window; None where it was not.
-    source:   the file of the picture; None where it was rendered.
+    rgb:        uint8 (H, W, 3).
+    depth:      float32 (H, W), metres along the optical axis; 0 where nothing is known.
+    focal_px:   focal length in pixels of this picture, None where nobody said.
+    name:       what to call it in messages.
+    uncut:      (H, W) before it was cut to KITTI's benchmark window; None where it was not.
+    source:     the file of the picture; None where it was rendered.
+    intrinsics: the whole camera, for points in space; None where nobody said, or the picture was cut for training.
     """
 
     rgb: NDArray[np.uint8]
@@ -34,6 +36,7 @@ class Sample:
     name: str = ""
     uncut: tuple[int, int] | None = None
     source: ImageSource | None = None
+    intrinsics: Intrinsics | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -46,7 +46,7 @@ class SceneStream:
         from glpn_cli.scenes import render_scene
 
         scene = render_scene(self.seed, index, size=self.size)
-        return Sample(scene.rgb, scene.depth, scene.intrinsics.fx, self.name_of(index))
+        return Sample(scene.rgb, scene.depth, scene.intrinsics.fx, self.name_of(index), intrinsics=scene.intrinsics)
 
 
 def open_source(

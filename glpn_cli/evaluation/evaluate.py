@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.kitti_crop import kb_crop, kb_cropped
-from glpn_cli.data.pairs import PairList
 from glpn_cli.data.samples import Sample, SampleSource, read_ahead
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
-from glpn_cli.evaluation.metrics import METRICS, Interval, Scores, bootstrap, bootstrap_difference, score
+from glpn_cli.evaluation.cameras import CAMERA_HINT
+from glpn_cli.evaluation.measures import Measures, MetricGroup
+from glpn_cli.evaluation.metrics import Interval, bootstrap, bootstrap_difference
 from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.prediction import DepthMap
@@ -31,24 +32,26 @@ T = TypeVar("T")
 class PictureScores:
     """The scores of one picture, or the error.
 
-    scores: by alignment; empty where there is an error.
+    scores: by alignment, then by metric; empty where there is an error. A metric is left out where it makes no sense.
     pixels: number of pixels that were scored.
     known:  their share of the pixels that count; the predictor has no depth for the rest.
     error:  the reason for no scores at all.
     gaps:   the reason for no scores with single alignments.
+    no_camera: the reason for no normals where they were asked for.
     """
 
     name: str
-    scores: Mapping[Alignment, Scores]
+    scores: Mapping[Alignment, Mapping[str, float]]
     pixels: int = 0
     known: float = 1.0
     error: InputError | None = None
     gaps: Mapping[Alignment, InputError] = field(default_factory=dict)
+    no_camera: InputError | None = None
 
     @property
     def problems(self) -> tuple[InputError, ...]:
         """All its errors."""
-        return (*([] if self.error is None else [self.error]), *self.gaps.values())
+        return (*filter(None, (self.error, self.no_camera)), *self.gaps.values())
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Evaluation:
 
     pictures: those that were tried.
     total:    the number of all pictures.
+    groups:   the metrics that were asked for.
     """
 
     predictor: Predictor
@@ -64,6 +68,12 @@ class Evaluation:
     alignments: tuple[Alignment, ...]
     pictures: tuple[PictureScores, ...]
     total: int
+    groups: tuple[MetricGroup, ...] = (MetricGroup.DEPTH,)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of all metrics that were asked for."""
+        return tuple(metric for group in self.groups for metric in group.metrics)
 
     @property
     def measured(self) -> tuple[PictureScores, ...]:
@@ -77,8 +87,8 @@ class Evaluation:
 
     def values(self, alignment: Alignment, metric: str) -> NDArray[np.float64]:
         """One number for every picture that has this score, (n,)."""
-        scores = (picture.scores[alignment] for picture in self.measured if alignment in picture.scores)
-        return np.array([getattr(each, metric) for each in scores])
+        scores = (picture.scores.get(alignment, {}) for picture in self.measured)
+        return np.array([each[metric] for each in scores if metric in each])
 
     def missing(self, alignment: Alignment) -> tuple[str, ...]:
         """The measured pictures that have other scores but not this one."""
@@ -86,7 +96,7 @@ class Evaluation:
 
     def means(self, alignment: Alignment) -> dict[str, Interval]:
         """The mean of every metric over the pictures that have it, with its interval; empty where there are none."""
-        values = {metric: self.values(alignment, metric) for metric in METRICS}
+        values = {metric: self.values(alignment, metric) for metric in self.metrics}
         return {metric: bootstrap(each) for metric, each in values.items() if each.size}
 
 
@@ -111,29 +121,19 @@ def choose_alignments(asked: Sequence[Alignment], predictor: Predictor) -> tuple
     return tuple(dict.fromkeys(asked))
 
 
-def check_focal(source: SampleSource, asked: Sequence[Alignment]) -> None:
-    """Refuse `focal`, before anything is scored, on data where no picture has a focal length (UsageError)."""
-    if Alignment.FOCAL not in asked or not isinstance(source, PairList):
-        return
-    if source.pairs and all(pair.focal_px is None for pair in source.pairs):
-        raise UsageError(
-            f"no picture of {source.name} has a focal length, which --align focal needs",
-            hint=source.focal_hint,
-            code=ErrorCode.DATA,
-        )
-
-
 def evaluate(
     source: SampleSource,
     predictors: Sequence[Predictor],
     *,
     protocol: Protocol,
     align_by: Sequence[Alignment] = (),
+    groups: Sequence[MetricGroup] = (MetricGroup.DEPTH,),
     workers: int = 1,
     batch_size: int = 1,
 ) -> Iterator[tuple[PictureScores, ...]]:
     """Score every predictor on every picture of a finite source: one tuple per picture, in the predictors' order.
 
+    groups:     the metrics to compute.
     workers:    threads that read pictures ahead.
     batch_size: pictures per batch of a model.
     """
@@ -145,7 +145,7 @@ def evaluate(
         maps = [iter(_predict(predictor, samples)) for predictor in predictors]
         for frame in batch:
             yield tuple(
-                _measure(predictor, frame, next(own) if frame.sample else None, protocol, chosen)
+                _measure(predictor, frame, next(own) if frame.sample else None, protocol, chosen, groups)
                 for predictor, own, chosen in zip(predictors, maps, alignments, strict=True)
             )
 
@@ -156,6 +156,7 @@ def gather(
     *,
     protocol: Protocol,
     align_by: Sequence[Alignment] = (),
+    groups: Sequence[MetricGroup] = (MetricGroup.DEPTH,),
     total: int | None = None,
 ) -> tuple[Evaluation, ...]:
     """The rows that `evaluate` gave, by predictor.
@@ -165,7 +166,12 @@ def gather(
     count = len(rows) if total is None else total
     return tuple(
         Evaluation(
-            predictor, protocol, choose_alignments(align_by, predictor), tuple(row[place] for row in rows), count
+            predictor,
+            protocol,
+            choose_alignments(align_by, predictor),
+            tuple(row[place] for row in rows),
+            count,
+            tuple(groups),
         )
         for place, predictor in enumerate(predictors)
     )
@@ -173,14 +179,13 @@ def gather(
 
 def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
     """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval."""
-    both = [
-        (one.scores[alignment], other.scores[alignment])
+    pairs = (
+        (one.scores.get(alignment, {}), other.scores.get(alignment, {}))
         for one, other in zip(ours.pictures, theirs.pictures, strict=True)  # by place: a picture may come twice
-        if alignment in one.scores and alignment in other.scores
-    ]
-    if not both:
+    )
+    values = np.array([(one[metric], other[metric]) for one, other in pairs if metric in one and metric in other])
+    if not values.size:
         return None
-    values = np.array([[getattr(scores, metric) for scores in pair] for pair in both])
     return bootstrap_difference(values[:, 0], values[:, 1])
 
 
@@ -245,6 +250,7 @@ def _measure(
     answer: DepthMap | InputError | None,
     protocol: Protocol,
     alignments: tuple[Alignment, ...],
+    groups: Sequence[MetricGroup],
 ) -> PictureScores:
     sample, counted = frame.sample, frame.counted
     if sample is None or counted is None:
@@ -259,23 +265,36 @@ def _measure(
         return PictureScores(sample.name, {}, error=_without_traceback(error))
     predicted = depth.values[has_depth].astype(np.float64)
     target = sample.depth[has_depth].astype(np.float64)
+    measures = Measures(groups, sample.depth, has_depth, sample.intrinsics)
     scores, gaps = {}, {}
     for how in alignments:
         factor = predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
         if factor is None:
             gaps[how] = InputError(
                 f"{sample.name}: its focal length is not known, so it has no score for focal",
-                hint="Fill in its fx and fy in the CSV.",
+                hint=CAMERA_HINT,
                 code=ErrorCode.DATA,
             )
             continue
         fitted = align(predicted * factor, target, how=how, kind=predictor.kind, range_m=protocol.range_m)
         if protocol.clip and protocol.range_m is not None:
             fitted = fitted.clip(max(protocol.range_m[0], 1e-6), protocol.range_m[1])
-        scores[how] = score(fitted, target)
+        scores[how] = measures.score(fitted)
     if not scores:
         return PictureScores(sample.name, {}, error=gaps[alignments[0]])
-    return PictureScores(sample.name, scores, int(has_depth.sum()), float(has_depth.sum() / counted.sum()), gaps=gaps)
+    pixels = int(has_depth.sum())
+    missing = _camera_error(sample) if MetricGroup.NORMALS in groups else None
+    if missing is not None and not any(scores.values()):
+        return PictureScores(sample.name, {}, error=missing)
+    return PictureScores(sample.name, scores, pixels, pixels / int(counted.sum()), gaps=gaps, no_camera=missing)
+
+
+def _camera_error(sample: Sample) -> InputError | None:
+    """The reason for no normals of a picture; None where its camera is known."""
+    if sample.intrinsics is not None:
+        return None
+    message = f"{sample.name}: its camera is not known, so it has no normals"
+    return InputError(message, hint=CAMERA_HINT, code=ErrorCode.DATA)
 
 
 def _without_traceback(error: InputError) -> InputError:

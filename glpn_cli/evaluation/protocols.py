@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.data.kitti_crop import KB_SIZE
 from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.geometry import FocalChoice
 
 Mask = NDArray[np.bool_]
 Depth = NDArray[np.float32] | NDArray[np.float64]
@@ -47,6 +48,8 @@ class Protocol:
     crop:     see `Crop`.
     is_kitti: full KITTI frames are cut to the benchmark's 352x1216 before the network sees them.
     clip:     predictions are brought into `range_m` first. The author's code does not, other tools do.
+    is_ray:   the truth of lists is length along the ray of each pixel, and is turned into depth first.
+    camera:   of all pictures, as the user named it; None: each has that of the data.
     """
 
     name: str = "none"
@@ -54,6 +57,8 @@ class Protocol:
     crop: Crop = Crop.NONE
     is_kitti: bool = False
     clip: bool = False
+    is_ray: bool = False
+    camera: FocalChoice | None = None
 
     def __post_init__(self) -> None:
         if self.range_m is not None and not 0 <= self.range_m[0] < self.range_m[1] < np.inf:
@@ -95,7 +100,10 @@ class Protocol:
             "all known depths" if self.range_m is None else f"{self.range_m[0]:g} < true depth < {self.range_m[1]:g} m"
         )
         frame = f", frames cut to {KB_SIZE[1]}x{KB_SIZE[0]}" if self.is_kitti else ""
-        return f"protocol {self.name}, {near_far}, crop {self.crop.value}{frame}, clip {'on' if self.clip else 'off'}"
+        truth = ", truth along the ray" if self.is_ray else ""
+        camera = "" if self.camera is None else f", camera {self.camera.text}"
+        clip = "on" if self.clip else "off"
+        return f"protocol {self.name}, {near_far}, crop {self.crop.value}{frame}, clip {clip}{truth}{camera}"
 
 
 PROTOCOLS = {

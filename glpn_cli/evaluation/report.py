@@ -12,7 +12,8 @@ from typing import Any
 from glpn_cli.errors import InputError
 from glpn_cli.evaluation.alignment import Alignment, bounds_m
 from glpn_cli.evaluation.evaluate import Evaluation, compare
-from glpn_cli.evaluation.metrics import LEVEL, METRICS, Interval, Scores
+from glpn_cli.evaluation.measures import MetricGroup
+from glpn_cli.evaluation.metrics import LEVEL, Interval
 from glpn_cli.evaluation.protocols import Protocol
 
 LABELS = {
@@ -26,6 +27,14 @@ LABELS = {
     "log10": "log10",
     "silog_half": "silog (lambda 0.5)",
     "silog_100": "silog (KITTI, x100)",
+    "normal_mean": "normals: mean deg",
+    "normal_median": "normals: median deg",
+    "normal_11_25": "normals under 11.25",
+    "normal_22_5": "normals under 22.5",
+    "normal_30": "normals under 30",
+    "edge_precision": "edges: precision",
+    "edge_recall": "edges: recall",
+    "edge_f1": "edges: F1",
 }
 """What a table calls a metric: both conventions of silog by name, units where there are any."""
 
@@ -41,7 +50,7 @@ class Row:
 
     def words(self) -> tuple[str, str]:
         """The mean, and the bounds of its interval, or that there is none."""
-        digits = 2 if self.metric == "silog_100" else 4
+        digits = 2 if self.metric in ("silog_100", "normal_mean", "normal_median") else 4
         mean, low, high = self.interval.mean, self.interval.low, self.interval.high
         bounds = "none" if low is None or high is None else f"{low:.{digits}f} .. {high:.{digits}f}"
         return f"{mean:.{digits}f}", bounds
@@ -61,6 +70,7 @@ def heading(evaluation: Evaluation) -> str:
     if left := total - len(evaluation.pictures):
         lines.append(f"stopped before the last {left}")
     lines += [_gap_words(evaluation, how) for how in evaluation.alignments if evaluation.missing(how)]
+    lines += [line for group in evaluation.groups if (line := _group_words(evaluation, group)) is not None]
     partial = [picture for picture in evaluation.measured if picture.known < 1]
     if partial:
         lines.append(f"{len(partial)} maps lack depth in places; there only what they have is measured")
@@ -76,6 +86,12 @@ def _gap_words(evaluation: Evaluation, how: Alignment) -> str:
         f"align {how.value}: {count} of {evaluation.total} pictures; "
         f"without a focal length: {', '.join(names[:3])}{more}"
     )
+
+
+def _group_words(evaluation: Evaluation, group: MetricGroup) -> str | None:
+    """The number of pictures that have the metrics of a group with any alignment, where some have not."""
+    count = sum(any(group.metrics[0] in each for each in picture.scores.values()) for picture in evaluation.measured)
+    return None if count == len(evaluation.measured) else f"{group.value}: {count} of {evaluation.total} pictures"
 
 
 def _clipping(how: Alignment, protocol: Protocol) -> str:
@@ -102,7 +118,7 @@ def make_differences(evaluations: Sequence[Evaluation]) -> list[Row]:
     rows = []
     for other in evaluations[1:]:
         for alignment in other.alignments:
-            for metric in METRICS:
+            for metric in other.metrics:
                 difference = compare(other, evaluations[0], alignment, metric)
                 if difference is not None:
                     name = f"{other.predictor.name} - {evaluations[0].predictor.name}"
@@ -134,6 +150,8 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
         "crop": protocol.crop.value,
         "range_m": None if protocol.range_m is None else list(protocol.range_m),
         "clip": protocol.clip,
+        **({"gt_kind": "ray"} if protocol.is_ray else {}),
+        **({} if protocol.camera is None else {"camera": protocol.camera.text}),
         "align_bounds_m": {
             how.value: [near, None if math.isinf(far) else far]
             for how in evaluation.alignments
@@ -156,23 +174,23 @@ def to_csv(evaluations: Sequence[Evaluation]) -> str:
     """A line for every predictor, picture and alignment, those without scores too."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["model", "picture", "align", "pixels", "known", *METRICS, "error"])
+    metrics = evaluations[0].metrics if evaluations else ()
+    writer.writerow(["model", "picture", "align", "pixels", "known", *metrics, "error"])
     for evaluation in evaluations:
         for picture in evaluation.pictures:
             start = [evaluation.predictor.name, picture.name]
-            seen, nothing = [picture.pixels, f"{picture.known:.6g}"], [""] * len(METRICS)
+            seen, nothing = [picture.pixels, f"{picture.known:.6g}"], [""] * len(metrics)
             if picture.error is not None:
                 writer.writerow([*start, "", 0, "", *nothing, _words(picture.error)])
             for alignment, scores in picture.scores.items():
-                writer.writerow([*start, alignment.value, *seen, *_numbers(scores), ""])
+                numbers = [f"{scores[metric]:.9g}" if metric in scores else "" for metric in metrics]
+                writer.writerow([*start, alignment.value, *seen, *numbers, ""])
             for alignment, error in picture.gaps.items():
                 writer.writerow([*start, alignment.value, *seen, *nothing, _words(error)])
+            if picture.no_camera is not None:
+                writer.writerow([*start, "", *seen, *nothing, _words(picture.no_camera)])
     return file.getvalue()
 
 
 def _words(error: InputError) -> str:
     return f"{error.code}: {error.message}"
-
-
-def _numbers(scores: Scores) -> list[str]:
-    return [f"{getattr(scores, metric):.9g}" for metric in METRICS]

@@ -12,7 +12,7 @@ from glpn_cli.data.pairs import Pair, read_pairs_csv
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
-from glpn_cli.prediction import DepthKind, DepthMap, Result
+from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Result
 
 
 def write_picture(path: Path, size: tuple[int, int] = (6, 8)) -> Path:
@@ -217,6 +217,24 @@ def test_spaces_after_the_commas_are_no_part_of_names(tmp_path: Path) -> None:
     assert (second.depth_scale, second.focal_px) == (256, None)
     tight = read_pairs_csv(write_csv(tmp_path, HEADER, " a.png,b.png,1000"))
     assert tight.name_of(0) == " a.png"
+
+
+def test_a_list_tells_the_whole_camera_and_the_axis_meets_the_middle_where_it_does_not(tmp_path: Path) -> None:
+    make_pair(tmp_path)
+    lines = [f"{HEADER},fx,fy,cx,cy", *(f"rgb.png,depth.png,1000,{rest}" for rest in ("8,2,3,-1.5", "5,,,", ",,3,2"))]
+    pairs = read_pairs_csv(write_csv(tmp_path, *lines))
+    cameras = [pairs.read(index).intrinsics for index in range(3)]
+    assert cameras == [Intrinsics(8, 2, 3, -1.5, "file"), Intrinsics(5, 5, 3.5, 2.5, "file"), None]
+    assert pairs.read(0).focal_px == 4
+    with pytest.raises(UsageError, match="line 2: cx 'middle' is no number"):
+        read_pairs_csv(write_csv(tmp_path, lines[0], "rgb.png,depth.png,1000,8,8,middle,2"))
+
+
+def test_the_camera_of_a_kitti_frame_is_that_of_its_window(tmp_path: Path) -> None:
+    rgb, depth = write_picture(tmp_path / "rgb.png", (375, 1242)), tmp_path / "depth.png"
+    write_depth(depth, size=(375, 1242))
+    sample = Pair(rgb, depth, 1000, 700, is_kitti=True, axis_px=(600, 170)).read()
+    assert sample.intrinsics == Intrinsics(700, 700, 587, 147, "file")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

@@ -225,7 +225,7 @@ def test_a_picture_that_comes_twice_is_compared_place_by_place() -> None:
     ours, theirs = run(Oracle(1.10), Sometimes(1.12, name="other"), source=Listed())
     assert [len(evaluation.measured) for evaluation in (ours, theirs)] == [6, 5]
     by_hand = [
-        other.scores[Alignment.NONE].rmse - one.scores[Alignment.NONE].rmse
+        other.scores[Alignment.NONE]["rmse"] - one.scores[Alignment.NONE]["rmse"]
         for one, other in list(zip(ours.pictures, theirs.pictures, strict=True))[1:]
     ]
     difference = compare(theirs, ours, Alignment.NONE, "rmse")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -104,4 +103,4 @@ def test_kitti(tmp_path: Path, crop: str, rows: tuple[int, int], columns: tuple[
     (evaluation,) = gather([predictor], list(evaluate(source, [predictor], protocol=rules)), protocol=rules)
     assert len(evaluation.measured) == 2
     agree({name: value.mean for name, value in evaluation.means(Alignment.NONE).items()}, pictures)
-    assert asdict(evaluation.measured[0].scores[Alignment.NONE]) == pytest.approx(pictures[0], rel=1e-6)
+    assert evaluation.measured[0].scores[Alignment.NONE] == pytest.approx(pictures[0], rel=1e-6)

@@ -46,6 +46,7 @@ COMMANDS = (
     "train",
     "scenes",
     "bench",
+    "serve",
     "doctor",
 )
 """Commands in the order of the help screen: each is `glpn_cli/cli/NAME.py`."""

@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
     from glpn_cli.process_pool import Workers
+    from glpn_cli.serve.app import AppSettings
 
 ARGUMENTS, INPUTS, MODEL, OUTPUTS, SPACE, BATCH = "Arguments", "Inputs", "Model", "Outputs", "Space", "Whole runs"
+SERVER = "Server"
 
 DATA = (
     "Pictures with depth: a CSV of rgb_path,depth_path,depth_scale, a folder with pairs.csv, nyu:DIR, kitti:DIR, or "
@@ -53,6 +55,8 @@ WORKER_MODULES = ("glpn_cli.images",)
 
 # Decoding took at most 41 bytes a pixel, for floats, by measurement. The rest is Python and its libraries.
 _BYTES_PER_PIXEL, _BYTES_BESIDES = 48, 2 << 30
+
+_SHORTEST_TOKEN = 16
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Kind = Literal["metric", "scale", "affine", "disparity"]
@@ -523,3 +527,74 @@ class RunParams:
     def settings(self) -> RunSettings:
         """The same for a run. Raises UsageError."""
         return RunSettings(self.workers, parse_batch_size(self.batch_size), self.fail_fast)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeParams:
+    """Where a server listens, who may ask it, and how much they may ask."""
+
+    PANEL = SERVER
+
+    host: str = option("--host ADDRESS", "127.0.0.1", "Address to listen on.")
+    port: int = option("--port N", 8000, "Port to listen on.", min=1, max=65535)
+    token_file: Path | None = option(
+        "--token-file FILE", None, "File with the secret that clients send as Authorization: Bearer."
+    )
+    no_auth: bool = option("--no-auth", False, "Answer other machines without a secret.")
+    allow_host: list[str] | None = option(
+        "--allow-host NAME", None, "A name that clients call the server by; can be given more than once."
+    )
+    max_upload: int = option(
+        "--max-upload BYTES", 64 * 10**6, "Refuse larger requests.", parser=parse_count, show_default="64M"
+    )
+    max_pixels: int = option(
+        "--max-pixels N", 50 * 10**6, "Refuse pictures with more pixels.", parser=parse_count, show_default="50M"
+    )
+    queue: int = option("--queue N", 32, "Pictures that wait or are worked on; others get 503.", min=1, max=10_000)
+    timeout: float = option(
+        "--timeout SECONDS", 60.0, "Give up on a picture that takes longer to arrive, or to be done."
+    )
+    workers: int | None = option(
+        "--workers N", None, "Processes that decode.", min=1, max=256, show_default="one per core"
+    )
+
+    @property
+    def processes(self) -> int:
+        """The number of decoding processes."""
+        from glpn_cli.devices import cores
+
+        return self.workers or cores()
+
+    def settings(self) -> AppSettings:
+        """The limits of the application. Raises UsageError."""
+        from glpn_cli.serve.app import AppSettings
+
+        if not 0 < self.timeout < math.inf:
+            raise UsageError(f"--timeout {self.timeout:g} is no time", hint="Give seconds, such as --timeout 30.")
+        names = {"localhost", *(name.lower() for name in self.allow_host or ())}
+        return AppSettings(self.max_upload, self.timeout, self._read_token(), frozenset(names))
+
+    def reading(self) -> ReadOptions:
+        """How uploads are decoded: in isolated processes, with bounds on pixels, memory and time."""
+        from glpn_cli.images import ReadOptions
+        from glpn_cli.process_pool import Workers
+
+        workers = Workers(
+            self.processes,
+            timeout_s=self.timeout,
+            memory_bytes=_BYTES_BESIDES + _BYTES_PER_PIXEL * self.max_pixels,
+            modules=(*WORKER_MODULES, "glpn_cli.pipeline.sources"),
+        )
+        return ReadOptions(self.max_pixels, workers=workers)
+
+    def _read_token(self) -> str | None:
+        if self.token_file is None:
+            return None
+        try:
+            token = self.token_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the token file {str(self.token_file)!r} cannot be read") from error
+        if len(token) < _SHORTEST_TOKEN:
+            hint = "Make one: openssl rand -hex 32 > FILE"
+            raise UsageError(f"the token has under {_SHORTEST_TOKEN} characters", hint=hint)
+        return token

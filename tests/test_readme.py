@@ -19,8 +19,8 @@ COMMAND_LINES = [
     for line in block.splitlines()
     if line.startswith("$ glpn ")
 ]
-NEEDS_MORE = re.compile(r"nyu|kitti|download|ckpt|scenes -o|train |bench")
-"""Lines that need a network, or minutes."""
+NEEDS_MORE = re.compile(r"nyu|kitti|download|ckpt|scenes -o|train |bench|serve")
+"""Lines that need a network, or minutes, or run until they are ended."""
 
 
 def set_up_commands() -> dict[str, str]:

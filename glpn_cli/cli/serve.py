@@ -7,8 +7,8 @@ from typing import Annotated
 from glpn_cli.cli.params import ModelParams, ServeParams, without
 
 EXAMPLES = """
-glpn serve                                                   # then open http://127.0.0.1:8000
-curl --data-binary @photo.jpg 'http://127.0.0.1:8000/v1/depth?format=png16' -o photo_depth.png
+glpn serve                      # then open http://127.0.0.1:8000
+glpn serve --host 0.0.0.0 --token-file token -m nyu
 """
 
 

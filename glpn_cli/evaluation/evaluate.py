@@ -94,6 +94,13 @@ class Evaluation:
         """The measured pictures that have other scores but not this one."""
         return tuple(picture.name for picture in self.measured if alignment in picture.gaps)
 
+    def without(self, group: MetricGroup) -> tuple[str, ...]:
+        """The measured pictures that have no score of a group with any alignment."""
+        first = group.metrics[0]
+        return tuple(
+            picture.name for picture in self.measured if not any(first in each for each in picture.scores.values())
+        )
+
     def means(self, alignment: Alignment) -> dict[str, Interval]:
         """The mean of every metric over the pictures that have it, with its interval; empty where there are none."""
         values = {metric: self.values(alignment, metric) for metric in self.metrics}

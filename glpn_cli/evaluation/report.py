@@ -12,7 +12,6 @@ from typing import Any
 from glpn_cli.errors import InputError
 from glpn_cli.evaluation.alignment import Alignment, bounds_m
 from glpn_cli.evaluation.evaluate import Evaluation, compare
-from glpn_cli.evaluation.measures import MetricGroup
 from glpn_cli.evaluation.metrics import LEVEL, Interval
 from glpn_cli.evaluation.protocols import Protocol
 
@@ -70,7 +69,9 @@ def heading(evaluation: Evaluation) -> str:
     if left := total - len(evaluation.pictures):
         lines.append(f"stopped before the last {left}")
     lines += [_gap_words(evaluation, how) for how in evaluation.alignments if evaluation.missing(how)]
-    lines += [line for group in evaluation.groups if (line := _group_words(evaluation, group)) is not None]
+    for group in evaluation.groups:
+        if names := evaluation.without(group):
+            lines.append(f"{group.value}: {count - len(names)} of {total} pictures")
     partial = [picture for picture in evaluation.measured if picture.known < 1]
     if partial:
         lines.append(f"{len(partial)} maps lack depth in places; there only what they have is measured")
@@ -86,12 +87,6 @@ def _gap_words(evaluation: Evaluation, how: Alignment) -> str:
         f"align {how.value}: {count} of {evaluation.total} pictures; "
         f"without a focal length: {', '.join(names[:3])}{more}"
     )
-
-
-def _group_words(evaluation: Evaluation, group: MetricGroup) -> str | None:
-    """The number of pictures that have the metrics of a group with any alignment, where some have not."""
-    count = sum(any(group.metrics[0] in each for each in picture.scores.values()) for picture in evaluation.measured)
-    return None if count == len(evaluation.measured) else f"{group.value}: {count} of {evaluation.total} pictures"
 
 
 def _clipping(how: Alignment, protocol: Protocol) -> str:
@@ -142,6 +137,7 @@ def to_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
 def _model_json(evaluation: Evaluation) -> dict[str, Any]:
     protocol = evaluation.protocol
+    missing = {group.value: list(names) for group in evaluation.groups if (names := evaluation.without(group))}
     return {
         "name": evaluation.predictor.name,
         "settings": evaluation.predictor.describe(),
@@ -163,6 +159,7 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
         "align_missing": {
             how.value: list(evaluation.missing(how)) for how in evaluation.alignments if evaluation.missing(how)
         },
+        **({"metrics_missing": missing} if missing else {}),
         "scores": {
             alignment.value: {metric: asdict(value) for metric, value in evaluation.means(alignment).items()}
             for alignment in evaluation.alignments

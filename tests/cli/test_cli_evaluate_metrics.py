@@ -83,7 +83,10 @@ def test_truth_along_the_ray_is_turned_into_depth_through_the_camera_of_the_list
     write([KNOWN, KNOWN], ray=True)
     assert scores()["abs_rel"] > 0.1
     assert scores("--gt-kind", "ray")["abs_rel"] < 1e-6
-    assert "truth along the ray" in evaluate("--gt-kind", "ray").stdout
+    fitted = [evaluate("--baseline", "pairs.csv", *asked).stdout for asked in ((), ("--gt-kind", "ray"))]
+    assert "truth along the ray" in fitted[1]
+    lines = [next(line for line in page.splitlines() if line.startswith("row fit: ")) for page in fitted]
+    assert lines[0] != lines[1]  # the baseline learns depth along the axis, too
 
 
 def test_a_camera_that_is_named_stands_for_those_of_the_data() -> None:
@@ -114,6 +117,8 @@ def test_a_picture_without_a_camera_keeps_its_other_scores_and_is_told() -> None
     assert "normals: 1 of 2 pictures" in result.stdout
     rows = list(csv.DictReader(Path("scores.csv").read_text().splitlines()))
     assert [bool(row["normal_mean"]) for row in rows if row["d1"]] == [True, True, False, False]
+    (model,) = json.loads(evaluate("--metrics", "depth,normals", "--json").stdout)["models"]
+    assert (model["measured"], model["metrics_missing"]) == (2, {"normals": ["1.png"]})
     alone = evaluate("--metrics", "normals")
     assert "1 of 2 pictures" in alone.stdout
     ray = evaluate("--gt-kind", "ray")

@@ -1,8 +1,9 @@
-"""What the README tells people to type works, and what it says about the program is so."""
+"""What the README and the pages in docs tell people to type works, and what they link to is there."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -13,14 +14,23 @@ from glpn_cli.cli import COMMANDS, app
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-COMMAND_LINES = [
-    line.removeprefix("$ ")
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("$ glpn ")
-]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NEEDS_MORE = re.compile(r"nyu|kitti|download|ckpt|scenes -o|train |bench|serve")
 """Lines that need a network, or minutes, or run until they are ended."""
+NEEDS_OPEN3D = re.compile(r"^import open3d", re.MULTILINE)
+
+
+def steps(page: Path) -> list[str]:
+    """The command lines and Python blocks of a page, in order."""
+    found = []
+    for language, block in re.findall(
+        r"^```(console|python)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    ):
+        if language == "python":
+            found.append(block)
+        else:
+            found += [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ glpn ")]
+    return found
 
 
 def set_up_commands() -> dict[str, str]:
@@ -43,24 +53,52 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert "pytest" not in script, "the command stands in the README alone"
 
 
-def test_the_readme_shows_every_command() -> None:
-    shown = {line.split()[1] for line in COMMAND_LINES}
+def test_the_readme_and_the_pages_show_every_command() -> None:
+    shown = {step.split()[1] for page in PAGES for step in steps(page) if step.startswith("glpn ")}
     assert shown >= set(COMMANDS)
 
 
-@pytest.mark.parametrize("line", [line for line in COMMAND_LINES if not NEEDS_MORE.search(line)])
-def test_a_command_of_the_readme_runs(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("page", [page for page in PAGES if steps(page)], ids=lambda page: page.stem)
+def test_the_commands_of_a_page_run_one_after_another(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shutil.copytree(ROOT / "sample_images", tmp_path / "sample_images")
     monkeypatch.chdir(tmp_path)
     runner = CliRunner()
-    if "depth_maps/" in line or line.startswith("glpn export depth_maps"):  # made by the lines before it
-        assert runner.invoke(app, ["predict", "sample_images", "-o", "depth_maps", "-q"]).exit_code == 0
-    result = runner.invoke(app, line.split()[1:])
-    assert result.exit_code == 0, result.output
+    for step in steps(page):
+        if not step.startswith("glpn "):
+            if not NEEDS_OPEN3D.search(step):
+                exec(compile(step, f"a block of {page.name}", "exec"), {})
+        elif not NEEDS_MORE.search(step):
+            result = runner.invoke(app, shlex.split(step)[1:])
+            assert result.exit_code == 0, f"{step}\n{result.output}"
 
 
-def test_pictures_that_the_readme_shows_are_there() -> None:
-    shown = re.findall(r"!\[.*?\]\((?!http)(.*?)\)", README)
-    assert shown
-    for path in shown:
-        assert (ROOT / path).is_file(), path
+def anchors(page: Path) -> set[str]:
+    """What the headings of a page are called in links."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"\s+", "-", re.sub(r"[^\w\s-]", "", title.lower())) for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\((?!https?:)(.*?)\)", text):
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+        if page.is_relative_to(ROOT / "docs"):
+            assert target.resolve().is_relative_to(ROOT / "docs"), f"{link} is not on the site"
+
+
+def test_every_page_is_in_the_navigation_of_the_site_once() -> None:
+    config = (ROOT / "mkdocs.yml").read_text("utf-8")
+    named = re.findall(r"^ +- .*: (\S+\.md)$", config, re.MULTILINE) + re.findall(
+        r"^exclude_docs: (\S+)$", config, re.MULTILINE
+    )
+    assert sorted(named) == sorted(page.relative_to(ROOT / "docs").as_posix() for page in PAGES[1:])
+
+
+def test_the_readme_shows_pictures() -> None:
+    assert re.findall(r"!\[.*?\]\((?!http)(.*?)\)", README)

@@ -123,13 +123,13 @@ class Page:
 
 @contextmanager
 def chromium(profile: Path, *, width: int = 1280, height: int = 900) -> Iterator[Page]:
-    """A browser with a fresh profile and no network."""
+    """A browser with a fresh profile, and no network but this machine's own."""
     to_browser, from_us = os.pipe()
     to_us, from_browser = os.pipe()
     command = (
         f'exec "$0" --headless=new --no-sandbox --disable-gpu --no-first-run --disable-dev-shm-usage '
         f"--enable-unsafe-swiftshader "
-        f"--host-resolver-rules='MAP * ~NOTFOUND' --force-device-scale-factor=1 --hide-scrollbars "
+        f"--host-resolver-rules='MAP * ~NOTFOUND, EXCLUDE 127.0.0.1' --force-device-scale-factor=1 --hide-scrollbars "
         f"--user-data-dir='{profile}' --window-size={width},{height} --remote-debugging-pipe "
         f"3<&{to_browser} 4>&{from_browser}"
     )

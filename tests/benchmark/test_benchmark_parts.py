@@ -9,19 +9,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from random_weights_depth_anything import METRIC, pixels_for, randomized_model
 from tiny_checkpoints import TINY
 
 from glpn_cli.benchmark import machine
 from glpn_cli.benchmark.agreement import compare_depths, compare_inverse, compare_labels
 from glpn_cli.benchmark.machine import MatrixProduct
-from glpn_cli.benchmark.peer import Setting
+from glpn_cli.benchmark.peer import Setting, open_model
 from glpn_cli.benchmark.processes import import_seconds, run_python
 from glpn_cli.benchmark.stages import Subject
 from glpn_cli.benchmark.subjects import make_pictures, make_random_model, read_config
 from glpn_cli.benchmark.timings import Timing, time_in_turns
+from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.errors import GlpnError, UsageError
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
+from glpn_cli.models.state_dict import load_network
 
 
 def test_a_timing_is_its_median_between_its_extremes() -> None:
@@ -141,6 +144,15 @@ def test_random_depth_anythings_fill_their_range(name: str, least: float, tmp_pa
     subject = Subject(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
     low, high = subject.infer(subject.prepare()).flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
     assert least < high - low < 60
+
+
+@torch.no_grad()
+def test_the_peer_opens_a_depth_anything_with_the_processor_of_its_checkpoints(tmp_path: Path) -> None:
+    randomized_model(**METRIC).save_pretrained(tmp_path)
+    opened = open_model(str(tmp_path), Setting(limit_m=20.0))
+    assert type(opened.processor).__name__ == "DPTImageProcessorPil"
+    pixels, network = pixels_for((70, 98)), load_network(open_checkpoint(tmp_path))
+    torch.testing.assert_close(network(pixels), opened.ask(pixels), rtol=0, atol=1e-4)
 
 
 def test_a_config_that_nobody_published_is_refused_by_name() -> None:

@@ -113,6 +113,7 @@ def test_a_dpt_that_transformers_wrote_is_measured_beside_it(kind: str, tmp_path
     assert json.loads(low.stdout)["transformers"]["rounding"] > 0
 
 
+@pytest.mark.soak
 def test_a_depth_anything_that_transformers_wrote_is_measured_beside_it(tmp_path: Path, tiny_pictures: Path) -> None:
     randomized_model(**METRIC).save_pretrained(tmp_path / "da")
     result = bench(

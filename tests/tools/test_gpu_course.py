@@ -21,8 +21,8 @@ def test_calls_go_on_until_it_is_done(
     import train
 
     monkeypatch.setattr(train, "pretrained", lambda size: train.LiteDepth(size).encoder.state_dict())
-    words = ["course.py", str(tmp_path), "--device", "cpu", "--workers", "0", "--scale", "0.0001"]
-    for minutes, said in (("0", "call again"), ("10", "done"), ("0", "done")):
+    words = ["course.py", str(tmp_path), "--device", "cpu", "--workers", "0", "--scale", "0.0001", "--size", "0"]
+    for minutes, said in (("0", "call again"), ("10", "done")):
         monkeypatch.setattr(sys, "argv", [*words, "--minutes", minutes])
         course.main()
         assert capsys.readouterr().out.splitlines()[-1] == said

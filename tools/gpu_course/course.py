@@ -114,6 +114,7 @@ def main() -> None:
     ask.add_argument("--workers", type=int, default=15)
     ask.add_argument("--minutes", type=float, default=9.0)
     ask.add_argument("--scale", type=float, default=1.0, help="share of the steps, of the pool and of the batch")
+    ask.add_argument("--size", type=int, default=2, help="of the teacher, EfficientNet-Lite 0, 1 or 2")
     ask.add_argument("--data", default="scenes:50")
     a = ask.parse_args()
     end = time.monotonic() + 60 * a.minutes
@@ -123,7 +124,7 @@ def main() -> None:
     for name in steps:
         (a.out / name).mkdir(parents=True, exist_ok=True)
         join(a.out / name / "training.pt")
-    teacher = teacher_run(a.out / "teacher", 2, rate=2e-3, encoder_rate=3e-4, device=a.device)
+    teacher = teacher_run(a.out / "teacher", a.size, rate=2e-3, encoder_rate=3e-4, device=a.device)
     initial = load_initial_model(InferenceSettings(resolve_model("mini", offline=True)), seed=0)
     student = student_run(a.out / "student", initial, rate=7e-4, device=a.device)
     stages = [(n, r) for n, r in (("teacher", teacher), ("student", student)) if r.step < steps[n]]

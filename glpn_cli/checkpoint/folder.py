@@ -112,7 +112,7 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
             folder, weights = path, _require_weights(path, name)
         elif path.is_file():
             folder, weights = path.parent, path
-            if not _is_weights(path):
+            if not is_weights(path):
                 raise ModelError(
                     f"{str(path)!r} is no model: neither a folder nor a {SAFETENSORS_SUFFIX} file",
                     hint=f"Name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
@@ -143,11 +143,12 @@ def find_weights(folder: Path) -> Path | None:
     """The weights in a folder: one of `WEIGHTS_FILES`, else the only file that could be weights."""
     if found := [folder / file for file in WEIGHTS_FILES if (folder / file).exists()]:
         return found[0]
-    candidates = [entry for entry in sorted(folder.iterdir()) if _is_weights(entry)]
+    candidates = [entry for entry in sorted(folder.iterdir()) if is_weights(entry)]
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _is_weights(path: Path) -> bool:
+def is_weights(path: Path) -> bool:
+    """Whether a file's name is one of weights."""
     return path.name.lower().endswith((SAFETENSORS_SUFFIX, INDEX_SUFFIX, *PICKLE_SUFFIXES))
 
 
@@ -175,7 +176,7 @@ def _check_config_is_there(folder: Path, given: Path, weights: Path) -> None:
 def _conversion_hint(given: Path) -> str:
     """How to convert, where there are weights that `convert` may know; else what to name."""
     folder = given if given.is_dir() else given.parent
-    if not any(map(_is_weights, folder.iterdir())):
+    if not any(map(is_weights, folder.iterdir())):
         return f"Name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}."
     stem = given.resolve().name if given == folder else given.stem
     return f"Run: glpn convert {shlex.quote(str(given))} -o {shlex.quote(stem + '-glpn')}"

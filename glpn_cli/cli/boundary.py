@@ -82,6 +82,7 @@ def tell_parse_error(error: Any) -> int:
         known = _explain_unknown_option(error.option_name, ctx)
     else:
         message = error.format_message().strip().rstrip(".").replace("\n", " ").replace("\t", "")
+        message = message.replace("Value error, ", "")  # the words of the library that checks values
         known = UsageError(message[:1].lower() + message[1:], hint=f"Run: {path} --help")
     known.__cause__ = error
     console.error(known)

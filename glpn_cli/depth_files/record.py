@@ -44,6 +44,20 @@ _MOST_QUOTED = 200
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
+_IN_WORDS = {
+    "precision_asked": "--precision",
+    "weights_sha256": "the checksum of the weights",
+    "source": "the input",
+    "source_bytes": "the input's length in bytes",
+    "source_blake2b": "the input's checksum",
+    "limit_m": "the model's limit in metres",
+    "trained_limit_m": "the limit in metres that the model was trained with",
+    "contours_m": "the distance of contours in metres",
+    "voxel_m": "--voxel in metres",
+}
+"""The keys of a record that are no words for people; of the others the words are the key's."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """A setting in which a file differs from the one that would be written now; None where a side does not say."""
@@ -53,7 +67,8 @@ class Difference:
     wanted: str | None
 
     def __str__(self) -> str:
-        return f"{self.key} is {self.found or 'not recorded'}, not {self.wanted or 'unset'}"
+        words = _IN_WORDS.get(self.key, self.key.replace("_", " "))
+        return f"{words} is {self.found or 'not recorded'}, not {self.wanted or 'unset'}"
 
 
 @dataclass(frozen=True)

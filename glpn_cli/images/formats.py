@@ -181,7 +181,7 @@ def _is_text(head: bytes) -> bool:
 # Pillow has no classes for these; its sentences are all there is to go by.
 _CUT_SHORT = re.compile(
     r"truncated|not enough|premature|unexpected end|end of (file|data)|buffer is not large|reached eof"
-    r"|unrecognized data|incomplete|only got|requires a buffer|index out of range",
+    r"|incomplete|only got|requires a buffer|index out of range",
     re.IGNORECASE,
 )
 _UNSUPPORTED = re.compile(

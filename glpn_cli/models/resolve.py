@@ -14,7 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, fetch, find_cached, open_checkpoint, parse_hub_name
+from glpn_cli.checkpoint import (
+    OWN_KEY,
+    Checkpoint,
+    HubName,
+    fetch,
+    find_cached,
+    is_weights,
+    open_checkpoint,
+    parse_hub_name,
+)
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
 from glpn_cli.models.config_base import read_config
@@ -173,7 +182,7 @@ def _check_name(name: str) -> None:
 def _unknown_name(name: str) -> UsageError:
     """The error of a name that is neither in the registry, nor a path, nor on the hub."""
     shown = ascii(name if len(name) <= 200 else name[:200] + "...")
-    if name.startswith((".", "/", "~", "\\")) or "/" in name:
+    if name.startswith((".", "/", "~", "\\")) or "/" in name or is_weights(Path(name)):
         return UsageError(f"there is no file or folder {shown}", hint=_known_names(), code=ErrorCode.NOT_FOUND)
     close = difflib.get_close_matches(name.lower(), registry.REGISTRY, n=1, cutoff=0.5)
     return UsageError(

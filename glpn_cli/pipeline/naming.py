@@ -15,6 +15,9 @@ from glpn_cli.pipeline.settings import DEFAULT_NAME
 _SAME = {".tif": ".tiff"}
 """Extensions that mean another one."""
 
+_VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
+"""What asks for a video, and was never meant for a folder's name."""
+
 _FIELDS = ("stem", "map", "format", "name", "parent", "model")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
@@ -39,6 +42,11 @@ class Destination:
             raise UsageError(f"--output {text!r} is no path")
         path = Path(text)
         extension = _extension_of(path)
+        if extension in _VIDEOS and not path.is_dir():
+            raise UsageError(
+                f"--output {text!r}: no video is written here",
+                hint=f"Name a folder for the maps of the frames, then run: ffmpeg -i FOLDER/NAME-%06d.png {text}",
+            )
         written = {writer.extension for writer in FORMATS.values()}
         if text.endswith(("/", "\\")) or extension not in written | PICTURE_EXTENSIONS:
             return cls(path)

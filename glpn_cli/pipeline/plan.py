@@ -61,11 +61,17 @@ class Plan:
     tasks:   inputs to work on, in order
     settled: outcomes that are known already
     notes:   for the user, one sentence each
+    look_again: the work that is left of a task when its turn comes
     """
 
     tasks: list[Task] = field(default_factory=list)
     settled: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    look_again: Callable[[Task], Task | Outcome] = field(default=lambda task: task, repr=False)
+
+    def remaining(self) -> Iterator[Task | Outcome]:
+        """The tasks, each looked at again when its turn comes: another run on the folder may have made its files."""
+        return map(self.look_again, self.tasks)
 
     @property
     def folders(self) -> set[str]:
@@ -116,6 +122,7 @@ def make_plan(inputs: Sources, rules: OutputRules) -> Plan:
         return plan
     _check_collisions(sources, wanted)
     existing = ExistingOutputs(rules, sources)
+    plan.look_again = existing.look_again
     for source, targets in zip(sources, wanted, strict=True):
         planned = existing.resolve(source, targets)
         if isinstance(planned, Task):
@@ -253,6 +260,16 @@ class ExistingOutputs:
         facts = record_facts(record) if record else {}
         return settle(source, Status.SKIPPED, outputs=tuple(outputs), facts=facts)
 
+    def look_again(self, task: Task) -> Task | Outcome:
+        """The work that is left of a task, some of whose new files may have come since it was planned."""
+        new = [target.path for target in task.targets if target.path is not None and not target.replaces]
+        if not isinstance(task.source, Source) or not any(map(os.path.exists, new)):
+            return task
+        try:
+            return self.resolve(task.source, self._rules.targets(task.source))
+        except UsageError as error:
+            return settle(task.source, Status.ERROR, error=error)
+
     def _refuse_bare(self, targets: Sequence[Target], missing: Sequence[Target]) -> None:
         """Raise OutputError for files of bare values that would stay beside a map that is made anew."""
         made = {target.path for target in missing}
@@ -274,7 +291,12 @@ class ExistingOutputs:
             # Another run on the same folder may be quicker: to overwrite means that too.
             return replace(target, replaces=existing is Existing.OVERWRITE)
         except NotADirectoryError as error:
-            raise UsageError(f"cannot write {path!r}: a parent of it is a file", code=ErrorCode.IO) from error
+            in_the_way = next(each for each in Path(path).parents if each.exists())
+            raise UsageError(
+                f"cannot write {path!r}: {str(in_the_way)!r} is a file, and not a folder",
+                hint=f"Choose a folder with -o, or a file that ends in {target.writer.extension}.",
+                code=ErrorCode.IO,
+            ) from error
         except OSError as error:
             raise OutputError(f"cannot look at {path!r}: {reason_of(error)}", code=code_of(error)) from error
         if stat.S_ISDIR(status.st_mode):

@@ -127,7 +127,7 @@ class PlannedRun:
             if ended == Ended():
                 for folder in plan.swept:
                     remove_stale(Path(folder))
-                ended = _make_engine(self.stages, self.settings, show).run(plan.tasks) if plan.tasks else ended
+                ended = _make_engine(self.stages, self.settings, show).run(plan.remaining()) if plan.tasks else ended
             if page is not None:
                 ended = self._finish_page(page, ended)
         return ended

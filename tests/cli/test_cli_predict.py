@@ -24,6 +24,8 @@ from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.errors import ErrorCode
 from glpn_cli.models import registry
+from glpn_cli.pipeline.plan import Task
+from glpn_cli.pipeline.stages import Stages
 from glpn_cli.predictor import DepthEstimator
 
 SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
@@ -365,6 +367,61 @@ def test_a_second_run_skips_what_is_done_and_says_so(
     assert found[0]["kind"] == "metric"
     assert {name: (out / name).stat().st_mtime_ns for name in written(out)} == before
     assert "4 skipped" in again.stderr
+
+
+def test_hints_meet_the_mistake(glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path) -> None:
+    picture, notes = tiny_pictures / "a.jpg", tmp_path / "README.md"
+    notes.write_text("hello")
+    in_the_way = glpn(picture, "-o", notes)
+    assert in_the_way.exit_code == 2
+    assert f"{str(notes)!r} is a file" in in_the_way.stderr
+    assert "disk" not in in_the_way.stderr
+    video = glpn(picture, "-o", tmp_path / "q.mp4")
+    assert video.exit_code == 2
+    assert "ffmpeg" in video.stderr
+    assert not (tmp_path / "q.mp4").exists()
+    weights = glpn(picture, "-m", "gone.ckpt", "--json", "-o", tmp_path)
+    assert weights.exit_code == 2
+    assert "E_NOT_FOUND" in weights.stderr
+    assert glpn(picture, "-o", tmp_path, "--precision", "fp32").exit_code == 0
+    other = glpn(picture, "-o", tmp_path, "--precision", "bf16")
+    assert "--precision is fp32, not bf16" in other.stderr
+
+
+def test_a_checksum_that_does_not_match_is_damage_and_no_lack(glpn: Callable[..., Result], tmp_path: Path) -> None:
+    file = tmp_path / "noise.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(file)
+    data = bytearray(file.read_bytes())
+    data[data.index(b"IDAT") + 500] ^= 255
+    file.write_bytes(data)
+    result = glpn(file)
+    assert result.exit_code == 1
+    assert "E_DECODE" in result.stderr
+    assert "damaged" in result.stderr
+    assert "cut short" not in result.stderr
+
+
+def test_what_another_run_made_meanwhile_is_not_made_again(
+    glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, decode = tmp_path / "out", Stages.decode
+    seen: list[str] = []
+
+    def decode_while_another_runs(self: Stages, task: Task) -> Any:
+        monkeypatch.setattr(Stages, "decode", decode)
+        assert glpn(tiny_pictures, "-o", out).exit_code == 0
+        monkeypatch.setattr(Stages, "decode", count)
+        return decode(self, task)
+
+    def count(self: Stages, task: Task) -> Any:
+        seen.append(task.source.name)
+        return decode(self, task)
+
+    monkeypatch.setattr(Stages, "decode", decode_while_another_runs)
+    slower = glpn(tiny_pictures, "-o", out, "--json", "--workers", "1")
+    assert slower.exit_code == 0
+    assert seen == []
+    assert sorted(record["status"] for record in records(slower)[:-1]) == ["ok"] + ["skipped"] * 3
 
 
 def test_a_file_made_otherwise_is_in_the_way_until_update(

@@ -127,6 +127,7 @@ def test_without_a_command_help_is_talk_and_the_exit_code_2() -> None:
         (["--xyzzy"], "no such option: --xyzzy", "glpn --help"),
         (["predict", "--xyzzy"], "no such option: --xyzzy", "glpn predict --help"),
         (["predict", "x", "--existing", "maybe"], "'maybe' is not one of", "glpn predict --help"),
+        (["predict", "x", "--precision", "int8"], "'--precision': 'int8' is not one of", "glpn predict --help"),
         (["predict", "x", "--workers", "many"], "--workers", "glpn predict --help"),
         (["predict", "x", "--workers", "0"], "--workers", "glpn predict --help"),
         (["predict", "x", "--max-pixels", "lots"], "no count", "glpn predict --help"),

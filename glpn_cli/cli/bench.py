@@ -30,8 +30,8 @@ from glpn_cli.text import SCHEMA
 
 if TYPE_CHECKING:
     from glpn_cli.benchmark.agreement import Agreement
-    from glpn_cli.benchmark.report import ModelSpeed, PeerSpeed, Whole
-    from glpn_cli.benchmark.timings import Timing
+    from glpn_cli.benchmark.measure import ModelSpeed, PeerSpeed, ProcessSpeed
+    from glpn_cli.benchmark.timing import Timing
 
 EXAMPLES = """
 glpn bench                                  # mini on pictures made for it
@@ -71,7 +71,7 @@ class SubjectParams:
 
         made: a folder for them
         """
-        from glpn_cli.benchmark.subjects import make_random_model, read_config
+        from glpn_cli.benchmark.synthetic import make_random_model, read_config
 
         fields = {name: read_config(name) for name in self.config or ()}
         if not self.models and not fields:
@@ -97,14 +97,14 @@ def bench(
     Whole runs from shell to files, and stage by stage, beside the machine's own matrix product. Without INPUTS,
     pictures of 640x480 are made. Exits with 1 if the results of the other program differ from ours.
     """
-    from glpn_cli.benchmark.peer import check_peer_is_here
-    from glpn_cli.benchmark.report import Bench
+    from glpn_cli.benchmark.measure import Bench
+    from glpn_cli.benchmark.peer import check_peer_installed
     from glpn_cli.devices import choose_device, set_threads
     from glpn_cli.pipeline.settings import parse_batch_size
 
     check_used(explicit, {"bench: inputs are named": bool(inputs.inputs)})
     if subjects.against is not None:
-        check_peer_is_here()
+        check_peer_installed()
     batch = parse_batch_size(run.batch_size) or 1
     set_threads(model.threads)
     model = replace(model, device=choose_device(model.device))
@@ -148,7 +148,7 @@ def _options_of_predict(model: ModelParams, run: RunParams) -> list[str]:
 
 def _choose_pictures(inputs: list[str] | None, count: int, made: Path) -> list[str]:
     """The paths of the pictures: those that are named, or new ones. Raises UsageError where none is a file."""
-    from glpn_cli.benchmark.subjects import make_pictures
+    from glpn_cli.benchmark.synthetic import make_pictures
     from glpn_cli.pipeline.search import find_pictures
     from glpn_cli.pipeline.settings import InputSettings
 
@@ -227,7 +227,7 @@ def _figures(agreement: Agreement) -> dict[str, Any]:
     from glpn_cli.benchmark.agreement import DepthAgreement, LabelAgreement
 
     if isinstance(agreement, LabelAgreement):
-        return {"labels": agreement.labels, "labels_apart": agreement.apart, "rounding": agreement.rounding}
+        return {"labels": agreement.labels, "labels_apart": agreement.different, "rounding": agreement.rounding}
     if isinstance(agreement, DepthAgreement):
         return {
             "largest_difference": agreement.largest,
@@ -268,7 +268,7 @@ def _agreed(agreement: Agreement, precision: str) -> str:
     verdict = "agree" if agreement.agrees else "DIFFER"
     rounding = "" if agreement.rounding is None else f" (transformers in {precision}: {agreement.rounding:.2%})"
     if isinstance(agreement, LabelAgreement):
-        return f"{verdict}: another one of {agreement.labels} labels at {agreement.apart:.2%} of pixels{rounding}"
+        return f"{verdict}: another one of {agreement.labels} labels at {agreement.different:.2%} of pixels{rounding}"
     if isinstance(agreement, DepthAgreement):
         return (
             f"{verdict}: at most {agreement.largest:.1e} of the limit, {agreement.mean_relative:.2%} on "
@@ -286,11 +286,11 @@ def _ratio(theirs: Timing, ours: Timing) -> str:
     return f"{theirs.median / ours.median:.2f} times ours"
 
 
-def _pictures(whole: Whole) -> str:
+def _pictures(whole: ProcessSpeed) -> str:
     return f"{whole.pictures} picture{'s' * (whole.pictures != 1)}"
 
 
-def _pace(whole: Whole) -> str:
+def _pace(whole: ProcessSpeed) -> str:
     return "" if whole.pictures == 1 else f"{whole.pictures_per_second:.2f} pictures/s"
 
 
@@ -298,7 +298,7 @@ def _join(*words: str) -> str:
     return ", ".join(filter(None, words))
 
 
-def _memory(whole: Whole) -> str:
+def _memory(whole: ProcessSpeed) -> str:
     return "" if whole.peak_bytes is None else f"{whole.peak_bytes / 2**20:.0f} MiB"
 
 
@@ -306,7 +306,7 @@ def _times(timing: Timing) -> dict[str, Any]:
     return {"median_s": timing.median, "low_s": timing.low, "high_s": timing.high, "rounds": len(timing.seconds)}
 
 
-def _whole(whole: Whole) -> dict[str, Any]:
+def _whole(whole: ProcessSpeed) -> dict[str, Any]:
     return {
         "pictures": whole.pictures,
         "pictures_s": whole.pictures_per_second,

@@ -12,14 +12,12 @@ from PIL import Image
 from random_weights_depth_anything import METRIC, pixels_for, randomized_model
 from tiny_checkpoints import TINY
 
-from glpn_cli.benchmark import machine
+from glpn_cli.benchmark import stages as stages_module
 from glpn_cli.benchmark.agreement import compare_depths, compare_inverse, compare_labels
-from glpn_cli.benchmark.machine import MatrixProduct
-from glpn_cli.benchmark.peer import Setting, open_model
-from glpn_cli.benchmark.processes import import_seconds, run_python
-from glpn_cli.benchmark.stages import Subject
-from glpn_cli.benchmark.subjects import make_pictures, make_random_model, read_config
-from glpn_cli.benchmark.timings import Timing, time_in_turns
+from glpn_cli.benchmark.peer import PeerSettings, open_model
+from glpn_cli.benchmark.stages import MatrixProduct, ModelStages
+from glpn_cli.benchmark.synthetic import make_pictures, make_random_model, read_config
+from glpn_cli.benchmark.timing import Timing, import_seconds, run_python, time_in_turns
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.errors import GlpnError, UsageError
 from glpn_cli.models.resolve import resolve_model
@@ -73,7 +71,7 @@ def test_importing_takes_time() -> None:
 
 def test_the_matrix_product_does_the_operations_that_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted, and of the sizes that it may choose from the quickest for each operation."""
-    monkeypatch.setattr(machine, "_SIDES", {"cpu": (8, 192)})
+    monkeypatch.setattr(stages_module, "_SIDES", {"cpu": (8, 192)})
     done: list[int] = []
     multiply = torch.mm
 
@@ -102,7 +100,7 @@ def test_pictures_differ_from_each_other_and_never_from_run_to_run(tmp_path: Pat
 def test_random_models_answer_with_depths_that_fill_their_range(tmp_path: Path) -> None:
     folder = make_random_model(tmp_path / "model", TINY)
     (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
-    subject = Subject(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
+    subject = ModelStages(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
     depth = subject.infer(subject.prepare())
     low, high = depth.flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
     assert high - low > 2.0
@@ -121,7 +119,7 @@ def test_random_dpts_answer_with_inverse_depth_of_ten_units_or_with_many_labels(
         fields |= {"backbone_featmap_shape": [1, 64, 4, 4], "neck_hidden_sizes": [16, 32, 24, 32]}
     (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
     folder = make_random_model(tmp_path / name, fields)
-    subject = Subject(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
+    subject = ModelStages(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
     (answer,) = subject.infer(subject.prepare())
     if name == "dpt-large-ade":
         assert answer.argmax(0).unique().numel() > 15
@@ -141,7 +139,7 @@ def test_random_depth_anythings_fill_their_range(name: str, least: float, tmp_pa
     }
     (picture,) = make_pictures(tmp_path, 1, size=(96, 128))
     folder = make_random_model(tmp_path / name, fields)
-    subject = Subject(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
+    subject = ModelStages(InferenceSettings(resolve_model(str(folder)), precision="fp32"), picture, device="cpu")
     low, high = subject.infer(subject.prepare()).flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
     assert least < high - low < 60
 
@@ -149,7 +147,7 @@ def test_random_depth_anythings_fill_their_range(name: str, least: float, tmp_pa
 @torch.no_grad()
 def test_the_peer_opens_a_depth_anything_with_the_processor_of_its_checkpoints(tmp_path: Path) -> None:
     randomized_model(**METRIC).save_pretrained(tmp_path)
-    opened = open_model(str(tmp_path), Setting(limit_m=20.0))
+    opened = open_model(str(tmp_path), PeerSettings(limit_m=20.0))
     assert type(opened.processor).__name__ == "DPTImageProcessorPil"
     pixels, network = pixels_for((70, 98)), load_network(open_checkpoint(tmp_path))
     torch.testing.assert_close(network(pixels), opened.ask(pixels), rtol=0, atol=1e-4)
@@ -163,7 +161,7 @@ def test_a_config_that_nobody_published_is_refused_by_name() -> None:
 def test_every_stage_of_a_picture_can_be_done_again_and_again(tiny_model: Path, tmp_path: Path) -> None:
     (picture,) = make_pictures(tmp_path, 1, size=(48, 64))
     recipe = InferenceSettings(resolve_model(str(tiny_model)), precision="fp32")
-    subject = Subject(recipe, picture, device="cpu", batch_size=2)
+    subject = ModelStages(recipe, picture, device="cpu", batch_size=2)
     stages = subject.stages()
     assert list(stages) == ["decode", "preprocess", "network", "postprocess", "encode"]
     for work in stages.values():
@@ -210,13 +208,13 @@ def test_labels_agree_pixel_by_pixel_or_within_what_rounding_changes() -> None:
     other = theirs.copy()
     other[:, :2] = np.roll(theirs[:, :2], 1, axis=0)  # 2 % of pixels
     assert compare_labels(theirs, theirs).agrees
-    assert compare_labels(other, theirs).apart == pytest.approx(0.02)
+    assert compare_labels(other, theirs).different == pytest.approx(0.02)
     assert not compare_labels(other, theirs).agrees
     assert compare_labels(other, theirs, rounded=other).agrees
     assert not compare_labels(other, theirs, rounded=theirs).agrees
 
 
 def test_the_other_program_runs_where_and_as_ours_does() -> None:
-    setting = Setting(10.0, device="cuda:0", precision="bf16", threads=3)
+    setting = PeerSettings(10.0, device="cuda:0", precision="bf16", threads=3)
     assert setting.arguments() == ["--limit=10.0", "--device=cuda:0", "--precision=bf16", "--threads=3"]
-    assert Setting().arguments() == ["--device=cpu", "--precision=fp32"]
+    assert PeerSettings().arguments() == ["--device=cpu", "--precision=fp32"]

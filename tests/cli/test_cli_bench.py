@@ -13,8 +13,8 @@ from random_weights_dpt import SMALL, randomized_estimator, randomized_segmenter
 from tiny_checkpoints import TINY
 from typer.testing import CliRunner, Result
 
-from glpn_cli.benchmark import machine
-from glpn_cli.benchmark.stages import Subject
+from glpn_cli.benchmark import stages
+from glpn_cli.benchmark.stages import ModelStages
 from glpn_cli.cli import app
 
 STAGES = ["import", "load", "decode", "preprocess", "network", "postprocess", "encode"]
@@ -22,7 +22,7 @@ STAGES = ["import", "load", "decode", "preprocess", "network", "postprocess", "e
 
 @pytest.fixture(autouse=True)
 def _small_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_SIDES", {"cpu": (64,)})
+    monkeypatch.setattr(stages, "_SIDES", {"cpu": (64,)})
 
 
 @pytest.fixture(autouse=True)
@@ -134,8 +134,8 @@ def test_pixels_that_transformers_cannot_take_are_refused_with_the_way_out(tmp_p
 def test_numbers_that_differ_are_told_and_fail(
     tiny_model: Path, tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    infer = Subject.infer
-    monkeypatch.setattr(Subject, "infer", lambda self, pixels: 1.01 * infer(self, pixels))
+    infer = ModelStages.infer
+    monkeypatch.setattr(ModelStages, "infer", lambda self, pixels: 1.01 * infer(self, pixels))
     result = bench(tiny_pictures / "a.jpg", "-m", tiny_model, "--precision", "fp32", "--against", "transformers")
     assert result.exit_code == 1
     assert "DIFFER: at most" in result.stdout

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from glpn_cli.benchmark.processes import predict_command, run_python
-from glpn_cli.benchmark.subjects import make_pictures, make_random_model, read_config
+from glpn_cli.benchmark.synthetic import make_pictures, make_random_model, read_config
+from glpn_cli.benchmark.timing import predict_command, run_python
 from glpn_cli.errors import GlpnError
 
 pytestmark = [

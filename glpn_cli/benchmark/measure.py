@@ -1,4 +1,4 @@
-"""One model's measurements, complete."""
+"""Measures one model: its stages, whole processes, and transformers beside them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from pathlib import Path
 import torch
 
 from glpn_cli.benchmark.agreement import Agreement, compare_depths, compare_inverse, compare_labels
-from glpn_cli.benchmark.machine import MatrixProduct, wait_for
-from glpn_cli.benchmark.peer import Opened, Setting, open_model
-from glpn_cli.benchmark.processes import Finished, import_seconds, predict_command, run_python
-from glpn_cli.benchmark.stages import Subject
-from glpn_cli.benchmark.timings import Timing, time_in_turns
+from glpn_cli.benchmark.peer import PeerModel, PeerSettings, open_model
+from glpn_cli.benchmark.stages import MatrixProduct, ModelStages, wait_for
+from glpn_cli.benchmark.timing import ProcessRun, Timing, import_seconds, predict_command, run_python, time_in_turns
 from glpn_cli.errors import UsageError
 from glpn_cli.models.settings import InferenceSettings
 
@@ -25,8 +23,8 @@ _PRODUCT = "matrix product"
 
 
 @dataclass(frozen=True)
-class Whole:
-    """Whole processes that wrote the answers to `pictures` pictures."""
+class ProcessSpeed:
+    """Speed of whole processes, each from its start to the written files of `pictures` pictures."""
 
     pictures: int
     timing: Timing
@@ -34,25 +32,25 @@ class Whole:
 
     @property
     def pictures_per_second(self) -> float:
-        """Start-up counted."""
+        """Start-up included."""
         return self.pictures / self.timing.median
 
 
 @dataclass(frozen=True)
 class PeerSpeed:
-    """The same by transformers.
+    """Speed and results of transformers on the same model.
 
     precision:    of transformers
     network_size: (h, w) that its own processor makes of the first picture; its network alone is timed on our pixels
     network:      seconds for a batch
     whole:        whole processes, by number of pictures
-    agreement:    how our answer to the first picture agrees with that of transformers in fp32
+    agreement:    how our result for the first picture agrees with that of transformers in fp32
     """
 
     precision: str
     network_size: tuple[int, int]
     network: Timing
-    whole: Sequence[Whole]
+    whole: Sequence[ProcessSpeed]
     agreement: Agreement
 
 
@@ -66,7 +64,7 @@ class ModelSpeed:
     product:   seconds of the machine's matrix product in the same precision, in turns with the network
     product_flops: operations of that
     whole:     whole processes, by number of pictures
-    peer:      the same by transformers, where it was asked for
+    peer:      transformers, if it was measured too
     """
 
     model: str
@@ -78,7 +76,7 @@ class ModelSpeed:
     stages: Mapping[str, Timing]
     product: Timing
     product_flops: int
-    whole: Sequence[Whole]
+    whole: Sequence[ProcessSpeed]
     peer: PeerSpeed | None = None
 
     @property
@@ -105,10 +103,10 @@ class ModelSpeed:
 
 @dataclass(frozen=True)
 class Bench:
-    """What to measure of every model.
+    """How to measure a model.
 
-    pictures: at least one; the first is taken apart
-    options:  of `glpn predict`, for whole processes
+    pictures: at least one; the stages run on the first
+    options:  of `glpn predict`, for the whole processes
     rounds:   of everything
     threads:  of torch; None is all cores
     peer_precision: measure transformers too, in turns, in this precision
@@ -122,33 +120,35 @@ class Bench:
     threads: int | None = None
     peer_precision: str | None = None
 
-    def measure(self, recipe: InferenceSettings, *, title: str) -> ModelSpeed:
+    def measure(self, settings: InferenceSettings, *, title: str) -> ModelSpeed:
         """Measure a model.
 
         Raises InputError for a picture that cannot be read, UsageError for pixels that transformers cannot take,
         GlpnError for a process that fails.
         """
-        subject = Subject(recipe, Path(self.pictures[0]), device=self.device, batch_size=self.batch_size)
-        product = MatrixProduct(subject.device, subject.precision)
-        works: dict[str, Callable[[], object]] = {**subject.stages(), _PRODUCT: product}
-        if (met := self._meet_peer(subject)) is not None:
-            works[_PEER_NETWORK] = met.answer
-        timed = time_in_turns(works, rounds=self.rounds)
-        del works
-        loaded = time_in_turns({"load": subject.load}, rounds=self.rounds)
+        model = ModelStages(settings, Path(self.pictures[0]), device=self.device, batch_size=self.batch_size)
+        product = MatrixProduct(model.device, model.precision)
+        functions: dict[str, Callable[[], object]] = {**model.stages(), _PRODUCT: product}
+        if (comparison := self._compare_peer(model)) is not None:
+            functions[_PEER_NETWORK] = comparison.infer
+        timed = time_in_turns(functions, rounds=self.rounds)
+        del functions
+        loaded = time_in_turns({"load": model.load}, rounds=self.rounds)
         imported = Timing(tuple(import_seconds("glpn_cli.predictor") for _ in range(self.rounds)))
-        whole, peer_whole = self._whole(recipe, subject.device)
+        whole, peer_whole = self._time_processes(settings, model.device)
         peer_network, product_timing = timed.pop(_PEER_NETWORK, None), timed.pop(_PRODUCT)
         peer = None
-        if met is not None and peer_network is not None:
-            peer = PeerSpeed(met.precision, met.network_size, peer_network, peer_whole, met.agreement)
+        if comparison is not None and peer_network is not None:
+            peer = PeerSpeed(
+                comparison.precision, comparison.network_size, peer_network, peer_whole, comparison.agreement
+            )
         return ModelSpeed(
             model=title,
-            device=subject.device,
-            precision=subject.precision,
-            network_size=subject.size,
-            batch_size=subject.batch_size,
-            flops=subject.flops,
+            device=model.device,
+            precision=model.precision,
+            network_size=model.size,
+            batch_size=model.batch_size,
+            flops=model.flops,
             stages={"import": imported, **loaded, **timed},
             product=product_timing,
             product_flops=product.flops,
@@ -156,61 +156,63 @@ class Bench:
             peer=peer,
         )
 
-    def _setting(self, recipe: InferenceSettings, device: str, precision: str) -> Setting:
-        return Setting(recipe.limit_m, device, precision, self.threads)
+    def _peer_settings(self, settings: InferenceSettings, device: str, precision: str) -> PeerSettings:
+        return PeerSettings(settings.limit_m, device, precision, self.threads)
 
-    def _meet_peer(self, subject: Subject) -> _Met | None:
-        """Hold our answer to the first picture against transformers', and say what to time of its network."""
+    def _compare_peer(self, model: ModelStages) -> _PeerComparison | None:
+        """Compare our result for the first picture with that of transformers; None if it is not wanted."""
         if self.peer_precision is None:
             return None
-        folder, pixels = str(subject.recipe.model.checkpoint.folder), subject.prepare()
+        folder, pixels = str(model.settings.model.checkpoint.folder), model.prepare()
 
-        def open_in(precision: str) -> Opened:
-            return open_model(folder, self._setting(subject.recipe, subject.device, precision))
+        def open_peer(precision: str) -> PeerModel:
+            return open_model(folder, self._peer_settings(model.settings, model.device, precision))
 
-        reference = open_in("fp32")
-        theirs = _ask(reference, pixels, subject.device)
-        rounded = None if subject.precision == "fp32" else _ask(open_in(subject.precision), pixels, subject.device)
-        agreement = _compare(subject, subject.infer(pixels), theirs, rounded, labels=reference.labels)
+        reference = open_peer("fp32")
+        theirs = _infer_peer(reference, pixels, model.device)
+        rounded = None if model.precision == "fp32" else _infer_peer(open_peer(model.precision), pixels, model.device)
+        agreement = _compare(model, model.infer(pixels), theirs, rounded, labels=reference.labels)
         size = reference.network_size(self.pictures[0])
-        timed = reference if self.peer_precision == "fp32" else open_in(self.peer_precision)
-        return _Met(partial(_ask, timed, pixels, subject.device), agreement, size, self.peer_precision)
+        timed = reference if self.peer_precision == "fp32" else open_peer(self.peer_precision)
+        return _PeerComparison(partial(_infer_peer, timed, pixels, model.device), agreement, size, self.peer_precision)
 
-    def _whole(self, recipe: InferenceSettings, device: str) -> tuple[list[Whole], list[Whole]]:
+    def _time_processes(
+        self, settings: InferenceSettings, device: str
+    ) -> tuple[list[ProcessSpeed], list[ProcessSpeed]]:
         """Whole processes for one picture, and for all where there are more; ours, and transformers'."""
         ours, theirs = [], []
-        folder = str(recipe.model.checkpoint.folder)
+        folder = str(settings.model.checkpoint.folder)
         for pictures in dict.fromkeys((tuple(self.pictures[:1]), tuple(self.pictures))):
-            finished: dict[str, list[Finished]] = {"ours": [], "theirs": []}
+            runs: dict[str, list[ProcessRun]] = {"ours": [], "theirs": []}
             with tempfile.TemporaryDirectory() as output:
                 command = predict_command(pictures, folder, output, options=self.options)
-                works = {"ours": partial(_note, finished["ours"], command)}
+                functions = {"ours": partial(_record_run, runs["ours"], command)}
                 if self.peer_precision is not None:
-                    said = self._setting(recipe, device, self.peer_precision).arguments()
-                    script = ["-m", "glpn_cli.benchmark.peer", *said, folder, output, *pictures]
-                    works["theirs"] = partial(_note, finished["theirs"], script)
-                time_in_turns(works, rounds=self.rounds, warm_up=False)
-            ours.append(_whole(len(pictures), finished["ours"]))
+                    options = self._peer_settings(settings, device, self.peer_precision).arguments()
+                    script = ["-m", "glpn_cli.benchmark.peer", *options, folder, output, *pictures]
+                    functions["theirs"] = partial(_record_run, runs["theirs"], script)
+                time_in_turns(functions, rounds=self.rounds, warm_up=False)
+            ours.append(_process_speed(len(pictures), runs["ours"]))
             if self.peer_precision is not None:
-                theirs.append(_whole(len(pictures), finished["theirs"]))
+                theirs.append(_process_speed(len(pictures), runs["theirs"]))
         return ours, theirs
 
 
 @dataclass(frozen=True)
-class _Met:
-    """What came of meeting transformers: its network as work to be timed, and whether it agrees."""
+class _PeerComparison:
+    """Transformers' network as a function to be timed, and how its result agrees with ours."""
 
-    answer: Callable[[], object]
+    infer: Callable[[], object]
     agreement: Agreement
     network_size: tuple[int, int]
     precision: str
 
 
 @torch.inference_mode()
-def _ask(opened: Opened, pixels: torch.Tensor, device: str) -> torch.Tensor:
-    """Transformers' answers. Raises UsageError for pixels that it cannot take."""
+def _infer_peer(model: PeerModel, pixels: torch.Tensor, device: str) -> torch.Tensor:
+    """Run transformers' network. Raises UsageError for pixels that it cannot take."""
     try:
-        raw = opened.ask(pixels)
+        raw = model.infer(pixels)
     except (RuntimeError, ValueError, TypeError) as error:
         height, width = pixels.shape[-2:]
         raise UsageError(
@@ -222,22 +224,22 @@ def _ask(opened: Opened, pixels: torch.Tensor, device: str) -> torch.Tensor:
 
 
 def _compare(
-    subject: Subject, ours: torch.Tensor, theirs: torch.Tensor, rounded: torch.Tensor | None, *, labels: bool
+    model: ModelStages, ours: torch.Tensor, theirs: torch.Tensor, rounded: torch.Tensor | None, *, labels: bool
 ) -> Agreement:
-    """Of the first of a batch, at the network's own size."""
+    """Compare the first of a batch, at the network's own size."""
     our, their = ours[0].float().cpu().numpy(), theirs[0].float().cpu().numpy()
     low = None if rounded is None else rounded[0].float().cpu().numpy()
     if labels:
         return compare_labels(our, their, rounded=low)
-    if subject.recipe.limit_m is None:
+    if model.settings.limit_m is None:
         return compare_inverse(our, their, rounded=low)
-    return compare_depths(our, their, limit_m=subject.recipe.limit_m, rounded=low)
+    return compare_depths(our, their, limit_m=model.settings.limit_m, rounded=low)
 
 
-def _note(finished: list[Finished], command: Sequence[str]) -> None:
-    finished.append(run_python(*command))
+def _record_run(runs: list[ProcessRun], command: Sequence[str]) -> None:
+    runs.append(run_python(*command))
 
 
-def _whole(pictures: int, runs: Sequence[Finished]) -> Whole:
+def _process_speed(pictures: int, runs: Sequence[ProcessRun]) -> ProcessSpeed:
     peaks = [run.peak_bytes for run in runs if run.peak_bytes is not None]
-    return Whole(pictures, Timing(tuple(run.seconds for run in runs)), max(peaks, default=None))
+    return ProcessSpeed(pictures, Timing(tuple(run.seconds for run in runs)), max(peaks, default=None))

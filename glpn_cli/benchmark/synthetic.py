@@ -1,4 +1,4 @@
-"""What is measured where nothing is named: pictures made here, and random weights of the published sizes."""
+"""Made pictures, and models of the published sizes with random weights, for benchmarks without files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
-from glpn_cli.benchmark.random_weights_dense import randomize_dense
 from glpn_cli.checkpoint import encode_checkpoint
 from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import read_config as read_model_config
+from glpn_cli.models.dense.transformer import Encoder
 
+_INVERSE_RANGE = 10.0
+"""Units of inverse depth that random weights span."""
+_METRIC_SPAN = 0.9
+"""Of scores before the sigmoid: a fifth of the metric range."""
 _GLPN = {"model_type": "glpn", "architectures": ["GLPNForDepthEstimation"], "max_depth": 10}
 _DPT = {"model_type": "dpt", "architectures": ["DPTForDepthEstimation"], "readout_type": "project", "image_size": 384}
 _LARGE = {
@@ -51,7 +55,7 @@ _DA2_SMALL = {
         "reshape_hidden_states": False,
     },
 }
-CONFIGS: Mapping[str, Mapping[str, Any]] = {
+_CONFIGS: Mapping[str, Mapping[str, Any]] = {
     "b0": {**_GLPN, "depths": [2, 2, 2, 2], "hidden_sizes": [32, 64, 160, 256]},
     "b4": {**_GLPN, "depths": [3, 8, 27, 3], "hidden_sizes": [64, 128, 320, 512]},
     "dpt-large": {**_DPT, **_LARGE},
@@ -83,25 +87,31 @@ def make_pictures(folder: Path, count: int, *, size: tuple[int, int] = (480, 640
 
 def read_config(name: str) -> Mapping[str, Any]:
     """The raw config of a published size, or of a file. Raises UsageError for a name that is neither."""
-    if name in CONFIGS:
-        return CONFIGS[name]
+    if name in _CONFIGS:
+        return _CONFIGS[name]
     path = Path(name)
     if not path.is_file():
         raise UsageError(
-            f"there is no config {name!r}", hint=f"The configs are {', '.join(CONFIGS)}, or a config.json of your own."
+            f"there is no config {name!r}", hint=f"The configs are {', '.join(_CONFIGS)}, or a config.json of your own."
         )
     return read_json_object(path)
 
 
 def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0) -> Path:
-    """Write a model of a raw config with random weights, whose answers fill their range.
+    """Write a model of a raw config with random weights, whose results fill their range.
 
-    Fresh weights answer with one depth everywhere, and any two programs agree on that; these are spread in every
-    tensor, so that agreement means something.
+    Fresh weights give one depth everywhere, and any two programs agree on that. Here every tensor is random and the
+    last convolution is scaled to its scores of one picture: metres span a fifth of their range, inverse depth ten
+    units, and all labels are about as likely.
     """
     config = read_model_config(fields)
     network = config.build().eval()
-    _RANDOMIZERS[config.model_type](network, torch.Generator().manual_seed(seed))
+    random = torch.Generator().manual_seed(seed)
+    _randomize(network, random)
+    if config.model_type == "glpn":
+        _spread_glpn(network, random)
+    else:
+        _spread_dense(network, random)
     state = network.state_dict()
     named = {
         row.transformers: state[row.name] if row.name in state else torch.zeros(row.shape, dtype=torch.long)
@@ -113,27 +123,65 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
 
 @torch.no_grad()
 def _randomize(network: nn.Module, random: torch.Generator) -> None:
+    """Draw every parameter, and the statistics of batch norms."""
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.weight.normal_(0, 1.2 / module.weight[0].numel() ** 0.5, generator=random)
             if module.bias is not None:
                 module.bias.normal_(0, 0.2, generator=random)
-        elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
+        elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d | nn.GroupNorm):
             module.weight.normal_(1, 0.3, generator=random)
             module.bias.normal_(0, 0.2, generator=random)
+        else:  # tokens, positions and scales
+            for parameter in module.parameters(recurse=False):
+                parameter.normal_(0, 0.5, generator=random)
         if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None and module.running_var is not None:
             module.running_mean.normal_(0, 0.3, generator=random)
             module.running_var.normal_(0, 0.5, generator=random).exp_()
+
+
+@torch.no_grad()
+def _spread_glpn(network: nn.Module, random: torch.Generator) -> None:
+    """Scale the last convolution of a GLPN to its depths of a smooth picture."""
     coarse = torch.rand(1, 3, 8, 8, generator=random)
     pixels = nn.functional.interpolate(coarse, size=(96, 128), mode="bilinear")
     output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
     limit_m = float(network.head.max_depth_m)  # type: ignore[union-attr,arg-type]
     score = torch.logit(network(pixels) / limit_m, eps=1e-6).flatten()
     low, high = score.quantile(torch.tensor([0.01, 0.99])).tolist()
-    gain = 0.9 / max(high - low, 1e-6)  # a fifth of the range
+    _rescale(output, gain=_METRIC_SPAN / max(high - low, 1e-6), middle=(low + high) / 2)
+
+
+@torch.no_grad()
+def _spread_dense(network: nn.Module, random: torch.Generator) -> None:
+    """Scale the last convolution of a DPT or Depth Anything to its scores of a smooth picture with fine grain.
+
+    The picture has the training size.
+    """
+    output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
+    encoder: Encoder = network.encoder  # type: ignore[assignment]
+    patch: tuple[int, int] = encoder.embedding.patch  # type: ignore[assignment]  # both kinds of embedding have one
+    size = tuple(count * side for count, side in zip(encoder.grid, patch, strict=True))
+    coarse = 2 * torch.rand(1, 3, 9, 12, generator=random) - 1
+    smooth = nn.functional.interpolate(coarse, size=size, mode="bicubic")
+    pixels = (smooth + 0.05 * torch.randn(1, 1, *size, generator=random)).clamp(-1, 1)
+    outputs: list[Tensor] = []
+    handle = output.register_forward_hook(lambda _module, _inputs, scores: outputs.append(scores))
+    network(pixels)
+    handle.remove()
+    (scores,) = outputs[0].flatten(2)  # (C, N)
+    if len(scores) > 1:
+        _rescale(output, gain=1 / scores.std(dim=1), middle=scores.mean(dim=1))
+        return
+    low, high = scores[0][:: max(1, scores.shape[1] // 100_000)].quantile(torch.tensor([0.05, 0.99]))
+    if getattr(network.head, "max_depth_m", None) is not None:  # a sigmoid follows
+        _rescale(output, gain=_METRIC_SPAN / (high - low), middle=(low + high) / 2)
+    else:
+        _rescale(output, gain=_INVERSE_RANGE / (high - low), middle=low)
+
+
+def _rescale(output: nn.Conv2d, *, gain: Tensor | float, middle: Tensor | float) -> None:
+    """Shift the scores by -middle, then multiply them by `gain`; each a number, or one for each channel."""
     assert output.bias is not None
-    output.weight.mul_(gain)
-    output.bias.copy_((output.bias - (low + high) / 2) * gain)
-
-
-_RANDOMIZERS = {"glpn": _randomize, "dpt": randomize_dense, "depth_anything": randomize_dense}
+    output.weight.mul_(torch.as_tensor(gain).reshape(-1, 1, 1, 1))
+    output.bias.copy_((output.bias - middle) * gain)

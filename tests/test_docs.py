@@ -15,9 +15,8 @@ import typer
 from typer.testing import CliRunner
 
 from glpn_cli.cli import app
-from glpn_cli.data import label_pairs, pairs
-from glpn_cli.data.layouts import KITTI, NYU, Layout
-from glpn_cli.data.sources import asks_for_scale
+from glpn_cli.data import pairs
+from glpn_cli.data.sources import KITTI, NYU, Layout, asks_for_scale
 from glpn_cli.evaluation.metrics import METRICS
 from glpn_cli.training import folder
 from glpn_cli.training.report import Progress, Skipped, Validation
@@ -97,10 +96,10 @@ def data_page() -> str:
 
 
 def test_the_page_about_data_has_every_column_of_the_lists() -> None:
-    columns = (*pairs.CSV_COLUMNS, *pairs._CSV_CAMERA, *label_pairs.CSV_COLUMNS, "first_label")
+    columns = (*pairs.DEPTH_COLUMNS, *pairs.CAMERA_COLUMNS, *pairs.LABEL_COLUMNS, "first_label")
     missing = [column for column in columns if not re.search(rf"[`,]{column}[`,]", data_page())]
     assert not missing
-    assert f"    {','.join((*pairs.CSV_COLUMNS, *pairs._CSV_CAMERA))}\n" in data_page()
+    assert f"    {','.join((*pairs.DEPTH_COLUMNS, *pairs.CAMERA_COLUMNS))}\n" in data_page()
 
 
 def test_the_page_about_data_has_every_form_that_the_help_screen_names() -> None:

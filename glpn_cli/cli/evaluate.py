@@ -185,7 +185,7 @@ def evaluate(
     """
     from glpn_cli.cli.evaluation_report import check_results
     from glpn_cli.cli.label_evaluation import evaluate_labels
-    from glpn_cli.data.label_pairs import is_label_data
+    from glpn_cli.data.pairs import is_label_data
     from glpn_cli.evaluation.alignment import parse_alignments
 
     rules, align_by, groups = scoring.rules, parse_alignments(scoring.align), scoring.groups

@@ -11,7 +11,7 @@ import numpy as np
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console
 from glpn_cli.cli.evaluation_report import show_records
-from glpn_cli.data.label_pairs import read_label_pairs
+from glpn_cli.data.pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
 from glpn_cli.pipeline.report import judge_failures

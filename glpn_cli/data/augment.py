@@ -16,7 +16,7 @@ from PIL import Image, ImageFilter
 
 from glpn_cli.data.samples import Sample
 
-Rng = np.random.Generator
+_Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ _MOST_CROPPED = 1.1
 
 
 def augment(
-    sample: Sample, *, size: tuple[int, int], how: Augmentation, limit_m: float, focal_px: float | None, rng: Rng
+    sample: Sample, *, size: tuple[int, int], how: Augmentation, limit_m: float, focal_px: float | None, rng: _Rng
 ) -> Sample:
     """A random variation of `sample` at the network's (h, w), seen through one camera; see `through_camera`."""
     sample = through_camera(random_window(sample, size=size, zoom=how.zoom, rng=rng), focal_px=focal_px)
@@ -78,7 +78,7 @@ def augment(
     return sample
 
 
-def random_window(sample: Sample, *, size: tuple[int, int], zoom: tuple[float, float] | None, rng: Rng) -> Sample:
+def random_window(sample: Sample, *, size: tuple[int, int], zoom: tuple[float, float] | None, rng: _Rng) -> Sample:
     """A window of the picture at the network's (h, w), anywhere in it; see `Augmentation.zoom`."""
     (height, width), (h, w) = sample.size, size
     largest = min(height / h, width / w)  # picture pixels per network pixel of the largest window that fits
@@ -134,7 +134,7 @@ def mirror(sample: Sample) -> Sample:
     )
 
 
-def relight(rgb: NDArray[np.uint8], *, probability: float, strength: float, rng: Rng) -> NDArray[np.uint8]:
+def relight(rgb: NDArray[np.uint8], *, probability: float, strength: float, rng: _Rng) -> NDArray[np.uint8]:
     """Other light on the same things: brightness and contrast, gamma, hue and saturation, white balance.
 
     Each happens with `probability`. All of them together are one matrix and one table per channel.
@@ -172,7 +172,7 @@ def _hue_matrix(turn: float, saturation: float) -> tuple[float, ...]:
     return tuple(np.hstack([matrix, np.zeros((3, 1))]).ravel().tolist())
 
 
-def retake(rgb: NDArray[np.uint8], *, probability: float, rng: Rng) -> NDArray[np.uint8]:
+def retake(rgb: NDArray[np.uint8], *, probability: float, rng: _Rng) -> NDArray[np.uint8]:
     """The same view through another camera: out of focus, noisy, squeezed by JPEG, each with `probability`."""
     happens = rng.random(3) < probability
     radius, sigma, quality = rng.uniform(0.3, 1.2), rng.uniform(1, 10), int(rng.integers(30, 95))
@@ -188,7 +188,7 @@ def retake(rgb: NDArray[np.uint8], *, probability: float, rng: Rng) -> NDArray[n
     return rgb
 
 
-def erase(rgb: NDArray[np.uint8], *, rng: Rng) -> NDArray[np.uint8]:
+def erase(rgb: NDArray[np.uint8], *, rng: _Rng) -> NDArray[np.uint8]:
     """Paint one rectangle, a fiftieth to a tenth of the picture, in one colour; what was there must be guessed."""
     height, width, _ = rgb.shape
     area, shape = rng.uniform(0.02, 0.1) * height * width, math.exp(rng.uniform(-0.7, 0.7))
@@ -199,7 +199,7 @@ def erase(rgb: NDArray[np.uint8], *, rng: Rng) -> NDArray[np.uint8]:
     return erased
 
 
-def vertical_cut_depth(sample: Sample, *, limit_m: float, width: float, rng: Rng) -> Sample:
+def vertical_cut_depth(sample: Sample, *, limit_m: float, width: float, rng: _Rng) -> Sample:
     """Replace a full-height stripe of the picture by its depth, in all three channels (paper section 3.4).
 
     Depth is brought to the picture's range first: `limit_m` becomes white. The author's code pastes raw millimetres

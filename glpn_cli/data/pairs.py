@@ -1,7 +1,7 @@
-"""Pictures on disk with their measured depth: a CSV, or the layouts of NYU and KITTI.
+"""Pictures on disk with depth or labels for their pixels, listed in CSV files.
 
-A pair is checked when it is read, not when it is listed: the train lists of NYU and KITTI name some 24,000 files on
-what is often a slow disk, and one file that is missing costs one pair.
+A pair is checked when it is read, not when it is listed: the train lists of NYU and KITTI name some 24,000 files,
+often on a slow disk, and a missing file costs only its pair.
 """
 
 from __future__ import annotations
@@ -11,33 +11,37 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.kitti_crop import kb_cropped
-from glpn_cli.data.rows import Row, read_rows
-from glpn_cli.data.samples import Sample
-from glpn_cli.depth_files import StoredDepth, read_depth
+from glpn_cli.data.rows import Row, has_column, read_rows
+from glpn_cli.data.samples import Sample, kb_cropped
+from glpn_cli.depth_files import StoredDepth, read_depth, read_record
+from glpn_cli.depth_files.contents import read_contents
+from glpn_cli.depth_files.labels import read_labels
+from glpn_cli.depth_files.png import SIGNATURE, decode_png
 from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
-from glpn_cli.images import ImageSource, ReadOptions, read_rgb
+from glpn_cli.images import AtLeast, ImageSource, Picture, ReadOptions, read_rgb
 from glpn_cli.prediction import Intrinsics
 
-CSV_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
-_CSV_CAMERA = ("fx", "fy", "cx", "cy")
+DEPTH_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
+CAMERA_COLUMNS = ("fx", "fy", "cx", "cy")
+LABEL_COLUMNS = ("rgb_path", "label_path")
+_NO_LABEL = 255
+"""The stored 8-bit number of a pixel without a label."""
 _SCALE_HINT = "The depth_scale is stored units per metre: 1000 for millimetres, 256 for KITTI, 1 for metres."
 _FOCAL_HINT = "Write the focal length in pixels of the picture, or leave both fx and fy empty."
 _AXIS_HINT = "Write where the optical axis meets the picture, in pixels from 0, or leave both cx and cy empty."
 
-# The median depth of no room, street or landscape that a camera measures; beyond these the scale is wrong.
 _LEAST_MEDIAN_M, _MOST_MEDIAN_M = 0.02, 300.0
+"""Beyond these medians no camera has measured the depths: the scale is wrong."""
 
-
-Half = TypeVar("Half")
+_Half = TypeVar("_Half")
 _Read = Callable[[Path], StoredDepth]
 
-_HERE = ReadOptions()
+_DEFAULT = ReadOptions()
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,8 @@ class Pair:
     """One picture and the file with its depth.
 
     depth_scale: stored units per metre, for integer files that do not say their own: 1000 is millimetres.
-    focal_px:    focal length in pixels of the picture as stored, None where nobody said.
-    name:        what results and messages call it, with `/` between folders.
+    focal_px:    focal length in pixels of the picture as stored, None if unknown.
+    name:        for results and messages, with `/` between folders.
     is_kitti:    cut to the benchmark's 352x1216 when read.
     fx_to_fy:    fx over fy; 1 where the pixels are square.
     axis_px:     (cx, cy), None for the middle of the picture.
@@ -61,14 +65,13 @@ class Pair:
     fx_to_fy: float = 1.0
     axis_px: tuple[float | None, float | None] = (None, None)
 
-    def read(self, reading: ReadOptions = _HERE) -> Sample:
-        """The upright picture with its depth in metres, 0 where nothing was measured.
+    def read(self, reading: ReadOptions = _DEFAULT) -> Sample:
+        """Read the upright picture with its depth in metres, 0 where nothing was measured.
 
         reading: how, and in which processes, both are decoded.
 
         Raises InputError for a half that is missing or unreadable, for halves of different size, for depth without a
-        single valid pixel, for a scale that the file's own record contradicts, and for depths that can only come from a
-        wrong one.
+        valid pixel, for a scale that contradicts the file's own record, and for depths that only a wrong scale gives.
         """
         rgb = self._half(self.rgb_path, lambda path: read_rgb(path, reading).rgb, "picture")
         read = partial(reading.run, read_depth, about="it", max_pixels=reading.max_pixels)
@@ -81,12 +84,7 @@ class Pair:
                 hint="Name a file of measured depth, in metres along the camera's axis.",
                 code=ErrorCode.DATA,
             )
-        if depth.size != rgb.shape[:2]:
-            raise InputError(
-                f"{self.name}: the picture is {rgb.shape[1]}x{rgb.shape[0]}, its depth {depth.size[1]}x{depth.size[0]}",
-                hint="Both halves of a pair must have the same size.",
-                code=ErrorCode.DATA,
-            )
+        _check_sizes(self.name, rgb.shape[:2], depth.size, "depth")
         known = np.where(np.isfinite(depth.values), depth.values, np.float32(0))
         if depth.valid is not None:
             known = np.where(depth.valid, known, np.float32(0))
@@ -100,7 +98,7 @@ class Pair:
         return sample
 
     def _camera(self, size: tuple[int, int]) -> Intrinsics | None:
-        """The camera of the whole picture of (H, W); None where nobody said."""
+        """The camera of the whole picture of (H, W); None if unknown."""
         if self.focal_px is None:
             return None
         (height, width), (cx, cy) = size, self.axis_px
@@ -112,7 +110,7 @@ class Pair:
             source="file",
         )
 
-    def _half(self, path: Path, read: Callable[[Path], Half], what: str) -> Half:
+    def _half(self, path: Path, read: Callable[[Path], _Half], what: str) -> _Half:
         with about_file(path):
             is_there = path.is_file()
         if not is_there:
@@ -163,7 +161,7 @@ class Pair:
             )
 
     def _explain_scale(self, stored: StoredDepth, read: _Read) -> tuple[str, str]:
-        """What made the metres of its depth, and what to do where that was wrong."""
+        """Where the scale of its depth comes from, and how to correct it."""
         if stored.record is not None and stored.record.depth_scale is not None:
             return f"with the scale {stored.record.depth_scale:g} of its own record", "Write the depth file again."
         if self._is_float(stored, read):
@@ -177,89 +175,147 @@ class PairList:
     """Pairs in the order of their list; a source of samples for training.
 
     reading:    how, and in which processes, they are decoded.
-    focal_hint: how to tell the focal lengths, where there are none.
-    own_scales: what the column depth_scale of a CSV says, None for lines that leave it to the user.
+    focal_hint: how to add missing focal lengths.
+    own_scales: the values in a CSV's column depth_scale, None for lines that leave it to the user.
     """
 
     name: str
     pairs: tuple[Pair, ...]
-    reading: ReadOptions = _HERE
+    reading: ReadOptions = _DEFAULT
     focal_hint: str = "Add the columns fx,fy to the CSV."
     own_scales: frozenset[float | None] = frozenset()
 
     @property
     def length(self) -> int:
-        """How many there are."""
+        """The number of pairs."""
         return len(self.pairs)
 
     def read(self, index: int) -> Sample:
-        """Sample `index`; see `Pair.read`."""
+        """Read pair `index`; see `Pair.read`."""
         return self.pairs[index].read(self.reading)
 
     def name_of(self, index: int) -> str:
-        """What pair `index` is called."""
+        """The name of pair `index`."""
         return self.pairs[index].name
 
 
 def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty: bool = False) -> PairList:
-    """Pairs of a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
+    """Read pairs from a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
 
     Other columns are ignored. The principal point is for evaluation; without it the axis meets the middle.
 
-    depth_scale: stored units per metre where a line does not say.
+    depth_scale: stored units per metre for lines without their own.
 
-    Raises UsageError where it is no such file, naming the line.
+    Raises UsageError for any other file, naming the line.
     """
     if depth_scale is not None and not 0 < depth_scale < math.inf:
         raise UsageError(f"--depth-scale {depth_scale:g} is no positive number", hint="Write 1000 for millimetres.")
-    needed = CSV_COLUMNS if depth_scale is None else CSV_COLUMNS[:2]
+    needed = DEPTH_COLUMNS if depth_scale is None else DEPTH_COLUMNS[:2]
     or_asked = "; without the last, use --depth-scale" if depth_scale is None else ""
-    hint = f"The first line must name {','.join(needed)}{or_asked}. It may name {','.join(_CSV_CAMERA)} too."
-    rows = read_rows(path, needed=needed, paths=CSV_COLUMNS[:2], hint=hint, may_be_empty=may_be_empty)
-    pairs = tuple(_pair_of(path, row, depth_scale) for row in rows)
+    hint = f"The first line must name {','.join(needed)}{or_asked}. It may name {','.join(CAMERA_COLUMNS)} too."
+    rows = read_rows(path, needed=needed, paths=DEPTH_COLUMNS[:2], hint=hint, may_be_empty=may_be_empty)
+    pairs = tuple(_depth_pair(path, row, depth_scale) for row in rows)
     scaled = "" if depth_scale is None else f", {depth_scale:g} units per metre"
     own = frozenset(pair.depth_scale if row.get("depth_scale") else None for pair, row in zip(pairs, rows, strict=True))
     return PairList(f"{path}{scaled}", pairs, own_scales=own)
 
 
-def _pair_of(path: Path, row: Row, depth_scale: float | None) -> Pair:
-    rgb, told = row.get("rgb_path"), row.get("depth_scale")
-    scale = depth_scale if depth_scale is not None and not told else _positive(row, "depth_scale", _SCALE_HINT)
-    told_focals = [_positive(row, column, _FOCAL_HINT) for column in ("fx", "fy") if row.get(column)]
-    focal = math.sqrt(told_focals[0] * told_focals[-1]) if told_focals else None  # one of them is both
-    return Pair(
-        path.parent / rgb,
-        path.parent / row.get("depth_path"),
-        scale,
-        focal,
-        Path(rgb).as_posix(),
-        fx_to_fy=told_focals[0] / told_focals[-1] if told_focals else 1.0,
-        axis_px=(_coordinate(row, "cx"), _coordinate(row, "cy")),
-    )
-
-
-def _positive(row: Row, column: str, hint: str) -> float:
-    value = _number(row, column)
-    if not 0 < value < math.inf:
-        message = f"{row.where}: {column} {row.get(column)!r} is no positive number"
-        raise UsageError(message, hint=hint, code=ErrorCode.DATA)
-    return value
+def _depth_pair(path: Path, row: Row, depth_scale: float | None) -> Pair:
+    rgb = row.get("rgb_path")
+    scale = depth_scale
+    if scale is None or row.get("depth_scale"):
+        scale = row.positive("depth_scale", hint=_SCALE_HINT)
+    focals = [row.positive(column, hint=_FOCAL_HINT) for column in ("fx", "fy") if row.get(column)]
+    focal = math.sqrt(focals[0] * focals[-1]) if focals else None  # one alone is both
+    fx_to_fy, axis = (focals[0] / focals[-1] if focals else 1.0), (_coordinate(row, "cx"), _coordinate(row, "cy"))
+    rgb_path, depth_path = path.parent / rgb, path.parent / row.get("depth_path")
+    return Pair(rgb_path, depth_path, scale, focal, Path(rgb).as_posix(), fx_to_fy=fx_to_fy, axis_px=axis)
 
 
 def _coordinate(row: Row, column: str) -> float | None:
-    """A coordinate of the principal point, which may be outside of a picture that was cut; None where it is empty."""
+    """Read a coordinate of the principal point, which may lie outside of a cut picture; None if the cell is empty."""
     if not row.get(column):
         return None
-    value = _number(row, column)
+    value = row.number(column)
     if not math.isfinite(value):
         message = f"{row.where}: {column} {row.get(column)!r} is no number"
         raise UsageError(message, hint=_AXIS_HINT, code=ErrorCode.DATA)
     return value
 
 
-def _number(row: Row, column: str) -> float:
-    """A cell as a number, nan where it is none."""
-    try:
-        return float(row.get(column))
-    except ValueError:
-        return math.nan
+@dataclass(frozen=True)
+class LabelPair:
+    """A picture and its labels.
+
+    first_label: the stored number that means label 0; smaller ones mean none, as does 255 (ADE20K's is 1).
+    name:        for messages.
+    """
+
+    rgb_path: Path
+    label_path: Path
+    first_label: int = 0
+    name: str = ""
+
+    def read(
+        self, count: int, reading: ReadOptions = _DEFAULT, *, at_least: AtLeast | None = None
+    ) -> tuple[Picture, NDArray[np.int64]]:
+        """Read the upright picture, and one of `count` labels for every pixel, int64 (H, W), -1 where there is none.
+
+        reading:  how, and in which processes, both are decoded.
+        at_least: how few pixels of the picture will do, as in `read_rgb`.
+
+        Raises InputError for a half that is missing or unreadable, and for halves of different size.
+        """
+        picture = read_rgb(self.rgb_path, reading, at_least=at_least)
+        with about_file(self.label_path):
+            stored = reading.run(_read_stored_labels, self.label_path, reading.max_pixels, about="it")
+        _check_sizes(self.name, picture.full_size, stored.shape, "labels")
+        labels = stored.astype(np.int64) - self.first_label
+        is_none = stored == _NO_LABEL if stored.dtype.itemsize == 1 else np.zeros(stored.shape, np.bool_)
+        return picture, np.where((labels >= 0) & (labels < count) & ~is_none, labels, -1)
+
+
+def _read_stored_labels(path: Path, max_pixels: int) -> NDArray[Any]:
+    """Read the numbers of a grey or palette PNG, or of our own label file (-1 is none). Raises InputError."""
+    if read_record(path) is not None:
+        stored = read_labels(path, max_pixels=max_pixels)
+        labels = stored.labels.astype(np.int64)
+        return labels if stored.valid is None else np.where(stored.valid, labels, -1)
+    data = read_contents(path, max_pixels=max_pixels)
+    if not data.startswith(SIGNATURE):
+        raise InputError("it is no PNG file")
+    numbers, _ = decode_png(data, takes_palette=True, max_pixels=max_pixels)
+    if numbers.ndim != 2:
+        raise InputError("it holds RGB pixels; labels are grey or palette ones", code=ErrorCode.UNSUPPORTED)
+    return numbers
+
+
+def is_label_data(spec: str) -> bool:
+    """Whether `--data` names a CSV file whose first line has a column for labels."""
+    return has_column(Path(spec).expanduser(), LABEL_COLUMNS[1])
+
+
+def read_label_pairs(path: Path, *, may_be_empty: bool = False) -> tuple[LabelPair, ...]:
+    """Read pairs from a CSV file: `rgb_path,label_path[,first_label]`, paths relative to it, other columns ignored.
+
+    Raises UsageError for any other file, naming the line.
+    """
+    hint = f"For labels the first line must name {','.join(LABEL_COLUMNS)}, and may name first_label."
+    rows = read_rows(path, needed=LABEL_COLUMNS, paths=LABEL_COLUMNS, hint=hint, may_be_empty=may_be_empty)
+    return tuple(_label_pair(path, row) for row in rows)
+
+
+def _label_pair(path: Path, row: Row) -> LabelPair:
+    rgb, first = row.get("rgb_path"), row.get("first_label") or "0"
+    if not (first.isascii() and first.isdigit()):
+        raise UsageError(f"{row.where}: first_label {first!r} is no whole number", code=ErrorCode.DATA)
+    return LabelPair(path.parent / rgb, path.parent / row.get("label_path"), int(first), Path(rgb).as_posix())
+
+
+def _check_sizes(name: str, picture: tuple[int, ...], other: tuple[int, ...], what: str) -> None:
+    if picture != other:
+        raise InputError(
+            f"{name}: the picture is {picture[1]}x{picture[0]}, its {what} {other[1]}x{other[0]}",
+            hint="Both halves of a pair must have the same size.",
+            code=ErrorCode.DATA,
+        )

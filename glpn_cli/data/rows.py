@@ -1,13 +1,11 @@
-"""Lists of pairs as CSV files: a line a pair, with the paths of its halves, relative to the file.
-
-Columns are separated by commas, semicolons or tabs; the first line decides.
-"""
+"""Reads lists of files: CSV with commas, semicolons or tabs (the first line decides), and plain lines."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,26 +15,41 @@ from glpn_cli.errors import ErrorCode, UsageError, reason_of
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a list.
+    """One line of a list, by column.
 
-    where: which one, for messages.
+    where: file and line number, for messages.
     """
 
     where: str
     values: Mapping[str, str]
 
     def get(self, column: str) -> str:
-        """What it has there; nothing where the file has no such column."""
+        """The text in a column; empty if the file has no such column."""
         return self.values.get(column, "")
+
+    def number(self, column: str) -> float:
+        """The number in a column; nan if it is none."""
+        try:
+            return float(self.get(column))
+        except ValueError:
+            return math.nan
+
+    def positive(self, column: str, *, hint: str) -> float:
+        """The number in a column. Raises UsageError unless it is positive and finite."""
+        value = self.number(column)
+        if not 0 < value < math.inf:
+            message = f"{self.where}: {column} {self.get(column)!r} is no positive number"
+            raise UsageError(message, hint=hint, code=ErrorCode.DATA)
+        return value
 
 
 def read_rows(path: Path, *, needed: Sequence[str], paths: Sequence[str], hint: str, may_be_empty: bool) -> list[Row]:
-    """All lines of a list below its heading.
+    """Read all lines of a CSV file below its heading.
 
-    needed: columns that it must have; the hint says what they are
-    paths:  those of them that are nowhere empty
+    needed: columns that it must have; `hint` names them
+    paths:  columns that no line may leave empty
 
-    Raises UsageError where it is no such file, naming the line.
+    Raises UsageError for any other file, naming the line.
     """
     try:
         text = read_list_text(path)
@@ -55,9 +68,9 @@ def read_rows(path: Path, *, needed: Sequence[str], paths: Sequence[str], hint: 
 
 
 def read_list_text(path: Path) -> str:
-    """The text of a list: UTF-8, or UTF-16 with its byte order mark, as spreadsheets save it.
+    """Read text in UTF-8, or in UTF-16 with its byte order mark, as spreadsheets save it.
 
-    Raises UsageError where it cannot be read, UnicodeDecodeError where it is no text.
+    Raises UsageError if it cannot be read, UnicodeDecodeError if it is no text.
     """
     try:
         data = path.read_bytes()
@@ -67,7 +80,7 @@ def read_list_text(path: Path) -> str:
 
 
 def _parse(path: Path, text: str, *, needed: Sequence[str], hint: str) -> list[Row]:
-    """The lines below the heading, each with the number of its first line: one with quotes may span several."""
+    """Split the lines below the heading. A quoted one may span several lines; its number is that of the first."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter_of(text))
     named = next(reader, [])
     columns = _strip(named)
@@ -85,7 +98,7 @@ def _parse(path: Path, text: str, *, needed: Sequence[str], hint: str) -> list[R
 
 
 def _delimiter_of(text: str) -> str:
-    """The character between the columns: that of `,`, `;` and tab that the first line has most of."""
+    """The column separator: the one of `,`, `;` and tab that the first line has most of."""
     heading = text.partition("\n")[0]
     return max(",;\t", key=heading.count)
 
@@ -95,7 +108,7 @@ def _strip(words: Sequence[str]) -> list[str]:
 
 
 def has_column(path: Path, column: str) -> bool:
-    """Whether a file is a list with a column; False for whatever cannot be read."""
+    """Whether a file is a CSV file with a column; False if it cannot be read."""
     try:
         text = read_list_text(path)
         return column in _strip(next(csv.reader(io.StringIO(text), delimiter=_delimiter_of(text)), []))

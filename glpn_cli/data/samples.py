@@ -1,20 +1,25 @@
-"""A picture with its depth, where it comes from, the order in which training sees it, and reading ahead."""
+"""Pictures with depth, sources of them, the order in which training sees them, reading ahead, and KITTI's window."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import ImageSource
 from glpn_cli.prediction import Intrinsics
 
-Item = TypeVar("Item")
-Taken = TypeVar("Taken")
+KB_SIZE = (352, 1216)
+"""(height, width) that the KITTI benchmark crops every frame to."""
+
+_Item = TypeVar("_Item")
+_Submitted = TypeVar("_Submitted")
+_Array = TypeVar("_Array", NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_])
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +28,11 @@ class Sample:
 
     rgb:        uint8 (H, W, 3).
     depth:      float32 (H, W), metres along the optical axis; 0 where nothing is known.
-    focal_px:   focal length in pixels of this picture, None where nobody said.
-    name:       what to call it in messages.
+    focal_px:   focal length in pixels of this picture, None if unknown.
+    name:       for messages.
     uncut:      (H, W) before it was cut to KITTI's benchmark window; None where it was not.
     source:     the file of the picture; None where it was rendered.
-    intrinsics: the whole camera, for points in space; None where nobody said, or the picture was cut for training.
+    intrinsics: the whole camera, for points in space; None if unknown, or if the picture was cut for training.
     """
 
     rgb: NDArray[np.uint8]
@@ -46,31 +51,31 @@ class Sample:
 
 
 class SampleSource(Protocol):
-    """Something that answers "the i-th picture, please", the same each time it is asked.
+    """Pictures by index, the same each time they are read.
 
-    It crosses into worker processes, so it must survive pickling.
+    It is sent to worker processes, so it must survive pickling.
     """
 
     @property
     def name(self) -> str:
-        """What it is, in a word or a path; a resumed run compares it."""
+        """A word or a path that identifies the data; a resumed run compares it."""
 
     @property
     def length(self) -> int | None:
-        """How many pictures there are; None where they never end."""
+        """The number of pictures; None if they never end."""
 
     def name_of(self, index: int) -> str:
-        """What picture `index` is called, without reading it."""
+        """The name of picture `index`, without reading it."""
 
     def read(self, index: int) -> Sample:
-        """Picture `index`. Raises InputError where it cannot be used."""
+        """Read picture `index`. Raises InputError if it cannot be used."""
 
 
 def index_at(position: int, *, length: int | None, seed: int) -> int:
-    """Which picture training sees at `position`, the number of pictures that all processes have seen before it.
+    """The index of the picture that training sees after `position` others, counted over all processes.
 
-    An endless source is read in its own order. A finite one is shuffled anew for every pass over it; position alone
-    decides, so a run can be picked up anywhere.
+    An endless source is read in its own order. A finite one is shuffled anew for every pass. The result depends on the
+    position alone, so a run can resume anywhere.
     """
     if length is None:
         return position
@@ -82,7 +87,7 @@ _latest: tuple[tuple[int, int, int], NDArray[np.int64]] | None = None
 
 
 def _permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of one pass; the latest is kept, since positions come one after the other."""
+    """The order of one pass. The latest is kept, because positions are consecutive."""
     global _latest  # noqa: PLW0603 - a cache of one
     key = (length, seed, epoch)
     if _latest is None or _latest[0] != key:
@@ -90,15 +95,46 @@ def _permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return _latest[1]
 
 
-def read_ahead(items: Iterable[Item], submit: Callable[[Item], Taken], *, ahead: int) -> Iterator[tuple[Item, Taken]]:
-    """Submit the items in their order, up to `ahead` before they are asked for; give each with what its submission was.
+def read_ahead(
+    items: Iterable[_Item], submit: Callable[[_Item], _Submitted], *, ahead: int
+) -> Iterator[tuple[_Item, _Submitted]]:
+    """Submit the items in order, up to `ahead` before they are needed; yield each with the result of `submit`.
 
-    submit: starts the reading of an item, mostly in a pool, whose future is then given back here.
+    submit: starts the reading of an item, usually in a pool, and returns its future.
     """
-    waiting: deque[tuple[Item, Taken]] = deque()
+    waiting: deque[tuple[_Item, _Submitted]] = deque()
     for item in items:
         waiting.append((item, submit(item)))
         if len(waiting) > ahead:
             yield waiting.popleft()
     while waiting:
         yield waiting.popleft()
+
+
+def kb_crop(array: _Array, *, what: str) -> _Array:
+    """Cut the KITTI benchmark's window, 352x1216 at the bottom centre of a frame; such a window stays as it is.
+
+    array: (H, W) or (H, W, 3). Raises InputError naming `what` if the frame is smaller.
+    """
+    (height, width), (tall, wide) = array.shape[:2], KB_SIZE
+    if height < tall or width < wide:
+        raise InputError(
+            f"{what}: {width}x{height} is smaller than KITTI's {wide}x{tall} window",
+            hint="Use KITTI's frames as they were published, or other pictures without its protocol.",
+            code=ErrorCode.DATA,
+        )
+    top, left = height - tall, (width - wide) // 2
+    return array[top : top + tall, left : left + wide]
+
+
+def kb_cropped(sample: Sample) -> Sample:
+    """Cut a picture with depth and camera to KITTI's window; `uncut` keeps the frame's size. Raises InputError."""
+    rgb, depth = kb_crop(sample.rgb, what=sample.name), kb_crop(sample.depth, what=sample.name)
+    camera = None if sample.intrinsics is None else kb_camera(sample.intrinsics, sample.size)
+    return replace(sample, rgb=rgb, depth=depth, uncut=sample.uncut or sample.size, intrinsics=camera)
+
+
+def kb_camera(intrinsics: Intrinsics, size: tuple[int, int]) -> Intrinsics:
+    """The camera of a frame of (H, W), in pixels of the window that is cut out of it."""
+    (height, width), (tall, wide) = size, KB_SIZE
+    return replace(intrinsics, cx=intrinsics.cx - (width - wide) // 2, cy=intrinsics.cy - (height - tall))

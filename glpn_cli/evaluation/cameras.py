@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from glpn_cli.data.kitti_crop import kb_camera
 from glpn_cli.data.pairs import PairList
-from glpn_cli.data.samples import Sample, SampleSource
+from glpn_cli.data.samples import Sample, SampleSource, kb_camera
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice, depth_from_ray
 

@@ -13,8 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.kitti_crop import kb_crop, kb_cropped
-from glpn_cli.data.samples import Sample, SampleSource, read_ahead
+from glpn_cli.data.samples import Sample, SampleSource, kb_crop, kb_cropped, read_ahead
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
 from glpn_cli.evaluation.cameras import CAMERA_HINT

@@ -11,7 +11,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.kitti_crop import KB_SIZE
+from glpn_cli.data.samples import KB_SIZE
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice
 

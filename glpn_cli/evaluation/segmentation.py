@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.label_pairs import LabelPair
+from glpn_cli.data.pairs import LabelPair
 from glpn_cli.errors import InputError
 from glpn_cli.evaluation.evaluate import predict_each, read_batches
 from glpn_cli.images import AtLeast, Picture, ReadOptions

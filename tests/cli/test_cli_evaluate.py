@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
-from glpn_cli.data.label_pairs import LabelPair
+from glpn_cli.data.pairs import LabelPair
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import InputError
 from glpn_cli.evaluation.predictors import FolderPredictor

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glpn_cli.data.kitti_crop import kb_crop
 from glpn_cli.data.pairs import Pair, read_pairs_csv
+from glpn_cli.data.samples import kb_crop
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glpn_cli.data.kitti_crop import kb_cropped
-from glpn_cli.data.samples import Sample
+from glpn_cli.data.samples import Sample, kb_cropped
 from glpn_cli.evaluation.cameras import through_cameras
 from glpn_cli.geometry import FocalChoice, back_project
 from glpn_cli.prediction import Intrinsics

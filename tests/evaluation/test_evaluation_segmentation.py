@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glpn_cli.data.label_pairs import LabelPair, read_label_pairs
+from glpn_cli.data.pairs import LabelPair, read_label_pairs
 from glpn_cli.depth_files.labels import Labels
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, sum_scores

@@ -150,7 +150,7 @@ def test_the_peer_opens_a_depth_anything_with_the_processor_of_its_checkpoints(t
     opened = open_model(str(tmp_path), PeerSettings(limit_m=20.0))
     assert type(opened.processor).__name__ == "DPTImageProcessorPil"
     pixels, network = pixels_for((70, 98)), load_network(open_checkpoint(tmp_path))
-    torch.testing.assert_close(network(pixels), opened.ask(pixels), rtol=0, atol=1e-4)
+    torch.testing.assert_close(network(pixels), opened.infer(pixels), rtol=0, atol=1e-4)
 
 
 def test_a_config_that_nobody_published_is_refused_by_name() -> None:

@@ -1,9 +1,11 @@
-"""Who stands where: each kind of room has a list of likely pieces; they go along walls, or freely, without overlap."""
+"""Furnishes rooms: each kind has a list of likely pieces, along walls or free, without overlap; fitted kitchens too."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+from glpn_cli.scenes.furniture import Maker, Piece
 from glpn_cli.scenes.furniture.clutter import SMALL, scatter
 from glpn_cli.scenes.furniture.living import floor_lamp, person, pet, plant
 from glpn_cli.scenes.furniture.odd import (
@@ -17,20 +19,28 @@ from glpn_cli.scenes.furniture.odd import (
     stairs,
     toys,
 )
-from glpn_cli.scenes.furniture.piece import Maker, Piece
 from glpn_cli.scenes.furniture.seating import bar_stool, bed, bench, chair, ottoman, sofa
 from glpn_cli.scenes.furniture.storage import boxes, cupboard, rack, shelf, shop_rack, tv_stand
 from glpn_cli.scenes.furniture.tables import coffee_table, desk, side_table, table
-from glpn_cli.scenes.furniture.wet import basin, bathtub, counter, fridge, toilet, washing_machine
-from glpn_cli.scenes.kitchens import fit_kitchen
+from glpn_cli.scenes.furniture.wet import (
+    Kitchen,
+    basin,
+    bathtub,
+    choose_kitchen,
+    counter,
+    draw_units,
+    fridge,
+    toilet,
+    washing_machine,
+)
 from glpn_cli.scenes.materials import Material, Texture
 from glpn_cli.scenes.parts import Label
-from glpn_cli.scenes.room import YAWS, Room
+from glpn_cli.scenes.room import YAWS, Room, Wall
 from glpn_cli.scenes.style import Style
 
 # kind -> (along walls: (expected number, maker)), (free: (expected number, maker))
-Plan = tuple[tuple[tuple[float, Maker], ...], tuple[tuple[float, Maker], ...]]
-PLANS: dict[str, Plan] = {
+_Plan = tuple[tuple[tuple[float, Maker], ...], tuple[tuple[float, Maker], ...]]
+PLANS: dict[str, _Plan] = {
     "living": (
         ((1.3, sofa), (0.9, shelf), (0.8, tv_stand), (0.7, cupboard), (0.6, side_table), (1, plant), (0.5, floor_lamp),
          (0.5, chair), (0.3, desk), (0.2, boxes)),
@@ -136,7 +146,7 @@ ODD: tuple[tuple[float, Maker], ...] = (
 
 
 def _furnish_beyond(style: Style, low: tuple[float, float, float], high: tuple[float, float, float]) -> None:
-    """A few pieces in a neighbouring room: it is seen through a door, so nobody minds the plan."""
+    """Place a few pieces in a neighbouring room, which is seen only through a door, without a plan."""
     d, p = style.chance, style.parts
     makers: list[Maker] = [
         table,
@@ -276,3 +286,54 @@ def _litter(style: Style, room: Room, fullness: float) -> None:
 
 
 __all__ = ["PLANS", "furnish", "scatter"]
+
+
+def fit_kitchen(style: Style, room: Room) -> None:
+    """Put units along a wall and, mostly, round one or both of its corners, as far as doors let them."""
+    d = style.chance
+    kitchen = choose_kitchen(style)
+    kitchen = replace(kitchen, tall=min(kitchen.tall, room.height - kitchen.low - 0.02))
+    wall = d.pick(room.walls)
+    corners = d.pick([(True, False), (False, True)])[: d.weigh([(1, 0), (5, 1), (2, 2)])]
+    length = wall.high - wall.low
+    if len(corners) == 2:  # from corner to corner
+        kitchen = replace(kitchen, unit=length / round(length / kitchen.unit))
+    most = 20 if len(corners) == 2 else d.whole(3, 7)
+    _fit_line(style, room, kitchen, wall, from_low=corners[0] if corners else d.yes(0.5), start=0.0, most=most)
+    for is_low in corners:
+        side = (0 if is_low else 1) + (2 if wall.side < 2 else 0)
+        _fit_line(style, room, kitchen, room.walls[side], from_low=wall.side % 2 == 0, start=kitchen.depth,
+                  most=d.whole(2, 6))  # fmt: skip
+
+
+def _fit_line(
+    style: Style, room: Room, kitchen: Kitchen, wall: Wall, *, from_low: bool, start: float, most: int
+) -> None:
+    """Place units along a wall from `start` metres off one of its ends: at most `most`, up to the first obstacle."""
+    d = style.chance
+    above: list[bool] = []
+    is_hung = d.yes(0.8)
+    for i in range(most):
+        low = wall.low + start + i * kitchen.unit if from_low else wall.high - start - (i + 1) * kitchen.unit
+        high = low + kitchen.unit
+        box = _footprint(wall, low + 0.01, high - 0.01, kitchen.depth)
+        if room.is_taken(box, 0.0) or not wall.is_free(low + 0.01, high - 0.01, 0.0, kitchen.height):
+            break
+        above.append(is_hung and wall.is_free(low + 0.01, high - 0.01, kitchen.low, kitchen.low + kitchen.tall))
+    if len(above) < 2:
+        return
+    end = start + len(above) * kitchen.unit
+    low, high = (wall.low + start, wall.low + end) if from_low else (wall.high - end, wall.high - start)
+    if from_low != (wall.side in (0, 3)):  # whose left end is the low one, as they are looked at
+        above.reverse()
+    x, y = wall.place(0.5 * (low + high), 0.5 * kitchen.depth)
+    with style.parts.frame(x, y, 0, YAWS[wall.side]):
+        draw_units(style, kitchen, above)
+    room.taken.append(_footprint(wall, low, high, kitchen.depth))
+    wall.taken.append((low, high, -(kitchen.low + kitchen.tall if any(above) else kitchen.height)))
+    room.tops.append((x, y, kitchen.height))
+
+
+def _footprint(wall: Wall, low: float, high: float, depth: float) -> tuple[float, float, float, float]:
+    (a, b), (c, e) = wall.place(low, 0.0), wall.place(high, depth)
+    return min(a, c), min(b, e), max(a, c), max(b, e)

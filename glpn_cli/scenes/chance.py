@@ -1,4 +1,4 @@
-"""Chance that can be asked for again: every scene draws from its own stream, seeded by (seed, index)."""
+"""Random numbers that can be repeated: every scene draws from its own stream, seeded by (seed, index)."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import numpy as np
 
-Choice = TypeVar("Choice")
+_Choice = TypeVar("_Choice")
 
 
 class Chance:
-    """A stream of random numbers; drawing in blocks makes single draws cheap.
+    """A stream of random numbers, drawn in blocks because that is faster.
 
     key: integers that name the stream; equal keys give equal streams on every machine.
     """
@@ -39,11 +39,11 @@ class Chance:
         """True with the given probability."""
         return self.unit() < probability
 
-    def pick(self, choices: Sequence[Choice]) -> Choice:
+    def pick(self, choices: Sequence[_Choice]) -> _Choice:
         """One of the choices, all equally likely."""
         return choices[int(len(choices) * self.unit())]
 
-    def weigh(self, choices: Sequence[tuple[float, Choice]]) -> Choice:
+    def weigh(self, choices: Sequence[tuple[float, _Choice]]) -> _Choice:
         """One of (weight, choice)."""
         left = self.unit() * sum(weight for weight, _ in choices)
         for weight, choice in choices:

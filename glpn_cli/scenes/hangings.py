@@ -1,4 +1,4 @@
-"""What hangs: pictures, posters, boards, shelves, clocks, switches on walls; lamps, pipes, fans on ceilings."""
+"""Things that hang: pictures, posters, boards, shelves, clocks, switches on walls; lamps, pipes, fans on ceilings."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _hang(style: Style, room: Room, wall: Wall, kind: str) -> None:
 
 
 def light_ceiling(style: Style, room: Room) -> None:
-    """Lamps of one kind, on or off, and what else hangs from ceilings."""
+    """Lamps of one kind, on or off, and other things that hang from ceilings."""
     d, p = style.chance, style.parts
     kinds = [(3, "pendant"), (3, "dome"), (2, "spots"), (1, "none"), (0.5, "fan"), (0.6, "tracks")]
     if room.kind in PUBLIC:

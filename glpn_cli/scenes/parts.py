@@ -1,4 +1,4 @@
-"""The drawing board: solids, materials, air and lamps are added here in metres, and come out as arrays.
+"""Collects the solids, materials, air and lamps of a scene, in metres, and turns them into arrays.
 
 Furniture is drawn in its own frame: x to the right, y away from the viewer who stands before it (so its back is at +y),
 z up, the origin on the floor under its middle. `Parts.frame` sets where that frame stands in the room.
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from glpn_cli.scenes.materials import Material
 
 
 class Label(IntEnum):
-    """What a pixel belongs to, for auxiliary supervision."""
+    """The class of a pixel, for auxiliary supervision."""
 
     WALL = 0
     FLOOR = 1
@@ -33,8 +34,8 @@ class Label(IntEnum):
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Where a piece stands: origin and heading (radians about z)."""
+class _Frame:
+    """The place of a piece: origin and heading (radians about z)."""
 
     x: float = 0.0
     y: float = 0.0
@@ -47,7 +48,15 @@ class Frame:
         return self.x + c * x - s * y, self.y + s * x + c * y, self.z + z
 
 
-SOLID_COLUMNS = 24
+class _Turn(TypedDict, total=False):
+    """The turn of a solid in its frame, radians: `roll` about its y, then `tilt` about x, then `yaw` about z."""
+
+    yaw: float
+    tilt: float
+    roll: float
+
+
+_SOLID_COLUMNS = 24
 
 
 def _halves(size: Sequence[float]) -> tuple[float, float, float]:
@@ -56,13 +65,13 @@ def _halves(size: Sequence[float]) -> tuple[float, float, float]:
 
 @dataclass
 class Parts:
-    """Everything a scene is made of, while it is being drawn."""
+    """The parts of a scene while it is being drawn."""
 
     solids: list[list[float]] = field(default_factory=list)
     materials: list[list[float]] = field(default_factory=lambda: [Material().row()])
     air: list[list[float]] = field(default_factory=list)
     lights: list[list[float]] = field(default_factory=list)
-    here: Frame = field(default_factory=Frame)
+    here: _Frame = field(default_factory=_Frame)
     label: Label = Label.FURNITURE
 
     def material(self, material: Material) -> int:
@@ -75,7 +84,7 @@ class Parts:
         """Draw relative to a place in the current frame."""
         before = self.here
         px, py, pz = before.point(x, y, z)
-        self.here = Frame(px, py, pz, before.yaw + yaw)
+        self.here = _Frame(px, py, pz, before.yaw + yaw)
         try:
             yield
         finally:
@@ -97,7 +106,7 @@ class Parts:
         centre: Sequence[float],
         half: Sequence[float],
         material: int,
-        turn: tuple[float, float, float],
+        turn: _Turn,
         shape: float = 0.0,
         hollow: float = 0.0,
         both: float = 0.0,
@@ -106,13 +115,13 @@ class Parts:
     ) -> None:
         f = self.here
         x, y, z = f.point(centre[0], centre[1], centre[2])
-        yaw = f.yaw + turn[0]
+        yaw, tilt, roll = f.yaw + turn.get("yaw", 0.0), turn.get("tilt", 0.0), turn.get("roll", 0.0)
         cy, sy = math.cos(yaw), math.sin(yaw)
-        if turn[1] == 0.0 and turn[2] == 0.0:
+        if tilt == 0.0 and roll == 0.0:
             rotation = [cy, sy, 0.0, -sy, cy, 0.0, 0.0, 0.0, 1.0]
         else:
-            cp, sp = math.cos(turn[1]), math.sin(turn[1])
-            cr, sr = math.cos(turn[2]), math.sin(turn[2])
+            cp, sp = math.cos(tilt), math.sin(tilt)
+            cr, sr = math.cos(roll), math.sin(roll)
             # Columns of Rz(yaw) Rx(tilt) Ry(roll): the solid's own axes in the world, here as rows.
             rotation = [
                 cy * cr - sy * sp * sr, sy * cr + cy * sp * sr, -cp * sr,
@@ -131,14 +140,12 @@ class Parts:
         size: Sequence[float],
         material: int,
         *,
-        yaw: float = 0.0,
-        tilt: float = 0.0,
-        roll: float = 0.0,
         shadow: bool = True,
         face: int = 2,
+        **turn: Unpack[_Turn],
     ) -> None:
         """A box of full `size` about `centre`; face: which faces carry a one-sided texture (1 x, 2 y, 4 z)."""
-        self._solid(0, centre, _halves(size), material, (yaw, tilt, roll), shadow=shadow, face=face)
+        self._solid(0, centre, _halves(size), material, turn, shadow=shadow, face=face)
 
     def slab(self, low: Sequence[float], high: Sequence[float], material: int, *, face: int = 2) -> None:
         """A box between two corners."""
@@ -152,13 +159,11 @@ class Parts:
         material: int,
         *,
         radius: float = 0.05,
-        yaw: float = 0.0,
-        tilt: float = 0.0,
-        roll: float = 0.0,
+        **turn: Unpack[_Turn],
     ) -> None:
         """A box with round edges."""
         half = _halves(size)
-        self._solid(3, centre, half, material, (yaw, tilt, roll), shape=min(radius, *[h * 0.98 for h in half]))
+        self._solid(3, centre, half, material, turn, shape=min(radius, *[h * 0.98 for h in half]))
 
     def ball(
         self,
@@ -167,13 +172,11 @@ class Parts:
         material: int,
         *,
         cut: float = 2.0,
-        yaw: float = 0.0,
-        tilt: float = 0.0,
-        roll: float = 0.0,
         shadow: bool = True,
+        **turn: Unpack[_Turn],
     ) -> None:
         """An ellipsoid of full `size`; what lies above `cut` (in half heights from the middle) is cut away, hollow."""
-        self._solid(1, centre, _halves(size), material, (yaw, tilt, roll), shape=cut, shadow=shadow)
+        self._solid(1, centre, _halves(size), material, turn, shape=cut, shadow=shadow)
 
     def pipe(
         self,
@@ -185,15 +188,13 @@ class Parts:
         top: float = 1.0,
         radius_y: float | None = None,
         hollow: bool = False,
-        yaw: float = 0.0,
-        tilt: float = 0.0,
-        roll: float = 0.0,
         shadow: bool = True,
+        **turn: Unpack[_Turn],
     ) -> None:
         """A cylinder or cone standing on `foot`; `top` is the upper radius in units of the lower."""
         centre = (foot[0], foot[1], foot[2] + 0.5 * height)
         half = (radius, radius if radius_y is None else radius_y, 0.5 * height)
-        self._solid(2, centre, half, material, (yaw, tilt, roll), top, 1.0 if hollow else 0.0, shadow=shadow)
+        self._solid(2, centre, half, material, turn, top, 1.0 if hollow else 0.0, shadow=shadow)
 
     def rod(self, start: Sequence[float], end: Sequence[float], radius: float, material: int) -> None:
         """A round bar between two points."""
@@ -203,7 +204,7 @@ class Parts:
         yaw = math.atan2(d[1], d[0]) + 0.5 * math.pi
         tilt = math.acos(max(-1.0, min(1.0, d[2] / length)))
         centre = [0.5 * (a + b) for a, b in zip(start, end, strict=True)]
-        self._solid(2, centre, (radius, radius, 0.5 * length), material, (yaw, tilt, 0.0), 1.0)
+        self._solid(2, centre, (radius, radius, 0.5 * length), material, {"yaw": yaw, "tilt": tilt}, 1.0)
 
     def leaf(
         self,
@@ -212,14 +213,12 @@ class Parts:
         material: int,
         *,
         bend: float = 0.0,
-        yaw: float = 0.0,
-        tilt: float = 0.0,
-        roll: float = 0.0,
+        **turn: Unpack[_Turn],
     ) -> None:
         """A leaf of full length and width `size`, drooping by `bend` (1/m) to both ends."""
         length = 0.5 * size[0]
         half = (length, 0.5 * size[1], abs(bend) * length * length + 0.002)
-        self._solid(4, centre, half, material, (yaw, tilt, roll), shape=bend)
+        self._solid(4, centre, half, material, turn, shape=bend)
 
     def lattice(
         self,
@@ -230,13 +229,11 @@ class Parts:
         period: float,
         fill: float,
         both: bool = False,
-        yaw: float = 0.0,
-        tilt: float = 0.0,
-        roll: float = 0.0,
+        **turn: Unpack[_Turn],
     ) -> None:
         """A flat sheet in its xy plane, with holes: bars every `period` across x (and y), `fill` of it solid."""
         half = (0.5 * size[0], 0.5 * size[1], 0.002)
-        self._solid(5, centre, half, material, (yaw, tilt, roll), period, fill, 1.0 if both else 0.0)
+        self._solid(5, centre, half, material, turn, period, fill, 1.0 if both else 0.0)
 
     def open_air(self, low: Sequence[float], high: Sequence[float], faces: Sequence[int]) -> None:
         """Add a cuboid of air in the world; faces: materials of -x +x -y +y -z +z."""
@@ -263,7 +260,7 @@ class Parts:
     def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """(solids, air, materials, lights) as arrays; empty ones have zero rows."""
         return (
-            np.array(self.solids, np.float64).reshape(-1, SOLID_COLUMNS),
+            np.array(self.solids, np.float64).reshape(-1, _SOLID_COLUMNS),
             np.array(self.air, np.float64),
             np.array(self.materials, np.float64),
             np.array(self.lights, np.float64).reshape(-1, 18),

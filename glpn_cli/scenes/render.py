@@ -1,4 +1,4 @@
-"""From (seed, index) to one picture with its depth: draw the room, choose a view, trace, develop."""
+"""Renders a scene from (seed, index): draws the room, chooses a view, traces light and depth, develops a photograph."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from glpn_cli.geometry import make_camera
 from glpn_cli.prediction import Intrinsics
 from glpn_cli.scenes.arrange import furnish
-from glpn_cli.scenes.camera import Pose, choose_focal, is_clear, propose_pose
+from glpn_cli.scenes.camera import Pose, choose_focal, develop, is_clear, propose_pose
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.hangings import hang_things, light_ceiling
 from glpn_cli.scenes.parts import Parts
 from glpn_cli.scenes.room import Room
-from glpn_cli.scenes.sensor import develop
 from glpn_cli.scenes.shell import build_shell
 from glpn_cli.scenes.style import Style
 from glpn_cli.scenes.world import World
@@ -47,7 +46,7 @@ GENERATOR = "2"
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One rendered photograph and what is true about it.
+    """One rendered photograph with its ground truth.
 
     rgb:        uint8 (H, W, 3)
     depth:      float32 (H, W), metres along the optical axis at the pixel's centre; finite and > 0 everywhere
@@ -65,7 +64,7 @@ class Scene:
     kind: str
 
 
-def draw_room(chance: Chance) -> tuple[World, Room]:
+def _draw_room(chance: Chance) -> tuple[World, Room]:
     """Design, furnish and light one room."""
     parts = Parts()
     style = Style(parts, chance)
@@ -117,8 +116,8 @@ def _make_sky(style: Style, room: Room) -> NDArray[np.float64]:
     return sky
 
 
-def choose_view(chance: Chance, world: World, room: Room, half: tuple[float, float]) -> Pose:
-    """The one of some proposals whose depth looks most like what people photograph."""
+def _choose_view(chance: Chance, world: World, room: Room, half: tuple[float, float]) -> Pose:
+    """Choose the proposed view whose depths are most like those of photographs."""
     from glpn_cli.scenes.tracer import look_around
 
     depth = np.empty((9, 12))
@@ -150,16 +149,16 @@ def render_scene(
     """Scene `index` of stream `seed`: a pure function of its arguments.
 
     size:       (H, W) of the picture
-    focal_px:   of every picture; None is each its own, as handheld cameras have
-    extra_rays: rays more for the colour of pixels on edges
+    focal_px:   of every picture; None varies it, as among handheld cameras
+    extra_rays: more rays for the colour of pixels on edges
     Raises UsageError without numba.
     """
     height, width = size
-    world, room = draw_room(Chance(seed, index))
+    world, room = _draw_room(Chance(seed, index))
     camera = camera_of(seed, index, size=size, focal_px=focal_px)
     half = (0.5 * width / camera.fx, 0.5 * height / camera.fy)
     view = Chance(seed, index, 2)
-    pose = choose_view(view, world, room, half)
+    pose = _choose_view(view, world, room, half)
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
     light, depth, normals, labels = trace_picture(pose.row(*half), lens, world, view.unit(), extra_rays, size=size)
     rgb = develop(Chance(seed, index, 3), light, depth)
@@ -175,7 +174,7 @@ def trace_picture(
     *,
     size: tuple[int, int],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-    """What `tracer.draw` fills: linear colours (H, W, 3), depth (H, W), normals (H, W, 3), labels (H, W)."""
+    """Trace a picture; return linear colours (H, W, 3), depth (H, W), normals (H, W, 3), labels (H, W)."""
     from glpn_cli.scenes.tracer import draw
 
     colour, normals = np.empty((*size, 3), np.float32), np.empty((*size, 3), np.float32)

@@ -1,4 +1,4 @@
-"""A room to furnish: its box of air, its walls, and what stands in it already."""
+"""A room to furnish: its box of air, its walls, and its occupied places."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ YAWS = (0.5 * math.pi, -0.5 * math.pi, math.pi, 0.0)  # of a piece whose back is
 
 @dataclass
 class Wall:
-    """One side of a room: side 0..3 (-x +x -y +y), its plane, its extent, what of it is taken up to which height."""
+    """One side of a room: side 0..3 (-x +x -y +y), its plane, its extent, and its occupied stretches."""
 
     side: int
     at: float
@@ -38,7 +38,7 @@ class Wall:
 
 @dataclass
 class Room:
-    """A room's box of air, its walls, and what stands in it."""
+    """A room's box of air, its walls, and its occupied places."""
 
     low: tuple[float, float, float]
     high: tuple[float, float, float]

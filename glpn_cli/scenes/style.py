@@ -1,7 +1,7 @@
-"""Taste: which materials a home or an office of one owner has; priors from real rooms, with wide tails.
+"""The style of a home or an office: materials that go together, with priors from real rooms and wide tails.
 
-White, grey and beige walls dominate; wood is brown, appliances are white or steel, screens are black; and now and then
-anything goes, because a network should not learn that walls are white.
+White, grey and beige walls dominate; wood is brown, appliances are white or steel, screens are black; sometimes
+any colour occurs, so that a network does not learn that walls are white.
 """
 
 from __future__ import annotations
@@ -10,35 +10,34 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from glpn_cli.scenes.chance import Chance
-from glpn_cli.scenes.colours import Colours, scaled
-from glpn_cli.scenes.materials import Material, Texture
+from glpn_cli.scenes.materials import Colours, Material, Texture, scaled
 from glpn_cli.scenes.parts import Parts
 
 # sRGB, 0..255
-WOODS = (
+_WOODS = (
     (200, 160, 110), (222, 184, 135), (94, 64, 44), (110, 52, 36), (215, 172, 125), (225, 212, 195), (52, 40, 32),
     (150, 132, 114), (181, 130, 78), (139, 90, 52), (168, 106, 62), (235, 205, 160),
 )  # fmt: skip
-CLOTHS = (
+_CLOTHS = (
     (60, 62, 68), (120, 118, 112), (180, 170, 150), (40, 60, 110), (130, 30, 36), (60, 90, 60), (160, 120, 80),
     (230, 225, 215), (24, 24, 26), (90, 70, 60), (200, 170, 60), (70, 120, 140), (150, 90, 110),
 )  # fmt: skip
 
 
-GLOSSES = (
+_GLOSSES = (
     (172, 18, 26), (206, 62, 18), (226, 176, 26), (118, 150, 38), (20, 92, 62), (44, 120, 140), (28, 56, 130),
     (92, 22, 66), (22, 22, 25), (238, 238, 234),
 )  # fmt: skip
 
 
 class Style(Colours):
-    """Materials for one scene. Each method gives a material's number; asking twice often gives the same one."""
+    """Materials for one scene. Each method returns a material's number, often the same one when called again."""
 
     def __init__(self, parts: Parts, chance: Chance) -> None:
         self.parts = parts
         self.loyalty = chance.between(0.3, 0.95)  # how often furniture matches
         self._kept: dict[str, int] = {}
-        super().__init__(chance)  # last: what chance says depends on what it was asked before
+        super().__init__(chance)  # last: the order of draws decides what they give
 
     def _kept_or(self, name: str, make: Callable[[], Material]) -> int:
         if name not in self._kept or not self.chance.yes(self.loyalty):
@@ -56,7 +55,7 @@ class Style(Colours):
     def make_wood(self) -> Material:
         """A new piece of wood."""
         d = self.chance
-        base = self.near(d.pick(WOODS))
+        base = self.near(d.pick(_WOODS))
         polish = d.weigh([(3, 0.0), (4, 0.15), (2, 0.5)])
         return Material(
             Texture.GRAIN, base, scaled(base, d.between(0.55, 0.9)), scale=d.between(0.1, 0.4),
@@ -86,7 +85,7 @@ class Style(Colours):
         """A new board lacquered in one full colour, in which the room is seen again."""
         d = self.chance
         return Material(
-            Texture.PLAIN, self.near(d.pick(GLOSSES), 12), scale=0.5, p=0.03, seed=self.seed(),
+            Texture.PLAIN, self.near(d.pick(_GLOSSES), 12), scale=0.5, p=0.03, seed=self.seed(),
             shine=d.between(0.1, 0.3), polish=d.between(40, 80), mirror=d.between(0.2, 0.9), haze=d.between(0.0, 0.06),
         )  # fmt: skip
 
@@ -128,7 +127,7 @@ class Style(Colours):
     def make_cloth(self) -> Material:
         """A new cloth: woven, plain, striped, checked, dotted, leather or with blobs."""
         d = self.chance
-        base = self.any_colour(0.9) if d.yes(0.25) else self.near(d.pick(CLOTHS), 18)
+        base = self.any_colour(0.9) if d.yes(0.25) else self.near(d.pick(_CLOTHS), 18)
         other = scaled(base, d.between(0.4, 1.6)) if d.yes(0.5) else self.any_colour(0.8)
         seed = self.seed()
         bump = d.between(0.0, 0.5)
@@ -214,7 +213,7 @@ class Style(Colours):
         )
 
     def anything(self) -> int:
-        """What small things are made of."""
+        """Material of small things."""
         d = self.chance
         kind = d.weigh([(3, "colour"), (2, "label"), (1, "cloth"), (1, "wood"), (1, "metal"), (1, "china")])
         if kind == "colour":
@@ -266,7 +265,7 @@ class Style(Colours):
         return self.parts.material(Material(Texture.PLAIN, self.near(tone, 8), scale=0.1, p=0.1, shine=0.02, polish=8))
 
     def picture(self) -> int:
-        """What hangs in a frame."""
+        """Content of a picture frame."""
         d = self.chance
         return self.parts.material(
             Material(

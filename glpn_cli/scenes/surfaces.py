@@ -1,11 +1,10 @@
-"""What rooms themselves are covered with: walls, floors, ceilings, windows."""
+"""Materials of walls, floors, ceilings and window views."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from glpn_cli.scenes.colours import Colour, scaled
-from glpn_cli.scenes.materials import Material, Texture
+from glpn_cli.scenes.materials import Colour, Material, Texture, scaled
 from glpn_cli.scenes.style import Style
 
 
@@ -62,7 +61,7 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
         wall = replace(base, texture=Texture.PLANKS, c=scaled(base.a, 0.3), scale=d.between(0.08, 0.2), p=20.0,
                        mirror=0.0) if d.yes(0.6) else replace(base, scale=0.6)  # fmt: skip
     elif kind == "tiles":
-        wall = make_tiles(style, d.between(0.05, 0.4))
+        wall = _make_tiles(style, d.between(0.05, 0.4))
     elif kind == "concrete":
         wall = replace(wall, a=style.grey(110, 170), b=style.grey(80, 120), scale=0.3, p=0.4, q=0.3, r=1.0)
     elif kind == "ribs":
@@ -83,7 +82,7 @@ def _with_base(style: Style, add: object, wall: Material, floor_z: float, wet: b
         wall = replace(wall, below=floor_z + d.between(0.05, 0.14), other=skirting)
     if d.yes(0.5 if wet else 0.12):  # tiles, panelling or another paint below breast height
         lower = (
-            make_tiles(style, d.between(0.06, 0.3))
+            _make_tiles(style, d.between(0.06, 0.3))
             if wet or d.yes(0.2)
             else Material(
                 d.pick([Texture.PLAIN, Texture.RIBS, Texture.PLAIN]),
@@ -100,7 +99,7 @@ def _with_base(style: Style, add: object, wall: Material, floor_z: float, wet: b
     return parts.material(wall)
 
 
-def make_tiles(style: Style, size: float) -> Material:
+def _make_tiles(style: Style, size: float) -> Material:
     """Ceramic tiles with grout."""
     d = style.chance
     colour = d.weigh([(4, style.grey(190, 245)), (2, style.grey(90, 180)), (1.5, style.any_colour(0.7)),
@@ -175,7 +174,7 @@ def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> int:
                 seed=seed,
             )
     elif kind == "tiles":
-        material = replace(make_tiles(style, d.between(0.1, 0.65)), mirror=gloss, haze=haze)
+        material = replace(_make_tiles(style, d.between(0.1, 0.65)), mirror=gloss, haze=haze)
     elif kind == "lino":
         colour = style.grey(70, 210, 12) if d.yes(0.7) else style.any_colour(0.6, 60, 220)
         material = Material(
@@ -249,7 +248,7 @@ def make_ceiling(style: Style, *, panels: bool) -> int:
 
 
 def make_view(style: Style, *, night: bool, glow: float, bars: tuple[int, int]) -> int:
-    """What a window shows, behind its bars."""
+    """The view through a window, behind its bars."""
     d = style.chance
     sky = style.near(d.pick([(235, 240, 250), (200, 220, 250), (250, 248, 240), (170, 200, 245)]), 10)
     green = style.near(d.pick([(70, 100, 50), (90, 120, 60), (110, 110, 80)]), 15)

@@ -1,12 +1,12 @@
 """Scenes as ordinary files: pictures, 16-bit depth, a list of pairs with intrinsics, a contact sheet.
 
-    OUT/scenes.json        seed, size and generator: what the folder holds, so that it can be continued
+    OUT/scenes.json        seed, size and generator, so that a later run can continue
     OUT/rgb/000000.png     8-bit colour
     OUT/depth/000000.png   16-bit, millimetres, with our record
     OUT/pairs.csv          rgb_path,depth_path,depth_scale,fx,fy,cx,cy
     OUT/contact_sheet.png  on request
 
-The depth of a scene is written after its picture, and both are published whole: where it is, the scene is complete.
+The depth of a scene is written after its picture, and both atomically: a scene with a depth is complete.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from glpn_cli.depth_files import Record, make_writer, read_depth
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Result
-from glpn_cli.scenes.crew import share_out
+from glpn_cli.scenes.processes import render_in_processes
 from glpn_cli.scenes.render import GENERATOR, camera_of, render_scene
 
 CSV_NAME = "pairs.csv"
-SHEET_NAME = "contact_sheet.png"
-NOTE_NAME = "scenes.json"
-DEPTH_SCALE = 1000.0
-SHEET_LIMIT = 64
+_SHEET_NAME = "contact_sheet.png"
+_NOTE_NAME = "scenes.json"
+_DEPTH_SCALE = 1000.0
+_SHEET_LIMIT = 64
 _SHEET_COLUMNS = 8
 _SHEET_WIDTH = 256
 _SHEET_RANGE = PaintRange(0.4, 10.0)
@@ -47,10 +47,12 @@ _AUTO = "auto"
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """Which scenes go where.
+    """Which scenes to write into a folder.
 
-    size: (H, W) of the pictures. focal_px: theirs, None for each its own. todo: indices that are not there yet.
-    unlisted: indices from `count` on that an earlier run has left in the folder; the list does not name them.
+    size:     (H, W) of the pictures
+    focal_px: of every picture; None varies it
+    todo:     indices of the missing scenes
+    unlisted: indices from `count` on that an earlier run left in the folder; the list does not name them
     """
 
     folder: Path
@@ -62,17 +64,21 @@ class ScenePlan:
     unlisted: tuple[int, ...] = ()
 
     def picture(self, index: int) -> Path:
-        """Where the picture of a scene goes."""
-        return self.folder / picture_name(index)
+        """The path of a scene's picture."""
+        return self.folder / _picture_name(index)
 
     def depth(self, index: int) -> Path:
-        """Where its depth goes."""
+        """The path of its depth."""
         return self.folder / depth_name(index)
+
+    def is_complete(self, index: int) -> bool:
+        """Whether both files of a scene exist."""
+        return self.depth(index).is_file() and self.picture(index).is_file()
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """The picture that a depth file belongs to, for its record."""
+class _Rendered:
+    """A rendered picture as the source of a depth file."""
 
     name: str
     colors: NDArray[np.uint8]
@@ -81,13 +87,13 @@ class _Shown:
         return self.colors
 
 
-def picture_name(index: int) -> str:
-    """The picture's path in the folder."""
+def _picture_name(index: int) -> str:
+    """The path of a picture in the folder."""
     return f"rgb/{index:06d}.png"
 
 
 def depth_name(index: int) -> str:
-    """The depth map's path in the folder."""
+    """The path of a depth map in the folder."""
     return f"depth/{index:06d}.png"
 
 
@@ -100,12 +106,12 @@ def plan_scenes(
     focal_px: float | None = None,
     overwrite: bool = False,
 ) -> ScenePlan:
-    """See what is there and what is missing; nothing is written but a probe.
+    """Find the missing scenes of a folder. Writes nothing but a probe.
 
-    focal_px: of every picture; None is each its own.
+    focal_px: of every picture; None varies it.
 
-    Raises UsageError where the folder holds other scenes, or files that are no scenes, or cannot be written, and where
-    the numbers make no sense.
+    Raises UsageError for a folder that holds other scenes or other files or cannot be written, and for impossible
+    numbers.
     """
     if count < 1:
         raise UsageError(f"--count {count} makes no sense", hint="Ask for 1 scene or more.")
@@ -119,37 +125,39 @@ def plan_scenes(
         )
     plan = ScenePlan(folder, seed, count, size, focal_px)
     wanted = _note(plan)
-    note = folder / NOTE_NAME
+    note = folder / _NOTE_NAME
     if note.is_file():
         found = _read_note(note)
         differing = [key for key, value in wanted.items() if found.get(key) != value]
         if differing:
-            told = ", ".join(f"{key} {found.get(key)!r} instead of {wanted[key]!r}" for key in differing)
+            differences = ", ".join(f"{key} {found.get(key)!r} instead of {wanted[key]!r}" for key in differing)
             raise UsageError(
-                f"{str(folder)!r} holds other scenes: {told}",
+                f"{str(folder)!r} holds other scenes: {differences}",
                 hint="Choose another folder with -o.",
                 code=ErrorCode.EXISTS,
             )
     else:
-        taken = [name for name in ("rgb", "depth", CSV_NAME) if (folder / name).exists()]
-        if taken:
+        existing = [name for name in ("rgb", "depth", CSV_NAME) if (folder / name).exists()]
+        if existing:
             raise UsageError(
-                f"{str(folder)!r} has {taken[0]!r} and no {NOTE_NAME}: these are not our scenes",
+                f"{str(folder)!r} has {existing[0]!r} and no {_NOTE_NAME}: these are not our scenes",
                 hint="Choose another folder with -o.",
                 code=ErrorCode.EXISTS,
             )
     probe_writable(folder)
-    there = set() if overwrite else {i for i in range(count) if plan.depth(i).is_file() and plan.picture(i).is_file()}
-    return replace(plan, todo=tuple(i for i in range(count) if i not in there), unlisted=_find_unlisted(plan))
+    todo = tuple(i for i in range(count) if overwrite or not plan.is_complete(i))
+    return replace(plan, todo=todo, unlisted=_find_unlisted(plan))
 
 
 def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], object] = int) -> Path:
-    """Render what is missing, on `workers` processes, and list all; the path of the list.
+    """Render the missing scenes on `workers` processes, list all scenes, and return the path of the list.
 
-    done: told the index of each scene as it is finished, in any order; nobody by default.
-    Raises UsageError without numba, OutputError and StoppedError as `write_atomically` does; what is finished stays.
+    done: called with the index of each finished scene, in any order.
+
+    Raises UsageError without numba, OutputError and StoppedError as `write_atomically` does, StoppedError for a process
+    that crashes. Finished scenes stay.
     """
-    write_atomically(plan.folder / NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
+    write_atomically(plan.folder / _NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
     with closing(_render_all(plan, workers)) as finished:  # or an interrupted run would leave its processes behind
         for index in finished:
             done(index)
@@ -159,8 +167,8 @@ def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], obj
 
 
 def write_contact_sheet(plan: ScenePlan) -> Path:
-    """The first scenes on one sheet, each picture above its depth (near is warm, 0.4 to 10 m); its path."""
-    count = min(plan.count, SHEET_LIMIT)
+    """Write a sheet of the first scenes, each picture above its depth (warm is near, 0.4 to 10 m); return its path."""
+    count = min(plan.count, _SHEET_LIMIT)
     height = round(_SHEET_WIDTH * plan.size[0] / plan.size[1])
     columns = min(_SHEET_COLUMNS, count)
     rows = -(-count // columns)
@@ -173,7 +181,7 @@ def write_contact_sheet(plan: ScenePlan) -> Path:
         top, left = (index // columns) * 2 * height, (index % columns) * _SHEET_WIDTH
         both = (picture[ys][:, xs], paint(depth, range=_SHEET_RANGE)[ys][:, xs])
         sheet[top : top + 2 * height, left : left + _SHEET_WIDTH] = np.concatenate(both)
-    path = plan.folder / SHEET_NAME
+    path = plan.folder / _SHEET_NAME
     # Our record keeps the sheet out of later scans of the folder.
     record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
     write_atomically(path, encode_png(sheet, text=record.to_text()))
@@ -183,7 +191,7 @@ def write_contact_sheet(plan: ScenePlan) -> Path:
 def _find_unlisted(plan: ScenePlan) -> tuple[int, ...]:
     numbers = (int(path.stem) for path in (plan.folder / "depth").glob("*.png") if path.stem.isdecimal())
     later = sorted(number for number in numbers if number >= plan.count)
-    return tuple(i for i in later if plan.depth(i).is_file() and plan.picture(i).is_file())
+    return tuple(filter(plan.is_complete, later))
 
 
 def _note(plan: ScenePlan) -> dict[str, int | str]:
@@ -200,11 +208,11 @@ def _read_note(path: Path) -> dict[str, object]:
         found = json.loads(path.read_bytes())
     except ValueError:
         found = None
-    return {"focal": _AUTO, **found} if isinstance(found, dict) else {}  # it was not written down at first
+    return {"focal": _AUTO, **found} if isinstance(found, dict) else {}  # early folders have no focal length
 
 
 def _render_all(plan: ScenePlan, workers: int) -> Generator[int, None, None]:
-    """Render every missing scene; the first one here, so that kernels are compiled once and not by every process."""
+    """Render the missing scenes; the first one in this process, so that kernels are compiled only once."""
     if not plan.todo:
         return
     first, rest = plan.todo[0], plan.todo[1:]
@@ -213,16 +221,16 @@ def _render_all(plan: ScenePlan, workers: int) -> Generator[int, None, None]:
         for index in rest:
             yield _write_scene(plan, index)
         return
-    yield from share_out(partial(_write_scene, plan), rest, min(workers, len(rest)))
+    yield from render_in_processes(partial(_write_scene, plan), rest, min(workers, len(rest)))
 
 
 def _write_scene(plan: ScenePlan, index: int) -> int:
     scene = render_scene(plan.seed, index, size=plan.size, focal_px=plan.focal_px)
     depth = DepthMap(scene.depth, DepthKind.METRIC)
-    writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=DEPTH_SCALE)
-    shown = _Shown(picture_name(index), scene.rgb)
+    writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=_DEPTH_SCALE)
+    source = _Rendered(_picture_name(index), scene.rgb)
     write_atomically(plan.picture(index), encode_png(scene.rgb, text={}))
-    write_atomically(plan.depth(index), writer.encode(Result(depth, shown, intrinsics=scene.intrinsics)).data)
+    write_atomically(plan.depth(index), writer.encode(Result(depth, source, intrinsics=scene.intrinsics)).data)
     return index
 
 
@@ -233,5 +241,5 @@ def _list_pairs(plan: ScenePlan) -> str:
     for index in range(plan.count):
         camera = asdict(camera_of(plan.seed, index, size=plan.size, focal_px=plan.focal_px))
         numbers = [f"{camera[key]:.6g}" for key in ("fx", "fy", "cx", "cy")]
-        table.writerow([picture_name(index), depth_name(index), f"{DEPTH_SCALE:g}", *numbers])
+        table.writerow([_picture_name(index), depth_name(index), f"{_DEPTH_SCALE:g}", *numbers])
     return text.getvalue()

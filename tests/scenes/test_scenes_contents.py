@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glpn_cli.scenes.arrange import ODD, PLANS
+from glpn_cli.scenes.arrange import ODD, PLANS, fit_kitchen
 from glpn_cli.scenes.chance import Chance
+from glpn_cli.scenes.furniture import Maker
 from glpn_cli.scenes.furniture.clutter import SMALL, Thing
-from glpn_cli.scenes.furniture.piece import Maker
-from glpn_cli.scenes.kitchens import fit_kitchen
 from glpn_cli.scenes.materials import Material, Texture
 from glpn_cli.scenes.noise import stripe
 from glpn_cli.scenes.parts import Parts

@@ -12,7 +12,7 @@ from glpn_cli.scenes.style import Style
 Thing = Callable[[Style], float]
 
 
-def cup(style: Style) -> float:
+def _cup(style: Style) -> float:
     """A cup or glass, perhaps with a handle."""
     d, p = style.chance, style.parts
     m = style.ceramic() if d.yes(0.7) else style.plastic()
@@ -24,7 +24,7 @@ def cup(style: Style) -> float:
     return r
 
 
-def bottle(style: Style) -> float:
+def _bottle(style: Style) -> float:
     """A bottle: body, shoulder, neck, label, cap."""
     d, p = style.chance, style.parts
     r, h = d.between(0.028, 0.05), d.between(0.14, 0.26)
@@ -41,7 +41,7 @@ def bottle(style: Style) -> float:
     return r
 
 
-def pile(style: Style) -> float:
+def _pile(style: Style) -> float:
     """Books or magazines on top of each other."""
     d, p = style.chance, style.parts
     z = 0.0
@@ -59,7 +59,7 @@ def pile(style: Style) -> float:
     return 0.15
 
 
-def sheet(style: Style) -> float:
+def _sheet(style: Style) -> float:
     """Loose paper."""
     d, p = style.chance, style.parts
     for _ in range(d.whole(1, 3)):
@@ -74,7 +74,7 @@ def sheet(style: Style) -> float:
     return 0.15
 
 
-def carton(style: Style) -> float:
+def _carton(style: Style) -> float:
     """A package, tin or parcel."""
     d, p = style.chance, style.parts
     w, long, h = d.between(0.04, 0.22), d.between(0.04, 0.2), d.between(0.04, 0.28)
@@ -89,7 +89,7 @@ def carton(style: Style) -> float:
     return 0.5 * math.hypot(w, long)
 
 
-def bowl(style: Style) -> float:
+def _bowl(style: Style) -> float:
     """A bowl or basket, often with fruit."""
     d, p = style.chance, style.parts
     r, h = d.between(0.06, 0.18), d.between(0.05, 0.1)
@@ -110,7 +110,7 @@ def bowl(style: Style) -> float:
     return r
 
 
-def plate(style: Style) -> float:
+def _plate(style: Style) -> float:
     """A plate, perhaps with food and cutlery."""
     d, p = style.chance, style.parts
     r = d.between(0.08, 0.14)
@@ -124,7 +124,7 @@ def plate(style: Style) -> float:
     return r
 
 
-def vase(style: Style) -> float:
+def _vase(style: Style) -> float:
     """A vase, with or without flowers."""
     d, p = style.chance, style.parts
     m = style.ceramic() if d.yes(0.6) else style.anything()
@@ -135,11 +135,11 @@ def vase(style: Style) -> float:
     else:
         p.pipe((0, 0, 0), h, r * 0.7, m, top=d.between(0.7, 1.5), hollow=True)
     if d.yes(0.65):
-        flowers(style, h, d.between(0.12, 0.35))
+        _flowers(style, h, d.between(0.12, 0.35))
     return r
 
 
-def flowers(style: Style, z: float, size: float) -> None:
+def _flowers(style: Style, z: float, size: float) -> None:
     """Stems, leaves and blossoms above z."""
     d, p = style.chance, style.parts
     green = style.leaves()
@@ -163,7 +163,7 @@ def flowers(style: Style, z: float, size: float) -> None:
             )
 
 
-def phone(style: Style) -> float:
+def _phone(style: Style) -> float:
     """A phone, remote control, mouse or calculator."""
     d, p = style.chance, style.parts
     if d.yes(0.5):
@@ -171,18 +171,18 @@ def phone(style: Style) -> float:
     else:
         colour = style.grey(15, 60) if d.yes(0.6) else style.grey(180, 240)
         m = p.material(
-            Material(Texture.KEYS, colour, scaled_dark(colour), style.grey(120, 240), scale=0.015, seed=style.seed())
+            Material(Texture.KEYS, colour, _scaled_dark(colour), style.grey(120, 240), scale=0.015, seed=style.seed())
         )
         p.box((0, 0, 0.01), (0.05, d.between(0.1, 0.2), 0.02), m, yaw=d.between(0, 3.1))
     return 0.08
 
 
-def scaled_dark(colour: tuple[float, float, float]) -> tuple[float, float, float]:
+def _scaled_dark(colour: tuple[float, float, float]) -> tuple[float, float, float]:
     """The shadow between keys."""
     return (colour[0] * 0.4, colour[1] * 0.4, colour[2] * 0.4)
 
 
-def figure(style: Style) -> float:
+def _figure(style: Style) -> float:
     """A toy, a statue, a clock: a few solids on top of each other."""
     d, p = style.chance, style.parts
     m = style.anything()
@@ -204,7 +204,7 @@ def figure(style: Style) -> float:
     return r
 
 
-def bag(style: Style) -> float:
+def _bag(style: Style) -> float:
     """A soft bag or a crumpled cloth."""
     d, p = style.chance, style.parts
     m = style.cloth()
@@ -216,7 +216,7 @@ def bag(style: Style) -> float:
     return 0.2
 
 
-def frame_on_stand(style: Style) -> float:
+def _frame_on_stand(style: Style) -> float:
     """A small picture in a frame, leaning back."""
     d, p = style.chance, style.parts
     w, h = d.between(0.1, 0.25), d.between(0.12, 0.3)
@@ -226,8 +226,8 @@ def frame_on_stand(style: Style) -> float:
 
 
 SMALL: tuple[tuple[float, Thing], ...] = (
-    (3, cup), (2.5, bottle), (2, pile), (2.5, sheet), (3, carton), (1.2, bowl), (0.8, plate), (1.2, vase), (2, phone),
-    (1.5, figure), (0.5, bag), (0.6, frame_on_stand),
+    (3, _cup), (2.5, _bottle), (2, _pile), (2.5, _sheet), (3, _carton), (1.2, _bowl), (0.8, _plate), (1.2, _vase),
+    (2, _phone), (1.5, _figure), (0.5, _bag), (0.6, _frame_on_stand),
 )  # fmt: skip
 
 

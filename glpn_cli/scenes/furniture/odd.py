@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 
+from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
 from glpn_cli.scenes.furniture.living import plant
-from glpn_cli.scenes.furniture.piece import Piece
 from glpn_cli.scenes.materials import Material, Texture
 from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.style import Style

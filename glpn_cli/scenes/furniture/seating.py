@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from glpn_cli.scenes.furniture.piece import Piece
+from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.style import Style
 

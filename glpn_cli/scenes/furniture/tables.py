@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
-from glpn_cli.scenes.furniture.piece import Piece
 from glpn_cli.scenes.furniture.seating import chair
 from glpn_cli.scenes.materials import Material, Texture
 from glpn_cli.scenes.parts import Label
@@ -130,7 +130,7 @@ def side_table(style: Style) -> Piece:
     return Piece(w, w, draw, height=h)
 
 
-def keyboard(style: Style) -> None:
+def _keyboard(style: Style) -> None:
     """A keyboard and a mouse, on the surface at the origin."""
     d, p = style.chance, style.parts
     colour = style.grey(12, 60, 3) if d.yes(0.7) else style.grey(190, 240, 4)
@@ -140,7 +140,7 @@ def keyboard(style: Style) -> None:
     p.ball((0.3, 0.0, 0.015), (0.06, 0.1, 0.04), style.plastic())
 
 
-def monitor(style: Style, *, size: float | None = None) -> None:
+def _monitor(style: Style, *, size: float | None = None) -> None:
     """A monitor on its foot, at the origin, facing -y."""
     d, p = style.chance, style.parts
     w = size or d.between(0.42, 0.8)
@@ -153,7 +153,7 @@ def monitor(style: Style, *, size: float | None = None) -> None:
     p.box((0, 0.0035, z + h / 2), (w - 0.02, 0.006, h - 0.02), style.screen(on=d.yes(0.6)))
 
 
-def laptop(style: Style) -> None:
+def _laptop(style: Style) -> None:
     """An open laptop, facing -y."""
     d, p = style.chance, style.parts
     w, long = d.between(0.28, 0.36), d.between(0.2, 0.25)
@@ -183,12 +183,12 @@ def desk(style: Style) -> Piece:
             if what in ("monitor", "two"):
                 for s in (-1, 1) if what == "two" else (0,):
                     with p.frame(x + s * 0.3, long * 0.2, h, -0.25 * s + d.bell(0, 0.1, -0.5, 0.5)):
-                        monitor(style, size=0.52 if what == "two" else None)
+                        _monitor(style, size=0.52 if what == "two" else None)
                 with p.frame(x, -long * 0.18, h):
-                    keyboard(style)
+                    _keyboard(style)
             elif what == "laptop":
                 with p.frame(x, -0.02, h, d.bell(0, 0.2, -0.6, 0.6)):
-                    laptop(style)
+                    _laptop(style)
             if d.yes(0.35):
                 with p.frame(-w * 0.4 if x > 0 else w * 0.4, long * 0.25, h, d.between(-1, 1)):
                     _desk_lamp(style)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glpn_cli.scenes.colours import scaled
+from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
-from glpn_cli.scenes.furniture.piece import Piece
-from glpn_cli.scenes.materials import Material, Texture
+from glpn_cli.scenes.materials import Material, Texture, scaled
 from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.style import Style
 

@@ -1,4 +1,8 @@
-"""Rendering on several processes, which start whole, stop soon, and say nothing themselves."""
+"""Renders on several processes that stop soon after a signal and print nothing.
+
+Not `process_pool`: there a run that is interrupted while its workers start has to wait until each has loaded numba and
+rendered a scene, and Windows has no workers.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ from glpn_cli.errors import ErrorCode, StoppedError
 from glpn_cli.process_pool import follow_parent
 
 _stops: list[Event] = []
-"""In a worker: set when nothing more is to be begun."""
+"""In a worker: set when no further task may start."""
 
 
-def share_out(task: Callable[[int], object], items: Sequence[int], workers: int) -> Iterator[int]:
-    """Do `task`, which can be pickled, for every item on `workers` processes; items as they are finished.
+def render_in_processes(task: Callable[[int], object], items: Sequence[int], workers: int) -> Iterator[int]:
+    """Call `task`, which can be pickled, for every item on `workers` processes; yield items as they are finished.
 
-    Close it when it is left early: it waits for tasks that have begun, and the others are dropped.
-    Raises what a task raises, and StoppedError when a process dies.
+    Closed early, it waits for tasks that have begun and drops the others. Raises the errors of tasks, and StoppedError
+    for a process that dies.
     """
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
@@ -47,24 +51,24 @@ def share_out(task: Callable[[int], object], items: Sequence[int], workers: int)
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Hear signals that end a run only when the block is left.
+    """Delay the signals that end a run until the block is left.
 
-    A pool that is interrupted while it starts has workers that nobody tells to end. Processes that are started within
-    have the signals blocked, so that Ctrl-C, which reaches them too, does not make them talk before they ignore it.
+    A pool that is interrupted while it starts leaves workers behind. Processes that are started in the block have the
+    signals blocked: Ctrl-C reaches them too, and must not print a traceback before they ignore it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals are the main thread's
         return
-    heard: list[int] = []
+    received: list[int] = []
 
-    def hear(number: int, frame: FrameType | None) -> None:
+    def receive(number: int, frame: FrameType | None) -> None:
         del frame
-        heard.append(number)
+        received.append(number)
 
     before = {number: signal.getsignal(number) for number in _signals()}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
     for number in before:
-        signal.signal(number, hear)
+        signal.signal(number, receive)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, before) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
@@ -73,8 +77,8 @@ def signals_held() -> Iterator[None]:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
-        if heard:
-            signal.raise_signal(heard[0])
+        if received:
+            signal.raise_signal(received[0])
 
 
 def _signals() -> list[int]:

@@ -1,4 +1,4 @@
-"""Processes that render: ended by a signal, soon, and without a word of theirs."""
+"""Processes that render: they end soon after a signal, and print nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from glpn_cli.scenes.crew import signals_held
+from glpn_cli.scenes.processes import signals_held
 
 ROOT = Path(__file__).parents[2]
 SIZE = ("--size", "64x48")

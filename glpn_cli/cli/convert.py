@@ -48,7 +48,7 @@ def convert(
     model: Annotated[ModelParams, only("max_depth", "offline")],
     writing: Annotated[OutputParams, only("existing", "dry_run", "json")],
 ) -> None:
-    """Turn a foreign checkpoint into a model folder, or a model into an ONNX file.
+    """Turn a foreign checkpoint into a folder, or a model into ONNX.
 
     The folder holds config.json and model.safetensors; transformers can read it too. Every tensor must fit: missing,
     unexpected and misshapen ones are listed by name, and then nothing is written. Settings that the weights do not

@@ -244,7 +244,7 @@ class InputParams:
     allow_empty: bool = option("--allow-empty", False, "Exit with 0 when no inputs are found.", panel=BATCH)
 
     def settings(self, reading: ReadOptions, *, depth_scale: float | None = None) -> InputSettings:
-        """The same for a run."""
+        """These options as the pipeline's `InputSettings`."""
         from glpn_cli.prediction import DepthKind
 
         return InputSettings(
@@ -337,7 +337,7 @@ class ModelParams:
     threads: int | None = option("--threads N", None, "Threads of the network.", min=1, max=1024, show_default="auto")
 
     def settings(self, recipe: InferenceSettings) -> ModelSettings:
-        """The same for a run."""
+        """These options as the pipeline's `ModelSettings`."""
         return ModelSettings(recipe, self.device, self.threads, self.uncertainty)
 
     def resolve(
@@ -419,7 +419,10 @@ class OutputParams:
     report: Path | None = option("--report FILE", None, "Also write the JSON records to FILE.")
 
     def settings(self, space: SpaceParams, explicit: ExplicitOptions) -> OutputSettings:
-        """The same for a run. Raises UsageError, and InputError for a calibration that cannot be read."""
+        """These options as the pipeline's `OutputSettings`.
+
+        Raises UsageError, and InputError for a calibration that cannot be read.
+        """
         from glpn_cli.depth_files import PointCloudOptions
         from glpn_cli.geometry import Axes
 
@@ -525,7 +528,7 @@ class RunParams:
     allow_failed: str | None = option("--allow-failed N|P%", None, "Exit with 0 if at most N inputs, or P %, fail.")
 
     def settings(self) -> RunSettings:
-        """The same for a run. Raises UsageError."""
+        """These options as the pipeline's `RunSettings`. Raises UsageError."""
         return RunSettings(self.workers, parse_batch_size(self.batch_size), self.fail_fast)
 
 

@@ -37,11 +37,10 @@ def predict(
     from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.search import find_pictures
 
-    results, work = output.settings(space, explicit), run.settings()
-    check_stdout(results, json=output.json)
+    outputs, work = output.settings(space, explicit), run.settings()
+    check_stdout(outputs, json=output.json)
     reading = inputs.reading(work.threads)
-    choice = inputs.settings(reading)
-    found = find_pictures(choice)
-    recipe = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    prepared = plan_run(found, results, model.settings(recipe), work)
+    found = find_pictures(inputs.settings(reading))
+    inference = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
+    prepared = plan_run(found, outputs, model.settings(inference), work)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from glpn_cli.data.rows import Row, has_column, read_rows
 from glpn_cli.data.samples import Sample, kb_cropped
 from glpn_cli.depth_files import StoredDepth, read_depth, read_record
-from glpn_cli.depth_files.contents import read_contents
+from glpn_cli.depth_files.base import read_contents
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.depth_files.png import SIGNATURE, decode_png
 from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file

@@ -11,8 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from glpn_cli.depth_files.base import DEEPEST_GREY_BITS, DepthReadOptions, Format, Guess, StoredDepth
-from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents, read_head
+from glpn_cli.depth_files.base import (
+    DEEPEST_GREY_BITS,
+    MAX_PIXELS,
+    DepthReadOptions,
+    Format,
+    Guess,
+    StoredDepth,
+    read_contents,
+    read_head,
+)
 from glpn_cli.depth_files.exr import Exr
 from glpn_cli.depth_files.glb import Glb
 from glpn_cli.depth_files.normals import Normals, Normals16, NormalsExr, NormalsNpz

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
-from glpn_cli.depth_files.base import EncodedFile, Format
-from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
+from glpn_cli.depth_files.base import MAX_PIXELS, EncodedFile, Format, read_contents
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.styles import put_beside_picture

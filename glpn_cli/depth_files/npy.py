@@ -20,8 +20,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_record, with_holes
-from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
+from glpn_cli.depth_files.base import MAX_PIXELS, EncodedFile, Format, check_size, depth_of, depth_record, with_holes
 from glpn_cli.depth_files.record import Record, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result

@@ -15,8 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DEEPEST_GREY_BITS, EncodedFile, Format, Guess, depth_of, with_holes
-from glpn_cli.depth_files.contents import check_size
+from glpn_cli.depth_files.base import DEEPEST_GREY_BITS, EncodedFile, Format, Guess, check_size, depth_of, with_holes
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
 

@@ -13,8 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DepthReadOptions, EncodedFile, StoredDepth, depth_from_values
-from glpn_cli.depth_files.contents import check_size
+from glpn_cli.depth_files.base import DepthReadOptions, EncodedFile, StoredDepth, check_size, depth_from_values
 from glpn_cli.depth_files.record import PROGRAM, Record
 from glpn_cli.depth_files.space import SpaceFormat, read_point_colors
 from glpn_cli.errors import ErrorCode, InputError, UsageError

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
-from glpn_cli.depth_files.contents import MAX_PIXELS, check_size
+from glpn_cli.depth_files.base import MAX_PIXELS, check_size
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.completeness import check_png
 

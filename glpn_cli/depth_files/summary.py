@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glpn_cli.depth_files.contents import MAX_PIXELS
+from glpn_cli.depth_files.base import MAX_PIXELS
 from glpn_cli.depth_files.formats import read_depth, read_record
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty

@@ -23,8 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin, TiffTags
 
-from glpn_cli.depth_files.base import DEEPEST_GREY_BITS, EncodedFile, Format, Guess, depth_of, depth_record, with_holes
-from glpn_cli.depth_files.contents import check_size
+from glpn_cli.depth_files.base import (
+    DEEPEST_GREY_BITS,
+    EncodedFile,
+    Format,
+    Guess,
+    check_size,
+    depth_of,
+    depth_record,
+    with_holes,
+)
 from glpn_cli.depth_files.record import PROGRAM, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.completeness import check_tiff

@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import add_colorbar, paint, resolve_range
-from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, expect_painted, with_holes
-from glpn_cli.depth_files.contents import MAX_PIXELS, read_contents
+from glpn_cli.depth_files.base import (
+    MAX_PIXELS,
+    EncodedFile,
+    Format,
+    depth_of,
+    expect_painted,
+    read_contents,
+    with_holes,
+)
 from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people

@@ -14,7 +14,7 @@ import numpy as np
 
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.depth_files import Record, is_depth_file, read_depth, read_record
-from glpn_cli.depth_files.contents import read_head
+from glpn_cli.depth_files.base import read_head
 from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import Picture, ReadOptions
 from glpn_cli.models.settings import InferenceSettings

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from glpn_cli.calibration import Calibration
 
 NORMALS = ("normals", "normals16", "normals-npz", "normals-exr")
-EXPORTED = ("color", "gray", "gray16", "ply", "glb", *NORMALS, "png16", "npy", "npz", "tiff", "pfm", "exr")
-"""The formats of `export`."""
 
 _USED_BY: Mapping[type[Format], tuple[str, ...]] = {
     FORMATS["png16"]: ("--depth-scale",),
@@ -153,8 +151,7 @@ def choose_outputs(inputs: Sources, model: ModelSettings | None, outputs: Output
             outputs.calibration.check(inference.kind, inference.provenance)
         kind, limit_m = DepthKind.METRIC, outputs.calibration.limit_of(limit_m)
     usual = "color" if outputs.paints else "png16" if kind.is_metric else "tiff"
-    allowed = EXPORTED if outputs.paints else tuple(FORMATS)
-    formats = choose_formats(outputs.formats, destination, default=usual, allowed=allowed)
+    formats = choose_formats(outputs.formats, destination, default=usual, allowed=tuple(FORMATS))
     scale, look, cloud = outputs.depth_scale, outputs.look, outputs.cloud
     writers = [
         make_writer(name, kind=kind, limit_m=limit_m, depth_scale=scale, look=look, cloud=cloud) for name in formats

@@ -51,7 +51,9 @@ class Task:
 
     def planned(self) -> Outcome:
         """Its outcome in a dry run."""
-        return settle(self.source, Status.PLANNED, outputs=(*self.kept, *(each.describe() for each in self.targets)))
+        return make_outcome(
+            self.source, Status.PLANNED, outputs=(*self.kept, *(each.describe() for each in self.targets))
+        )
 
 
 @dataclass
@@ -59,13 +61,13 @@ class Plan:
     """A run that can be started.
 
     tasks:   inputs to work on, in order
-    settled: outcomes that are known already
+    known:   outcomes that are known already
     notes:   for the user, one sentence each
     look_again: the work that is left of a task when its turn comes
     """
 
     tasks: list[Task] = field(default_factory=list)
-    settled: list[Outcome] = field(default_factory=list)
+    known: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     look_again: Callable[[Task], Task | Outcome] = field(default=lambda task: task, repr=False)
 
@@ -82,21 +84,21 @@ class Plan:
     @property
     def swept(self) -> set[str]:
         """The folders where an earlier run may have left temporary files: those, and the ones of existing outputs."""
-        places = (output.path for outcome in self.settled for output in outcome.outputs if output.path != "-")
+        places = (output.path for outcome in self.known for output in outcome.outputs if output.path != "-")
         return self.folders | {_folder_of(path) for path in places}
 
     @property
     def total(self) -> int:
         """The number of inputs."""
-        return len(self.settled) + len(self.tasks)
+        return len(self.known) + len(self.tasks)
 
 
-def settle(source: Source | GivenSource, status: Status, **settled: Any) -> Outcome:
+def make_outcome(source: Source | GivenSource, status: Status, **facts: Any) -> Outcome:
     """The outcome of a source."""
-    return Outcome(status, source.given, source.name, place_of(source), **settled)
+    return Outcome(status, source.given, source.name, place_of(source), **facts)
 
 
-def settle_refused(refused: Refused) -> Outcome:
+def refused_outcome(refused: Refused) -> Outcome:
     """The outcome of an input that cannot be used."""
     return Outcome(Status.ERROR, refused.given, refused.name, refused.given, error=refused.error)
 
@@ -115,7 +117,7 @@ def make_plan(inputs: Sources, rules: OutputRules) -> Plan:
     sources = inputs.sources
     if rules.destination.is_stdout or rules.destination.is_file:
         _check_single(sources, rules)
-    plan = Plan(settled=[settle_refused(each) for each in inputs.refused], notes=list(inputs.notes))
+    plan = Plan(known=[refused_outcome(each) for each in inputs.refused], notes=list(inputs.notes))
     wanted = [rules.targets(source) for source in sources]
     if rules.destination.is_stdout:
         plan.tasks = [Task(source, targets) for source, targets in zip(sources, wanted, strict=True)]
@@ -128,7 +130,7 @@ def make_plan(inputs: Sources, rules: OutputRules) -> Plan:
         if isinstance(planned, Task):
             plan.tasks.append(planned)
         else:
-            plan.settled.append(planned)
+            plan.known.append(planned)
     for folder in sorted(plan.folders):
         probe_writable(Path(folder))
     plan.notes += existing.notes
@@ -254,11 +256,11 @@ class ExistingOutputs:
             if self._changed is source:
                 self._refuse_bare(targets, missing)
         except (OutputError, InputError) as error:
-            return settle(source, Status.ERROR, error=error)
+            return make_outcome(source, Status.ERROR, error=error)
         if missing:
             return Task(source, tuple(missing), tuple(outputs))
         facts = record_facts(record) if record else {}
-        return settle(source, Status.SKIPPED, outputs=tuple(outputs), facts=facts)
+        return make_outcome(source, Status.SKIPPED, outputs=tuple(outputs), facts=facts)
 
     def look_again(self, task: Task) -> Task | Outcome:
         """The work that is left of a task, some of whose new files may have come since it was planned."""
@@ -268,7 +270,7 @@ class ExistingOutputs:
         try:
             return self.resolve(task.source, self._rules.targets(task.source))
         except UsageError as error:
-            return settle(task.source, Status.ERROR, error=error)
+            return make_outcome(task.source, Status.ERROR, error=error)
 
     def _refuse_bare(self, targets: Sequence[Target], missing: Sequence[Target]) -> None:
         """Raise OutputError for files of bare values that would stay beside a map that is made anew."""
@@ -407,7 +409,7 @@ class StreamPlanner:
         is_empty = True
         for item in read_stream(self._inputs):
             is_empty = False
-            yield settle_refused(item) if isinstance(item, Refused) else self.plan(item)
+            yield refused_outcome(item) if isinstance(item, Refused) else self.plan(item)
         if is_empty and not self._inputs.settings.allow_empty:
             raise UsageError("the list on standard input is empty", hint="Add --allow-empty to make this no error.")
 
@@ -417,7 +419,7 @@ class StreamPlanner:
         try:
             source = interpret(self._inputs, item)
         except InputError as error:
-            return settle(item, Status.ERROR, error=error)
+            return make_outcome(item, Status.ERROR, error=error)
         self._existing.add_input(source)
         targets = self._rules.targets(source)
         for target in targets:
@@ -425,12 +427,12 @@ class StreamPlanner:
             other = self._taken.setdefault(self._fold(target.path), place_of(source))
             if other != place_of(source):
                 taken = OutputError(f"{other!r} is written to {target.path!r} already", code=ErrorCode.EXISTS)
-                return settle(source, Status.ERROR, error=taken)
+                return make_outcome(source, Status.ERROR, error=taken)
         try:
             return self._existing.resolve(source, targets)
         except UsageError as error:  # nothing can be written there, now or ever
             known = OutputError(error.message, hint=error.hint, code=error.code)
-            return settle(source, Status.ERROR, error=known)
+            return make_outcome(source, Status.ERROR, error=known)
 
     def _may_come(self, path: str) -> bool:
         """Whether a file could be a later item: it is none of ours, and can be worked on."""

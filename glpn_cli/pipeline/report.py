@@ -88,7 +88,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ended:
-    """Why a run ended early; empty where every input had its turn.
+    """Why a run stopped before its last input; `Ended()` where it did not.
 
     is_enough: an input failed, and the run was to stop at the first failure
     """

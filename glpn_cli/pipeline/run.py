@@ -22,7 +22,7 @@ from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import OutputError, StoppedError, UsageError
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
-from glpn_cli.pipeline.plan import Plan, StreamPlanner, Task, make_plan, settle
+from glpn_cli.pipeline.plan import Plan, StreamPlanner, Task, make_outcome, make_plan
 from glpn_cli.pipeline.report import Ended, Outcome, Status
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.sources import Sources
@@ -109,7 +109,7 @@ class PlannedRun:
 
     def dry_run(self, show: Show) -> Ended:
         """Tell what would be done, and do nothing."""
-        return _show_all((*self.plan.settled, *(task.planned() for task in self.plan.tasks)), self.settings, show)
+        return _show_all((*self.plan.known, *(task.planned() for task in self.plan.tasks)), self.settings, show)
 
     def execute(self, show: Show) -> Ended:
         """Do it. The page of an interrupted run shows what was done; a run that an error stopped leaves no page."""
@@ -123,7 +123,7 @@ class PlannedRun:
         with _open_page(outputs, self.inputs) as page:
             if page is not None:
                 show, self.stages.watch = page.watch(show), page.add_result
-            ended = _show_all(plan.settled, self.settings, show)
+            ended = _show_all(plan.known, self.settings, show)
             if ended == Ended():
                 for folder in plan.swept:
                     remove_stale(Path(folder))
@@ -148,7 +148,7 @@ class PlannedRun:
 
     def _uses_range(self) -> bool:
         """Whether anything depends on the range of all maps; not where all are painted already, in one range."""
-        painted = {output.range for outcome in self.plan.settled for output in outcome.outputs if output.range}
+        painted = {output.range for outcome in self.plan.known for output in outcome.outputs if output.range}
         return bool(self.plan.tasks) or self.outputs.page is not None or len(painted) > 1
 
     def _settle_range(self) -> tuple[OutputSettings, Ended]:
@@ -247,4 +247,4 @@ def _outcome_of(job: Job) -> Outcome:
             return replace(job.outcome, seconds=job.seconds, stdout=None)
         except OutputError as failed:
             error = failed
-    return settle(job.task.source, Status.ERROR, seconds=job.seconds, error=error)
+    return make_outcome(job.task.source, Status.ERROR, seconds=job.seconds, error=error)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files import Record, is_depth_file, is_own_output, read_depth, read_record
-from glpn_cli.depth_files.base import Guess
-from glpn_cli.depth_files.contents import read_head
+from glpn_cli.depth_files.base import Guess, read_head
 from glpn_cli.depth_files.formats import guess_content
 from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.depth_files.record import LABELS

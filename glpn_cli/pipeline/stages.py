@@ -16,7 +16,7 @@ from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.images import Picture
 from glpn_cli.models.settings import InferenceSettings
-from glpn_cli.pipeline.plan import Task, settle
+from glpn_cli.pipeline.plan import Task, make_outcome
 from glpn_cli.pipeline.report import ASSUMED_FOV, FLAT, FOCAL, Outcome, Status, result_facts
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 from glpn_cli.pipeline.sources import Source, StoredSource
@@ -139,7 +139,7 @@ class Stages:
         if self.watch is not None:
             self.watch(result, warnings)
         outputs = (*task.kept, *(target.describe(file.record) for target, file in files))
-        return settle(
+        return make_outcome(
             task.source,
             Status.OK,
             outputs=outputs,

@@ -20,7 +20,7 @@ from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
 from glpn_cli.images import AtLeast, ImageSource, Picture, ReadOptions
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import Target
-from glpn_cli.pipeline.plan import Task, settle
+from glpn_cli.pipeline.plan import Task, make_outcome
 from glpn_cli.pipeline.report import Ended, Outcome, Status
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 from glpn_cli.pipeline.sources import Content, identify
@@ -170,7 +170,7 @@ class DepthService:
         if job.outcome is not None:
             outcome = replace(job.outcome, seconds=job.seconds)
         else:
-            outcome = settle(request.source, Status.ERROR, seconds=job.seconds, error=job.error)
+            outcome = make_outcome(request.source, Status.ERROR, seconds=job.seconds, error=job.error)
         request.answer.set_result(outcome)
         return True
 

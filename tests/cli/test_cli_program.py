@@ -86,7 +86,7 @@ def test_every_help_has_a_first_line_that_is_a_sentence_and_two_examples(name: s
     ("arguments", "usage"),
     [
         (["measure"], "glpn measure [OPTIONS] FILE [X,Y]..."),
-        (["convert"], "glpn convert [OPTIONS] --output DIR SOURCE"),
+        (["convert"], "glpn convert [OPTIONS] --output PATH SOURCE"),
         (["train"], "glpn train [OPTIONS] --data DATA --output DIR"),
         (["models", "download"], "glpn models download [OPTIONS] NAME"),
     ],

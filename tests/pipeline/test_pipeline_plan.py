@@ -138,7 +138,7 @@ def test_what_was_made_alike_and_is_newer_is_skipped_and_tells_what_it_is(bench:
     for policy in ("skip", "update"):
         plan = bench.plan(source, existing=policy)
         assert plan.tasks == []
-        (outcome,) = plan.settled
+        (outcome,) = plan.known
         assert outcome.status is Status.SKIPPED
         assert outcome.outputs[0].depth_scale == 1000
         assert outcome.facts["limit_m"] == 10
@@ -152,7 +152,7 @@ def test_what_was_made_otherwise_is_an_error_for_skip_and_work_for_update(bench:
     )
     if change == "time":
         os.utime(path, (1_500_000_000, 1_500_000_000))
-    (outcome,) = bench.plan(source).settled
+    (outcome,) = bench.plan(source).known
     assert outcome.status is Status.ERROR
     assert outcome.error is not None
     assert outcome.error.code is ErrorCode.EXISTS
@@ -173,11 +173,11 @@ def test_a_map_belongs_to_the_bytes_it_was_made_from_whatever_the_dates(bench: B
     for date in (1_300_000_000, 1_500_000_000):
         os.utime(path, (date, date))
         bench.source("a.jpg", seconds=seconds)
-        assert [each.status for each in bench.plan(source).settled] == [Status.SKIPPED]
+        assert [each.status for each in bench.plan(source).known] == [Status.SKIPPED]
     assert source.path is not None
     source.path.write_bytes(now)
     bench.source("a.jpg", seconds=seconds)
-    (outcome,) = bench.plan(source).settled
+    (outcome,) = bench.plan(source).known
     assert outcome.error is not None
     assert outcome.error.code is ErrorCode.EXISTS
     (task,) = bench.plan(source, existing="update").tasks
@@ -199,7 +199,7 @@ def test_bare_values_beside_a_map_of_other_bytes_are_not_kept(bench: Bench, form
     source = bench.source("a.jpg")
     path = bench.write(source, **name_bytes(b"other"))
     path.with_suffix(".npy").write_bytes(b"numbers")
-    (outcome,) = bench.plan(source, formats=formats, existing="update").settled
+    (outcome,) = bench.plan(source, formats=formats, existing="update").known
     assert outcome.error is not None
     assert outcome.error.code is ErrorCode.EXISTS
     assert "npy" in outcome.error.message
@@ -210,7 +210,7 @@ def test_foreign_files_are_touched_by_overwrite_only(bench: Bench) -> None:
     (bench.folder / "out").mkdir()
     (bench.folder / "out/a_depth.png").write_bytes(b"\x89PNG\r\n\x1a\n not ours")
     for policy in ("skip", "update", "error"):
-        (outcome,) = bench.plan(source, existing=policy).settled
+        (outcome,) = bench.plan(source, existing=policy).known
         assert outcome.status is Status.ERROR, policy
     (task,) = bench.plan(source, existing="overwrite").tasks
     assert task.targets[0].replaces
@@ -233,13 +233,13 @@ def test_bare_values_are_kept_with_a_note_unless_they_are_older(bench: Bench) ->
     (bench.folder / "out").mkdir()
     (bench.folder / "out/a_depth.npy").write_bytes(b"numbers")
     plan = bench.plan(bench.source("a.jpg"), formats="npy")
-    assert [outcome.status for outcome in plan.settled] == [Status.SKIPPED]
+    assert [outcome.status for outcome in plan.known] == [Status.SKIPPED]
     assert "npy" in plan.notes[0]
     future = bench.plan(bench.source("a.jpg", seconds=4_000_000_000), formats="npy")
-    assert [outcome.status for outcome in future.settled] == [Status.SKIPPED], "a clock that is wrong says nothing"
+    assert [outcome.status for outcome in future.known] == [Status.SKIPPED], "a clock that is wrong says nothing"
     os.utime(bench.folder / "out/a_depth.npy", (1_500_000_000, 1_500_000_000))
     newer = bench.plan(bench.source("a.jpg"), formats="npy")
-    assert [outcome.status for outcome in newer.settled] == [Status.ERROR]
+    assert [outcome.status for outcome in newer.known] == [Status.ERROR]
 
 
 def test_a_folder_where_a_file_should_be_is_refused(bench: Bench) -> None:

@@ -17,7 +17,7 @@ from glpn_cli.checkpoint.folder import (
     open_checkpoint,
 )
 from glpn_cli.checkpoint.headers import TensorInfo, is_counter
-from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, find_damaged, is_intact, parse_hub_name
+from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, find_damaged, hub_settings, is_intact, parse_hub_name
 from glpn_cli.checkpoint.json_object import parse_json_object, read_json_object
 from glpn_cli.checkpoint.weights import read_header, read_tensors, sha256_of
 from glpn_cli.checkpoint.write import (
@@ -42,6 +42,7 @@ __all__ = [
     "find_cached",
     "find_damaged",
     "find_weights",
+    "hub_settings",
     "is_counter",
     "is_intact",
     "is_weights",

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from json import JSONDecodeError
 from logging import ERROR
@@ -46,6 +47,10 @@ _SHARDS = "model-*-of-*.safetensors"
 Announce = Callable[[str], None]
 
 
+_CACHE: ContextVar[Path | None] = ContextVar("cache", default=None)
+_TOKEN: ContextVar[str | bool | None] = ContextVar("token", default=None)
+
+
 @dataclass(frozen=True)
 class HubName:
     """A repository of the hub and a branch, tag or commit of it; both are safe to make paths of."""
@@ -78,7 +83,18 @@ def cache_folder() -> Path:
     """Where the hub's library keeps what it downloads; HF_HUB_CACHE and HF_HOME move it."""
     from huggingface_hub import constants
 
-    return Path(constants.HF_HUB_CACHE)
+    return _CACHE.get() or Path(constants.HF_HUB_CACHE)
+
+
+@contextmanager
+def hub_settings(cache: Path | None, token: str | bool | None) -> Iterator[None]:
+    """Use another cache folder, and a token, for what is opened meanwhile by this thread."""
+    before = _CACHE.set(cache), _TOKEN.set(token)
+    try:
+        yield
+    finally:
+        _CACHE.reset(before[0])
+        _TOKEN.reset(before[1])
 
 
 def is_offline_by_environment() -> bool:
@@ -192,7 +208,7 @@ def _download(name: HubName, announce: Announce) -> Path:
     from huggingface_hub import HfApi, constants
 
     with _hub_errors(name):
-        info = HfApi().model_info(
+        info = HfApi(token=_TOKEN.get()).model_info(
             name.repository, revision=name.revision, files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT
         )
     sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
@@ -213,7 +229,16 @@ def _download_files(name: HubName, files: list[str], *, revision: str, again: bo
     from huggingface_hub import snapshot_download
 
     with _hub_errors(name):
-        return Path(snapshot_download(name.repository, revision=revision, allow_patterns=files, force_download=again))
+        return Path(
+            snapshot_download(
+                name.repository,
+                revision=revision,
+                allow_patterns=files,
+                force_download=again,
+                cache_dir=cache_folder(),
+                token=_TOKEN.get(),
+            )
+        )
 
 
 def _announcement(name: HubName, info: ModelInfo, weights_bytes: int) -> str:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from glpn_cli.atomic_write import write_atomically
-from glpn_cli.checkpoint import Checkpoint, encode_checkpoint
+from glpn_cli.checkpoint import encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
 from glpn_cli.models.dense.transformer import Encoded, Encoder
-from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.loading import Loading
 from glpn_cli.models.state_dict import file_state, read_state, zeros
 
 
@@ -197,20 +197,18 @@ class Pretrained(nn.Module):
         name: str | PathLike[str],
         *,
         config: Any = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
         **overrides: Any,
     ) -> Self:
         """The model of a folder, a registry name or a hub repository, in fp32 and eval mode.
 
-        config:           used instead of the checkpoint's own.
-        revision:         commit, branch or tag of a hub repository.
-        local_files_only: no network.
-        overrides:        config fields, such as `output_attentions=True`; unknown ones are refused by name.
+        config:    used instead of the checkpoint's own.
+        overrides: config fields, such as `output_attentions=True`, and the arguments of `Loading`, such as `revision`
+                   and `dtype`; unknown ones are refused by name.
 
         Raises ModelError (a ValueError) naming every tensor that is missing, unexpected or mis-shaped.
         """
-        checkpoint = open_named(name, revision=revision, offline=local_files_only)
+        loading = Loading.take(overrides)
+        checkpoint = loading.open(name)
         config = with_overrides(config or read_config(checkpoint.config), overrides)
         config.source = config.source or checkpoint.source  # so that a saved copy is known for what it is
         if not isinstance(config, cls.config_class):
@@ -222,7 +220,18 @@ class Pretrained(nn.Module):
         model.load_state_dict(
             {f"{cls.module_prefix}{name}": tensor for name, tensor in state.items()}, strict=True, assign=True
         )
+        loading.place(model, checkpoint)
         return model.eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the weights."""
+        return next(self.parameters()).dtype
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write config.json and model.safetensors; transformers loads the folder too."""
@@ -302,16 +311,10 @@ def with_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:
     return replace(config, **overrides)
 
 
-def open_named(name: str | PathLike[str], *, revision: str | None = None, offline: bool = False) -> Checkpoint:
-    """The checkpoint of a registry name, folder, file or hub repository."""
-    text = fspath(name)
-    is_remote = revision is not None and not Path(text).exists()
-    return resolve_model(f"{text}@{revision}" if is_remote else text, offline=offline).checkpoint
-
-
 def read_pretrained_config(config_class: type[Any], name: str | PathLike[str], overrides: Mapping[str, Any]) -> Any:
     """The config of a named checkpoint, some fields replaced. Raises ModelError if it is of another class."""
-    config = read_config(open_named(name).config)
+    overrides = dict(overrides)
+    config = read_config(Loading.take(overrides).open(name).config)
     if not isinstance(config, config_class):
         raise ModelError(f"{fspath(name)!r} holds a {type(config).__name__}, not a {config_class.__name__}")
     return with_overrides(config, overrides)

@@ -121,18 +121,18 @@ class ImageProcessor:
         write_atomically(Path(folder) / _PREPROCESSOR_FILE, text.encode())
 
     @classmethod
-    def from_pretrained(
-        cls, name: str | PathLike[str], *, revision: str | None = None, local_files_only: bool = False, **overrides: Any
-    ) -> Self:
-        """The processor of a model folder, registry name or hub repository; `overrides` replace its settings.
+    def from_pretrained(cls, name: str | PathLike[str], **overrides: Any) -> Self:
+        """The processor of a model folder, registry name or hub repository.
+
+        overrides: settings to replace, and arguments of `Loading`, such as `revision`.
 
         A checkpoint without a preprocessor_config.json gets the published settings. Raises ModelError for settings
         that do not exist.
         """
         from glpn_cli.models.config_base import read_config
-        from glpn_cli.models.hf_compat_base import open_named
+        from glpn_cli.models.loading import Loading
 
-        checkpoint = open_named(name, revision=revision, offline=local_files_only)
+        checkpoint = Loading.take(overrides).open(name)
         raw = dict(checkpoint.preprocessor or read_config(checkpoint.config).preprocessor())
         known = cls().settings()
         if unknown := sorted(set(overrides) - set(known)):

@@ -547,7 +547,7 @@ def test_without_a_named_model_mini_is_used_and_said(
 ) -> None:
     monkeypatch.delenv("GLPN_MODEL")
     monkeypatch.setattr(registry, "BUNDLED", tiny_model)
-    monkeypatch.setattr(registry, "REGISTRY", {"mini": _unchecked(registry.REGISTRY["mini"])})
+    monkeypatch.setitem(registry.REGISTRY, "mini", _unchecked(registry.REGISTRY["mini"]))
     result = glpn(tiny_pictures / "a.jpg", "-o", "out", "-n")
     assert result.exit_code == 0
     (line,) = result.stderr.splitlines()

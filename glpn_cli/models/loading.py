@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from glpn_cli.checkpoint import Checkpoint, hub_settings
-from glpn_cli.devices import choose_device
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.resolve import resolve_model
 
@@ -80,7 +79,7 @@ class Loading:
         if asked is None:
             return None
         if asked in _AUTOMATIC:
-            return torch.device(choose_device())
+            return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
         try:
             return torch.device(asked)
         except (RuntimeError, TypeError) as error:

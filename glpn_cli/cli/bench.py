@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -106,6 +107,7 @@ def bench(
     if subjects.against is not None:
         check_peer_installed()
     batch = parse_batch_size(run.batch_size) or 1
+    _tell_if_busy()
     set_threads(model.threads)
     model = replace(model, device=choose_device(model.device))
     agrees = True
@@ -130,6 +132,18 @@ def bench(
                 console.text(describe_speed(speed))
     if not agrees:
         raise typer.Exit(ExitCode.NOTHING_DONE)
+
+
+def _tell_if_busy() -> None:
+    """Warn where other programs compute: their load of the last minute is more than half of the cores."""
+    from glpn_cli.devices import cores
+
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > cores() / 2:
+        console.warn(
+            f"the machine is busy: a load of {load:.1f} on {cores()} cores",
+            hint="Figures are of use for comparing in one run alone; for others wait until it is idle.",
+        )
 
 
 def _options_of_predict(model: ModelParams, run: RunParams) -> list[str]:

@@ -303,6 +303,8 @@ def _make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
         "valid_share": summary.valid_share,
         "min": near,
         "max": far,
+        "mean": summary.mean,
+        "median": dict(summary.percentiles).get(50),
         "not_depth": summary.not_depth,
         "percentiles": {str(percent): value for percent, value in summary.percentiles},
         "record": summary.record.to_text() if summary.record else None,
@@ -336,6 +338,7 @@ def _describe_depth(path: Path, summary: DepthSummary) -> str:
             f"{summary.not_depth} pixels: 65535, 1e9 and more, infinite or negative" if summary.not_depth else None,
         ),
         ("range", _range_in_words(summary)),
+        ("mean", None if summary.mean is None else f"{summary.mean:.4g}{_unit(summary)}"),
         ("percentiles", _percentiles_in_words(summary)),
         ("record", None if own else "none: the file does not say how it was made"),
         *((key.removeprefix(PREFIX).replace("_", " "), _shorten(text)) for key, text in own.items() if key not in said),
@@ -352,7 +355,11 @@ def _range_in_words(summary: DepthSummary) -> str:
     if summary.min_max is None:
         return "no valid pixel" if summary.size else "not recorded"
     near, far = summary.min_max
-    return f"{near:.4g} to {far:.4g}" + (" m" if summary.kind and summary.kind.unit else "")
+    return f"{near:.4g} to {far:.4g}{_unit(summary)}"
+
+
+def _unit(summary: DepthSummary) -> str:
+    return " m" if summary.kind and summary.kind.unit else ""
 
 
 def _percentiles_in_words(summary: DepthSummary) -> str | None:

@@ -26,6 +26,7 @@ class DepthSummary:
     size:        (H, W); None for a picture made of depth, whose pixels are no depths any more
     valid_share: share of the pixels that are valid, 0 to 1
     min_max:     (smallest, largest) valid depth, None where nothing is valid
+    mean:        of the valid pixels
     percentiles: percent -> depth, of the valid pixels
     not_depth:   pixels with a number that is no depth: 65535, 1e9 and more, or negative
     """
@@ -37,6 +38,7 @@ class DepthSummary:
     size: tuple[int, int] | None = None
     valid_share: float | None = None
     min_max: tuple[float, float] | None = None
+    mean: float | None = None
     percentiles: tuple[tuple[int, float], ...] = ()
     not_depth: int = 0
 
@@ -81,5 +83,6 @@ def _summarise(values: DepthMap | UncertaintyMap, name: str, held: str, record: 
         size=values.size,
         valid_share=known.size / max(1, values.values.size),
         min_max=values.min_max(),
+        mean=float(known.mean(dtype=np.float64)) if known.size else None,
         percentiles=tuple((percent, float(value)) for percent, value in zip(PERCENTILES, percentiles, strict=False)),
     )

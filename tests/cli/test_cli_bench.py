@@ -77,6 +77,15 @@ def test_a_size_that_nobody_published_is_refused(tmp_path: Path) -> None:
     assert "b9" in result.output
 
 
+@pytest.mark.parametrize(("load", "is_told"), [(0.0, False), (1000.0, True)])
+def test_a_busy_machine_is_told(
+    load: float, is_told: bool, tiny_model: Path, tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (load, load, load), raising=False)
+    result = bench(tiny_pictures / "a.jpg", "-m", tiny_model, "--device", "nowhere")
+    assert ("the machine is busy" in result.stderr) is is_told
+
+
 def test_every_stage_shows_its_spread(tiny_model: Path, tiny_pictures: Path) -> None:
     result = bench(tiny_pictures / "a.jpg", "-m", tiny_model, "--rounds", 2, "--json")
     assert result.exit_code == 0, result.output

@@ -70,7 +70,7 @@ def test_our_own_depth_file_says_everything(glpn: Glpn, tmp_path: Path) -> None:
     record = json.loads(glpn(path, "--json").stdout)
     assert set(record) == {
         *("schema", "type", "path", "format", "map", "kind", "unit", "width", "height", "valid_share", "min", "max"),
-        *("not_depth", "percentiles", "record"),
+        *("mean", "median", "not_depth", "percentiles", "record"),
     }
     assert (record["type"], record["width"], record["height"], record["valid_share"]) == ("depth", 30, 20, 0.75)
     assert record["record"]["glpn:weights_sha256"] == "ab" * 32
@@ -149,3 +149,11 @@ def test_a_map_beyond_the_limit_of_pixels_is_refused_with_the_way_out(glpn: Glpn
     assert result.exit_code == 1
     assert "--max-pixels 600" in result.stderr
     assert glpn(path, "--max-pixels", 600).exit_code == 0
+
+
+def test_the_mean_and_the_median_are_of_the_valid_pixels(tmp_path: Path) -> None:
+    file = tmp_path / "map.npy"
+    np.save(file, np.array([[1, 2, 6], [np.nan, 1, np.nan]], np.float32))
+    result = CliRunner().invoke(app, ["inspect", str(file), "--json"])
+    record = json.loads(result.stdout)
+    assert (record["mean"], record["median"]) == (2.5, 1.5)

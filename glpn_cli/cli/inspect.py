@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,16 +35,32 @@ def inspect(
     inputs: Annotated[InputParams, only("as_", "kind", "max_pixels")],
     model: Annotated[ModelParams, only("model", "max_depth", "offline", "input_size")],
     output: Annotated[OutputParams, only("depth_scale", "json")],
-    target: Annotated[
-        str | None,
-        typer.Argument(metavar="MODEL|FILE", help="A model, as for -m, or a depth file; - for one on stdin."),
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL|FILE...", help="A model, as for -m, or depth files; - for one on stdin."),
     ] = None,
 ) -> None:
     """Show what a model or a depth file is.
 
     A model: config, parameters, cost and memory at a size, unit and its source, licence, checksum, and whether the
-    weights fit the config. A depth file: what it says about itself, and its range. Nothing is run.
+    weights fit the config. A depth file: what it says about itself, and its range. Nothing is run. Of several, each
+    in turn; with --json one line each.
     """
+    failed: list[int] = []
+    asked: Sequence[str | None] = targets or (None,)
+    for target in asked:
+        try:
+            _inspect_one(target, explicit, inputs, model, output)
+        except typer.Exit as ended:
+            failed.append(ended.exit_code)
+    if failed:
+        raise typer.Exit(failed[0] if len(failed) == len(asked) else ExitCode.SOME_FAILED)
+
+
+def _inspect_one(
+    target: str | None, explicit: ExplicitOptions, inputs: InputParams, model: ModelParams, output: OutputParams
+) -> None:
+    """Show one model or file. Raises typer.Exit where it is not sound."""
     if target is not None and target.lower().endswith(".onnx"):
         _inspect_onnx(Path(target), json=output.json)
         return

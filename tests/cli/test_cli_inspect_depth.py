@@ -157,3 +157,13 @@ def test_the_mean_and_the_median_are_of_the_valid_pixels(tmp_path: Path) -> None
     result = CliRunner().invoke(app, ["inspect", str(file), "--json"])
     record = json.loads(result.stdout)
     assert (record["mean"], record["median"]) == (2.5, 1.5)
+
+
+def test_several_files_are_told_in_turn_and_one_that_is_gone_stops_no_other(tmp_path: Path) -> None:
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, np.ones((2, 3), np.float32))
+    names = [str(tmp_path / name) for name in ("a.npy", "gone.npy", "b.npy")]
+    result = CliRunner().invoke(app, ["inspect", *names, "--json"])
+    assert result.exit_code == 3
+    assert [json.loads(line)["path"] for line in result.stdout.splitlines()] == [names[0], names[2]]
+    assert "gone.npy" in result.stderr

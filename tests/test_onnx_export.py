@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from glpn_cli import DepthEstimator, onnx_export
-from glpn_cli.benchmark.subjects import make_random_model
-from glpn_cli.benchmark.subjects import read_config as read_known_config
+from glpn_cli.benchmark.synthetic import make_random_model
+from glpn_cli.benchmark.synthetic import read_config as read_known_config
 from glpn_cli.cli import app
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import read_config

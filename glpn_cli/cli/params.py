@@ -598,6 +598,6 @@ class ServeParams:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"the token file {str(self.token_file)!r} cannot be read") from error
         if len(token) < _SHORTEST_TOKEN:
-            hint = "Make one: openssl rand -hex 32 > FILE"
+            hint = "Make one with: openssl rand -hex 32 > FILE"
             raise UsageError(f"the token has under {_SHORTEST_TOKEN} characters", hint=hint)
         return token

@@ -45,7 +45,7 @@ class Destination:
         if extension in _VIDEOS and not path.is_dir():
             raise UsageError(
                 f"--output {text!r}: no video is written here",
-                hint=f"Name a folder for the maps of the frames, then run: ffmpeg -i FOLDER/NAME-%06d.png {text}",
+                hint=f"Name a folder for the maps, and make the video with: ffmpeg -i FOLDER/NAME-%06d.png {text}",
             )
         written = {writer.extension for writer in FORMATS.values()}
         if text.endswith(("/", "\\")) or extension not in written | PICTURE_EXTENSIONS:

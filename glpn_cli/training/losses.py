@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -41,7 +43,9 @@ def _slope_error(error: Tensor, known: Tensor, distance: int, *, axis: int) -> T
     return torch.where(both, difference, 0.0).sum() / both.sum().clamp(min=1)
 
 
-def surface_normal_loss(predicted: Tensor, target: Tensor, *, focal_px: float | None) -> Tensor:
+def surface_normal_loss(
+    predicted: Tensor, target: Tensor, *, focal_px: float | None, distances: Sequence[int] = NORMAL_SCALES
+) -> Tensor:
     """Mean of 1 - cos of the angle between the surfaces of two depth maps (Hu et al. 2019, arXiv 1803.08673, eq. 7).
 
     Slopes of depth alone say little about a floor that is seen at a grazing angle; its normal says all. There normals
@@ -50,6 +54,7 @@ def surface_normal_loss(predicted: Tensor, target: Tensor, *, focal_px: float | 
 
     predicted, target: (B, h, w), metres; target 0 or less where nothing is known. Without three neighbours that are
         known it is 0.
+    distances: in pixels, over which normals are taken.
     focal_px: of both maps, the optical axis in their middle; None takes the longer side, a view 53 degrees wide.
     """
     known = target > 0
@@ -57,13 +62,13 @@ def surface_normal_loss(predicted: Tensor, target: Tensor, *, focal_px: float | 
     ours = predicted.float().clamp(min=_NEAREST)
     truth = torch.where(known, target, torch.ones_like(target)).clamp(min=_NEAREST)
     total = ours.new_zeros(())
-    for distance in NORMAL_SCALES:
+    for distance in distances:
         if distance >= min(target.shape[1:]):
             continue
         corner = known[:, :-distance, :-distance] & known[:, :-distance, distance:] & known[:, distance:, :-distance]
         cosine = _dot(_normals(ours, distance, focal_px), _normals(truth, distance, focal_px))
         total = total + torch.where(corner, 1 - cosine, 0.0).sum() / corner.sum().clamp(min=1)
-    return total / len(NORMAL_SCALES)
+    return total / len(distances)
 
 
 def _normals(depth: Tensor, distance: int, focal_px: float) -> Vectors:

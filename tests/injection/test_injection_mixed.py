@@ -40,7 +40,8 @@ class Watched:
 
 def run_and_watch(*words: object) -> Watched:
     """Run `glpn WORDS --json` to its end, in a process of its own."""
-    command = [sys.executable, "-m", "glpn_cli", *map(str, words), "--json", "--threads", "1"]
+    # Deep greys are pictures here; export would ask which they are.
+    command = [sys.executable, "-m", "glpn_cli", *map(str, words), "--as", "picture", "--json", "--threads", "1"]
     memory: list[int] = []
     started = time.monotonic()
     with Path("talk.txt").open("wb") as talk, Path("records.jsonl").open("wb") as records:

@@ -71,9 +71,9 @@ def loss_of(predicted: Tensor, truth: Tensor, *, step: int) -> Tensor:
     predicted: (B, h / 2, w / 2). truth: (B, h, w), of which one pixel in four is taken, another one every step.
     """
     truth = truth[:, step // 2 % 2 :: 2, step // 4 % 2 :: 2]
-    losses.NORMAL_SCALES = ((1, 4), (2, 8))[step % 2]
+    distances = ((1, 4), (2, 8))[step % 2]
     slopes = losses.log_gradient_loss(predicted, truth)
-    normals = losses.surface_normal_loss(predicted, truth, focal_px=FOCAL_PX / 2)
+    normals = losses.surface_normal_loss(predicted, truth, focal_px=FOCAL_PX / 2, distances=distances)
     return losses.log_l1_loss(predicted, truth) + 0.5 * slopes + 0.25 * normals
 
 

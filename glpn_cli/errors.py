@@ -76,7 +76,10 @@ _EXPLAINED = {
     ErrorCode.NO_SPACE: ("the disk or the quota is full", "Make room, and run the same command again."),
     ErrorCode.EXISTS: ("something else is where the result should go", "Choose what happens then with --existing."),
     ErrorCode.DECODE: ("the file is empty, cut short or damaged", "Fetch or save the file again."),
-    ErrorCode.UNSUPPORTED: ("the file is nothing that can be read here", "Convert it to PNG, JPEG or TIFF first."),
+    ErrorCode.UNSUPPORTED: (
+        "the file is nothing that can be read here",
+        "Convert it first: a picture to PNG or JPEG, depth to TIFF or npz.",
+    ),
     ErrorCode.TOO_LARGE: ("it is larger than is allowed", "Make it smaller, or allow more with --max-pixels."),
     ErrorCode.TIMEOUT: ("reading it took too long", "Allow more with --timeout, or save the file again."),
     ErrorCode.CRASH: ("the decoder of the file crashed", "Save the file again with another program."),

@@ -227,7 +227,11 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_pixels: int) -> bytes:
     """A member, its checksum verified: as NumPy writes them, and of at most `max_pixels` numbers. Raises InputError."""
     member = archive.getinfo(name)
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise InputError("the npz file is compressed in a way that NumPy does not read", code=ErrorCode.UNSUPPORTED)
+        raise InputError(
+            "the npz file is compressed in a way that is not read here",
+            hint="Save it again: numpy.savez_compressed(path, depth=array).",
+            code=ErrorCode.UNSUPPORTED,
+        )
     with archive.open(member) as stream:
         read_layout(stream.read(_HEAD_BYTES), member.file_size, max_pixels=max_pixels)
     return archive.read(member)

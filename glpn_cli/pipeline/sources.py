@@ -99,6 +99,11 @@ class StoredSource:
         """The meaning of its depths."""
         return self.record.depth_kind if self.record else self.kind
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether these are depths of which the file says neither kind nor unit."""
+        return self.content is Content.DEPTH and self.record is None
+
     def read(self, focal: FocalChoice, *, writes_scale: bool = False) -> Result:
         """The map with its record's provenance, and its camera by `focal` or by the record. Raises InputError.
 

@@ -216,3 +216,12 @@ def test_the_scale_of_files_to_be_written_is_no_scale_of_floats(glpn: Glpn) -> N
     assert glpn("export", "m.npy", "-f", "png16", "--depth-scale", 256).exit_code == 0
     measured = json.loads(glpn("measure", "m_depth.png", "32,24", "--json").stdout)
     assert measured["points"][0]["depth"] == pytest.approx(float(FLOATS[24, 32]), abs=1 / 256)
+
+
+def test_export_makes_metres_of_bare_numbers_only_with_a_word(glpn: Glpn) -> None:
+    """Else the inverse depth of MiDaS became a map that records metres."""
+    np.save("a.npy", FLOATS)
+    np.save("b.npy", FLOATS)
+    assert "W_UNIT" in glpn("export", "a.npy", "b.npy", "-f", "png16").stderr
+    assert "W_UNIT" not in glpn("export", "a.npy", "-f", "npz", "--kind", "metric").stderr
+    assert "W_UNIT" not in glpn("export", "a_depth.png").stderr

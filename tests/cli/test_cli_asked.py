@@ -180,7 +180,7 @@ def test_what_one_of_the_files_or_the_page_looks_at_is_taken() -> None:
 
 def test_the_environment_types_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLPN_DEVICE", "cpu")
-    assert glpn("export map.npy").stderr == ""
+    assert glpn("export map.npy --kind metric").stderr == ""
     assert glpn("inspect map.npy").exit_code == 0
     assert glpn("evaluate --data pairs.csv --predictions . --depth-scale 1000").exit_code != 2
 

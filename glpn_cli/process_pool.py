@@ -9,6 +9,7 @@ Not `concurrent.futures`: there a crash breaks the whole pool, a call cannot be 
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import select
@@ -25,7 +26,7 @@ from dataclasses import is_dataclass
 from enum import Enum
 from functools import partial
 from importlib import import_module
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, code_of, reason_of
 
@@ -43,6 +44,7 @@ _BOOT = (
     "import json, sys; sys.path[:], *rest = json.loads(sys.argv[1]); "
     "from glpn_cli.process_pool import serve; serve(*rest)"
 )
+_PIECE_BYTES = 1 << 20
 _ARRAYS = {
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
@@ -293,6 +295,45 @@ class _CarefulUnpickler(pickle._Unpickler):
             if isinstance(found, type) and (issubclass(found, Exception | Enum) or is_dataclass(found)):
                 return found
         raise pickle.UnpicklingError(f"a {module}.{name}")
+
+    def load_build(self) -> None:
+        """Fill in an object; arrays of plain numbers only. NumPy ends the process over the states of others."""
+        made, state = self.stack[-2:]  # type: ignore[attr-defined]  # of the base class, which has no types
+        kind = f"{type(made).__module__}.{type(made).__name__}"
+        if kind.startswith("numpy.") and not (_is_plain_array(state) if kind == "numpy.ndarray" else _is_plain(state)):
+            raise pickle.UnpicklingError(f"the state of a {kind}")
+        super().load_build()  # type: ignore[misc]  # the same
+
+    def load_bytearray8(self) -> None:
+        """Read bytes piece by piece: room for all that a damaged reply promises would be filled with zeros first."""
+        read: Callable[[int], bytes] = self.read  # type: ignore[attr-defined]  # of the base class
+        left = int.from_bytes(read(8), "little")
+        data = bytearray()
+        while left > 0:
+            data += read(min(left, _PIECE_BYTES))
+            left -= _PIECE_BYTES
+        self.append(data)  # type: ignore[attr-defined]  # the same
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        **pickle._Unpickler.dispatch,
+        pickle.BUILD[0]: load_build,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+    }
+
+
+def _is_plain(state: object) -> bool:
+    """Whether this is the state of a type of numbers."""
+    return isinstance(state, tuple) and state[2:] == (None, None, None, -1, -1, 0) and state[1] in ("<", ">", "|", "=")
+
+
+def _is_plain_array(state: object) -> bool:
+    """Whether this is the state of an array of numbers, with as many bytes as they take."""
+    if not (isinstance(state, tuple) and len(state) == 5):
+        return False
+    _, shape, dtype, _, data = state
+    is_shape = isinstance(shape, tuple) and all(type(side) is int and side >= 0 for side in shape)
+    is_number = getattr(dtype, "kind", "O") in "biuf" and isinstance(data, bytes)
+    return is_shape and is_number and len(data) == math.prod(shape) * dtype.itemsize
 
 
 def _start_error(reason: str, code: ErrorCode) -> StoppedError:

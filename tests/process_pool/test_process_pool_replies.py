@@ -95,6 +95,39 @@ def test_a_damaged_reply_is_a_value_or_a_crash(message: bytes, seed: int, ended:
         return
 
 
+class OddArray:
+    """Goes out as an array with a state of our choice."""
+
+    def __init__(self, state: object) -> None:
+        self.state = state
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), self.state
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        (1, (2,), np.dtype("O"), False, b"\x01" * 16),
+        (1, (2,), np.dtype("f8"), False, b"\x01" * 8),
+        (1, (1 << 40,), np.dtype("u1"), False, b"\x01" * 8),
+        (1, (-1,), np.dtype("u1"), False, b""),
+        (1, "x", np.dtype("u1"), False, b""),
+    ],
+    ids=["objects", "too few bytes", "too large", "less than nothing", "no shape"],
+)
+def test_an_array_of_anything_but_its_numbers_is_garbled(state: object, ended: subprocess.Popen[bytes]) -> None:
+    """NumPy itself ends the process over some of these."""
+    with pytest.raises(_LostError):
+        receive(pickle.dumps(OddArray(state), protocol=5), ended)
+
+
+def test_an_array_with_gaps_comes_as_it_went(ended: subprocess.Popen[bytes]) -> None:
+    """It is sent as its state, the others as a buffer."""
+    for array in (np.arange(6.0)[::2], np.arange(12, dtype=np.uint8).reshape(3, 4)[:, ::2]):
+        np.testing.assert_array_equal(receive(pickle.dumps(array, protocol=5), ended), array)
+
+
 def test_a_large_number_in_a_reply_takes_no_memory(ended: subprocess.Popen[bytes]) -> None:
     """Python's unpickler in C makes room for so many objects: here a quarter of a gigabyte."""
     place = b"r\xff\xff\xff\x00"
@@ -105,6 +138,17 @@ def test_a_large_number_in_a_reply_takes_no_memory(ended: subprocess.Popen[bytes
     finally:
         tracemalloc.stop()
     assert most < 1 << 20
+
+
+def test_bytes_that_are_promised_and_do_not_come_take_no_memory(ended: subprocess.Popen[bytes]) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(_LostError):
+            receive(b"\x80\x05\x96" + (20 << 30).to_bytes(8, "little") + b"abc", ended)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1 << 23
 
 
 @pytest.mark.parametrize(

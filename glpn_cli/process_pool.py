@@ -310,8 +310,11 @@ class _CarefulUnpickler(pickle._Unpickler):
         left = int.from_bytes(read(8), "little")
         data = bytearray()
         while left > 0:
-            data += read(min(left, _PIECE_BYTES))
-            left -= _PIECE_BYTES
+            piece = read(min(left, _PIECE_BYTES))
+            if not piece:
+                raise EOFError
+            data += piece
+            left -= len(piece)
         self.append(data)  # type: ignore[attr-defined]  # the same
 
     dispatch: ClassVar[dict[int, Any]] = {

@@ -144,7 +144,7 @@ def test_bytes_that_are_promised_and_do_not_come_take_no_memory(ended: subproces
     tracemalloc.start()
     try:
         with pytest.raises(_LostError):
-            receive(b"\x80\x05\x96" + (20 << 30).to_bytes(8, "little") + b"abc", ended)
+            receive(b"\x80\x05\x96" + (1 << 62).to_bytes(8, "little") + b"abc", ended)
         _, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -128,8 +128,11 @@ def check_stopped(child: subprocess.Popen[bytes], undisturbed: dict[str, bytes],
     assert child.stderr is not None
     talk = child.stderr.read().decode()
     check_talk(talk)
-    (line,) = talk.splitlines()
+    *warning, line = talk.splitlines()
     assert line.startswith(f"stopped by {name}: ")
+    assert all("W_UNIT" in other or other.startswith("  hint: ") for other in warning), (
+        "the maps say no unit; nothing else"
+    )
     assert line.endswith("run the same command again to go on")
     check_no_temporaries()
     left = contents()

@@ -185,8 +185,10 @@ def evaluate(
     """
     from glpn_cli.cli.evaluation_report import check_results
     from glpn_cli.cli.label_evaluation import evaluate_labels
+    from glpn_cli.cli.outcomes import warn_of_assumed_metres
     from glpn_cli.data.pairs import is_label_data
     from glpn_cli.evaluation.alignment import parse_alignments
+    from glpn_cli.evaluation.predictors import FolderPredictor
 
     rules, align_by, groups = scoring.rules, parse_alignments(scoring.align), scoring.groups
     allowance, run = Allowance.parse(pace.allow_failed), replace(pace, batch_size=table.batch_size).settings()
@@ -201,6 +203,10 @@ def evaluate(
             code = evaluate_labels(models, subjects.data, model, run, reading, inputs, output, allowance)
             raise typer.Exit(code)
         predictors = _open_predictors(models, sources, subjects, align_by, model, inputs, output, reading)
+        if not explicit.among("--kind", "--depth-scale"):
+            warn_of_assumed_metres(
+                [str(path) for each in predictors if isinstance(each, FolderPredictor) for path in each.bare]
+            )
         rows, end = _run(sources[0], predictors, rules, align_by, groups, run)
     total = sources[0].length or 0
     if rows or end is None:

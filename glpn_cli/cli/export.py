@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from glpn_cli.cli.console import console
 from glpn_cli.cli.params import (
     INPUTS,
     OUTPUTS,
@@ -23,7 +22,6 @@ from glpn_cli.pipeline.settings import ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.depth_files import ColorizeOptions
-    from glpn_cli.pipeline.sources import Sources
 
 EXAMPLES = """
 glpn export photo.jpg --colorbar --side-by-side
@@ -97,7 +95,7 @@ def export(
     If a picture's depth map lies beside it, that map is painted; other pictures go through the model. Equal ratios of
     depth are equal steps of colour.
     """
-    from glpn_cli.cli.outcomes import check_stdout, show_run
+    from glpn_cli.cli.outcomes import check_stdout, show_run, warn_of_assumed_metres
     from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.search import find_sources
     from glpn_cli.pipeline.video import plan_video
@@ -113,7 +111,8 @@ def export(
         recipe = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
     if found is not None and not (recipe and recipe.predicts_labels):
         note_made_earlier(found, explicit)
-        _warn_of_assumed_metres(found, explicit)
+        if not explicit.among("--kind", "--depth-scale"):
+            warn_of_assumed_metres(found.bare_names)
     used = model.settings(recipe) if recipe else None
     if colors.raw is not None:
         assert used is not None
@@ -121,18 +120,3 @@ def export(
     assert found is not None
     prepared = plan_run(found, results, used, work)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)
-
-
-def _warn_of_assumed_metres(found: Sources, explicit: ExplicitOptions) -> None:
-    """Say that maps are taken for metres though neither they nor the user say so."""
-    from glpn_cli.pipeline.sources import StoredSource
-
-    if explicit.among("--kind", "--depth-scale"):
-        return
-    bare = [source.given for source in found.sources if isinstance(source, StoredSource) and source.is_bare]
-    if bare:
-        those = repr(bare[0]) if len(bare) == 1 else f"{len(bare)} depth maps ({bare[0]}, ...)"
-        console.warn(
-            f"{those}: the unit is not said: the numbers are ASSUMED to be metres along the axis [W_UNIT]",
-            hint="Say what they are: --kind metric, or --kind disparity for the inverse depth of MiDaS or DPT.",
-        )

@@ -222,10 +222,9 @@ class Measurements:
         if self.stored_map not in (None, self.name):
             console.note(f"measured in the stored map {self.stored_map}; no model was run")
         if self.is_assumed:
-            console.warn(
-                f"{self.name}: it does not say its unit: its numbers are ASSUMED to be metres along the axis [W_UNIT]",
-                hint="Say what they are: --kind metric, or --kind disparity for the inverse depth of MiDaS or DPT.",
-            )
+            from glpn_cli.cli.outcomes import warn_of_assumed_metres
+
+            warn_of_assumed_metres([self.name])
         if self.distances and self.camera.source == "assumed":
             console.warn(
                 f"{self.name}: the camera is unknown: a field of view of {self.fov:.0f} degrees is ASSUMED, and "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -133,6 +133,16 @@ class RunView:
 
 RECORDS, TABLE = b'{"schema": ', b"model,picture,align,"
 """How reports of ours begin: JSON records, and the CSV that `evaluate` writes."""
+
+
+def warn_of_assumed_metres(names: Sequence[str]) -> None:
+    """Say that these depth maps are taken for metres though neither they nor the user say so."""
+    if names:
+        those = names[0] if len(names) == 1 else f"{len(names)} depth maps ({names[0]}, ...)"
+        console.warn(
+            f"{those}: the unit is not said: the numbers are ASSUMED to be metres along the axis [W_UNIT]",
+            hint="Say what they are: --kind metric, or --kind disparity for the inverse depth of MiDaS or DPT.",
+        )
 
 
 def check_in_the_way(path: Path, ours: bytes) -> None:

@@ -105,6 +105,8 @@ class FolderPredictor:
     kind:        the meaning of maps that do not record it.
     reading:     how, and in which processes, they are decoded.
     Raises UsageError where the folder has no maps.
+
+    bare: the depth maps, by their content, of which the file says neither kind nor unit.
     """
 
     knows_camera = False
@@ -125,6 +127,7 @@ class FolderPredictor:
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._records: dict[Path, Record] = {}
         self._used: set[Path] = set()
+        self.bare: list[Path] = []
         stems = Counter(Path(name).stem for name in pictures)
         self._shared = {stem for stem, count in stems.items() if count > 1}
         if not folder.is_dir():
@@ -225,14 +228,17 @@ class FolderPredictor:
             with about_file(path):
                 record = read_record(path)
         except InputError:  # told when the map is read
-            record, is_map = None, True
+            record, is_map, is_depth = None, True, False
         else:
             is_picture = path.suffix.lower() in (".png", ".tif", ".tiff")
-            is_map = is_depth_file(path) or (record is None and is_picture)
+            is_depth = is_depth_file(path)
+            is_map = is_depth or (record is None and is_picture)
         if not is_map:
             return None
         self._by_name[self._key(path)].append(path)
         if record is None:
+            if is_depth:
+                self.bare.append(path)
             return kind
         self._by_source[record.source].append(path)
         self._records[path] = record

@@ -171,6 +171,11 @@ class Sources:
         """The number of maps that exist already."""
         return sum(isinstance(source, StoredSource) for source in self.sources)
 
+    @property
+    def bare_names(self) -> list[str]:
+        """Depth maps of which the file says neither kind nor unit, as they were given."""
+        return [source.given for source in self.sources if isinstance(source, StoredSource) and source.is_bare]
+
     def check_maps(self, explicit: ExplicitOptions, *options: str) -> None:
         """Refuse options about stored maps where there is none (UsageError)."""
         if not (self.is_stream or self.stored_count):

@@ -225,3 +225,16 @@ def test_export_makes_metres_of_bare_numbers_only_with_a_word(glpn: Glpn) -> Non
     assert "W_UNIT" in glpn("export", "a.npy", "b.npy", "-f", "png16").stderr
     assert "W_UNIT" not in glpn("export", "a.npy", "-f", "npz", "--kind", "metric").stderr
     assert "W_UNIT" not in glpn("export", "a_depth.png").stderr
+
+
+def test_scores_of_bare_numbers_say_that_they_are_taken_for_metres(glpn: Glpn) -> None:
+    """Else the inverse depth of MiDaS got scores in metres."""
+    Path("maps").mkdir()
+    np.save("maps/a.npy", FLOATS)
+    np.save("truth.npy", FLOATS)
+    Image.new("RGB", FLOATS.shape[::-1]).save("a.png")
+    Path("pairs.csv").write_text("rgb_path,depth_path,depth_scale\na.png,truth.npy,1\n")
+    scored = ["evaluate", "--predictions", "maps", "--data", "pairs.csv"]
+    assert "W_UNIT" in glpn(*scored).stderr
+    assert glpn(*scored, "--kind", "metric").stderr == ""
+    assert "W_UNIT" not in glpn(*scored, "--kind", "disparity", "--align", "disparity").stderr

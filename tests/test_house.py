@@ -12,7 +12,7 @@ import glpn_cli
 PACKAGE = Path(glpn_cli.__file__).parent
 ROOMS = (
     "_version errors text process_pool prediction geometry images colormaps atomic_write calibration depth_files "
-    "checkpoint models devices predictor pipeline serve scenes data evaluation training conversion onnx_export "
+    "checkpoint models devices predictor pipeline video serve scenes data evaluation training conversion onnx_export "
     "benchmark cli"
 ).split()
 OFFERED = {

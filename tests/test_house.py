@@ -11,7 +11,7 @@ import glpn_cli
 
 PACKAGE = Path(glpn_cli.__file__).parent
 ROOMS = (
-    "_version errors text process_pool prediction geometry images colormaps atomic_write calibration depth_files "
+    "_version errors text process_pool prediction geometry poses images colormaps atomic_write calibration depth_files "
     "checkpoint models devices predictor pipeline video serve scenes data evaluation training conversion onnx_export "
     "benchmark cli"
 ).split()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 glpn scenes -o rooms --count 64 --contact-sheet
 glpn scenes -o rooms --count 5000 --seed 7 --size 640x480 --focal 518px
+glpn scenes -o walks --walk 30 --count 10
 """
 
 SCENES = "Scenes"
@@ -31,6 +32,12 @@ class SceneParams:
 
     output: Path = option("-o, --output DIR", ..., "The folder to write.", panel=OUTPUTS)
     count: int = option("--count N", 16, "Number of scenes; a larger one keeps these.", min=1)
+    walk: int | None = option(
+        "--walk FRAMES",
+        None,
+        "Carry the camera through each room for FRAMES pictures, 30 a second, with the pose of each.",
+        min=2,
+    )
     seed: int = option("--seed N", 0, "Scene I of seed N is always the same.", min=0)
     size: str = option("--size WxH", "256x192", "Width and height of the pictures, in pixels.")
     focal: str = option(
@@ -74,9 +81,15 @@ def scenes(scene: SceneParams, writing: Annotated[OutputParams, only("existing",
     output = scene.output
     overwrite = writing.existing is Existing.OVERWRITE
     plan = plan_scenes(
-        output, count=scene.count, seed=scene.seed, size=scene.shape, focal_px=scene.focal_px, overwrite=overwrite
+        output,
+        count=scene.count,
+        seed=scene.seed,
+        size=scene.shape,
+        focal_px=scene.focal_px,
+        frames=scene.walk,
+        overwrite=overwrite,
     )
-    kept = 0 if overwrite else scene.count - len(plan.todo)
+    kept = 0 if overwrite else plan.count - len(plan.todo)
     if kept and writing.existing is Existing.ERROR:
         raise UsageError(
             f"{kept} of these scenes are in {str(output)!r} already",
@@ -84,22 +97,23 @@ def scenes(scene: SceneParams, writing: Annotated[OutputParams, only("existing",
             code=ErrorCode.EXISTS,
         )
     paths = [output / CSV_NAME] + ([] if writing.dry_run else _render(plan, scene))
+    noun = "scenes" if scene.walk is None else "frames"
     if plan.unlisted:  # also with --json: training on the list would see fewer scenes than before
         console.note(
-            f"{CSV_NAME} lists the first {scene.count} of {scene.count + len(plan.unlisted)} scenes in "
-            f"{str(output)!r}: --count {plan.unlisted[-1] + 1} lists all"
+            f"{CSV_NAME} lists the first {plan.count} of {plan.count + len(plan.unlisted)} {noun} in "
+            f"{str(output)!r}: --count {plan.unlisted[-1] // (scene.walk or 1) + 1} lists all"
         )
     if writing.json:
         record = {"schema": SCHEMA, "type": "scenes", "status": "planned" if writing.dry_run else "ok"}
         names = [path_text(str(path)) for path in paths]
         rendered = 0 if writing.dry_run else len(plan.todo)
-        counts = {"seed": scene.seed, "count": scene.count, "rendered": rendered, "kept": kept}
+        counts = {"seed": scene.seed, "count": plan.count, "rendered": rendered, "kept": kept}
         console.json({**record, "outputs": names, **counts})
         return
     if kept and not plan.unlisted:
-        console.note(f"{kept} scenes are there already")
+        console.note(f"{kept} {noun} are there already")
     if writing.dry_run:
-        console.note(f"{len(plan.todo)} scenes to render")
+        console.note(f"{len(plan.todo)} {noun} to render")
     for path in paths:
         console.result(path)
 
@@ -108,10 +122,10 @@ def _render(plan: ScenePlan, scene: SceneParams) -> list[Path]:
     """Render the missing scenes; the paths of what is written beside them."""
     from glpn_cli.cli.console import Progress
     from glpn_cli.devices import cores
-    from glpn_cli.scenes.write import depth_name, write_contact_sheet, write_scenes
+    from glpn_cli.scenes.write import write_contact_sheet, write_scenes
 
     with Progress(len(plan.todo)) as progress:
         write_scenes(
-            plan, workers=scene.workers or cores(), done=lambda i: progress.advance(depth_name(i), computed=True)
+            plan, workers=scene.workers or cores(), done=lambda i: progress.advance(plan.depth_name(i), computed=True)
         )
     return [write_contact_sheet(plan)] if scene.contact_sheet else []

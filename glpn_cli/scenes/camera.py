@@ -33,6 +33,17 @@ class Pose:
         """The numbers that the kernels read; half sizes of the picture at distance 1."""
         return np.array([*self.position, *self.right, *self.down, *self.forward, half_width, half_height])
 
+    def matrix(self) -> NDArray[np.float64]:
+        """float64 (4, 4): takes points of the camera to the room, see `poses`."""
+        matrix = np.eye(4)
+        matrix[:3] = np.stack([self.right, self.down, self.forward, self.position], axis=1)
+        return matrix
+
+    def angles(self) -> tuple[float, float, float]:
+        """Yaw, pitch and roll, radians, as `make_pose` takes them."""
+        pitch = math.asin(self.forward[2])
+        return math.atan2(self.forward[1], self.forward[0]), pitch, math.asin(-self.right[2] / math.cos(pitch))
+
 
 def make_pose(position: tuple[float, float, float], yaw: float, pitch: float, roll: float) -> Pose:
     """Heading `yaw` about z, raised by `pitch`, turned by `roll`; radians."""
@@ -128,14 +139,19 @@ def is_clear(solids: NDArray[np.float64], position: tuple[float, float, float], 
     return not bool(np.any(np.all(local < solids[:, 12:15] + margin, axis=1)))
 
 
-def develop(chance: Chance, light: _Pixels, depth: _Pixels) -> NDArray[np.uint8]:
-    """A photograph, uint8 (H, W, 3), of linear colours `light` float32 (H, W, 3)."""
+def develop(
+    chance: Chance, light: _Pixels, depth: _Pixels, *, grain: np.random.Generator | None = None
+) -> NDArray[np.uint8]:
+    """A photograph, uint8 (H, W, 3), of linear colours `light` float32 (H, W, 3).
+
+    grain: where the noise comes from; None: from `chance`, too. Frames of one film differ in nothing else
+    """
     d = chance
     light = light * _exposure(d, light)
     light = light * _white_balance(d, light)
     light = _vignette(d, light)
     light = _blur(d, light, depth)
-    light = _noise(d, light)
+    light = _noise(d, light, d.generator if grain is None else grain)
     picture = _tone(d, light)
     return _compress(d, picture)
 
@@ -208,9 +224,9 @@ def _blur(d: Chance, light: _Pixels, depth: _Pixels) -> _Pixels:
     return light
 
 
-def _noise(d: Chance, light: _Pixels) -> _Pixels:
+def _noise(d: Chance, light: _Pixels, generator: np.random.Generator) -> _Pixels:
     strength = d.weigh([(3, d.between(0.0, 0.008)), (3, d.between(0.008, 0.025)), (1, d.between(0.025, 0.06))])
-    grain = d.generator.standard_normal(light.shape, dtype=np.float32)
+    grain = generator.standard_normal(light.shape, dtype=np.float32)
     if d.yes(0.5):  # cameras smooth colour noise away
         grey = grain[..., :1]
         grain = grey + (grain - grey) * np.float32(d.between(0.2, 0.7))

@@ -54,6 +54,7 @@ class Scene:
     normals:    float32 (H, W, 3), unit, towards the camera, in its frame (x right, y down, z forward)
     labels:     uint8 (H, W), see `parts.Label`
     kind:       what sort of room it is
+    pose:       where the camera is
     """
 
     rgb: NDArray[np.uint8]
@@ -62,6 +63,7 @@ class Scene:
     normals: NDArray[np.float32]
     labels: NDArray[np.uint8]
     kind: str
+    pose: Pose
 
 
 def _draw_room(chance: Chance) -> tuple[World, Room]:
@@ -153,16 +155,26 @@ def render_scene(
     extra_rays: more rays for the colour of pixels on edges
     Raises UsageError without numba.
     """
-    height, width = size
-    world, room = _draw_room(Chance(seed, index))
-    camera = camera_of(seed, index, size=size, focal_px=focal_px)
-    half = (0.5 * width / camera.fx, 0.5 * height / camera.fy)
     view = Chance(seed, index, 2)
-    pose = _choose_view(view, world, room, half)
+    world, room, pose, camera = design_scene(seed, index, size=size, focal_px=focal_px, view=view)
+    half = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
     light, depth, normals, labels = trace_picture(pose.row(*half), lens, world, view.unit(), extra_rays, size=size)
     rgb = develop(Chance(seed, index, 3), light, depth)
-    return Scene(rgb, depth, camera, normals, labels, room.kind)
+    return Scene(rgb, depth, camera, normals, labels, room.kind, pose)
+
+
+def design_scene(
+    seed: int, index: int, *, size: tuple[int, int], focal_px: float | None, view: Chance | None = None
+) -> tuple[World, Room, Pose, Intrinsics]:
+    """A furnished room, and the place in it where scene `index` is taken, through which camera.
+
+    view: the stream of random numbers that the place is chosen with; it goes on from there
+    """
+    world, room = _draw_room(Chance(seed, index))
+    camera = camera_of(seed, index, size=size, focal_px=focal_px)
+    half = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
+    return world, room, _choose_view(view or Chance(seed, index, 2), world, room, half), camera
 
 
 def trace_picture(

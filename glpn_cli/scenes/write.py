@@ -6,6 +6,9 @@
     OUT/pairs.csv          rgb_path,depth_path,depth_scale,fx,fy,cx,cy
     OUT/contact_sheet.png  on request
 
+Walks have a folder each, OUT/0000/rgb/000000.png and so on, one list with the pose of every frame, and for tools that
+read the TUM RGB-D benchmark OUT/0000/groundtruth.txt: seconds, position and quaternion, see `poses`.
+
 The depth of a scene is written after its picture, and both atomically: a scene with a depth is complete.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -28,9 +31,11 @@ from glpn_cli.colormaps import PaintRange, paint
 from glpn_cli.depth_files import Record, make_writer, read_depth
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.errors import ErrorCode, UsageError
+from glpn_cli.poses import POSE_COLUMNS, pose_numbers
 from glpn_cli.prediction import DepthKind, DepthMap, Result
 from glpn_cli.scenes.processes import render_in_processes
 from glpn_cli.scenes.render import GENERATOR, camera_of, render_scene
+from glpn_cli.scenes.walk import FRAMES_PER_SECOND, find_poses, render_frame
 
 CSV_NAME = "pairs.csv"
 _SHEET_NAME = "contact_sheet.png"
@@ -49,10 +54,12 @@ _AUTO = "auto"
 class ScenePlan:
     """Which scenes to write into a folder.
 
+    count:    number of pictures: of scenes, or of the frames of all walks
     size:     (H, W) of the pictures
     focal_px: of every picture; None varies it
     todo:     indices of the missing scenes
     unlisted: indices from `count` on that an earlier run left in the folder; the list does not name them
+    frames:   of every walk; None: the scenes are lone pictures
     """
 
     folder: Path
@@ -62,14 +69,29 @@ class ScenePlan:
     focal_px: float | None = None
     todo: tuple[int, ...] = ()
     unlisted: tuple[int, ...] = ()
+    frames: int | None = None
+
+    def picture_name(self, index: int) -> str:
+        """The path of a picture in the folder."""
+        return self._name("rgb", index)
+
+    def depth_name(self, index: int) -> str:
+        """The path of a depth map in the folder."""
+        return self._name("depth", index)
+
+    def _name(self, part: str, index: int) -> str:
+        if self.frames is None:
+            return f"{part}/{index:06d}.png"
+        walk, frame = divmod(index, self.frames)
+        return f"{walk:04d}/{part}/{frame:06d}.png"
 
     def picture(self, index: int) -> Path:
         """The path of a scene's picture."""
-        return self.folder / _picture_name(index)
+        return self.folder / self.picture_name(index)
 
     def depth(self, index: int) -> Path:
         """The path of its depth."""
-        return self.folder / depth_name(index)
+        return self.folder / self.depth_name(index)
 
     def is_complete(self, index: int) -> bool:
         """Whether both files of a scene exist."""
@@ -87,16 +109,6 @@ class _Rendered:
         return self.colors
 
 
-def _picture_name(index: int) -> str:
-    """The path of a picture in the folder."""
-    return f"rgb/{index:06d}.png"
-
-
-def depth_name(index: int) -> str:
-    """The path of a depth map in the folder."""
-    return f"depth/{index:06d}.png"
-
-
 def plan_scenes(
     folder: Path,
     *,
@@ -104,11 +116,14 @@ def plan_scenes(
     seed: int,
     size: tuple[int, int] = (192, 256),
     focal_px: float | None = None,
+    frames: int | None = None,
     overwrite: bool = False,
 ) -> ScenePlan:
     """Find the missing scenes of a folder. Writes nothing but a probe.
 
+    count:    of scenes, or of walks where `frames` are given.
     focal_px: of every picture; None varies it.
+    frames:   of every walk; None: a scene is one picture.
 
     Raises UsageError for a folder that holds other scenes or other files or cannot be written, and for impossible
     numbers.
@@ -123,21 +138,21 @@ def plan_scenes(
             f"{size[1]}x{size[0]} is too {wrong} for a scene",
             hint=f"Sides go from {_LEAST_SIDE} to {_MOST_SIDE} pixels.",
         )
-    plan = ScenePlan(folder, seed, count, size, focal_px)
+    plan = ScenePlan(folder, seed, count * (frames or 1), size, focal_px, frames=frames)
     wanted = _note(plan)
     note = folder / _NOTE_NAME
     if note.is_file():
         found = _read_note(note)
-        differing = [key for key, value in wanted.items() if found.get(key) != value]
+        differing = [key for key in {**wanted, "walk": None} if found.get(key) != wanted.get(key)]
         if differing:
-            differences = ", ".join(f"{key} {found.get(key)!r} instead of {wanted[key]!r}" for key in differing)
+            differences = ", ".join(f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}" for key in differing)
             raise UsageError(
                 f"{str(folder)!r} holds other scenes: {differences}",
                 hint="Choose another folder with -o.",
                 code=ErrorCode.EXISTS,
             )
     else:
-        existing = [name for name in ("rgb", "depth", CSV_NAME) if (folder / name).exists()]
+        existing = [name for name in ("rgb", "depth", CSV_NAME, "0000") if (folder / name).exists()]
         if existing:
             raise UsageError(
                 f"{str(folder)!r} has {existing[0]!r} and no {_NOTE_NAME}: these are not our scenes",
@@ -145,7 +160,7 @@ def plan_scenes(
                 code=ErrorCode.EXISTS,
             )
     probe_writable(folder)
-    todo = tuple(i for i in range(count) if overwrite or not plan.is_complete(i))
+    todo = tuple(i for i in range(plan.count) if overwrite or not plan.is_complete(i))
     return replace(plan, todo=todo, unlisted=_find_unlisted(plan))
 
 
@@ -161,8 +176,13 @@ def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], obj
     with closing(_render_all(plan, workers)) as finished:  # or an interrupted run would leave its processes behind
         for index in finished:
             done(index)
+    if plan.frames is None:
+        rows = [_list_picture(plan, index, index) for index in range(plan.count)]
+    else:
+        walks = range(plan.count // plan.frames)
+        rows = [row for walk in walks for row in _list_walk(plan, walk, plan.frames)]
     listing = plan.folder / CSV_NAME
-    write_atomically(listing, _list_pairs(plan).encode())
+    write_atomically(listing, _to_csv(rows).encode())
     return listing
 
 
@@ -189,9 +209,12 @@ def write_contact_sheet(plan: ScenePlan) -> Path:
 
 
 def _find_unlisted(plan: ScenePlan) -> tuple[int, ...]:
-    numbers = (int(path.stem) for path in (plan.folder / "depth").glob("*.png") if path.stem.isdecimal())
-    later = sorted(number for number in numbers if number >= plan.count)
-    return tuple(filter(plan.is_complete, later))
+    later = []
+    for path in plan.folder.glob("depth/*.png" if plan.frames is None else "*/depth/*.png"):
+        walk = "0" if plan.frames is None else path.parent.parent.name
+        if walk.isdecimal() and path.stem.isdecimal():
+            later.append(int(walk) * (plan.frames or 0) + int(path.stem))
+    return tuple(index for index in sorted(later) if index >= plan.count and plan.is_complete(index))
 
 
 def _note(plan: ScenePlan) -> dict[str, int | str]:
@@ -200,6 +223,7 @@ def _note(plan: ScenePlan) -> dict[str, int | str]:
         "size": f"{plan.size[1]}x{plan.size[0]}",
         "generator": GENERATOR,
         "focal": _AUTO if plan.focal_px is None else f"{plan.focal_px:.6g}px",
+        **({} if plan.frames is None else {"walk": plan.frames}),
     }
 
 
@@ -225,21 +249,45 @@ def _render_all(plan: ScenePlan, workers: int) -> Generator[int, None, None]:
 
 
 def _write_scene(plan: ScenePlan, index: int) -> int:
-    scene = render_scene(plan.seed, index, size=plan.size, focal_px=plan.focal_px)
+    if plan.frames is None:
+        scene = render_scene(plan.seed, index, size=plan.size, focal_px=plan.focal_px)
+    else:
+        walk, frame = divmod(index, plan.frames)
+        scene = render_frame(plan.seed, walk, frame, frames=plan.frames, size=plan.size, focal_px=plan.focal_px)
     depth = DepthMap(scene.depth, DepthKind.METRIC)
     writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=_DEPTH_SCALE)
-    source = _Rendered(_picture_name(index), scene.rgb)
+    source = _Rendered(plan.picture_name(index), scene.rgb)
     write_atomically(plan.picture(index), encode_png(scene.rgb, text={}))
     write_atomically(plan.depth(index), writer.encode(Result(depth, source, intrinsics=scene.intrinsics)).data)
     return index
 
 
-def _list_pairs(plan: ScenePlan) -> str:
+def _list_walk(plan: ScenePlan, walk: int, frames: int) -> Iterator[dict[str, str]]:
+    """The lines of a walk's frames, with the pose of each; its trajectory is written beside them."""
+    poses = find_poses(plan.seed, walk, frames=frames, size=plan.size, focal_px=plan.focal_px)
+    lines = ["# time " + " ".join(POSE_COLUMNS)]
+    for frame, pose in enumerate(poses):
+        numbers = zip(POSE_COLUMNS, pose_numbers(pose.matrix()), strict=True)
+        own = {"time": f"{frame / FRAMES_PER_SECOND:.6f}"} | {key: f"{number:.9f}" for key, number in numbers}
+        lines.append(" ".join(own.values()))
+        yield {**_list_picture(plan, walk * frames + frame, walk), "clip": f"{walk:04d}", **own}
+    write_atomically(plan.folder / f"{walk:04d}" / "groundtruth.txt", "\n".join([*lines, ""]).encode())
+
+
+def _list_picture(plan: ScenePlan, index: int, scene: int) -> dict[str, str]:
+    """The line of a picture in the list, by column."""
+    camera = asdict(camera_of(plan.seed, scene, size=plan.size, focal_px=plan.focal_px))
+    return {
+        "rgb_path": plan.picture_name(index),
+        "depth_path": plan.depth_name(index),
+        "depth_scale": f"{_DEPTH_SCALE:g}",
+        **{key: f"{camera[key]:.6g}" for key in ("fx", "fy", "cx", "cy")},
+    }
+
+
+def _to_csv(rows: Sequence[dict[str, str]]) -> str:
     text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["rgb_path", "depth_path", "depth_scale", "fx", "fy", "cx", "cy"])
-    for index in range(plan.count):
-        camera = asdict(camera_of(plan.seed, index, size=plan.size, focal_px=plan.focal_px))
-        numbers = [f"{camera[key]:.6g}" for key in ("fx", "fy", "cx", "cy")]
-        table.writerow([_picture_name(index), depth_name(index), f"{_DEPTH_SCALE:g}", *numbers])
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
     return text.getvalue()

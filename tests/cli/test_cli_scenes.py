@@ -84,3 +84,14 @@ def test_one_lens_for_all_is_listed(tmp_path: Path, focal: str, px: str) -> None
     assert glpn("-o", str(tmp_path), "--count", "2", "--size", "32x24", "--focal", focal).exit_code == 0
     rows = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
     assert {row.split(",")[3] for row in rows} == {px}
+
+
+def test_a_walk_is_frames_with_poses(tmp_path: Path) -> None:
+    words = ("-o", str(tmp_path), "--walk", "2", "--count", "1", "--size", "32x24", "--workers", "1")
+    result = glpn(*words, "--json")
+    assert result.exit_code == 0
+    record = json.loads(result.stdout)
+    assert (record["count"], record["rendered"]) == (2, 2)
+    assert "tx,ty,tz,qx,qy,qz,qw" in (tmp_path / "pairs.csv").read_text()
+    assert glpn(*words).stderr.splitlines() == ["2 frames are there already"]
+    assert glpn("-o", str(tmp_path), "--size", "32x24").exit_code == 2

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from glpn_cli.models.glpn.config import GLPNConfig as GLPNConfig
 
 _HOME_OF = {
-    "AutoImageProcessor": "models.loading",
-    "AutoModelForDepthEstimation": "models.loading",
+    "AutoImageProcessor": "models.auto",
+    "AutoModelForDepthEstimation": "models.auto",
     "DPTConfig": "models.dpt.config",
     "DPTFeatureExtractor": "models.dpt.processor",
     "DPTForDepthEstimation": "models.dpt.hf_compat",

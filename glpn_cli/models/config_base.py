@@ -131,6 +131,8 @@ class ModelConfig(ABC):
     model_type: ClassVar[str]
     own_fields: ClassVar[Mapping[str, str]]
     superseded: ClassVar[tuple[str, ...]]
+    depth_class: ClassVar[str] = ""
+    processor_class: ClassVar[str] = ""
 
     training_size: tuple[int, int]
     """(h, w) of the pictures that it was trained on."""

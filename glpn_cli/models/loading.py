@@ -1,9 +1,8 @@
-"""The documented loading arguments of `from_pretrained`, and the classes that choose by a checkpoint's own words."""
+"""The documented loading arguments of `from_pretrained`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from importlib import import_module
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Self
@@ -86,53 +85,3 @@ class Loading:
             raise UsageError(
                 f"device_map = {self.device_map!r} is not one device", hint='Use "auto", "cpu" or "cuda:0".'
             ) from error
-
-
-_MODELS = {
-    "depth_anything": "depth_anything.hf_compat:DepthAnythingForDepthEstimation",
-    "dpt": "dpt.hf_compat:DPTForDepthEstimation",
-    "glpn": "glpn.hf_compat:GLPNForDepthEstimation",
-}
-_PROCESSORS = {
-    "DPT": "dpt.processor:DPTImageProcessor",
-    "GLPN": "glpn.processor:GLPNImageProcessor",
-}
-_PROCESSOR_OF_FAMILY = {"depth_anything": "DPT", "dpt": "DPT", "glpn": "GLPN"}
-
-
-class AutoModelForDepthEstimation:
-    """The documented depth class of a checkpoint, chosen by the `model_type` of its config.json."""
-
-    @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], **arguments: Any) -> Any:
-        """As the `from_pretrained` of the class that is found. Raises ModelError where there is none."""
-        family = str(Loading.take(dict(arguments)).open(name).config.get("model_type"))
-        if family not in _MODELS:
-            raise ModelError(f"there is no depth model of type {family!r}", hint=f"There are {', '.join(_MODELS)}.")
-        return _find(_MODELS[family]).from_pretrained(name, **arguments)
-
-
-class AutoImageProcessor:
-    """The documented processor of a checkpoint: by its preprocessor_config.json, else by its config.json."""
-
-    @classmethod
-    def from_pretrained(cls, name: str | PathLike[str], **arguments: Any) -> Any:
-        """As the `from_pretrained` of the class that is found. Raises ModelError where there is none.
-
-        use_fast: taken, and without effect: there is one processor a family.
-        """
-        arguments.pop("use_fast", None)
-        checkpoint = Loading.take(dict(arguments)).open(name)
-        stored = checkpoint.preprocessor or {}
-        named = str(stored.get("image_processor_type") or stored.get("feature_extractor_type") or "")
-        family = str(checkpoint.config.get("model_type"))
-        short = named.partition("ImageProcessor")[0].partition("FeatureExtractor")[0]
-        short = short if named else _PROCESSOR_OF_FAMILY.get(family, family)
-        if short not in _PROCESSORS:
-            raise ModelError(f"there is no image processor {named or family!r}")
-        return _find(_PROCESSORS[short]).from_pretrained(name, **arguments)
-
-
-def _find(place: str) -> Any:
-    module, _, name = place.partition(":")
-    return getattr(import_module(f"glpn_cli.models.{module}"), name)

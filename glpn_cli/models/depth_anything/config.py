@@ -64,6 +64,8 @@ class DepthAnythingConfig(ModelConfig):
     """
 
     model_type = "depth_anything"
+    depth_class = "glpn_cli.models.depth_anything.hf_compat:DepthAnythingForDepthEstimation"
+    processor_class = "glpn_cli.models.dpt.processor:DPTImageProcessor"
     superseded = ("architectures",)
     own_fields: ClassVar = {"training_size": "training_size", "source": "source", "limit_m": "max_depth"}
 

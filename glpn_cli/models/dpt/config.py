@@ -87,6 +87,8 @@ class DPTConfig(ModelConfig):
     """
 
     model_type = "dpt"
+    depth_class = "glpn_cli.models.dpt.hf_compat:DPTForDepthEstimation"
+    processor_class = "glpn_cli.models.dpt.processor:DPTImageProcessor"
     superseded = ("label2id",)
     own_fields: ClassVar = {"training_size": "training_size", "source": "source"}
 

@@ -69,6 +69,8 @@ class GLPNConfig(ModelConfig):
     """
 
     model_type = "glpn"
+    depth_class = "glpn_cli.models.glpn.hf_compat:GLPNForDepthEstimation"
+    processor_class = "glpn_cli.models.glpn.processor:GLPNImageProcessor"
     superseded = ("architectures",)
     own_fields: ClassVar = {
         "training_size": "training_size",

@@ -238,6 +238,7 @@ class Provenance:
     precision_asked: what was asked: auto, fp32, bf16, fp16
     precision:       what was used
     device:          cpu, cuda:0, mps
+    batch_size:      the pictures that went through the network together with it, itself among them
     upsample:        how the answer was brought to the picture's size: bicubic, nearest, guided
     metres:          the lens that they are of: "trained", the one that the network learned through; or the picture's
                      own, by what was said of it: "focal auto", "focal 28mm"
@@ -258,6 +259,7 @@ class Provenance:
     precision_asked: str = "auto"
     precision: str = "fp32"
     device: str = "cpu"
+    batch_size: int = 1
     tta: str = "none"
     upsample: str = "bicubic"
     metres: str = "trained"

@@ -295,14 +295,15 @@ class DepthEstimator:
         """(h, w) that the network sees of a picture. Raises UsageError for a size it cannot take."""
         return self.recipe.network_size(picture.full_size)
 
-    def provenance(self, picture: Picture) -> Provenance:
-        """How this picture's answer is made, complete."""
+    def provenance(self, picture: Picture, *, batch_size: int = 1) -> Provenance:
+        """How this picture's answer is made, complete, among so many in one batch."""
         content = picture.content
         return replace(
             self.recipe.provenance_of(picture.full_size, picture.focal_35mm),
             network_size=self.network_size(picture),
             precision=self.precision,
             device=self.device,
+            batch_size=batch_size,
             source_bytes=content.size if content else None,
             source_blake2b=content.blake2b if content else None,
         )

@@ -339,8 +339,8 @@ _FOCAL = _Type(lambda focal: str(focal.text), FocalChoice)
 _CAMERA = _Type(lambda camera: " ".join(map(repr, (camera.fx, camera.fy, camera.cx, camera.cy))), _read_camera)
 _NAMES = _Type(json.dumps, _read_names)
 
-# In the order of files. Not compared is what is only known after the network ran (device, precision used, range of
-# values), nor the name that the model went by. "if expected" are those that are known beforehand only sometimes: a
+# In the order of files. Not compared is what is only known after the network ran (device, precision used, batch, range
+# of values), nor the name that the model went by. "if expected" are those that are known beforehand only sometimes: a
 # painted range where it was given in metres or settled over a batch, a limit where neither a stored map is silent about
 # it nor a picture has yet to tell its lens.
 _FIELDS = (
@@ -359,6 +359,7 @@ _FIELDS = (
     _Field("provenance", ("precision_asked",), _TEXT, "always"),
     _Field("provenance", ("precision",), _TEXT),
     _Field("provenance", ("device",), _TEXT),
+    _Field("provenance", ("batch_size",), _COUNT, unwritten=1),
     _Field("provenance", ("tta",), _TEXT, "always"),
     _Field("provenance", ("upsample",), _TEXT, "always", unwritten="bicubic"),
     _Field("provenance", ("metres",), _TEXT, "always", unwritten="trained"),

@@ -142,6 +142,7 @@ def _facts(
             "network_height": height,
             "device": provenance.device,
             "precision": provenance.precision,
+            "batch_size": None if provenance.batch_size == 1 else provenance.batch_size,
             "lens_factor": provenance.lens_factor,
             "metres": None if provenance.lens_factor is None else "focal",
         }

@@ -118,7 +118,9 @@ class Stages:
         assert self._estimator is not None, "the run has not begun"
         predictions = self._estimator.infer(pictures)
         made = zip(tasks, pictures, predictions, strict=True)
-        return [self._make_result(task.source, picture, prediction) for task, picture, prediction in made]
+        return [
+            self._make_result(task.source, picture, prediction, len(pictures)) for task, picture, prediction in made
+        ]
 
     def finish(self, task: Task, result: Result) -> Outcome:
         """Encode a result in all formats, then write: a format that cannot hold it leaves no other behind. In threads.
@@ -169,10 +171,12 @@ class Stages:
         need = inference.config.cost(size).activation_bytes
         return max(1, min(self._pictures, int(free * _MEMORY_SHARE) // need))
 
-    def _make_result(self, source: Source | GivenSource, picture: Picture, prediction: Prediction) -> Result:
+    def _make_result(
+        self, source: Source | GivenSource, picture: Picture, prediction: Prediction, batch_size: int
+    ) -> Result:
         """A prediction with its camera, its provenance, its warnings and its uncertainty."""
         assert self._estimator is not None
-        provenance = self._estimator.provenance(picture)
+        provenance = self._estimator.provenance(picture, batch_size=batch_size)
         if not isinstance(prediction, DepthMap):
             return Result(prediction, source, provenance, warnings=picture.warnings)
         camera = self._focal.camera(picture.full_size, exif_mm=picture.focal_35mm)

@@ -44,6 +44,7 @@ EXAMPLES = """
 glpn evaluate -m nyu --data nyu:datasets/nyu --protocol nyu
 glpn evaluate -m mini -m ./mine --data pairs.csv -o scores.csv
 glpn evaluate -m mini --data scenes:7:64 --metrics depth,normals,edges
+glpn evaluate -m mini --data walks/pairs.csv --temporal
 """
 
 
@@ -110,6 +111,12 @@ class ScoringParams:
         "depth (the field's errors); normals (angles of surfaces through the camera); edges (precision and recall of "
         "depth edges).",
     )
+    temporal: bool = option(
+        "--temporal",
+        False,
+        "The pictures are frames of films, in order: add scale jitter, and flicker and alignment along the true motion "
+        "where the data have poses.",
+    )
     gt_kind: Literal["depth", "ray"] = option(
         "--gt-kind KIND",
         "depth",
@@ -137,9 +144,9 @@ class ScoringParams:
     @property
     def groups(self) -> tuple[MetricGroup, ...]:
         """The metrics. Raises UsageError."""
-        from glpn_cli.evaluation.measures import parse_metrics
+        from glpn_cli.evaluation.measures import MetricGroup, parse_metrics
 
-        return parse_metrics(self.metrics)
+        return (*parse_metrics(self.metrics), *((MetricGroup.TEMPORAL,) if self.temporal else ()))
 
     @property
     def needs_camera(self) -> list[str]:
@@ -188,6 +195,7 @@ def evaluate(
     from glpn_cli.cli.outcomes import warn_of_assumed_metres
     from glpn_cli.data.pairs import is_label_data
     from glpn_cli.evaluation.alignment import parse_alignments
+    from glpn_cli.evaluation.evaluate import check_temporal
     from glpn_cli.evaluation.predictors import FolderPredictor
 
     rules, align_by, groups = scoring.rules, parse_alignments(scoring.align), scoring.groups
@@ -203,6 +211,8 @@ def evaluate(
             code = evaluate_labels(models, subjects.data, model, run, reading, inputs, output, allowance)
             raise typer.Exit(code)
         predictors = _open_predictors(models, sources, subjects, align_by, model, inputs, output, reading)
+        for predictor in predictors if scoring.temporal else ():
+            check_temporal(predictor)
         if not explicit.among("--kind", "--depth-scale"):
             warn_of_assumed_metres(
                 [str(path) for each in predictors if isinstance(each, FolderPredictor) for path in each.bare]
@@ -236,6 +246,7 @@ def _open_data(
     situations = {
         "evaluate: no model is scored": maps and not subjects.models,
         "evaluate: pictures are rendered": not maps and all(spec.startswith("scenes:") for spec in specs),
+        "evaluate: rooms are no film": subjects.data.startswith("scenes:"),
         "evaluate: no folder is scored": not maps,
         "evaluate: nothing has a scale": not maps and not any(map(asks_for_scale, specs)),
         "evaluate: no camera is needed": not scoring.needs_camera,

@@ -53,12 +53,18 @@ UNUSED = {
         (
             *("--crop", "--gt-range", "--align", "--clip", "--protocol", "--baseline", "--predictions"),
             *("--depth-scale", "--kind", "--output", "--metrics", "--gt-kind", "--focal", "--intrinsics"),
+            "--temporal",
         ),
         "makes no sense for data with labels",
     ),
     "evaluate: no model is scored": Unused(_OF_MODELS, "is for models, and none is scored", "Name one with -m."),
     "evaluate: pictures are rendered": Unused(
         ("--isolate", "--timeout", "--max-pixels"), "is for files, and these pictures are rendered"
+    ),
+    "evaluate: rooms are no film": Unused(
+        ("--temporal",),
+        "is for frames in order, and these rooms are lone pictures",
+        "Make some: glpn scenes --walk 30.",
     ),
     "evaluate: no folder is scored": Unused(("--kind",), "is for the maps of --predictions, and there are none"),
     "evaluate: nothing has a scale": Unused(("--depth-scale",), "is for a CSV or --predictions, and there are none"),

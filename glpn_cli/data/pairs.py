@@ -24,6 +24,7 @@ from glpn_cli.depth_files.labels import read_labels
 from glpn_cli.depth_files.png import SIGNATURE, decode_png
 from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import AtLeast, ImageSource, Picture, ReadOptions, read_rgb
+from glpn_cli.poses import POSE_COLUMNS, pose_of
 from glpn_cli.prediction import Intrinsics
 
 DEPTH_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
@@ -54,6 +55,8 @@ class Pair:
     is_kitti:    cut to the benchmark's 352x1216 when read.
     fx_to_fy:    fx over fy; 1 where the pixels are square.
     axis_px:     (cx, cy), None for the middle of the picture.
+    pose:        the numbers of `poses.POSE_COLUMNS`, None if unknown.
+    clip:        the film that the picture is a frame of.
     """
 
     rgb_path: Path
@@ -64,6 +67,8 @@ class Pair:
     is_kitti: bool = False
     fx_to_fy: float = 1.0
     axis_px: tuple[float | None, float | None] = (None, None)
+    pose: tuple[float, ...] | None = None
+    clip: str = ""
 
     def read(self, reading: ReadOptions = _DEFAULT) -> Sample:
         """Read the upright picture with its depth in metres, 0 where nothing was measured.
@@ -91,7 +96,10 @@ class Pair:
         name = self.name or self.rgb_path.name
         source = ImageSource(self.rgb_path, name, str(self.rgb_path), options=reading)
         camera = self._camera(depth.size)
-        sample = Sample(rgb, known, self.focal_px, self.name, source=source, intrinsics=camera)
+        pose = None if self.pose is None else pose_of(self.pose)
+        sample = Sample(
+            rgb, known, self.focal_px, self.name, source=source, intrinsics=camera, pose=pose, clip=self.clip
+        )
         if self.is_kitti:
             sample = kb_cropped(sample)
         self._check_depth(sample.depth, stored, read)
@@ -202,7 +210,8 @@ class PairList:
 def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty: bool = False) -> PairList:
     """Read pairs from a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
 
-    Other columns are ignored. The principal point is for evaluation; without it the axis meets the middle.
+    Other columns are ignored. The principal point is for evaluation; without it the axis meets the middle. Frames of
+    films may name their film in `clip`, and their pose in `tx,ty,tz,qx,qy,qz,qw`.
 
     depth_scale: stored units per metre for lines without their own.
 
@@ -229,7 +238,29 @@ def _depth_pair(path: Path, row: Row, depth_scale: float | None) -> Pair:
     focal = math.sqrt(focals[0] * focals[-1]) if focals else None  # one alone is both
     fx_to_fy, axis = (focals[0] / focals[-1] if focals else 1.0), (_coordinate(row, "cx"), _coordinate(row, "cy"))
     rgb_path, depth_path = path.parent / rgb, path.parent / row.get("depth_path")
-    return Pair(rgb_path, depth_path, scale, focal, Path(rgb).as_posix(), fx_to_fy=fx_to_fy, axis_px=axis)
+    return Pair(
+        rgb_path,
+        depth_path,
+        scale,
+        focal,
+        Path(rgb).as_posix(),
+        fx_to_fy=fx_to_fy,
+        axis_px=axis,
+        pose=_pose(row),
+        clip=row.get("clip"),
+    )
+
+
+def _pose(row: Row) -> tuple[float, ...] | None:
+    """Read where the camera stands; None if the cells are empty."""
+    if not any(row.get(column) for column in POSE_COLUMNS):
+        return None
+    numbers = tuple(row.number(column) for column in POSE_COLUMNS)
+    try:
+        pose_of(numbers)
+    except InputError as error:
+        raise UsageError(f"{row.where}: {error.message}", hint=error.hint, code=ErrorCode.DATA) from error
+    return numbers
 
 
 def _coordinate(row: Row, column: str) -> float | None:

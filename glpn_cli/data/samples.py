@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import ImageSource
+from glpn_cli.poses import Matrix
 from glpn_cli.prediction import Intrinsics
 
 KB_SIZE = (352, 1216)
@@ -33,6 +34,8 @@ class Sample:
     uncut:      (H, W) before it was cut to KITTI's benchmark window; None where it was not.
     source:     the file of the picture; None where it was rendered.
     intrinsics: the whole camera, for points in space; None if unknown, or if the picture was cut for training.
+    pose:       where the camera stands, float64 (4, 4), see `poses`; None if unknown.
+    clip:       the film that the picture is a frame of; pictures of one source that name none are one film.
     """
 
     rgb: NDArray[np.uint8]
@@ -42,6 +45,8 @@ class Sample:
     uncut: tuple[int, int] | None = None
     source: ImageSource | None = None
     intrinsics: Intrinsics | None = None
+    pose: Matrix | None = None
+    clip: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -21,7 +21,8 @@ from glpn_cli.evaluation.measures import Measures, MetricGroup
 from glpn_cli.evaluation.metrics import Interval, bootstrap, bootstrap_difference
 from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
-from glpn_cli.prediction import DepthMap
+from glpn_cli.evaluation.temporal import ScoredFrame, score_change
+from glpn_cli.prediction import DepthKind, DepthMap
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -127,6 +128,15 @@ def choose_alignments(asked: Sequence[Alignment], predictor: Predictor) -> tuple
     return tuple(dict.fromkeys(asked))
 
 
+def check_temporal(predictor: Predictor) -> None:
+    """Refuse temporal metrics of maps whose scale and shift nobody knows (UsageError)."""
+    if predictor.kind not in (DepthKind.METRIC, DepthKind.SCALE):
+        raise UsageError(
+            f"--temporal says nothing about {predictor.name}: its maps are {predictor.kind.value}",
+            hint="A ratio of depths needs depths in metres, or up to one factor.",
+        )
+
+
 def evaluate(
     source: SampleSource,
     predictors: Sequence[Predictor],
@@ -144,15 +154,15 @@ def evaluate(
     batch_size: pictures per batch of a model.
     """
     assert source.length is not None, "an endless source has no mean"
-    alignments = [choose_alignments(align_by, predictor) for predictor in predictors]
+    scorers = [_Scorer(predictor, protocol, choose_alignments(align_by, predictor), groups) for predictor in predictors]
     read = partial(_read_frame, source, protocol)
     for batch in read_batches(read, source.length, workers=workers, batch_size=batch_size):
         samples = [frame.sample for frame in batch if frame.sample is not None]
         maps = [iter(_predict(predictor, samples)) for predictor in predictors]
         for frame in batch:
             yield tuple(
-                _measure(predictor, frame, next(own) if frame.sample else None, protocol, chosen, groups)
-                for predictor, own, chosen in zip(predictors, maps, alignments, strict=True)
+                scorer.measure(frame, next(own) if frame.sample else None)
+                for scorer, own in zip(scorers, maps, strict=True)
             )
 
 
@@ -250,49 +260,69 @@ def _predict(predictor: Predictor, samples: Sequence[Sample]) -> list[DepthMap |
     return [answer for (answer,) in alone]
 
 
-def _measure(
-    predictor: Predictor,
-    frame: _Frame,
-    answer: DepthMap | InputError | None,
-    protocol: Protocol,
-    alignments: tuple[Alignment, ...],
-    groups: Sequence[MetricGroup],
-) -> PictureScores:
-    sample, counted = frame.sample, frame.counted
-    if sample is None or counted is None:
-        return PictureScores(frame.name, {}, error=frame.error)
-    try:
-        if not isinstance(answer, DepthMap):
-            assert answer is not None
-            raise answer
-        depth = _fit_frame(answer, sample)
-        has_depth = _overlap(counted, depth, sample)
-    except InputError as error:
-        return PictureScores(sample.name, {}, error=_without_traceback(error))
-    predicted = depth.values[has_depth].astype(np.float64)
-    target = sample.depth[has_depth].astype(np.float64)
-    measures = Measures(groups, sample.depth, has_depth, sample.intrinsics)
-    scores, gaps = {}, {}
-    for how in alignments:
-        factor = predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
-        if factor is None:
-            gaps[how] = InputError(
-                f"{sample.name}: its focal length is not known, so it has no score for focal",
-                hint=CAMERA_HINT,
-                code=ErrorCode.DATA,
-            )
-            continue
-        fitted = align(predicted * factor, target, how=how, kind=predictor.kind, range_m=protocol.range_m)
-        if protocol.clip and protocol.range_m is not None:
-            fitted = fitted.clip(max(protocol.range_m[0], 1e-6), protocol.range_m[1])
-        scores[how] = measures.score(fitted)
-    if not scores:
-        return PictureScores(sample.name, {}, error=gaps[alignments[0]])
-    pixels = int(has_depth.sum())
-    missing = _camera_error(sample) if MetricGroup.NORMALS in groups else None
-    if missing is not None and not any(scores.values()):
-        return PictureScores(sample.name, {}, error=missing)
-    return PictureScores(sample.name, scores, pixels, pixels / int(counted.sum()), gaps=gaps, no_camera=missing)
+@dataclass(eq=False)
+class _Scorer:
+    """Scores the maps of one predictor, picture by picture.
+
+    latest: the picture before, for temporal metrics; None at the start, and after one that could not be measured
+    """
+
+    predictor: Predictor
+    protocol: Protocol
+    alignments: tuple[Alignment, ...]
+    groups: Sequence[MetricGroup]
+    latest: ScoredFrame | None = None
+
+    def measure(self, frame: _Frame, answer: DepthMap | InputError | None) -> PictureScores:
+        """The scores of the predictor's map of a picture, or the error."""
+        before, self.latest = self.latest, None
+        sample, counted = frame.sample, frame.counted
+        if sample is None or counted is None:
+            return PictureScores(frame.name, {}, error=frame.error)
+        try:
+            if not isinstance(answer, DepthMap):
+                assert answer is not None
+                raise answer
+            depth = _fit_frame(answer, sample)
+            has_depth = _overlap(counted, depth, sample)
+        except InputError as error:
+            return PictureScores(sample.name, {}, error=_without_traceback(error))
+        scores, gaps = self._score(depth, sample, has_depth)
+        if not scores:
+            return PictureScores(sample.name, {}, error=gaps[self.alignments[0]])
+        if MetricGroup.TEMPORAL in self.groups:
+            self.latest = ScoredFrame(sample, depth.values, has_depth)
+            scores[next(iter(scores))] |= {} if before is None else score_change(before, self.latest)
+        pixels = int(has_depth.sum())
+        missing = _camera_error(sample) if MetricGroup.NORMALS in self.groups else None
+        if missing is not None and not any(scores.values()):
+            return PictureScores(sample.name, {}, error=missing)
+        return PictureScores(sample.name, scores, pixels, pixels / int(counted.sum()), gaps=gaps, no_camera=missing)
+
+    def _score(
+        self, depth: DepthMap, sample: Sample, has_depth: NDArray[np.bool_]
+    ) -> tuple[dict[Alignment, dict[str, float]], dict[Alignment, InputError]]:
+        """The scores of a map by alignment, and the reasons for those that there are not."""
+        predicted = depth.values[has_depth].astype(np.float64)
+        target = sample.depth[has_depth].astype(np.float64)
+        measures = Measures(self.groups, sample.depth, has_depth, sample.intrinsics)
+        range_m = self.protocol.range_m
+        scores: dict[Alignment, dict[str, float]] = {}
+        gaps: dict[Alignment, InputError] = {}
+        for how in self.alignments:
+            factor = self.predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
+            if factor is None:
+                gaps[how] = InputError(
+                    f"{sample.name}: its focal length is not known, so it has no score for focal",
+                    hint=CAMERA_HINT,
+                    code=ErrorCode.DATA,
+                )
+                continue
+            fitted = align(predicted * factor, target, how=how, kind=self.predictor.kind, range_m=range_m)
+            if self.protocol.clip and range_m is not None:
+                fitted = fitted.clip(max(range_m[0], 1e-6), range_m[1])
+            scores[how] = measures.score(fitted)
+        return scores, gaps
 
 
 def _camera_error(sample: Sample) -> InputError | None:

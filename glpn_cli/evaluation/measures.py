@@ -13,6 +13,7 @@ from glpn_cli.errors import UsageError
 from glpn_cli.evaluation.edges import EDGE_METRICS, find_steps, score_edges
 from glpn_cli.evaluation.metrics import METRICS, score
 from glpn_cli.evaluation.normals import NORMAL_METRICS, score_normals
+from glpn_cli.evaluation.temporal import TEMPORAL_METRICS
 from glpn_cli.geometry import find_normals
 from glpn_cli.prediction import DepthMap, Intrinsics
 
@@ -23,16 +24,22 @@ class MetricGroup(StrEnum):
     DEPTH = "depth"
     NORMALS = "normals"
     EDGES = "edges"
+    TEMPORAL = "temporal"
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of its metrics."""
-        return {"depth": METRICS, "normals": NORMAL_METRICS, "edges": EDGE_METRICS}[self]
+        return {
+            "depth": METRICS,
+            "normals": NORMAL_METRICS,
+            "edges": EDGE_METRICS,
+            "temporal": TEMPORAL_METRICS,
+        }[self]
 
 
 def parse_metrics(text: str) -> tuple[MetricGroup, ...]:
     """Read `depth,normals`. Raises UsageError."""
-    known = [group.value for group in MetricGroup]
+    known = [group.value for group in MetricGroup if group is not MetricGroup.TEMPORAL]  # an option of its own
     words = [word.strip() for word in text.split(",")]
     if wrong := [word for word in words if word not in known]:
         raise UsageError(f"--metrics {wrong[0]!r} is none of {', '.join(known)}")

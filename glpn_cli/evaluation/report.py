@@ -34,6 +34,9 @@ LABELS = {
     "edge_precision": "edges: precision",
     "edge_recall": "edges: recall",
     "edge_f1": "edges: F1",
+    "flicker": "flicker",
+    "scale_jitter": "scale jitter",
+    "tae": "temporal alignment",
 }
 """What a table calls a metric: both conventions of silog by name, units where there are any."""
 

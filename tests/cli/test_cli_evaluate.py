@@ -329,3 +329,17 @@ def test_a_large_jpeg_is_scored_as_predict_writes_it(tmp_path: Path, tiny_model:
         assert result.exit_code == 0, result.stderr
         scores.append(json.loads(result.stdout)["models"][0]["scores"])
     assert scores[0] == scores[1]
+
+
+def test_a_film_is_scored_for_its_steadiness(pairs: Path, perfect: list[object]) -> None:
+    lines = pairs.read_text().splitlines()
+    poses = [lines[0] + ",tx,ty,tz,qx,qy,qz,qw", *(line + f",{i},0,0,0,0,0,1" for i, line in enumerate(lines[1:]))]
+    pairs.write_text("\n".join(poses) + "\n")
+    result = glpn(*perfect, "--temporal", "--json")
+    (model,) = json.loads(result.stdout)["models"]
+    assert model["scores"]["none"]["scale_jitter"]["mean"] == pytest.approx(0, abs=1e-3)
+    pairs.write_text("\n".join([poses[0], poses[1].replace(",1", ",9")]) + "\n")
+    assert glpn(*perfect, "--temporal").exit_code == 2
+    refused = glpn("evaluate", "--temporal", "-m", "mini", "--data", "scenes:7:2")
+    assert refused.exit_code == 2
+    assert "scenes --walk" in refused.stderr

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from glpn_cli.cli.columns import format_count, make_facts
 from glpn_cli.cli.console import console
+from glpn_cli.cli.depth_report import DepthTable, describe_depth, make_depth_record
 from glpn_cli.cli.params import InputParams, ModelParams, OutputParams, only
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
@@ -19,11 +19,11 @@ from glpn_cli.pipeline.settings import ExplicitOptions, InputKind
 from glpn_cli.text import SCHEMA, path_text
 
 if TYPE_CHECKING:
-    from glpn_cli.depth_files.summary import DepthSummary
     from glpn_cli.models.inspect import Check, ModelReport
 
 EXAMPLES = """
 glpn inspect kitti --input-size 1216x352
+glpn inspect depth_maps   # a line for every map in a folder
 glpn inspect photo_depth.png --json
 """
 
@@ -37,30 +37,73 @@ def inspect(
     output: Annotated[OutputParams, only("depth_scale", "json")],
     targets: Annotated[
         list[str] | None,
-        typer.Argument(metavar="MODEL|FILE...", help="A model, as for -m, or depth files; - for one on stdin."),
+        typer.Argument(
+            metavar="MODEL|MAP...", help="A model, as for -m; depth files or folders of them; - for one on stdin."
+        ),
     ] = None,
 ) -> None:
     """Show what a model or a depth file is.
 
     A model: config, parameters, cost and memory at a size, unit and its source, licence, checksum, and whether the
-    weights fit the config. A depth file: what it says about itself, and its range. Nothing is run. Of several, each
-    in turn; with --json one line each.
+    weights fit the config. A depth file: what it says about itself, its range, mean and percentiles; of several files,
+    a table. Nothing is run. With --json one line each.
     """
     failed: list[int] = []
-    asked: Sequence[str | None] = targets or (None,)
+    asked: list[str | None] = [each for target in targets or (None,) for each in _expand(target, inputs)]
+    table = DepthTable() if len(asked) > 1 else None
     for target in asked:
         try:
-            _inspect_one(target, explicit, inputs, model, output)
+            _inspect_one(target, explicit, inputs, model, output, table)
         except typer.Exit as ended:
             failed.append(ended.exit_code)
     if failed:
         raise typer.Exit(failed[0] if len(failed) == len(asked) else ExitCode.SOME_FAILED)
 
 
+def _expand(target: str | None, inputs: InputParams) -> Iterator[str | None]:
+    """The depth files of a folder; everything else as it is. Raises UsageError for a folder of other things."""
+    folder = Path(target or "-")
+    if not folder.is_dir() or any(
+        each.name == "config.json" or each.suffix in _MODEL_SUFFIXES for each in folder.iterdir()
+    ):
+        yield target
+        return
+    from glpn_cli.images import Search, find_images
+    from glpn_cli.pipeline.pairing import DEPTH_EXTENSIONS
+    from glpn_cli.pipeline.sources import Content, identify
+
+    known = {Content.DEPTH, Content.UNCERTAINTY}
+    if inputs.as_ is InputKind.DEPTH:
+        known |= {Content.AMBIGUOUS, Content.PICTURE}
+    unclear: list[Path] = []
+
+    def leave_out(path: Path) -> bool:
+        content, _ = identify(path)
+        if content is Content.AMBIGUOUS and content not in known:
+            unclear.append(path)
+        return content not in known
+
+    found = find_images([str(folder)], Search(extensions=frozenset(DEPTH_EXTENSIONS), leave_out=leave_out))
+    take_them = "Take them for depth with --as depth, and --depth-scale 1000 where they are whole numbers."
+    if not found.sources:
+        raise UsageError(
+            f"{str(folder)!r} is no model, for it has no config.json, and no depth map is known for one in it",
+            hint=take_them if unclear else "Name a model, a depth file, or a folder of depth files.",
+        )
+    if unclear:
+        console.warn(f"{len(unclear)} files that may be depth or pictures are left out", hint=take_them)
+    yield from (str(source.path) for source in found.sources)
+
+
 def _inspect_one(
-    target: str | None, explicit: ExplicitOptions, inputs: InputParams, model: ModelParams, output: OutputParams
+    target: str | None,
+    explicit: ExplicitOptions,
+    inputs: InputParams,
+    model: ModelParams,
+    output: OutputParams,
+    table: DepthTable | None,
 ) -> None:
-    """Show one model or file. Raises typer.Exit where it is not sound."""
+    """Show one model or file, a file as a row of the table if there is one. Raises typer.Exit where it is not sound."""
     if target is not None and target.lower().endswith(".onnx"):
         _inspect_onnx(Path(target), json=output.json)
         return
@@ -79,7 +122,7 @@ def _inspect_one(
     elif target is None:
         raise UsageError("--as depth needs a file to look at")
     else:
-        _inspect_depth(Path(target), inputs, output)
+        _inspect_depth(Path(target), inputs, output, table)
 
 
 def _inspect_onnx(path: Path, *, json: bool) -> None:
@@ -119,7 +162,7 @@ def _content(path: Path) -> Path | bytes:
     return path if path.is_file() or not path.exists() else read_once(path, repr(str(path)))
 
 
-def _inspect_depth(path: Path, inputs: InputParams, output: OutputParams) -> None:
+def _inspect_depth(path: Path, inputs: InputParams, output: OutputParams, table: DepthTable | None) -> None:
     from glpn_cli.depth_files.summary import summarise_depth
     from glpn_cli.prediction import DepthKind
 
@@ -134,9 +177,11 @@ def _inspect_depth(path: Path, inputs: InputParams, output: OutputParams) -> Non
         missing = error.code == ErrorCode.NOT_FOUND
         raise typer.Exit(ExitCode.USAGE if missing else ExitCode.NOTHING_DONE) from error
     if output.json:
-        console.json(_make_depth_record(path, summary))
+        console.json(make_depth_record(path, summary))
+    elif table is not None:
+        console.text(table.add(path, summary))
     else:
-        console.text(_describe_depth(path, summary))
+        console.text(describe_depth(path, summary))
 
 
 def _check_depth(content: Path | bytes) -> None:
@@ -297,86 +342,3 @@ def _plain(value: object) -> str:
 def _size(size: tuple[int, int]) -> str:
     height, width = size
     return f"{width}x{height}"
-
-
-# Depth files
-
-
-def _make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
-    """One JSON object; `record` is the file's own, key by key as it stands there."""
-    height, width = summary.size or (None, None)
-    near, far = summary.min_max or (None, None)
-    return {
-        "schema": SCHEMA,
-        "type": "depth",
-        "path": path_text(str(path)),
-        "format": summary.format,
-        "map": summary.map,
-        "kind": summary.kind.value if summary.kind else "labels",
-        "unit": summary.kind.unit if summary.kind else None,
-        "width": width,
-        "height": height,
-        "valid_share": summary.valid_share,
-        "min": near,
-        "max": far,
-        "mean": summary.mean,
-        "median": dict(summary.percentiles).get(50),
-        "not_depth": summary.not_depth,
-        "percentiles": {str(percent): value for percent, value in summary.percentiles},
-        "record": summary.record.to_text() if summary.record else None,
-    }
-
-
-def _describe_depth(path: Path, summary: DepthSummary) -> str:
-    """The same for people."""
-    from glpn_cli.depth_files.record import PREFIX
-    from glpn_cli.depth_files.uncertainty import UNCERTAINTY
-
-    meaning = "labels" if summary.kind is None else summary.kind.value
-    if summary.kind is not None and summary.kind.is_metric:
-        meaning = "metres along the optical axis"
-        if summary.map == UNCERTAINTY:
-            meaning = "metres of standard deviation"
-    what = f"{summary.map} as {summary.format}, {meaning}"
-    if summary.map == "color":
-        what = "a picture painted from depth; its pixels are colours, not depths"
-    if summary.map == "normals":
-        what = f"{summary.map} as {summary.format}: unit vectors towards the camera; the range is of the depth"
-    own = summary.record.to_text() if summary.record else {}
-    # What was said already is not said twice.
-    said = {f"{PREFIX}{key}" for key in ("format", "map", "kind", "unit", "min", "max")}
-    facts: list[tuple[str, str | None]] = [
-        ("holds", what),
-        ("size", f"{summary.size[1]}x{summary.size[0]}" if summary.size else None),
-        ("valid", None if summary.valid_share is None else f"{100 * summary.valid_share:.2f} %"),
-        (
-            "not depth",
-            f"{summary.not_depth} pixels: 65535, 1e9 and more, infinite or negative" if summary.not_depth else None,
-        ),
-        ("range", _range_in_words(summary)),
-        ("mean", None if summary.mean is None else f"{summary.mean:.4g}{_unit(summary)}"),
-        ("percentiles", _percentiles_in_words(summary)),
-        ("record", None if own else "none: the file does not say how it was made"),
-        *((key.removeprefix(PREFIX).replace("_", " "), _shorten(text)) for key, text in own.items() if key not in said),
-    ]
-    return make_facts(facts, title=str(path))
-
-
-def _shorten(text: str) -> str:
-    """Numbers with the digits that people read; everything else as it is."""
-    return f"{float(text):.6g}" if re.fullmatch(r"\d+\.\d{5,}", text) else text
-
-
-def _range_in_words(summary: DepthSummary) -> str:
-    if summary.min_max is None:
-        return "no valid pixel" if summary.size else "not recorded"
-    near, far = summary.min_max
-    return f"{near:.4g} to {far:.4g}{_unit(summary)}"
-
-
-def _unit(summary: DepthSummary) -> str:
-    return " m" if summary.kind and summary.kind.unit else ""
-
-
-def _percentiles_in_words(summary: DepthSummary) -> str | None:
-    return ", ".join(f"{percent} %: {value:.4g}" for percent, value in summary.percentiles) or None

@@ -26,7 +26,7 @@ class DepthSummary:
     size:        (H, W); None for a picture made of depth, whose pixels are no depths any more
     valid_share: share of the pixels that are valid, 0 to 1
     min_max:     (smallest, largest) valid depth, None where nothing is valid
-    mean:        of the valid pixels
+    mean, median: of the valid pixels
     percentiles: percent -> depth, of the valid pixels
     not_depth:   pixels with a number that is no depth: 65535, 1e9 and more, or negative
     """
@@ -39,6 +39,7 @@ class DepthSummary:
     valid_share: float | None = None
     min_max: tuple[float, float] | None = None
     mean: float | None = None
+    median: float | None = None
     percentiles: tuple[tuple[int, float], ...] = ()
     not_depth: int = 0
 
@@ -74,6 +75,7 @@ def summarise_depth(
 def _summarise(values: DepthMap | UncertaintyMap, name: str, held: str, record: Record | None) -> DepthSummary:
     """The numbers of what was read."""
     known = values.valid_values()
+    mean, median = values.mean_median() or (None, None)
     percentiles = np.percentile(known, PERCENTILES) if known.size else ()
     return DepthSummary(
         format=name,
@@ -83,6 +85,7 @@ def _summarise(values: DepthMap | UncertaintyMap, name: str, held: str, record: 
         size=values.size,
         valid_share=known.size / max(1, values.values.size),
         min_max=values.min_max(),
-        mean=float(known.mean(dtype=np.float64)) if known.size else None,
+        mean=mean,
+        median=median,
         percentiles=tuple((percent, float(value)) for percent, value in zip(PERCENTILES, percentiles, strict=False)),
     )

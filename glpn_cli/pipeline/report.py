@@ -107,6 +107,7 @@ def result_facts(result: Result) -> dict[str, Any]:
         made.kind,
         limit_m=made.limit if isinstance(made, DepthMap) else None,
         min_max=made.min_max(),
+        mean_median=made.mean_median(),
         size=made.size,
         provenance=result.provenance,
         intrinsics=result.intrinsics,
@@ -123,13 +124,15 @@ def _facts(
     *,
     limit_m: float | None = None,
     min_max: tuple[float, float] | None = None,
+    mean_median: tuple[float, float] | None = None,
     size: tuple[int, int] | None = None,
     provenance: Provenance | None = None,
     intrinsics: Intrinsics | None = None,
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"kind": kind.value if kind else LABELS, "limit_m": limit_m}
-    if min_max is not None and all(map(math.isfinite, min_max)):
-        facts |= {"min": float(f"{min_max[0]:.6g}"), "max": float(f"{min_max[1]:.6g}")}
+    for names, pair in ((("min", "max"), min_max), (("mean", "median"), mean_median)):
+        if pair is not None and all(map(math.isfinite, pair)):
+            facts |= {name: float(f"{value:.6g}") for name, value in zip(names, pair, strict=True)}
     if size is not None:
         facts |= {"width": size[1], "height": size[0]}
     if provenance is not None:

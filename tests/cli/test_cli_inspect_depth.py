@@ -167,3 +167,43 @@ def test_several_files_are_told_in_turn_and_one_that_is_gone_stops_no_other(tmp_
     assert result.exit_code == 3
     assert [json.loads(line)["path"] for line in result.stdout.splitlines()] == [names[0], names[2]]
     assert "gone.npy" in result.stderr
+
+
+def test_a_folder_of_maps_is_a_table(glpn: Glpn, tmp_path: Path) -> None:
+    (tmp_path / "maps" / "below").mkdir(parents=True)
+    write(tmp_path / "maps" / "a10_depth.png", "png16")
+    write(tmp_path / "maps" / "a9_depth.tiff", "tiff")
+    np.save(tmp_path / "maps" / "below" / "a.npy", RAMP)
+    write(tmp_path / "maps" / "a9_color.png", "color")
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(tmp_path / "maps" / "photo.png")
+    result = glpn(tmp_path / "maps")
+    assert result.exit_code == 0
+    headings, *rows = [line.split() for line in result.stdout.splitlines()]
+    assert headings == ["min", "median", "mean", "max", "unit", "valid", "size", "file"]
+    assert [Path(row[-1]).name for row in rows] == ["a9_depth.tiff", "a10_depth.png", "a.npy"]
+    assert all(row[:8] == ["1.000", "2.000", "2.000", "3.000", "m", "100", "%", "30x20"] for row in rows)
+    records = [json.loads(line) for line in glpn(tmp_path / "maps", "--json").stdout.splitlines()]
+    assert [record["median"] for record in records] == [pytest.approx(2, abs=1e-3)] * 3
+
+
+def test_a_folder_without_maps_or_model_is_told(glpn: Glpn, tmp_path: Path) -> None:
+    Image.fromarray((RAMP * 1000).astype(np.uint16)).save(tmp_path / "scan.png")
+    refused = glpn(tmp_path)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--as depth" in refused.stderr
+    assert "3 m" in glpn(tmp_path, "--as", "depth", "--depth-scale", "1000").stdout
+    write(tmp_path / "a_depth.png", "png16")
+    result = glpn(tmp_path)
+    assert "a_depth.png" in result.stdout
+    assert "--as depth" in result.stderr
+
+
+def test_one_that_fails_stops_no_other(glpn: Glpn, tmp_path: Path) -> None:
+    good = write(tmp_path / "a_depth.png", "png16")
+    (tmp_path / "b.npy").write_bytes(b"broken")
+    result = glpn(tmp_path / "b.npy", good, "mini", tmp_path / "none.png")
+    assert result.exit_code == 3
+    assert "a_depth.png" in result.stdout
+    assert "mini: " in result.stdout
+    assert "b.npy" in result.stderr
+    assert "none.png" in result.stderr

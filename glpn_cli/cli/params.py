@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
     from glpn_cli.geometry import FocalChoice
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
+    from glpn_cli.pipeline.run import MakeEngine
     from glpn_cli.process_pool import Workers
     from glpn_cli.serve.app import AppSettings
 
 ARGUMENTS, INPUTS, MODEL, OUTPUTS, SPACE, BATCH = "Arguments", "Inputs", "Model", "Outputs", "Space", "Whole runs"
-SERVER = "Server"
+SERVER, CLUSTER = "Server", "Cluster"
 
 DATA = (
     "Pictures with depth: a CSV of rgb_path,depth_path,depth_scale, a folder with pairs.csv, nyu:DIR, kitti:DIR, or "
@@ -262,23 +264,24 @@ class InputParams:
             tuple(self.exclude or ()),
         )
 
-    def reading(self, processes: int = 1) -> ReadOptions:
+    def reading(self, processes: int = 1, *, is_isolated: bool = False) -> ReadOptions:
         """How pictures are read; no process is started before the first of them.
 
-        processes: how many pictures may be decoded at once where that is done in separate processes
+        processes:   how many pictures may be decoded at once where that is done in separate processes
+        is_isolated: do that even without --isolate
 
         Raises UsageError for a timeout of no time.
         """
         from glpn_cli.images import ReadOptions
 
-        workers = self._choose_workers(processes)
+        workers = self._choose_workers(processes, is_isolated=is_isolated or self.isolate)
         return ReadOptions(self.max_pixels, self.orientation, self.frame, self.allow_truncated, workers, self.white)
 
-    def _choose_workers(self, processes: int) -> Workers | None:
+    def _choose_workers(self, processes: int, *, is_isolated: bool) -> Workers | None:
         """The processes that pictures are decoded in; None where that is done in this one."""
         if self.timeout is not None and not self.timeout > 0:
             raise UsageError(f"--timeout {self.timeout:g} leaves no time", hint="Give seconds, such as --timeout 30.")
-        if not self.isolate and self.timeout is None:
+        if not is_isolated and self.timeout is None:
             return None
         timeout_s = ISOLATED_TIMEOUT_S if self.timeout is None else self.timeout
         from glpn_cli.process_pool import Workers
@@ -530,6 +533,58 @@ class RunParams:
     def settings(self) -> RunSettings:
         """These options as the pipeline's `RunSettings`. Raises UsageError."""
         return RunSettings(self.workers, parse_batch_size(self.batch_size), self.fail_fast)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterParams:
+    """Where a run is done: in this process, or by the actors of a Ray cluster."""
+
+    PANEL = CLUSTER
+
+    engine: Literal["local", "ray"] = option(
+        "--engine KIND", "local", "local: this machine; ray: the machines of a Ray cluster (extra [ray])."
+    )
+    address: str | None = option(
+        "--address ADDRESS",
+        None,
+        "The cluster: HOST:PORT, or auto for the one that this machine belongs to.",
+        show_default="one started here",
+    )
+    actors: int | None = option(
+        "--actors N",
+        None,
+        "Processes with the model in memory, each with --threads CPUs.",
+        min=1,
+        max=100_000,
+        show_default="one a node or GPU",
+    )
+    gpus_per_actor: float | None = option(
+        "--gpus-per-actor N", None, "GPUs of each; 0.5 lets two share one.", min=0, max=64, show_default="1 if there"
+    )
+
+    def make_engine(self, reading: ReadOptions, workers: int | None, explicit: ExplicitOptions) -> MakeEngine:
+        """What does the work of a run.
+
+        reading: how pictures are read; workers: `--workers`
+
+        Raises UsageError where the extra is missing, and for options of a cluster without one.
+        """
+        if self.engine == "local":
+            from glpn_cli.pipeline.engine import Engine
+
+            if (self.address, self.actors, self.gpus_per_actor) != (None, None, None):
+                from glpn_cli.cli.unused_options import check_used
+
+                check_used(explicit, {"predict: no cluster": True})
+            return Engine
+        try:
+            from glpn_cli.distributed.cluster import ClusterSettings
+            from glpn_cli.distributed.engine import ClusterEngine
+        except ImportError as error:
+            hint = "Run: pip install 'glpn-cli[ray]'"
+            raise UsageError(f"--engine ray needs more than is installed: {error.name}", hint=hint) from error
+        settings = ClusterSettings(self.address, self.actors, self.gpus_per_actor, workers)
+        return partial(ClusterEngine, cluster=settings, reading=reading)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from glpn_cli.cli.params import (
+    ClusterParams,
     InputParams,
     ModelParams,
     OutputParams,
@@ -27,11 +28,13 @@ def predict(
     run: RunParams,
     output: OutputParams,
     space: SpaceParams,
+    cluster: ClusterParams,
 ) -> None:
     """Write a depth map, in metres, for every picture.
 
     Each map has the size of its picture. The default format, png16, is a 16-bit PNG that records its unit and scale:
     millimetres, or 1/256 m for models that see to 80 m. Written paths go to stdout, everything else to stderr.
+    With --engine ray many machines share the work.
     """
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.pipeline.run import plan_run
@@ -39,8 +42,9 @@ def predict(
 
     outputs, work = output.settings(space, explicit), run.settings()
     check_stdout(outputs, json=output.json)
-    reading = inputs.reading(work.threads)
+    reading = inputs.reading(work.threads, is_isolated=cluster.engine == "ray")
+    make_engine = cluster.make_engine(reading, run.workers, explicit)
     found = find_pictures(inputs.settings(reading))
     inference = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    prepared = plan_run(found, outputs, model.settings(inference), work)
+    prepared = plan_run(found, outputs, model.settings(inference), work, make_engine=make_engine)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

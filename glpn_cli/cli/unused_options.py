@@ -74,6 +74,9 @@ UNUSED = {
     "evaluate: truth is along the axis": Unused(
         ("--gt-kind",), "is for a CSV: rooms, NYU and KITTI hold depth along the axis"
     ),
+    "predict: no cluster": Unused(
+        ("--address", "--actors", "--gpus-per-actor"), "is for a cluster", "Add --engine ray, or leave it out."
+    ),
     "train: nothing has a scale": Unused(("--depth-scale",), "is for a CSV, and there is none"),
     "train: nothing is validated": Unused(("--val-count",), "is for the pictures of --val, and there are none"),
     "train: steps are given": Unused(("--epochs",), "says how long, and so does --steps"),

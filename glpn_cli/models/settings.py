@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
@@ -39,6 +40,10 @@ class InferenceSettings:
     upsample: Upsampling = Upsampling.BICUBIC
     view: str | None = None
     lens: FocalChoice | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the fields alone: what was read from files is read again where it arrives."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
     def config(self) -> ModelConfig:

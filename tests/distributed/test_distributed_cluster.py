@@ -12,8 +12,9 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import moody_stages
 import pytest
@@ -25,11 +26,14 @@ from typer.testing import CliRunner, Result
 from glpn_cli.atomic_write import is_temporary
 from glpn_cli.cli import app
 
-pytest.importorskip("ray", reason="a cluster needs the extra [ray]")
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
-from ray.cluster_utils import Cluster
-
-pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.skipif(find_spec("ray") is None, reason="a cluster needs the extra [ray]"),
+    pytest.mark.filterwarnings("ignore"),  # Ray leaves files open, and warns of changes to come
+]
 
 TORCH = ("--threads", "1", "--precision", "fp32")
 
@@ -37,6 +41,8 @@ TORCH = ("--threads", "1", "--precision", "fp32")
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     """Two nodes of one CPU each, whose processes find the tests, too."""
+    from ray.cluster_utils import Cluster
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (Path(__file__).parents[2], Path(__file__).parents[1]))))

@@ -382,7 +382,7 @@ class ModelParams:
         )
         if not (takes_labels and recipe.predicts_labels):
             _ = recipe.kind  # a model that predicts labels, or whose config is nonsense, is refused now
-        recipe.check_lens()
+        recipe.check()
         return recipe
 
 

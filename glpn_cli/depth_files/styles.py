@@ -21,7 +21,7 @@ from glpn_cli.errors import OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, PictureSource, Provenance, Result
 
 # Kinds whose numbers cannot be inverted: disparity already is, and depth with an unknown shift has no inverse.
-_LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE})
+_LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE, DepthKind.UNKNOWN})
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from glpn_cli.checkpoint import Checkpoint
+from glpn_cli.checkpoint import OWN_KEY, Checkpoint
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import Cost, InputSize, ModelConfig, WeightRow, read_config
 from glpn_cli.models.fields import bounded, choice, height_width, is_whole, optional, text
@@ -104,8 +104,9 @@ class AdapterConfig(ModelConfig):
         self.training_size = vars(self)["training_size"] or _read_size((self.processor or {}).get("size"))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what config.json holds: the class is made for each `model_type` anew."""
-        return read_config, (self.to_dict(),)
+        """Pickle what config.json and preprocessor_config.json hold: the class is made for each `model_type` anew."""
+        raw = self.to_dict()
+        return read_config, ({**raw, OWN_KEY: {**raw.get(OWN_KEY, {}), "processor": self.processor}},)
 
     @property
     def unread_keys(self) -> tuple[str, ...]:

@@ -310,7 +310,7 @@ class ModelConfig(ABC):
         if self.runs_through is not None:
             raise ModelError(
                 f"{purpose} is not there for a {self.model_type} model, which runs through {self.runs_through}",
-                hint=f"Use a model of one of these families: {', '.join(FAMILIES)}.",
+                hint=f"There it is for models of these families: {', '.join(FAMILIES)}.",
             )
 
     def require_rgb(self) -> None:

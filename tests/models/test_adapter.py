@@ -17,7 +17,7 @@ from PIL import Image
 from tiny_adapted import write_depth_pro, write_prompt_depth_anything, write_zoedepth
 from torch.nn import functional as F
 
-from glpn_cli import DepthEstimator
+from glpn_cli import AutoImageProcessor, AutoModelForDepthEstimation, DepthEstimator
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.models.adapter import config as adapter_config
@@ -223,6 +223,9 @@ def test_wishes_that_only_our_own_networks_grant_are_refused(folders: dict[str, 
         estimator.predict_tensor(torch.rand(1, 3, 64, 64))
     with pytest.raises(UsageError, match="--input-size"):
         read_config(open_checkpoint(folder).config).network_size((60, 80), InputSize("longest", longest_side=64))
+    for documented in (AutoModelForDepthEstimation, AutoImageProcessor):
+        with pytest.raises(ModelError, match="which runs through transformers"):
+            documented.from_pretrained(folder)
     with pytest.raises(ModelError, match="training"):
         read_config(open_checkpoint(folder).config).loss()
 

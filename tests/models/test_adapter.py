@@ -21,11 +21,12 @@ from glpn_cli import AutoImageProcessor, AutoModelForDepthEstimation, DepthEstim
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.models.adapter import config as adapter_config
-from glpn_cli.models.config_base import InputSize, read_config
+from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
 from glpn_cli.models.inspect import inspect_model
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.testing import FamilyContract
 
 WRITERS = {
     "zoedepth": write_zoedepth,
@@ -129,6 +130,19 @@ def test_depth_pro_answers_as_its_published_processor(
     assert np.abs(inverse - inverse_wanted).max() < 1e-5 * np.ptp(inverse_wanted)
 
 
+class TestContract(FamilyContract):
+    """An adapter is a family like the others, as far as it can be."""
+
+    @pytest.fixture(autouse=True)
+    def _as_in_a_folder(self, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        checkpoint = open_checkpoint(folders["zoedepth"])
+        monkeypatch.setattr(TestContract, "raw_config", checkpoint.config, raising=False)
+        monkeypatch.setattr(TestContract, "settings", checkpoint.preprocessor)
+
+    def make_config(self) -> ModelConfig:
+        return read_config({**self.raw_config, "glpn_cli": {"processor": self.settings}})
+
+
 @torch.no_grad()
 def test_a_batch_does_not_vote_for_one_head(folders: dict[str, Path]) -> None:
     network = load_network(open_checkpoint(folders["zoedepth of two heads"]))
@@ -136,7 +150,7 @@ def test_a_batch_does_not_vote_for_one_head(folders: dict[str, Path]) -> None:
     assert torch.equal(network(pixels), torch.cat([network(one[None]) for one in pixels]))
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", ["zoedepth of two heads", "depth_pro"])
 def test_a_model_of_transformers_is_inspected(folders: dict[str, Path], name: str) -> None:
     model = resolve_model(str(folders[name]))
     report = inspect_model(model)

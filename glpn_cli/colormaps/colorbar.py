@@ -153,7 +153,7 @@ def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[
     least_gap: how far apart two labels must be, as a share of the scale's length
     margin:    how far from either end they must stay, likewise, < 0.5
     """
-    families = (_ticks(values, scale, decimals, margin) for values, decimals in _families(scale))
+    families = (_ticks(values, scale, margin) for values in _families(scale))
     candidates = [ticks for ticks in families if ticks]
     roomy = [ticks for ticks in candidates if len(ticks) <= _MOST_TICKS and _smallest_gap(ticks) >= least_gap]
     if roomy:
@@ -162,31 +162,35 @@ def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[
     return (min(fewest, key=lambda tick: abs(tick.place - 0.5)),)
 
 
-def _families(scale: Scale) -> Iterator[tuple[list[float], int | None]]:
-    """Every family of round values that a reader would recognise, coarse to fine, and its decimals (None: as short).
+def _families(scale: Scale) -> Iterator[list[float]]:
+    """Every family of round values that a reader would recognise, coarse to fine.
 
     On a linear scale these are equal steps alone.
     """
     powers = range(math.floor(math.log10(scale.low)), math.floor(math.log10(scale.high)) + 1)
     for mantissas in _ROUND if scale.is_log else ():
-        yield [mantissa * 10.0**power for power in powers for mantissa in mantissas], None
+        yield [mantissa * 10.0**power for power in powers for mantissa in mantissas]
     largest = math.floor(math.log10(scale.high - scale.low)) + 1
     for power in range(largest, largest - _POWERS, -1):
         for mantissa in reversed(_STEPS):
             step = mantissa * 10.0**power
             first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
             if last - first <= _MOST_OF_A_FAMILY:
-                yield [index * step for index in range(first, last + 1)], max(0, -power)
+                yield [index * step for index in range(first, last + 1)]
 
 
-def _ticks(values: Sequence[float], scale: Scale, decimals: int | None, margin: float) -> tuple[Tick, ...]:
+def _ticks(values: Sequence[float], scale: Scale, margin: float) -> tuple[Tick, ...]:
+    """The values that lie on the scale, all with as many decimals as one of them needs."""
     # An end that is a round number has its tick, whatever the last bit of its logarithm says.
     places = [(value, scale.place(value)) for value in values if value > 0]
-    return tuple(
-        Tick(value, place, f"{value:g}" if decimals is None else f"{value:.{decimals}f}")
-        for value, place in places
-        if margin - 1e-6 <= place <= 1 - margin + 1e-6
-    )
+    shown = [(value, place) for value, place in places if margin - 1e-6 <= place <= 1 - margin + 1e-6]
+    decimals = max((_decimals(value) for value, _ in shown), default=0)
+    return tuple(Tick(value, place, f"{value:.{decimals}f}") for value, place in shown)
+
+
+def _decimals(value: float) -> int:
+    """How many a round number needs: 0 for 20, 1 for 1.5, 2 for 0.05."""
+    return len(f"{value:.12f}".rstrip("0").partition(".")[2])
 
 
 def _smallest_gap(ticks: Sequence[Tick]) -> float:

@@ -112,6 +112,8 @@ def resolve_model(
                 hint=f"Run: glpn models download {hub_name if hub_name != row.hub_name else row.name} --accept-licence",
             )
         command_name = row.name if row and hub_name == row.hub_name else str(hub_name)
+        if row is not None and row.needs_consent:
+            command_name += " --accept-licence"
         snapshot = fetch(hub_name, command_name=command_name, offline=offline, refresh=refresh, announce=announce)
         checkpoint = open_checkpoint(snapshot, name=name)
     else:

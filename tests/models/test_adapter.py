@@ -161,7 +161,7 @@ def test_a_model_of_transformers_is_inspected(folders: dict[str, Path], name: st
     assert report.cost.macs > 1e6
     assert report.cost.weight_bytes >= 4 * report.total_parameters
     assert report.unknown_keys == ()
-    assert "Not verified on the weights" in model.limit_source
+    assert "not verified on the weights" in model.limit_source
 
 
 def test_settings_of_such_a_model_are_pickled(folders: dict[str, Path]) -> None:
@@ -186,6 +186,15 @@ def test_tensors_that_do_not_fit_are_named(folders: dict[str, Path]) -> None:
 def test_a_config_that_makes_no_network_is_refused() -> None:
     with pytest.raises(ModelError, match="zoedepth"):
         read_config({"model_type": "zoedepth", "neck_hidden_sizes": "wide"}).build()
+    with pytest.raises(ModelError, match="a network of elsewhere"):
+        read_config({"model_type": "zoedepth", "backbone": "microsoft/resnet-50"}).build()
+
+
+def test_a_processor_that_is_none_is_refused() -> None:
+    for name, message in (("AutoConfig", "'AutoConfig', which is no"), ("NoSuchImageProcessor", "has no picture")):
+        config = read_config({"model_type": "zoedepth", "glpn_cli": {"processor": {"image_processor_type": name}}})
+        with pytest.raises(ModelError, match=message):
+            config.prepare(np.zeros((20, 20, 3), np.uint8), (20, 20))
 
 
 def test_without_the_extra_one_line_says_what_to_install(

@@ -135,8 +135,8 @@ class AdapterConfig(ModelConfig):
                 "Nobody says what its numbers mean. If you know: "
                 '"glpn_cli": {"depth_kind": "metric"} (or scale, affine, disparity) in its config.json'
             )
-        unit = "metres, without a limit that is known" if self.kind.is_metric else f"{self.kind.value} depth, no metres"
-        return f"{unit}, by the documentation of transformers. Not verified on the weights"
+        unit = "metres, whose limit is not known" if self.kind.is_metric else f"{self.kind.value} depth, no metres"
+        return f"{unit}; by the documentation of transformers, not verified on the weights"
 
     @cached_property
     def _pictures(self) -> PictureProcessor:

@@ -134,8 +134,13 @@ def _load(config: AdapterConfig, state: Mapping[str, Tensor]) -> tuple[nn.Module
 
 
 def _find(config: AdapterConfig) -> tuple[Any, Any]:
-    """Transformers' network class for a config, and its own config object. Runs no code of the model's folder."""
+    """Transformers' network class for a config, and its own config object.
+
+    Runs no code of the model's folder, and fetches nothing. Raises ModelError for a config that would need either.
+    """
     raw = {"model_type": config.model_type, **config.unknown}
+    if raw.get("backbone"):  # transformers would look for it on the hub
+        raise ModelError(f"config.json: backbone = {raw['backbone']!r} is a network of elsewhere, not in this folder")
     with _own_errors(config):
         auto = import_module("transformers.models.auto")
         described = auto.CONFIG_MAPPING[config.model_type].from_dict(raw)

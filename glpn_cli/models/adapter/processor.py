@@ -130,15 +130,20 @@ def _make(model_type: str, settings: Mapping[str, Any]) -> Any:
         name = settings.get("image_processor_type") or settings.get("feature_extractor_type")
         name = str(name or usual.get("torchvision") or usual.get("pil") or "ImageProcessor")
         name = name.replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
+        if not name.endswith("ImageProcessor"):
+            raise ModelError(f"preprocessor_config.json names {name[:80]!r}, which is no picture processor")
+        needs_torchvision = False
         for each in (f"{name}Pil", name):
             try:
                 found = auto.get_image_processor_class_from_name(each)
                 if found is not None:
                     return found.from_dict(dict(settings))
             except ImportError:
-                continue  # it needs torchvision
+                needs_torchvision = True
             except Exception as error:  # settings of other people's folders
                 raise ModelError(f"preprocessor_config.json makes no {each}: {error}") from error
+    if not needs_torchvision:
+        raise ModelError(f"transformers has no picture processor {name}")
     raise ModelError(
         f"{name}, the picture processor of a {model_type} model, is not there without torchvision",
         hint="Run: pip install torchvision",

@@ -6,19 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from glpn_cli.cli.params import (
-    INPUTS,
-    OUTPUTS,
-    InputParams,
-    ModelParams,
-    OutputParams,
-    RunParams,
-    SpaceParams,
-    option,
-    without,
-)
+from glpn_cli.cli.groups import without
+from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import note_made_earlier
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import INPUTS, OUTPUTS, ExplicitOptions, option
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
 
 if TYPE_CHECKING:
     from glpn_cli.depth_files import ColorizeOptions
@@ -83,10 +75,10 @@ class ColorParams:
 
 def export(
     explicit: ExplicitOptions,
-    inputs: InputParams,
+    inputs: InputSettings,
     model: Annotated[ModelParams, without("uncertainty")],
-    run: RunParams,
-    output: OutputParams,
+    run: RunSettings,
+    output: OutputSettings,
     colors: ColorParams,
     space: SpaceParams,
 ) -> None:
@@ -100,11 +92,10 @@ def export(
     from glpn_cli.pipeline.search import find_sources
     from glpn_cli.pipeline.video import plan_video
 
-    results = replace(output.settings(space, explicit), paints=True, look=colors.look, page=colors.html)
-    work = run.settings()
-    check_stdout(results, json=output.json)
-    reading = inputs.reading(work.threads)
-    choice = inputs.settings(reading, depth_scale=output.depth_scale)
+    results = replace(space.apply_to(output, explicit), paints=True, look=colors.look, page=colors.html)
+    check_stdout(results)
+    reading = inputs.choose_reading(run.threads)
+    choice = replace(inputs, reading=reading, depth_scale=output.depth_scale)
     found = find_sources(choice, side_by_side=colors.side_by_side) if colors.raw is None else None
     recipe = None
     if found is None or found.needs_network:
@@ -118,5 +109,5 @@ def export(
         assert used is not None
         show_run(plan_video(colors.raw, choice, results, used), output)
     assert found is not None
-    prepared = plan_run(found, results, used, work)
+    prepared = plan_run(found, results, used, run)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

@@ -20,7 +20,7 @@ from glpn_cli.pipeline.run import Run
 from glpn_cli.pipeline.settings import Allowance, OutputSettings
 
 if TYPE_CHECKING:
-    from glpn_cli.cli.params import OutputParams
+    from glpn_cli.pipeline.settings import OutputSettings
     from glpn_cli.process_pool import Workers
 
 
@@ -165,11 +165,11 @@ def check_in_the_way(path: Path, ours: bytes) -> None:
         )
 
 
-def check_stdout(outputs: OutputSettings, *, json: bool) -> None:
+def check_stdout(outputs: OutputSettings) -> None:
     """Refuse two things that want standard output at once, and bytes on a terminal (UsageError)."""
     if not Destination.parse(outputs.output).is_stdout:
         return
-    if json:
+    if outputs.json:
         raise UsageError("--json and --output - both want standard output", hint="Use --report FILE for the records.")
     if sys.stdout is None or is_terminal(sys.stdout):
         what = "closed" if sys.stdout is None else "a terminal, and a depth map is no text"
@@ -178,13 +178,13 @@ def check_stdout(outputs: OutputSettings, *, json: bool) -> None:
 
 
 def show_run(
-    run: Run, output: OutputParams, *, allow_failed: str | None = None, workers: Workers | None = None
+    run: Run, output: OutputSettings, *, allow_failed: Allowance | None = None, workers: Workers | None = None
 ) -> NoReturn:
     """Execute a run, or only plan it, show it, and exit with its code.
 
     workers: the processes that it decodes in, which end with it
     """
-    tally = Tally(run.total, Allowance.parse(allow_failed))
+    tally = Tally(run.total, allow_failed)
     for note in run.notes:
         console.note(note)
     with (

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from glpn_cli.cli.params import (
-    ClusterParams,
-    InputParams,
-    ModelParams,
-    OutputParams,
-    RunParams,
-    SpaceParams,
-    without,
-)
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.cli.groups import without
+from glpn_cli.cli.params import ModelParams, SpaceParams
+from glpn_cli.cli.unused_options import check_used
+from glpn_cli.errors import UsageError
+from glpn_cli.options import ExplicitOptions, option
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
+
+if TYPE_CHECKING:
+    from glpn_cli.images import ReadOptions
+    from glpn_cli.pipeline.run import MakeEngine
 
 EXAMPLES = """
 glpn predict photo.jpg -o depth
@@ -21,12 +23,62 @@ glpn predict holiday/ -m nyu -f png16,npy -o depth --json > depth.jsonl
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClusterParams:
+    """Where a run is done: in this process, or by the actors of a Ray cluster."""
+
+    PANEL = "Cluster"
+
+    engine: Literal["local", "ray"] = option(
+        "--engine KIND", "local", "local: this machine; ray: the machines of a Ray cluster (extra [ray])."
+    )
+    address: str | None = option(
+        "--address ADDRESS",
+        None,
+        "The cluster: HOST:PORT, or auto for the one that this machine belongs to.",
+        show_default="one started here",
+    )
+    actors: int | None = option(
+        "--actors N",
+        None,
+        "Processes with the model in memory, each with --threads CPUs.",
+        min=1,
+        max=100_000,
+        show_default="one a node or GPU",
+    )
+    gpus_per_actor: float | None = option(
+        "--gpus-per-actor N", None, "GPUs of each; 0.5 lets two share one.", min=0, max=64, show_default="1 if there"
+    )
+
+    def make_engine(self, reading: ReadOptions, workers: int | None, explicit: ExplicitOptions) -> MakeEngine:
+        """What does the work of a run.
+
+        reading: how pictures are read; workers: `--workers`
+
+        Raises UsageError where the extra is missing, and for options of a cluster without one.
+        """
+        if self.engine == "local":
+            from glpn_cli.pipeline.engine import Engine
+
+            if (self.address, self.actors, self.gpus_per_actor) != (None, None, None):
+                check_used(explicit, {"predict: no cluster": True})
+            return Engine
+        try:
+            from glpn_cli.distributed.cluster import ClusterSettings
+            from glpn_cli.distributed.engine import ClusterEngine
+        except ImportError as error:
+            hint = "Run: pip install 'glpn-cli[ray]'"
+            raise UsageError(f"--engine ray needs more than is installed: {error.name}", hint=hint) from error
+        settings = ClusterSettings(self.address, self.actors, self.gpus_per_actor, workers)
+        return partial(ClusterEngine, cluster=settings, reading=reading)
+
+
 def predict(
     explicit: ExplicitOptions,
-    inputs: Annotated[InputParams, without("kind")],
+    inputs: Annotated[InputSettings, without("depth_kind")],
     model: ModelParams,
-    run: RunParams,
-    output: OutputParams,
+    run: RunSettings,
+    output: OutputSettings,
     space: SpaceParams,
     cluster: ClusterParams,
 ) -> None:
@@ -40,11 +92,11 @@ def predict(
     from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.search import find_pictures
 
-    outputs, work = output.settings(space, explicit), run.settings()
-    check_stdout(outputs, json=output.json)
-    reading = inputs.reading(work.threads, is_isolated=cluster.engine == "ray")
+    outputs = space.apply_to(output, explicit)
+    check_stdout(outputs)
+    reading = inputs.choose_reading(run.threads, is_isolated=cluster.engine == "ray")
     make_engine = cluster.make_engine(reading, run.workers, explicit)
-    found = find_pictures(inputs.settings(reading))
+    found = find_pictures(replace(inputs, reading=reading))
     inference = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    prepared = plan_run(found, outputs, model.settings(inference), work, make_engine=make_engine)
-    show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)
+    prepared = plan_run(found, outputs, model.settings(inference), run, make_engine=make_engine)
+    show_run(prepared, outputs, allow_failed=run.allow_failed, workers=reading.workers)

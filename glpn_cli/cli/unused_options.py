@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from glpn_cli.cli.console import console
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.pipeline.sources import Sources

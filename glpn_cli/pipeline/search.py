@@ -168,7 +168,7 @@ def _search(
         root=settings.root,
         extensions=extensions,
         leave_out=leave_out,
-        exclude=settings.exclude,
+        exclude=tuple(settings.exclude),
         shard=None if settings.shard is None else parse_shard(settings.shard),
         options=settings.reading or ReadOptions(),
     )

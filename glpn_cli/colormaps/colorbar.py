@@ -1,4 +1,7 @@
-"""The scale beside a painted map: which colour is how many metres, by round numbers whose labels never crowd."""
+"""The scale beside a painted map: which colour is how many metres, by round numbers whose labels never crowd.
+
+And the legend beside a map of labels: which colour is which.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from glpn_cli.colormaps.painting import is_log_scale, read_table
+from glpn_cli.colormaps.painting import is_log_scale, label_palette, read_table
 from glpn_cli.colormaps.ranges import PaintRange
-from glpn_cli.prediction import DepthKind
+from glpn_cli.prediction import DepthKind, LabelMap
 
 BACKGROUND = (255, 255, 255)
 INK = (32, 32, 36)
 FRAME = (170, 170, 174)
 _SMALLEST_TEXT = 12
+_MOST_LETTERS = 40
 # Labels of one run should not change the panel's width, so it has room for this one unless one of them is wider.
 _USUAL_LABEL = "0.00 m"
 
@@ -201,3 +205,40 @@ def _smallest_gap(ticks: Sequence[Tick]) -> float:
 def _largest_gap(ticks: Sequence[Tick]) -> float:
     places = [0.0, *(tick.place for tick in ticks), 1.0]
     return max(after - before for before, after in pairwise(places))
+
+
+def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8]:
+    """A painted map, uint8 (H, W, 3), with the labels that are in it at the right, largest first, (H, wider, 3).
+
+    As many as the height has room for; the last line says how many more there are. Where the picture is too low for
+    any text there are colours alone.
+    """
+    height, width = rgb.shape[:2]
+    size = text_size(height, width)
+    font, line = read_font(size), math.ceil(1.5 * size)
+    pad = min(round(0.9 * size), height // 8)
+    room = max(0, (height - 2 * pad) // line)
+    counts = np.bincount(prediction.valid_values(), minlength=len(prediction.names))
+    present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+    shown = present if len(present) <= room else present[: max(0, room - 1)]
+    lines = [_shortened(prediction.names[label]) for label in shown]
+    if len(shown) < len(present) and room:
+        lines.append(f"and {len(present) - len(shown)} more")
+    swatch, text_left = round(1.1 * size), round(0.7 * size) + round(1.7 * size)
+    text_width = max((font.getlength(text) for text in lines), default=0)
+    panel = Image.new("RGB", (math.ceil(text_left + text_width + 0.6 * size), height), BACKGROUND)
+    draw = ImageDraw.Draw(panel)
+    palette = label_palette(len(prediction.names))
+    for place, text in enumerate(lines):
+        left, top = round(0.7 * size), pad + place * line
+        if place < len(shown):
+            color = tuple(int(channel) for channel in palette[shown[place]])
+            draw.rectangle((left, top, left + swatch, top + swatch), fill=color, outline=FRAME)
+        draw.text((text_left, top + swatch / 2), text, fill=INK, font=font, anchor="lm")
+    return np.concatenate([rgb, np.asarray(panel)], axis=1)
+
+
+def _shortened(name: str) -> str:
+    """Names are anybody's: one line, printable, of bounded length."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"

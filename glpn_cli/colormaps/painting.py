@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps.ranges import PaintRange
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
 # Name -> whether the table as published runs from cold (or dark) to warm (or bright); only Spectral starts warm.
 _ENDS_WARM = {
@@ -32,6 +32,7 @@ _TABLES = Path(__file__).with_name("tables.npz")
 # A dark neutral grey, which is in none of the coloured tables: nothing is known here.
 HOLE_COLOR = (64, 64, 64)
 _LAST = 255
+_LABEL_COLORS = 256
 _BLOCK = 1 << 16
 """Pixels that are painted at a time: few enough to stay in the cache from the logarithm to the colour."""
 
@@ -137,3 +138,27 @@ def _thicken(line: NDArray[np.bool_]) -> NDArray[np.bool_]:
     thick[:, 1:] |= line[:, :-1]
     thick[1:] |= line[:-1]
     return thick
+
+
+def label_palette(count: int) -> NDArray[np.uint8]:
+    """One colour a label, uint8 (count, 3): PASCAL VOC's, whose number's bits, by threes, are the colour's high bits.
+
+    Label 0 is black. There are 256 different ones; beyond these they repeat, without black.
+    """
+    index = np.arange(count)
+    index = np.where(index < _LABEL_COLORS, index, 1 + (index - 1) % (_LABEL_COLORS - 1))
+    colors = np.zeros((count, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colors[:, channel] |= ((index >> (3 * bit + channel)) & 1).astype(np.uint8) << (7 - bit)
+    return colors
+
+
+def paint_labels(prediction: LabelMap) -> NDArray[np.uint8]:
+    """Every pixel in its label's colour, uint8 (H, W, 3); those without one in `HOLE_COLOR`."""
+    if prediction.valid is None:
+        everywhere: NDArray[np.uint8] = label_palette(len(prediction.names)).take(prediction.labels, axis=0)
+        return everywhere
+    painted = np.full((*prediction.size, 3), HOLE_COLOR, np.uint8)
+    painted[prediction.valid] = label_palette(len(prediction.names)).take(prediction.valid_values(), axis=0)
+    return painted

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from glpn_cli.images.decode import from_pillow
 from glpn_cli.images.find import PICTURE_EXTENSIONS, Found, ListFile, Refused, Search, find_images, iterate_list
-from glpn_cli.images.names import Shard, parse_shard, stem_of
 from glpn_cli.images.picture import BACKGROUND, AtLeast, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.source import ImageSource, read_rgb
+from glpn_cli.images.walk import Shard, parse_shard, stem_of
 
 __all__ = [
     "BACKGROUND",

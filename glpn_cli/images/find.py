@@ -27,10 +27,9 @@ from typing import BinaryIO, Protocol, cast
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
 from glpn_cli.images.formats import unreadable_error
-from glpn_cli.images.names import Shard, last_part, name_below, stem_of
 from glpn_cli.images.picture import ReadOptions
 from glpn_cli.images.source import ImageSource, read_limited, read_once
-from glpn_cli.images.walk import Entry, is_pattern, parse_pattern, walk
+from glpn_cli.images.walk import Entry, Shard, is_pattern, last_part, name_below, parse_pattern, stem_of, walk
 
 PICTURE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .j2c"

@@ -160,31 +160,31 @@ def cost(config: DPTConfig, size: Size) -> Cost:
     in fp32, to the nearest layer.
     """
     grid = (size[0] // config.patch_sides[0], size[1] // config.patch_sides[1])
-    macs, peak = _embedding(config, size, grid)
+    macs, peak = _embedding_cost(config, size, grid)
     blocks = blocks_macs(
         config.num_hidden_layers,
         tokens=math.prod(grid) + 1,
         width=config.hidden_size,
         mlp_weights=2 * config.hidden_size * config.intermediate_size,
     )
-    levels, grids = _levels(config, size, grid)
-    decoder, decoder_peak = _decoder(config, grids)
+    levels, grids = _levels_cost(config, size, grid)
+    decoder, decoder_peak = _decoder_cost(config, grids)
     weight_bytes = 4 * sum(math.prod(row.shape) for row in weight_rows(config) if not row.is_counter)
     tokens = (math.prod(grid) + 1) * (2 * config.hidden_size + max(config.intermediate_size, 3 * config.hidden_size))
     return Cost(macs + blocks + levels + decoder, weight_bytes, 4 * max(peak, tokens, decoder_peak))
 
 
-def _embedding(config: DPTConfig, size: Size, grid: Size) -> tuple[int, int]:
+def _embedding_cost(config: DPTConfig, size: Size, grid: Size) -> tuple[int, int]:
     """(MACs, peak of activations) of what makes tokens of pixels."""
     patches, width = math.prod(grid), config.hidden_size
     if config.backbone is None:
         macs = patches * width * config.num_channels * math.prod(config.patch_sides)
         return macs, config.num_channels * math.prod(size) + patches * width
-    macs, peak, _ = _backbone(config.backbone, size)
+    macs, peak, _ = _backbone_cost(config.backbone, size)
     return macs + patches * width * config.backbone.output_widths[-1], peak
 
 
-def _backbone(config: BiTConfig, size: Size) -> tuple[int, int, list[Size]]:
+def _backbone_cost(config: BiTConfig, size: Size) -> tuple[int, int, list[Size]]:
     """(MACs, peak of activations, size of each output) of the convolutional backbone."""
     pads, embedding = config.global_padding, config.embedding_size
     size = convolved(size, kernel=7, stride=2, padding=pads)
@@ -213,11 +213,11 @@ def _backbone(config: BiTConfig, size: Size) -> tuple[int, int, list[Size]]:
     return macs, peak, [sizes[place] for place in config.outputs]
 
 
-def _levels(config: DPTConfig, size: Size, grid: Size) -> tuple[int, list[Size]]:
+def _levels_cost(config: DPTConfig, size: Size, grid: Size) -> tuple[int, list[Size]]:
     """(MACs of reassembly, size of each level)."""
     grids: list[Size] = []
     if config.backbone is not None:
-        grids += _backbone(config.backbone, size)[2][:2]
+        grids += _backbone_cost(config.backbone, size)[2][:2]
     macs, width = 0, config.hidden_size
     for level, (out, factor) in enumerate(zip(config.neck_hidden_sizes, config.reassemble_factors, strict=True)):
         if level in config.neck_ignore_stages:
@@ -230,7 +230,7 @@ def _levels(config: DPTConfig, size: Size, grid: Size) -> tuple[int, list[Size]]
     return macs, grids
 
 
-def _decoder(config: DPTConfig, grids: list[Size]) -> tuple[int, int]:
+def _decoder_cost(config: DPTConfig, grids: list[Size]) -> tuple[int, int]:
     """(MACs, peak of activations) of fusion and head."""
     width = config.fusion_hidden_size
     macs, outputs = fusion_cost(grids, config.neck_hidden_sizes, width)

@@ -6,13 +6,15 @@ The tables of colours are vendored from their sources (see NOTICE).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps.ranges import PaintRange
+from glpn_cli.colormaps.ranges import IMAGE_RANGE, PaintRange, RangePolicy
+from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
 # Name -> whether the table as published runs from cold (or dark) to warm (or bright); only Spectral starts warm.
@@ -50,6 +52,42 @@ def read_table(name: str, *, invert: bool = False) -> NDArray[np.uint8]:
     table = np.ascontiguousarray(from_near)
     table.flags.writeable = False
     return table
+
+
+@dataclass(frozen=True)
+class ColorizeOptions:
+    """How a map is painted.
+
+    range:        from which depth to which
+    colormap:     one of `COLORMAPS`; near is warm
+    invert:       turn the colours round: near is cold
+    colorbar:     a scale beside the picture
+    side_by_side: the picture at the left of its map
+    contours_m:   lines every so many metres
+
+    Raises UsageError for a colormap that does not exist and for contours that are no distance.
+    """
+
+    range: RangePolicy = IMAGE_RANGE
+    colormap: str = "spectral"
+    invert: bool = False
+    colorbar: bool = False
+    side_by_side: bool = False
+    contours_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.colormap not in COLORMAPS:
+            raise UsageError(f"there is no colormap '{self.colormap}'", hint=f"Choose from {', '.join(COLORMAPS)}.")
+        if self.contours_m is not None and not 0 < self.contours_m < math.inf:
+            raise UsageError(
+                f"contours every {self.contours_m:g} m make no sense", hint="Write --contours 0.5, for example."
+            )
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Refuse at planning what maps of this kind cannot be painted with (UsageError)."""
+        self.range.check(kind, limit_m)
+        if self.contours_m is not None and not kind.is_metric:
+            raise UsageError(f"contours need metres, and this model gives {kind.value} depth")
 
 
 def is_log_scale(kind: DepthKind) -> bool:

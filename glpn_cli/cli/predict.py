@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from glpn_cli.cli.groups import without
 from glpn_cli.cli.params import ModelParams, SpaceParams
-from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import UsageError
 from glpn_cli.options import ExplicitOptions, option
 from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
@@ -61,6 +60,8 @@ class ClusterParams:
             from glpn_cli.pipeline.engine import Engine
 
             if (self.address, self.actors, self.gpus_per_actor) != (None, None, None):
+                from glpn_cli.cli.unused_options import check_used
+
                 check_used(explicit, {"predict: no cluster": True})
             return Engine
         try:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn, Self
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 import typer
 
@@ -31,7 +31,7 @@ _MOST_NAMED = 10
 class RunView:
     """Shows outcomes as they come."""
 
-    def __init__(self, tally: Tally, *, json: bool = False, report: IO[bytes] | None = None) -> None:
+    def __init__(self, tally: Tally, *, json: bool = False, report: Report | None = None) -> None:
         self.tally = tally
         self._json = json
         self._report = report
@@ -117,8 +117,7 @@ class RunView:
         if self._json:
             self._while_read(partial(console.json, record))
         if self._report is not None:
-            self._report.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-            self._report.flush()
+            self._report.write(record)
 
     def _while_read(self, print_it: Callable[[], None]) -> None:
         """Print as long as somebody reads: the files matter more than the list of them, and a run goes on without."""
@@ -200,20 +199,51 @@ def show_run(
     raise typer.Exit(int(tally.exit_code))
 
 
+class Report(Protocol):
+    """Where records go."""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Take one record."""
+
+
+class JsonLines:
+    """Records as lines, each on the disk at once, so that a killed run leaves what it knew."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one line."""
+        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._file.flush()
+
+
 @contextmanager
-def open_report(path: Path | None) -> Iterator[IO[bytes] | None]:
-    """The file that `--report` names, written line by line so that a killed run leaves what it knew.
+def open_report(path: Path | None) -> Iterator[Report | None]:
+    """The file that `--report` names: JSON lines, or Parquet where its name ends so.
 
     Raises UsageError where it cannot be written, or where something lies that is no report.
     """
     if path is None:
         yield None
         return
-    check_in_the_way(path, RECORDS)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
-    except OSError as error:
-        raise UsageError(f"cannot write the report {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
-    with file:
-        yield file
+    is_parquet = path.suffix.lower() == ".parquet"
+    check_in_the_way(path, b"PAR1" if is_parquet else RECORDS)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            report: Report
+            if is_parquet:
+                from glpn_cli.cli.parquet_report import ParquetReport
+
+                report = stack.enter_context(ParquetReport(path))
+            else:
+                report = JsonLines(stack.enter_context(path.open("wb")))
+        except ImportError as error:
+            hint = "Run: pip install pyarrow"
+            raise UsageError(f"a report in Parquet needs more than is installed: {error.name}", hint=hint) from error
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the report {str(path)!r}: {reason_of(error)}", code=code_of(error)
+            ) from error
+        yield report

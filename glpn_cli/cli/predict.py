@@ -90,14 +90,21 @@ def predict(
     With --engine ray many machines share the work.
     """
     from glpn_cli.cli.outcomes import check_stdout, show_run
-    from glpn_cli.pipeline.run import plan_run
+    from glpn_cli.pipeline.run import Run, plan_run
     from glpn_cli.pipeline.search import find_pictures
 
     outputs = space.apply_to(output, explicit)
     check_stdout(outputs)
     reading = inputs.choose_reading(run.threads, is_isolated=cluster.engine == "ray")
     make_engine = cluster.make_engine(reading, run.workers, explicit)
-    found = find_pictures(replace(inputs, reading=reading))
+    named = replace(inputs, reading=reading)
+    found = None if cluster.engine == "ray" and named.is_listed else find_pictures(named)
     inference = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    prepared = plan_run(found, outputs, model.settings(inference), run, make_engine=make_engine)
+    prepared: Run
+    if found is not None:
+        prepared = plan_run(found, outputs, model.settings(inference), run, make_engine=make_engine)
+    else:
+        from glpn_cli.distributed.manifest import plan_manifest
+
+        prepared = plan_manifest(named, outputs, model.settings(inference), run, make_engine=make_engine)
     show_run(prepared, outputs, allow_failed=run.allow_failed, workers=reading.workers)

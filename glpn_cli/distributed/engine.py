@@ -33,7 +33,7 @@ from glpn_cli.distributed.worker import Answer, Setup, Worker, check_view
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
 from glpn_cli.images import ReadOptions
 from glpn_cli.pipeline.engine import Job
-from glpn_cli.pipeline.plan import Task
+from glpn_cli.pipeline.plan import StreamPlanner, Task
 from glpn_cli.pipeline.report import Ended, Outcome
 from glpn_cli.pipeline.stages import Stages
 
@@ -81,6 +81,7 @@ class ClusterEngine:
     cluster:    which cluster, and how much of it
     reading:    how pictures are read
     batch_size: tasks per batch of a network; None: as an actor's device likes
+    planner:    plans the tasks where they are done; None: they are planned
     is_stream:  the next task may come at any time
     """
 
@@ -92,6 +93,7 @@ class ClusterEngine:
         cluster: ClusterSettings,
         reading: ReadOptions,
         batch_size: int | None = None,
+        planner: StreamPlanner | None = None,
         is_stream: bool = False,
         **_local: object,
     ) -> None:
@@ -100,6 +102,7 @@ class ClusterEngine:
         self._cluster = cluster
         self._reading = reading
         self._batch_size = batch_size
+        self._planner = planner
         self._is_stream = is_stream
         self._actors: list[_Actor] = []
         self._pending: dict[Any, _Actor] = {}  # what Ray has yet to answer
@@ -118,7 +121,7 @@ class ClusterEngine:
         ended = Ended()
         try:
             first = list(islice(tasks := iter(tasks), 1 if self._is_stream else _PROBED))
-            with join_cluster(self._cluster.address), _mark_folders(first) as markers:
+            with join_cluster(self._cluster.address), _mark_folders(self._folders(first)) as markers:
                 self._feed = _Feed(chain(first, tasks))
                 try:
                     self._begin(first, markers)
@@ -136,6 +139,12 @@ class ClusterEngine:
         except StoppedError as error:
             ended = Ended(stopped=error)
         return ended
+
+    def _folders(self, first: list[Any]) -> set[Path]:
+        """Where results will be, as far as that is known beforehand."""
+        targets = (target for task in first if isinstance(task, Task) for target in task.targets)
+        found = {Path(target.path).parent for target in targets if target.path is not None}
+        return found if self._planner is None else {*found, self._planner.folder}
 
     def _begin(self, first: list[Any], markers: tuple[str, ...]) -> None:
         """Divide the cluster, and make sure that every machine of it sees what this one does."""
@@ -157,6 +166,7 @@ class ClusterEngine:
             weights=model.inference.weights_sha256,
             workers=workers,
             batch_size=self._batch_size,
+            planner=self._planner,
         )
         self._share, self._setup = share, ray.put(setup)
         probe = ray.remote(num_cpus=0, max_retries=1)(check_view)
@@ -230,7 +240,9 @@ class ClusterEngine:
         actor.is_alone = False
         for job, done in zip(jobs, answer.done, strict=True):
             if done is not None:
-                job.outcome, job.error, job.seconds = done.outcome, done.error, done.seconds
+                job.outcome, job.error, job.seconds = done.outcome, done.error, done.seconds or 0.0
+                if done.outcome is not None and done.seconds is None:
+                    job.task = done.outcome
                 self._tell_one(job)
         if answer.stopped is not None:
             raise answer.stopped
@@ -374,15 +386,8 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _mark_folders(tasks: Iterable[Any]) -> Iterator[tuple[str, ...]]:
-    """Empty files where results will be, by which another machine knows the folders; they go when the run ends."""
-    folders = {
-        Path(target.path).parent
-        for task in tasks
-        if isinstance(task, Task)
-        for target in task.targets
-        if target.path is not None
-    }
+def _mark_folders(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+    """Empty files in folders, by which another machine knows them; they go when the run ends."""
     markers = []
     try:
         for folder in folders:

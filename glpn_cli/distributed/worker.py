@@ -14,9 +14,9 @@ from threading import Thread
 from glpn_cli._version import __version__
 from glpn_cli.atomic_write import remove_stale, remove_unfinished
 from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, UsageError, reason_of, wrap_exception
-from glpn_cli.images import ReadOptions
+from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.pipeline.engine import Engine, Job
-from glpn_cli.pipeline.plan import Task
+from glpn_cli.pipeline.plan import StreamPlanner, Task
 from glpn_cli.pipeline.report import Ended, Outcome
 from glpn_cli.pipeline.stages import Stages
 
@@ -30,6 +30,7 @@ class Setup:
     folder:  the driver's current folder, which relative paths start from
     seen:    paths that this machine must see: inputs, the model, and a marker in every output folder
     weights: the checksum of the model's weights; None where there is no model
+    planner: plans the tasks, which come as sources alone; None where they are planned
     """
 
     stages: Stages
@@ -39,16 +40,17 @@ class Setup:
     weights: str | None
     workers: int
     batch_size: int | None = None
+    planner: StreamPlanner | None = None
     version: str = __version__
 
 
 @dataclass(frozen=True)
 class Done:
-    """A task that has ended: its outcome or its error, and the seconds of work."""
+    """A task that has ended: its outcome or its error, and the seconds of work; None for an outcome of the plan."""
 
     outcome: Outcome | None
-    error: GlpnError | None
-    seconds: float
+    error: GlpnError | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,28 @@ class Worker:
 
     def _tasks(self) -> Iterator[_Request]:
         while (request := self._requests.get()) is not None and not self._is_stopping:
-            folders = {Path(target.path).parent for target in request.targets if target.path is not None}
+            planned = self._plan(request)
+            if planned is None:
+                continue
+            folders = {Path(target.path).parent for target in planned.targets if target.path is not None}
             for folder in folders - self._clean:  # what an actor that was killed here has left
                 remove_stale(folder)
             self._clean |= folders
-            yield request
+            yield planned
+
+    def _plan(self, request: _Request) -> _Request | None:
+        """The request with the work that is left for it; None where its outcome is known, and answered."""
+        if self._setup.planner is None:
+            return request
+        assert isinstance(request.source, ImageSource)
+        planned = self._setup.planner.plan_alone(request.source)
+        self._waiting.discard(request)
+        if isinstance(planned, Outcome):
+            request.answer.set_result(Done(planned))
+            return None
+        with_work = replace(request, source=planned.source, targets=planned.targets, kept=planned.kept)
+        self._waiting.add(with_work)
+        return with_work
 
     def _tell(self, job: Job) -> bool:
         self._waiting.discard(job.task)

@@ -43,6 +43,24 @@ class RunsTasks(Protocol):
         """Run all tasks; an outcome among them is told as it is."""
 
 
+class Run(Protocol):
+    """A run that is ready to start."""
+
+    @property
+    def total(self) -> int | None:
+        """The number of inputs; None where nobody knows."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """For the user, beforehand."""
+
+    def dry_run(self, show: Show) -> Ended:
+        """Tell what would be done, and do nothing."""
+
+    def execute(self, show: Show) -> Ended:
+        """Do it."""
+
+
 MakeEngine = Callable[..., RunsTasks]
 """Takes what `Engine` takes."""
 
@@ -168,7 +186,7 @@ class PlannedRun:
 
     def _make_engine(self, show: Show, *, fail_fast: bool | None = None) -> RunsTasks:
         pace = self.settings
-        tell = _telling(show, fail_fast=pace.fail_fast if fail_fast is None else fail_fast)
+        tell = telling(show, fail_fast=pace.fail_fast if fail_fast is None else fail_fast)
         return self.make_engine(self.stages, tell, workers=pace.threads, batch_size=pace.batch_size)
 
     def _uses_range(self) -> bool:
@@ -225,7 +243,7 @@ class StreamRun:
 
     def execute(self, show: Show) -> Ended:
         """Do what comes."""
-        tell = _telling(show, fail_fast=self.settings.fail_fast)
+        tell = telling(show, fail_fast=self.settings.fail_fast)
         pace = self.settings
         engine = self.make_engine(
             self.stages,
@@ -236,9 +254,6 @@ class StreamRun:
             in_order=self.is_video,
         )
         return engine.run(self.plan(is_dry=False))
-
-
-Run = PlannedRun | StreamRun
 
 
 def _open_page(outputs: OutputSettings, inputs: Sources) -> AbstractContextManager[Page | None]:
@@ -259,7 +274,7 @@ def _show_all(outcomes: Iterable[Outcome], settings: RunSettings, show: Show) ->
     return Ended()
 
 
-def _telling(show: Show, *, fail_fast: bool) -> Callable[[Job], bool]:
+def telling(show: Show, *, fail_fast: bool) -> Callable[[Job], bool]:
     """Show the outcome of every task; says whether to go on."""
 
     def tell(job: Job) -> bool:

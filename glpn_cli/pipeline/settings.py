@@ -7,6 +7,7 @@ import, with neither torch nor numpy, as the help screens are made of it.
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from enum import StrEnum
@@ -103,7 +104,9 @@ class InputSettings:
         "INPUTS", [], "Pictures, folders, glob patterns, or - for the bytes of one picture on standard input."
     )
     lists: list[str] = option(
-        "--files-from FILE", [], "Read the names of inputs from FILE, one per line; - is standard input."
+        "--files-from FILE",
+        [],
+        "Read the names of inputs from FILE, one per line or the column path of Parquet; - is standard input.",
     )
     lists0: list[str] = option("--files0-from FILE", [], "The same, but each name ends with a NUL.")
     recursive: bool = option("--recursive/--no-recursive", True, "Search folders inside folders.")
@@ -173,6 +176,12 @@ class InputSettings:
             workers = limit_decoding(processes, timeout_s=timeout_s, max_pixels=self.max_pixels)
         return ReadOptions(self.max_pixels, self.orientation, self.frame, self.allow_truncated, workers, self.white)
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether all inputs are named by lists in files, which can be read again and again."""
+        lists = [*self.lists, *self.lists0]
+        return not self.named and bool(lists) and all(map(os.path.isfile, lists))
+
 
 @dataclass(frozen=True)
 class ModelSettings:
@@ -231,7 +240,9 @@ class OutputSettings:
     )
     dry_run: bool = option("-n, --dry-run", False, "Plan and check everything, but write nothing.")
     json: bool = option("--json", False, "Print JSON on stdout.")
-    report: Path | None = option("--report FILE", None, "Also write the JSON records to FILE.")
+    report: Path | None = option(
+        "--report FILE", None, "Also write the JSON records to FILE, as Parquet if it ends in .parquet."
+    )
     paints: bool = False
     look: ColorizeOptions | None = None
     cloud: PointCloudOptions | None = None

@@ -267,6 +267,22 @@ def test_a_disk_that_is_full_stops_the_run(cluster: Cluster, place: Path, monkey
     assert files("out") == {}
 
 
+def test_a_list_is_planned_by_the_actors(cluster: Cluster, place: Path) -> None:
+    names = [f"sub{index % 3}/p{index:02}.png" for index in range(20)]
+    add_pictures(*names)
+    Path("list").write_text("".join(f"photos/{name}\n" for name in (*names, "gone.png")))
+    listed = ["predict", "--files-from", "list", "-m", "tiny", *TORCH]
+    runner = CliRunner()
+    local = runner.invoke(app, [*listed, "-o", "local", "--report", "local.jsonl"])
+    ray = runner.invoke(app, [*listed, "-o", "out", "--report", "out.jsonl", *on(cluster)])
+    assert (local.exit_code, ray.exit_code) == (3, 3), ray.output
+    assert files("out") == files("local")
+    assert records("out").keys() == records("local").keys()
+    again = runner.invoke(app, [*listed, "-o", "out", "--report", "out.jsonl", *on(cluster)])
+    assert again.exit_code == 3
+    assert Counter(each["status"] for each in records("out").values()) == {"skipped": 20, "error": 1}
+
+
 def test_two_inputs_of_one_name_are_refused_before_a_cluster_is_asked(place: Path) -> None:
     add_pictures("a.png", "a.jpg")
     ray = predict("out", "--engine", "ray", "--address", "127.0.0.1:1")

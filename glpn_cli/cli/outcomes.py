@@ -234,7 +234,7 @@ def open_report(path: Path | None) -> Iterator[Report | None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             report: Report
             if is_parquet:
-                from glpn_cli.cli.parquet_report import ParquetReport
+                from glpn_cli.distributed.tables import ParquetReport
 
                 report = stack.enter_context(ParquetReport(path))
             else:

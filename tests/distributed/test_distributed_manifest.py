@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
-from glpn_cli.cli.params import ClusterParams
+from glpn_cli.cli.predict import ClusterParams
 from glpn_cli.pipeline.engine import Engine
 from glpn_cli.pipeline.plan import StreamPlanner
 from glpn_cli.pipeline.report import Ended

@@ -226,7 +226,7 @@ class Progress:
             line = f"{self._done}{self._pace()}"
         else:
             facts = f" {self._done}/{self._total}{self._pace()}"
-            line = _draw_bar(self._done / max(self._total, 1), max(0, min(24, width - len(facts) - 2))) + facts
+            line = draw_bar(self._done / max(self._total, 1), max(0, min(24, width - len(facts) - 2))) + facts
         room = width - len(line) - 2
         return line[:width] if room < 8 else f"{line}  {shown(name)[-room:]}"
 
@@ -244,7 +244,7 @@ class Progress:
         return f"  {rate:.1f}/s  {clock} left"
 
 
-def _draw_bar(share: float, width: int) -> str:
+def draw_bar(share: float, width: int) -> str:
     """A bar of `width` characters, in plain ASCII where the terminal has nothing else."""
     encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower().replace("-", "")
     full, empty = ("━", "─") if encoding.startswith("utf") else ("#", "-")

@@ -6,17 +6,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from glpn_cli.cli.groups import without
-from glpn_cli.cli.params import ModelParams, SpaceParams
+from glpn_cli.cli.params import (
+    INPUTS,
+    OUTPUTS,
+    ClipParams,
+    InputParams,
+    ModelParams,
+    OutputParams,
+    RunParams,
+    SpaceParams,
+    option,
+    without,
+)
 from glpn_cli.cli.unused_options import note_made_earlier
-from glpn_cli.options import INPUTS, OUTPUTS, ExplicitOptions, option
-from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
+from glpn_cli.pipeline.settings import ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.depth_files import ColorizeOptions
 
 EXAMPLES = """
 glpn export photo.jpg --colorbar --side-by-side
+glpn export clip.mp4 -o look.mp4 --side-by-side --colorbar
 glpn export depth/ -o colours --range 0.5:8 --colormap turbo
 """
 
@@ -46,7 +56,8 @@ class ColorParams:
         "--range RANGE",
         "image",
         "Depths of the first and the last colour: image, batch (one range for all inputs, in two passes), "
-        "model, pA:pB (percentiles), or NEAR:FAR in metres.",
+        "model, pA:pB (percentiles), or NEAR:FAR in metres. A clip has one range for all frames, unless image "
+        "is typed, or running, which follows the frames.",
     )
     invert: bool = option("--invert", False, "Near is cold or dark.")
     colorbar: bool = option("--colorbar", False, "Add a scale with ticks in metres.")
@@ -75,30 +86,34 @@ class ColorParams:
 
 def export(
     explicit: ExplicitOptions,
-    inputs: InputSettings,
+    inputs: InputParams,
     model: Annotated[ModelParams, without("uncertainty")],
-    run: RunSettings,
-    output: OutputSettings,
+    run: RunParams,
+    output: OutputParams,
     colors: ColorParams,
     space: SpaceParams,
+    clips: ClipParams,
 ) -> None:
     """Paint depth in colours, for pictures or for existing depth maps.
 
     If a picture's depth map lies beside it, that map is painted; other pictures go through the model. Equal ratios of
     depth are equal steps of colour.
     """
-    from glpn_cli.cli.outcomes import check_stdout, show_run, warn_of_assumed_metres
-    from glpn_cli.pipeline.run import plan_run
+    from glpn_cli.cli.outcomes import check_stdout, plan_all, show_run, take_clips, warn_of_assumed_metres
     from glpn_cli.pipeline.search import find_sources
     from glpn_cli.pipeline.video import plan_video
 
-    results = replace(space.apply_to(output, explicit), paints=True, look=colors.look, page=colors.html)
-    check_stdout(results)
-    reading = inputs.choose_reading(run.threads)
-    choice = replace(inputs, reading=reading, depth_scale=output.depth_scale)
-    found = find_sources(choice, side_by_side=colors.side_by_side) if colors.raw is None else None
+    results = replace(output.settings(space, explicit), paints=True, look=colors.look, page=colors.html)
+    work = run.settings()
+    check_stdout(results, json=output.json)
+    reading = inputs.reading(work.threads)
+    choice = inputs.settings(reading, depth_scale=output.depth_scale)
+    taken = take_clips(clips, choice, results)
+    found = None
+    if colors.raw is None and taken.rest is not None:
+        found = taken.without(find_sources(taken.rest, side_by_side=colors.side_by_side))
     recipe = None
-    if found is None or found.needs_network:
+    if colors.raw is not None or taken.needs_network or (found is not None and found.needs_network):
         recipe = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
     if found is not None and not (recipe and recipe.predicts_labels):
         note_made_earlier(found, explicit)
@@ -108,6 +123,5 @@ def export(
     if colors.raw is not None:
         assert used is not None
         show_run(plan_video(colors.raw, choice, results, used), output)
-    assert found is not None
-    prepared = plan_run(found, results, used, run)
+    prepared = plan_all(taken, found, results, used, work)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +12,22 @@ import typer
 
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console
-from glpn_cli.cli.groups import only, without
-from glpn_cli.cli.params import ModelParams, SpaceParams
+from glpn_cli.cli.params import (
+    INPUTS,
+    OUTPUTS,
+    SPACE,
+    InputParams,
+    ModelParams,
+    OutputParams,
+    SpaceParams,
+    argument,
+    only,
+    option,
+    without,
+)
 from glpn_cli.cli.unused_options import check_used, note_made_earlier
 from glpn_cli.errors import ExitCode, UsageError
-from glpn_cli.options import INPUTS, OUTPUTS, SPACE, ExplicitOptions, argument, option
-from glpn_cli.pipeline.settings import InputSettings, OutputSettings
+from glpn_cli.pipeline.settings import ExplicitOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,13 +72,11 @@ def measure(
     explicit: ExplicitOptions,
     wanted: MeasureParams,
     inputs: Annotated[
-        InputSettings,
-        only(
-            "kind", "depth_kind", "max_pixels", "allow_truncated", "orientation", "frame", "white", "isolate", "timeout"
-        ),
+        InputParams,
+        only("as_", "kind", "max_pixels", "allow_truncated", "orientation", "frame", "white", "isolate", "timeout"),
     ],
     model: Annotated[ModelParams, without("uncertainty")],
-    printing: Annotated[OutputSettings, only("depth_scale", "json")],
+    printing: Annotated[OutputParams, only("depth_scale", "json")],
     space: Annotated[SpaceParams, only("calibration", "metres", "focal", "intrinsics")],
 ) -> None:
     """Measure metres at pixels, in boxes and between points.
@@ -92,7 +100,7 @@ def measure(
     check_used(explicit, situations)
     focal = space.choice
     calibration = read_calibration(space.calibration) if space.calibration is not None else None
-    reading = inputs.choose_reading()
+    reading = inputs.reading()
     found = _find(wanted.file, inputs, printing.depth_scale, reading)
     note_made_earlier(found, explicit)
     found.check_maps(explicit, "--kind", "--depth-scale")
@@ -112,12 +120,18 @@ def measure(
         raise typer.Exit(measured.exit_code)
 
 
-def _find(file: str, inputs: InputSettings, depth_scale: float | None, reading: ReadOptions) -> Sources:
+def _find(file: str, inputs: InputParams, depth_scale: float | None, reading: ReadOptions) -> Sources:
     """Look at the file. Raises UsageError where it is not one picture or depth map."""
     from glpn_cli.pipeline.search import find_sources
+    from glpn_cli.pipeline.settings import InputSettings
     from glpn_cli.pipeline.sources import Content
+    from glpn_cli.prediction import DepthKind
 
-    found = find_sources(replace(inputs, named=[file], reading=reading, depth_scale=depth_scale))
+    found = find_sources(
+        InputSettings(
+            (file,), kind=inputs.as_, reading=reading, depth_scale=depth_scale, depth_kind=DepthKind(inputs.kind)
+        )
+    )
     if found.refused:
         console.error(found.refused[0].error)
         raise typer.Exit(ExitCode.NOTHING_DONE)
@@ -134,6 +148,7 @@ def _answer(source: Source, model: ModelSettings | None, focal: FocalChoice, cal
     """The depth map of a source, and its camera; its warnings are printed."""
     from glpn_cli.depth_files import PointCloudOptions
     from glpn_cli.pipeline.report import warning_text
+    from glpn_cli.pipeline.settings import OutputSettings
     from glpn_cli.pipeline.stages import Stages
 
     result = Stages(model, OutputSettings(cloud=PointCloudOptions(focal), calibration=calibration)).predict(source)

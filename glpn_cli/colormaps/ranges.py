@@ -45,6 +45,7 @@ class RangeRule(StrEnum):
     PERCENTILES = "percentiles"
     MODEL = "model"
     BATCH = "batch"
+    RUNNING = "running"
     FIXED = "fixed"
 
 
@@ -54,7 +55,7 @@ class RangePolicy:
 
     rule:        where the two ends come from
     text:        the option's value in its one spelling, as records carry it
-    percentiles: for PERCENTILES and BATCH, 0 to 100, over the valid depths from the smallest up
+    percentiles: for PERCENTILES, BATCH and RUNNING, 0 to 100, over the valid depths from the smallest up
     ends:        for FIXED, and for a BATCH that is settled: (smaller, larger), in the map's own unit
     """
 
@@ -78,6 +79,11 @@ class RangePolicy:
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse at planning what could not be resolved later (UsageError)."""
+        if self.rule is RangeRule.RUNNING:
+            raise UsageError(
+                "--range running follows the frames of a clip, and is for clips written to a video file",
+                hint="Use --range image, or --range batch.",
+            )
         if self.rule is RangeRule.MODEL and (not kind.is_metric or limit_m is None):
             raise UsageError(
                 "--range model needs a model with a limit in metres",
@@ -90,18 +96,20 @@ IMAGE_RANGE = RangePolicy(rule=RangeRule.PERCENTILES, text="image")
 
 
 def parse_range(text: str) -> RangePolicy:
-    """Read `image`, `batch`, `model`, `pA:pB` (percentiles) or `NEAR:FAR` (metres; for other kinds their own numbers).
+    """Read a range: `image`, `batch`, `model`, `running`, `pA:pB` (percentiles) or `NEAR:FAR`.
+
+    The ends are metres; for other kinds of depth their own numbers.
 
     Raises UsageError for anything else, by name.
     """
     word = text.strip().lower()
     if word == "image":
         return IMAGE_RANGE
-    if word in ("batch", "model"):
+    if word in ("batch", "model", "running"):
         return RangePolicy(rule=RangeRule(word), text=word)
     parts = word.split(":")
     if len(parts) != 2:
-        raise _bad_range(text, "it is none of image, batch, model, pA:pB, NEAR:FAR")
+        raise _bad_range(text, "it is none of image, batch, model, running, pA:pB, NEAR:FAR")
     if all(part.startswith("p") for part in parts):
         low, high = (_read_number(part[1:], text) for part in parts)
         if not 0 <= low < high <= 100:

@@ -12,23 +12,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import (
-    ColorizeOptions,
-    PaintRange,
-    add_colorbar,
-    draw_contours,
-    paint,
-    put_side_by_side,
-    resolve_range,
-)
+from glpn_cli.colormaps import PaintRange, add_colorbar, draw_contours, paint, put_side_by_side, resolve_range
 from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, expect_painted
+from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, PictureSource, Provenance, Result
 
 # Kinds whose numbers cannot be inverted: disparity already is, and depth with an unknown shift has no inverse.
-_LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE, DepthKind.UNKNOWN})
+_LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE})
 
 
 @dataclass(frozen=True)
@@ -56,10 +49,11 @@ class Color(Format):
         record = make_record(
             result, depth, format=self.format, map=self.map, look=self.look, painted=(ends.near, ends.far)
         )
-        return EncodedFile(encode_png(self._render(result, depth, ends), text=record.to_text()), record)
+        return EncodedFile(encode_png(self.render(result, ends), text=record.to_text()), record)
 
-    def _render(self, result: Result, depth: DepthMap, ends: PaintRange) -> NDArray[np.uint8]:
-        look = self.look
+    def render(self, result: Result, ends: PaintRange) -> NDArray[np.uint8]:
+        """The painted map with all that stands beside it, uint8 (H, W, 3). Raises OutputError."""
+        look, depth = self.look, depth_of(result)
         canvas = paint(depth, range=ends, colormap=look.colormap, invert=look.invert)
         if look.contours_m is not None:
             canvas = draw_contours(canvas, depth, every_m=look.contours_m)

@@ -32,7 +32,6 @@ FAIR = {
     DepthKind.SCALE: (Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
     DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
-    DepthKind.UNKNOWN: (Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
 }
 """The alignments that make sense for a map of each kind."""
 
@@ -41,7 +40,6 @@ DEFAULT = {
     DepthKind.SCALE: (Alignment.MEDIAN,),
     DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
-    DepthKind.UNKNOWN: (Alignment.MEDIAN,),
 }
 """The alignments that are reported where the user names none."""
 

@@ -98,6 +98,7 @@ EMPTY = Foreign("empty (0 bytes)")
 TEXT = Foreign("a text file")
 UNKNOWN = Foreign("of no format that is known here")
 CAMERA_RAW = Foreign("a camera raw file", "Develop it to JPEG or TIFF first.")
+_VIDEO = "a video"
 _FRAMES = "Take frames out of it first. Run: ffmpeg -i VIDEO frame-%06d.png"
 _RENDER = "Render it to PNG first."
 _DEPTH = "It is a depth file, not a picture: paint it with glpn export."
@@ -119,9 +120,10 @@ _FOREIGN: tuple[tuple[re.Pattern[bytes], Foreign], ...] = tuple(
         (rb"\xd7\xcd\xc6\x9a|\x01\0\0\0.{36} EMF", "a Windows metafile", _RENDER),
         (
             rb"....ftyp|....(moov|mdat|wide)|\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01|OggS|\0\0\x01[\xb3\xba]",
-            "a video",
+            _VIDEO,
             _FRAMES,
         ),
+        (rb"YUV4MPEG2 |nut/multimedia|DKIF|\x30\x26\xb2\x75\x8e\x66\xcf\x11|\x06\x0e\x2b\x34", _VIDEO, _FRAMES),
         (rb"\x93NUMPY", "a NumPy array", _DEPTH),
         (rb"SIMPLE  =", "a FITS file", "Convert it to TIFF first."),
         (rb"\x89HDF\r\n", "an HDF5 file", "Convert it to TIFF first."),
@@ -163,6 +165,13 @@ def recognise(head: bytes, *, tail: bytes = b"", name: str = "") -> PictureForma
     if tail.endswith(_TGA_FOOTER) or name.lower().endswith(_TGA_EXTENSIONS):
         return TGA
     return TEXT if _is_text(head) else UNKNOWN
+
+
+def is_video(head: bytes, *, name: str = "") -> bool:
+    """Whether a file begins as a video does; `head` and `name` as for `recognise`."""
+    is_transport_stream = len(head) > 188 and head[0] == head[188] == 0x47
+    found = recognise(head, name=name)
+    return is_transport_stream or (isinstance(found, Foreign) and found.words == _VIDEO)
 
 
 def _has_avif_brand(head: bytes) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from queue import SimpleQueue
 from threading import Event, Semaphore, Thread
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from glpn_cli.devices import cores
-from glpn_cli.errors import GlpnError, StoppedError, UsageError
+from glpn_cli.errors import GlpnError, UsageError
+from glpn_cli.images import ImageSource
 from glpn_cli.images.given import GivenSource
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.plan import Task
@@ -19,7 +21,7 @@ from glpn_cli.prediction import DepthMap, PredictedDepth, Result
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
-_Told = PredictedDepth | GlpnError | BaseException | None
+S = TypeVar("S", bound="ImageSource | GivenSource")
 
 
 def predict_many(
@@ -37,17 +39,39 @@ def predict_many(
             raise UsageError(f"{name}={value!r} is no number from 1 up")
     if on_error not in ("raise", "return"):
         raise UsageError(f"on_error={on_error!r} is unknown", hint="Choose raise or return.")
-    pace = RunSettings(workers=workers, batch_size=None if batch_size == "auto" else batch_size)
-    return _iterate(estimator, sources, pace, is_raising=on_error == "raise")
+    pace = RunSettings(workers, None if batch_size == "auto" else batch_size)
+    stages = Stages(
+        ModelSettings(estimator.recipe, estimator.device),
+        OutputSettings(),
+        pictures=None if estimator.device == "cpu" else LARGEST_BATCH,
+        estimator=estimator,
+    )
+    return _take_depths(iterate_results(stages, sources, pace), is_raising=on_error == "raise")
 
 
-def _iterate(
-    estimator: DepthEstimator, sources: Iterable[GivenSource], pace: RunSettings, *, is_raising: bool
+def _take_depths(
+    results: Generator[tuple[Any, Result | GlpnError]], *, is_raising: bool
 ) -> Iterator[PredictedDepth | GlpnError]:
-    # As many may be under way, or done and not taken yet, as fill two batches and all threads twice.
-    places = Semaphore(2 * (max(pace.batch_size or LARGEST_BATCH, 1) + pace.threads + cores()))
+    with closing(results):
+        for _, one in results:
+            if is_raising and isinstance(one, GlpnError):
+                raise one
+            yield one if isinstance(one, GlpnError) else _depth_of(one)
+
+
+def iterate_results(
+    stages: Stages, sources: Iterable[S], pace: RunSettings, *, ahead: int | None = None
+) -> Generator[tuple[S, Result | GlpnError]]:
+    """Every source with its result or its error, in their order, as soon as it is there; closed, it leaves no thread.
+
+    sources: pictures, compared by identity; read in another thread
+    ahead:   how many may be under way, or done and not taken yet; None: as fill two batches and all threads twice
+
+    Raises StoppedError, and whatever the iterable itself raises.
+    """
+    places = Semaphore(ahead or 2 * (max(pace.batch_size or LARGEST_BATCH, 1) + pace.threads + cores()))
     is_closed = Event()
-    told: SimpleQueue[_Told] = SimpleQueue()
+    told: SimpleQueue[tuple[S, Result | GlpnError] | BaseException | None] = SimpleQueue()
     results: dict[object, Result] = {}
 
     def tasks() -> Iterator[Task]:
@@ -58,16 +82,12 @@ def _iterate(
             yield Task(source, ())
 
     def tell(job: Job) -> bool:
-        result = results.pop(job.task.source, None)
-        told.put(job.error if result is None else _depth_of(result))
+        source = job.task.source
+        one = results.pop(source, None) or job.error
+        assert one is not None
+        told.put((source, one))
         return not is_closed.is_set()
 
-    stages = Stages(
-        ModelSettings(estimator.recipe, estimator.device),
-        OutputSettings(),
-        pictures=None if estimator.device == "cpu" else LARGEST_BATCH,
-        estimator=estimator,
-    )
     stages.watch = lambda result, _: results.update({result.source: result})
     engine = Engine(stages, tell, workers=pace.threads, batch_size=pace.batch_size, is_stream=True, in_order=True)
 
@@ -77,23 +97,19 @@ def _iterate(
         except BaseException as error:  # noqa: BLE001 - it is raised in the thread that asks
             told.put(error)
 
-    thread = Thread(target=run, name="predict_many", daemon=True)
+    thread = Thread(target=run, name="iterate_results", daemon=True)
     thread.start()
     try:
         while (one := told.get()) is not None:
-            if isinstance(one, BaseException) and (is_raising or not _is_of_one(one)):
+            if isinstance(one, BaseException):
                 raise one
             places.release()
-            yield one  # type: ignore[misc]  # what is no GlpnError was raised
+            yield one
     finally:
         is_closed.set()
         places.release()
         thread.join()
-
-
-def _is_of_one(error: BaseException) -> bool:
-    """Whether an error is one picture's; others end everything."""
-    return isinstance(error, GlpnError) and not isinstance(error, StoppedError)
+        stages.watch = None
 
 
 def _depth_of(result: Result) -> PredictedDepth:

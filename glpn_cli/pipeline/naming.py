@@ -15,7 +15,10 @@ from glpn_cli.pipeline.settings import DEFAULT_NAME
 _SAME = {".tif": ".tiff"}
 """Extensions that mean another one."""
 
-_VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
+VIDEOS = (".mkv", ".mp4", ".mov")
+"""Extensions of the videos that are written."""
+
+_OTHER_VIDEOS = (".m4v", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
 """What asks for a video, and was never meant for a folder's name."""
 
 _FIELDS = ("stem", "map", "format", "name", "parent", "model")
@@ -24,10 +27,14 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 @dataclass(frozen=True)
 class Destination:
-    """Where results go: a folder, one file, or standard output (`path` is None)."""
+    """Where results go: a folder, one file, or standard output (`path` is None).
+
+    is_video: whether the file is a video, which only clips become
+    """
 
     path: Path | None
     is_file: bool = False
+    is_video: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Destination:
@@ -42,10 +49,12 @@ class Destination:
             raise UsageError(f"--output {text!r} is no path")
         path = Path(text)
         extension = _extension_of(path)
-        if extension in _VIDEOS and not path.is_dir():
+        if extension in VIDEOS and not path.is_dir():
+            return cls(path, is_file=True, is_video=True)
+        if extension in _OTHER_VIDEOS and not path.is_dir():
             raise UsageError(
-                f"--output {text!r}: no video is written here",
-                hint=f"Name a folder for the maps, and make the video with: ffmpeg -i FOLDER/NAME-%06d.png {text}",
+                f"--output {text!r}: videos are written as {', '.join(VIDEOS)}",
+                hint=f"Write one of these, and make another of it with: ffmpeg -i {path.stem}.mkv {text}",
             )
         written = {writer.extension for writer in FORMATS.values()}
         if text.endswith(("/", "\\")) or extension not in written | PICTURE_EXTENSIONS:
@@ -76,6 +85,12 @@ def choose_formats(asked: str | None, destination: Destination, *, default: str,
     Raises UsageError for unknown formats, and for a file whose extension belongs to another one.
     """
     extension = _extension_of(destination.path) if destination.path and destination.is_file else None
+    if destination.is_video:
+        raise UsageError(
+            f"--output ends in {extension}, and pictures become no video",
+            hint=f"Of a clip it is made by: glpn export CLIP -o FILE{extension}. "
+            f"Pictures that are frames are named as a sequence: frame_%05d.png.",
+        )
     if asked is None:
         if extension is None:
             return [default]

@@ -24,7 +24,7 @@ from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, LabelMap, Provenance, Result
 from glpn_cli.text import SCHEMA, error_fields, path_text, words_text
 
-FLAT, FOCAL, ASSUMED_FOV = "W_FLAT", "W_FOCAL", "W_FOV"
+FLAT, FOCAL, ASSUMED_FOV, LOST_FRAMES = "W_FLAT", "W_FOCAL", "W_FOV", "W_FRAMES"
 """Warnings about results; `PictureWarning` has those about pictures."""
 
 _TEXTS = {
@@ -33,6 +33,7 @@ _TEXTS = {
     "(--metres focal brings them to it)",
     ASSUMED_FOV: f"its camera is not known: a field of view of {ASSUMED_FOV_DEG:g} degrees is ASSUMED, and the points "
     "have the right shape only if that is so (say it with --focal)",
+    LOST_FRAMES: "some of its frames could not be used, and are missing or patched",
 }
 
 
@@ -197,7 +198,7 @@ class Tally:
     """
 
     planned_total: int | None
-    allowance: Allowance | None = None
+    allowance: Allowance = field(default_factory=Allowance)
     statuses: Counter[Status] = field(default_factory=Counter)
     codes: Counter[ErrorCode] = field(default_factory=Counter)
     ended: Ended = field(default_factory=Ended)
@@ -272,14 +273,13 @@ class Tally:
 
 
 def judge_failures(
-    failed: int, total: int, allowance: Allowance | None, *, is_any_done: bool, is_cut_short: bool = False
+    failed: int, total: int, allowance: Allowance, *, is_any_done: bool, is_cut_short: bool = False
 ) -> ExitCode:
     """The exit code for `failed` of `total` inputs.
 
     is_cut_short: the run ended at a failure and left inputs without their turn, which no allowance covers
     """
-    is_allowed = allowance is not None and allowance.covers(failed, total) and not is_cut_short
-    if not failed or is_allowed:
+    if not failed or (allowance.covers(failed, total) and not is_cut_short):
         return ExitCode.OK
     return ExitCode.SOME_FAILED if is_any_done else ExitCode.NOTHING_DONE
 

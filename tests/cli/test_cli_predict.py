@@ -378,7 +378,7 @@ def test_hints_meet_the_mistake(glpn: Callable[..., Result], tiny_pictures: Path
     assert "disk" not in in_the_way.stderr
     video = glpn(picture, "-o", tmp_path / "q.mp4")
     assert video.exit_code == 2
-    assert "ffmpeg" in video.stderr
+    assert "glpn export CLIP" in video.stderr
     assert not (tmp_path / "q.mp4").exists()
     weights = glpn(picture, "-m", "gone.ckpt", "--json", "-o", tmp_path)
     assert weights.exit_code == 2

@@ -179,7 +179,7 @@ class DepthAnythingConfig(ModelConfig):
 
     def cost(self, size: tuple[int, int]) -> Cost:
         """Both sides are multiples of the patch."""
-        from glpn_cli.models.depth_anything.weights import cost
+        from glpn_cli.models.depth_anything.cost import cost
 
         return cost(self, size)
 

@@ -296,7 +296,7 @@ class DPTConfig(ModelConfig):
 
     def cost(self, size: tuple[int, int]) -> Cost:
         """Not counted is the standardisation of a hybrid's weights."""
-        from glpn_cli.models.dpt.weights import cost
+        from glpn_cli.models.dpt.cost import cost
 
         return cost(self, size)
 

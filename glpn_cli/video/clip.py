@@ -1,0 +1,458 @@
+"""A clip that is read frame by frame: files, image sequences, and streams that come once."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.images import ImageSource, Picture
+from glpn_cli.images.formats import check_pixels
+from glpn_cli.images.picture import AtLeast, ContentId
+from glpn_cli.video.colors import is_hdr, make_picture, read_matrix, reduced_size, to_rgb, turn_upright
+from glpn_cli.video.library import load_av
+from glpn_cli.video.settings import ClipSettings, FrameChooser
+
+_SEQUENCE = re.compile(r"(?<!%)%0?(\d*)d")
+_SEQUENCE_FPS = 25.0
+_MOST_FAILURES = 16
+"""After so many reads that fail one after the other, nothing more is expected of a file."""
+
+_PROBE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame(ImageSource):
+    """A frame of a clip, as a picture among others.
+
+    number: of the frame in its clip, from 0
+    time_s: when it is shown, seconds from the beginning of the clip
+    pts:    the same in the clip's unit of time, as the file has it
+    length: how long it is shown, in the same unit; 0 where the file does not say
+    image:  PyAV's frame
+    clip:   the facts of the clip
+    """
+
+    number: int = 0
+    time_s: float = 0.0
+    pts: int = 0
+    length: int = 0
+    image: Any = None
+    clip: ClipFacts | None = None
+
+    def read(self, *, at_least: AtLeast | None = None) -> Picture:
+        """The frame as a picture, with fewer pixels where they will do."""
+        assert self.clip is not None
+        size = reduced_size(self.clip.size, at_least)
+        rgb = turn_upright(to_rgb(self.image, self.clip.stored(size)), self.clip.matrix)
+        return make_picture(rgb, self.clip.size, content=self.clip.content)
+
+    def read_colors(self) -> NDArray[np.uint8]:
+        """The upright frame, uint8 (H, W, 3)."""
+        return self.read().rgb
+
+    def has_content(self, size: int, blake2b: str) -> bool | None:
+        """Whether the clip's bytes are these; None for a stream."""
+        content = self.clip.content if self.clip is not None else None
+        return None if content is None else content == ContentId(size, blake2b)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFacts:
+    """A clip in numbers.
+
+    size:       (H, W) of its upright frames
+    matrix:     how its frames are turned upright, see `turn_upright`
+    time_base:  seconds in its unit of time
+    start:      its first time, in that unit
+    rate:       frames per second, as far as it says one
+    frames:     how many there are, as far as the file says or its length tells
+    duration_s: its length, where it is known
+    aspect:     width of a pixel for its height
+    codec:      as FFmpeg calls it
+    notes:      what is odd about it, for the user
+    content:    what tells its bytes from others; None for streams and image sequences
+    metadata:   the texts in it
+    """
+
+    size: tuple[int, int]
+    matrix: tuple[int, int, int, int]
+    time_base: Fraction
+    start: int
+    rate: Fraction | None
+    frames: int | None
+    duration_s: float | None
+    aspect: Fraction
+    codec: str
+    notes: tuple[str, ...] = ()
+    content: ContentId | None = None
+    metadata: dict[str, str] | None = None
+
+    def stored(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H, W) of an upright frame as it lies in the file."""
+        a, b, c, d = self.matrix
+        return size if abs(a) + abs(d) >= abs(b) + abs(c) else (size[1], size[0])
+
+    def time_of(self, pts: int) -> float:
+        """Seconds from the beginning."""
+        return float((pts - self.start) * self.time_base)
+
+
+class Clip:
+    """An open clip: its facts, then its frames, once, in the order of their times.
+
+    source:     the file or the stream, and what its results are called
+    settings:   which frames are taken
+    with_sound: keep the packets of the sound for whoever passes them on, in `sound`
+
+    What cannot be decoded is left out, and counted in `lost`; the frames behind it come. Raises InputError where it
+    cannot be opened, or has no picture.
+    """
+
+    def __init__(self, source: ImageSource, settings: ClipSettings | None = None, *, with_sound: bool = False) -> None:
+        self._av = load_av()
+        self.source = source
+        self.settings = settings or ClipSettings()
+        self.lost: list[float] = []
+        self.concealed = 0
+        self.is_cut_short = False
+        self.sound: deque[Any] = deque()
+        self.read_s = 0.0
+        self._seekable = source.path is not None
+        self._with_sound = with_sound
+        self._container = self._open()
+        try:
+            self._begin()
+            self._first = self._next_image()
+            self.facts = self._look()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._container.close()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What went wrong while it was read, for the user."""
+        said = []
+        if self.lost:
+            shown = ", ".join(f"{time:.3f} s" for time in self.lost[:5]) + (", ..." if self.lost[5:] else "")
+            said.append(f"{_count(len(self.lost), 'frame')} could not be decoded, and left out: {shown}")
+        if self.concealed:
+            said.append(f"{_count(self.concealed, 'frame')} came damaged out of the decoder, which patched them")
+        if self.is_cut_short:
+            said.append("the file is cut short or damaged, and the rest of it could not be read")
+        return tuple(said)
+
+    @property
+    def expected_frames(self) -> int | None:
+        """How many frames are asked for, about; None where nobody knows."""
+        facts, asked = self.facts, self.settings
+        if facts.frames is None or not facts.duration_s:
+            return None
+        end_s = min(asked.end_s or math.inf, facts.duration_s)
+        seconds = max(0.0, end_s - asked.start_s)
+        count = facts.frames * seconds / facts.duration_s / asked.every
+        return max(1, round(count if asked.fps is None else min(count, seconds * asked.fps)))
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames that are asked for."""
+        facts, chooser = self.facts, FrameChooser(self.settings)
+        number, first = self._seek()
+        image = first
+        while image is not None:
+            pts = self._pts_of(image, number)
+            time_s = self.read_s = facts.time_of(pts)
+            if chooser.is_past(time_s):
+                return
+            if chooser.takes(time_s):
+                self.concealed += bool(image.is_corrupt)
+                yield Frame(
+                    self.source.path,
+                    self._name_of(number, time_s),
+                    self.source.given,
+                    self.source.data,
+                    options=self.source.options,
+                    number=number,
+                    time_s=time_s,
+                    pts=pts,
+                    length=image.duration or 0,
+                    image=image,
+                    clip=facts,
+                )
+            number += 1
+            image = self._next_image()
+
+    # Opening
+
+    def _open(self) -> Any:
+        source, options = self.source, {}
+        where: Any = str(source.path) if source.path is not None else _stream_of(source)
+        form = None
+        if source.path is not None and is_sequence(where):
+            rate = self.settings.fps or _SEQUENCE_FPS
+            form, options = "image2", {"framerate": f"{rate:g}", "start_number": str(first_of_sequence(source.path))}
+            self.settings = replace(self.settings, fps=None)
+        try:
+            return self._av.open(where, format=form, options=options)
+        except (self._av.error.FFmpegError, OSError, ValueError) as error:
+            raise self._error(error, "cannot be opened as a video") from error
+
+    def _begin(self) -> None:
+        self._stream = self._choose_stream()
+        self._stream.thread_type = "AUTO"
+        sounds = self._container.streams.audio if self._with_sound else ()
+        self.sound_streams = [each for each in sounds if each.codec_context is not None][:1]
+        self._images = self._decode()
+        self.sound.clear()
+
+    def _choose_stream(self) -> Any:
+        streams = [
+            each for each in self._container.streams.video if "attached_pic" not in str(each.disposition).lower()
+        ]
+        if not streams:
+            raise InputError(f"{self.source.label} has no video in it", code=ErrorCode.UNSUPPORTED)
+        best = self._container.streams.best("video")
+        stream = best if best in streams else streams[0]
+        if stream.codec_context is None:
+            raise InputError(
+                f"{self.source.label} is a video of a kind that cannot be decoded here", code=ErrorCode.UNSUPPORTED
+            )
+        return stream
+
+    def _look(self) -> ClipFacts:
+        """The facts, with the help of the first frame. Raises InputError where there is none, or it is too large."""
+        image, stream, label = self._first, self._stream, self.source.label
+        if image is None:
+            raise InputError(f"{label} holds no frame that can be decoded")
+        matrix = read_matrix(image)
+        rate = stream.average_rate or stream.guessed_rate
+        duration = stream.duration * stream.time_base if stream.duration else None
+        if duration is None and self._container.duration:
+            duration = Fraction(self._container.duration, 1_000_000)
+        stored = image.height, image.width
+        a, b, c, d = matrix
+        size = stored if abs(a) + abs(d) >= abs(b) + abs(c) else (stored[1], stored[0])
+        check_pixels(size, self.source.options.max_pixels, label=label)
+        aspect = Fraction(stream.sample_aspect_ratio or 1)
+        start = stream.start_time if stream.start_time is not None else image.pts
+        facts = ClipFacts(
+            size=size,
+            matrix=matrix,
+            time_base=stream.time_base,
+            start=start or 0,
+            rate=rate,
+            frames=stream.frames or (round(duration * rate) if duration and rate else None),
+            duration_s=float(duration) if duration else None,
+            aspect=aspect if size == stored else 1 / aspect,
+            codec=stream.codec_context.name,
+            content=self._hash(),
+            metadata=dict(self._container.metadata),
+        )
+        return replace(facts, notes=tuple(_odd(image, facts)))
+
+    def _hash(self) -> ContentId | None:
+        path = self.source.path
+        if path is None or not path.is_file():
+            return None
+        with suppress(OSError), path.open("rb") as file:
+            return ContentId.of(file)
+        return None
+
+    # Reading
+
+    def _seek(self) -> tuple[int, Any]:
+        """Go to the beginning of the part that is asked for: the number of the first frame there, and that frame."""
+        facts, start_s = self.facts, self.settings.start_s
+        if not start_s or not self._seekable or is_sequence(str(self.source.path)):
+            return 0, self._first
+        wanted = facts.start + math.floor(start_s / facts.time_base)
+        times = sorted(
+            packet.pts for packet in self._demux_until(wanted) if packet.pts is not None and packet.pts <= wanted
+        )
+        self._restart(wanted)
+        image = self._next_image()
+        if image is None or image.pts is None or image.pts > wanted:  # as MPEG-TS may, without an index
+            self._reopen()
+            return 0, self._next_image()
+        return sum(time < image.pts for time in times), image
+
+    def _demux_until(self, pts: int) -> Iterator[Any]:
+        """The packets of the frames up to a time, undecoded; a file whose order is unknown, to one second behind it."""
+        slack = round(1 / self.facts.time_base)
+        for packet in self._container.demux(self._stream):
+            yield packet
+            if packet.dts is not None and packet.dts > pts + slack:
+                return
+
+    def _restart(self, pts: int) -> None:
+        self._container.seek(pts, stream=self._stream, backward=True)
+        self._images = self._decode()
+        self.sound.clear()
+
+    def _reopen(self) -> None:
+        self._container.close()
+        self._container = self._open()
+        self._begin()
+
+    def _next_image(self) -> Any:
+        return next(self._images, None)
+
+    def _decode(self) -> Iterator[Any]:
+        """The decoded frames; what fails is left out."""
+        failures = 0
+        wanted = [self._stream, *self.sound_streams]
+        packets = self._container.demux(wanted)
+        last = 0.0
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except self._av.error.EOFError:
+                return
+            except (self._av.error.FFmpegError, OSError, ValueError):
+                failures += 1
+                self.is_cut_short = True
+                if failures >= _MOST_FAILURES:
+                    return
+                packets = self._container.demux(wanted)
+                continue
+            if packet.stream.index != self._stream.index:
+                if packet.dts is not None:
+                    self.sound.append(packet)
+                continue
+            try:
+                images = packet.decode()
+            except self._av.error.EOFError:
+                return
+            except (self._av.error.FFmpegError, OSError, ValueError):
+                if packet.pts is not None:
+                    last = float(packet.pts * packet.time_base)
+                self.lost.append(last)
+                continue
+            failures = 0
+            yield from images
+
+    def _pts_of(self, image: Any, number: int) -> int:
+        """When a frame is shown; by its number where the file does not say."""
+        if image.pts is not None:
+            return int(image.pts)
+        rate = self.facts.rate or Fraction(25)
+        return self.facts.start + round(number / rate / self.facts.time_base)
+
+    def _name_of(self, number: int, time_s: float) -> str:
+        stem, dot, extension = self.source.name.rpartition(".")
+        stem, extension = (stem, extension) if dot and "/" not in extension else (self.source.name, "png")
+        return f"{_SEQUENCE.sub('', stem).rstrip('_-. ')}_{number:06d}_{time_s:.3f}s.{extension}"
+
+    def _error(self, error: Exception, what: str) -> InputError:
+        reason = getattr(error, "strerror", None) or str(error)
+        hint = None
+        if self.source.path is None:
+            hint = "An MP4 cannot be read from a pipe unless its index comes first: pipe Matroska, NUT or MPEG-TS."
+        if isinstance(error, FileNotFoundError):
+            return InputError(f"{self.source.label} does not exist", code=ErrorCode.NOT_FOUND)
+        return InputError(f"{self.source.label} {what}: {reason.lower()}", hint=hint)
+
+
+def _odd(image: Any, facts: ClipFacts) -> Iterator[str]:
+    """What a user should know of a clip."""
+    if is_hdr(image):
+        yield "it has high dynamic range, which is mapped to the standard range"
+    if image.interlaced_frame:
+        yield "it is interlaced, and its fields are taken together (ffmpeg -i IN -vf bwdif OUT makes whole frames)"
+    if facts.aspect not in (0, 1):
+        yield f"its pixels are {float(facts.aspect):.3g} times as wide as high; the model sees them as squares"
+
+
+def _count(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")
+
+
+# Image sequences and streams
+
+
+def is_sequence(text: str) -> bool:
+    """Whether a name stands for the files of an image sequence: frame_%05d.png."""
+    return _SEQUENCE.search(text.rpartition("/")[2]) is not None and not os.path.exists(text)  # noqa: PTH110 - text
+
+
+def first_of_sequence(path: Path) -> int:
+    """The lowest number of a sequence's files. Raises InputError where there is none."""
+    head, tail = _SEQUENCE.split(path.name)[0], _SEQUENCE.split(path.name)[-1]
+    pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
+    try:
+        numbers = [int(found[1]) for name in os.listdir(path.parent) if (found := pattern.fullmatch(name))]  # noqa: PTH208
+    except OSError:
+        numbers = []
+    if not numbers:
+        raise InputError(f"there is no picture of the sequence {str(path)!r}", code=ErrorCode.NOT_FOUND)
+    return min(numbers)
+
+
+class _Pipe:
+    """Standard input for PyAV, without Python's lock, which a thread that waits for more would hold at exit."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._left = b""
+        try:
+            self._number: int | None = stream.fileno()
+            self._left = stream.peek() if hasattr(stream, "peek") else b""
+            stream.read(len(self._left))
+        except (OSError, io.UnsupportedOperation):
+            self._number = None
+
+    def read(self, size: int = -1) -> bytes:
+        """The bytes that are there, up to `size`."""
+        if self._left:
+            piece, self._left = self._left[:size], self._left[size:]
+            return piece
+        return self._stream.read(size) if self._number is None else os.read(self._number, max(size, 1))
+
+
+def _stream_of(source: ImageSource) -> Any:
+    """What PyAV reads a stream from."""
+    if source.data:
+        return io.BytesIO(source.data)
+    if sys.stdin is None:
+        raise InputError("standard input is closed")
+    return _Pipe(sys.stdin.buffer)
+
+
+def peek_stdin() -> bytes:
+    """The first bytes of standard input, which stay there; empty where that cannot be done."""
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        return b""
+    if hasattr(stream, "peek"):
+        head: bytes = stream.peek(_PROBE_BYTES)
+        return head
+    with suppress(OSError):
+        place = stream.tell()
+        head = stream.read(_PROBE_BYTES)
+        stream.seek(place)
+        return head
+    return b""

@@ -1,0 +1,180 @@
+"""Clips of depth: 16-bit grey frames, coded without loss (FFV1) in Matroska, with the record of a depth file.
+
+The numbers are those of 16-bit PNG: metres times a scale, 0 where nothing is known; or the levels of a grey picture, by
+the range that the record tells. Matroska counts time in milliseconds, and so do these clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.depth_files import Format, Record, StoredDepth
+from glpn_cli.depth_files.png16 import Png16, dequantize
+from glpn_cli.depth_files.record import number_text, text_from_json, text_to_json
+from glpn_cli.depth_files.styles import Gray, depth_of_levels
+from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.images import ImageSource, ReadOptions
+from glpn_cli.prediction import DepthMap
+from glpn_cli.video.clip import Clip, ClipFacts, Frame
+from glpn_cli.video.library import load_av
+from glpn_cli.video.settings import ClipSettings
+
+DEPTH_MAPS = ("depth", "gray")
+"""The maps of records of clips whose frames are depths, or stand for them."""
+
+RECORD_KEY = "GLPN"
+FORMAT = "mkv"
+_SLICES = "4"
+"""Parts of a frame that FFV1 codes side by side."""
+
+
+def quantize(writer: Format, depth: DepthMap) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """The numbers that are stored, (H, W). Raises OutputError where a depth does not fit."""
+    if isinstance(writer, Png16):
+        return writer.quantize(depth)
+    assert isinstance(writer, Gray)
+    ends = writer.look.range.ends_for(depth.kind)
+    assert ends is not None, "the range is settled before the first frame"
+    return writer.quantize(depth, ends)
+
+
+def read_clip_record(metadata: dict[str, str] | None) -> Record | None:
+    """The record in the texts of a clip; None where it is not ours. Raises InputError where it makes no sense."""
+    return Record.from_text(text_from_json((metadata or {}).get(RECORD_KEY, "")))
+
+
+class DepthClipWriter:
+    """Writes frames of depth into a stream, one after the other.
+
+    stream: seekable or not; a pipe gets no index
+    facts:  the clip that the frames are of
+    record: what the file says about itself
+    dtype:  of the numbers: uint16, or uint8
+    """
+
+    def __init__(self, stream: BinaryIO | Any, facts: ClipFacts, record: Record, dtype: Any) -> None:
+        av = load_av()
+        self._frame_type = av.VideoFrame
+        self._facts = facts
+        self._format = "gray16le" if np.dtype(dtype).itemsize == 2 else "gray"
+        self._container = av.open(stream, "w", format="matroska")
+        self._container.metadata.update(
+            {RECORD_KEY: text_to_json(record.to_text()).decode("ascii"), "COMMENT": _comment(record)}
+        )
+        options = {"level": "3", "slices": _SLICES, "slicecrc": "1"}
+        self._stream = self._container.add_stream("ffv1", rate=facts.rate, options=options)
+        self._stream.height, self._stream.width = facts.size
+        self._stream.pix_fmt = self._format
+        self._stream.time_base = self._stream.codec_context.time_base = facts.time_base
+        self._stream.thread_type = "AUTO"
+        if facts.aspect > 0:
+            self._stream.sample_aspect_ratio = facts.aspect
+
+    def write(self, frame: Frame, levels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+        """Add the numbers of one frame, (H, W)."""
+        coded = self._frame_type.from_ndarray(np.ascontiguousarray(levels), format=self._format)
+        coded.pts, coded.time_base = frame.pts - self._facts.start, self._facts.time_base
+        if frame.length:
+            coded.duration = frame.length
+        self._container.mux(self._stream.encode(coded))
+
+    def close(self) -> None:
+        """Finish the file: what is in it so far can be played."""
+        self._container.mux(self._stream.encode(None))
+        self._container.close()
+
+
+def _comment(record: Record) -> str:
+    """What the numbers mean, for whoever opens the file with another program."""
+    if record.map == "depth" and record.depth_scale is not None:
+        return f"depth: number / {number_text(record.depth_scale)} = metres, 0 = unknown"
+    return f"{record.map}: near is white, 0 = unknown"
+
+
+class DepthClip:
+    """A clip of depth that was written earlier. Raises InputError where it is none of ours.
+
+    path:     the file
+    settings: which frames are taken
+    """
+
+    def __init__(self, path: Path, settings: ClipSettings | None = None, options: ReadOptions | None = None) -> None:
+        source = ImageSource(path, path.name, str(path), options=options or ReadOptions())
+        self.clip = Clip(source, settings)
+        record = read_clip_record(self.clip.facts.metadata)
+        if record is None or record.map not in DEPTH_MAPS:
+            self.clip.close()
+            raise InputError(
+                f"{source.label} is a video, and no depth of ours",
+                hint=f"Make depth of it first: glpn predict {path} -o {path.stem}_depth.mkv",
+                code=ErrorCode.UNSUPPORTED,
+            )
+        self.record = record
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clip.close()
+
+    def levels(self) -> Iterator[tuple[Frame, NDArray[Any]]]:
+        """Every frame and its numbers, uint8 or uint16 (H, W)."""
+        for frame in self.clip.frames():
+            yield frame, frame.image.to_ndarray()
+
+    def depths(self) -> Iterator[tuple[Frame, DepthMap]]:
+        """Every frame and its depths."""
+        for frame, levels in self.levels():
+            yield frame, decode_levels(levels, self.record)
+
+
+def decode_levels(levels: NDArray[Any], record: Record) -> DepthMap:
+    """The depths that numbers stand for. Raises InputError for a record that makes no sense."""
+    if record.map == "gray" and record.painted is not None:
+        return depth_of_levels(levels, record)
+    if record.depth_scale is None or not record.depth_kind.is_metric:
+        raise InputError("its record makes no sense: integer pixels without a scale in metres")
+    return dequantize(levels, depth_scale=record.depth_scale, limit_m=record.limit_m)
+
+
+def read_depth_at(path: Path, time_s: float, options: ReadOptions | None = None) -> tuple[StoredDepth, float]:
+    """The depths that are shown at a time, and since when they are. Raises InputError for a time behind the end.
+
+    time_s: seconds from the beginning
+    """
+    with DepthClip(path, ClipSettings(start_s=max(0.0, time_s - 1)), options) as stored:
+        found = _frame_at(stored.levels(), time_s)
+        duration_s = stored.clip.facts.duration_s
+        if found is None:  # a frame that is shown for more than a second
+            with DepthClip(path, None, options) as whole:
+                found = _frame_at(whole.levels(), time_s)
+        if found is None or (duration_s is not None and time_s > duration_s):
+            length = "" if duration_s is None else f", which is {duration_s:.3f} s long"
+            raise InputError(
+                f"{str(path)!r} shows nothing at {time_s:g} s{length}",
+                code=ErrorCode.USAGE,
+                hint="Choose another --at.",
+            )
+        frame, levels = found
+        view = f"at {frame.time_s:.3f} s"
+        provenance = stored.record.provenance
+        if provenance is not None:
+            view = ", ".join(filter(None, (provenance.view, view)))
+            provenance = replace(provenance, view=view)
+        record = replace(stored.record, provenance=provenance)
+        return StoredDepth(decode_levels(levels, record), record, FORMAT), frame.time_s
+
+
+def _frame_at(frames: Iterator[tuple[Frame, NDArray[Any]]], time_s: float) -> tuple[Frame, NDArray[Any]] | None:
+    found = None
+    for frame, levels in frames:
+        if frame.time_s > time_s + 1e-6:
+            break
+        found = frame, levels
+    return found

@@ -1,0 +1,59 @@
+"""A run over clips and pictures together: what every one of them becomes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from glpn_cli.errors import UsageError
+from glpn_cli.pipeline.naming import Destination
+from glpn_cli.pipeline.run import plan_run
+from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
+from glpn_cli.pipeline.sources import Sources
+from glpn_cli.video.find import Clips
+from glpn_cli.video.run import ClipRun, ClipWork, open_stages
+from glpn_cli.video.settings import ClipSettings
+from glpn_cli.video.to_file import plan_clip, write_clip
+from glpn_cli.video.to_folder import plan_frames, write_frames
+
+_FOR_PICTURES = ("--html", "--frame", "--orientation", "--white", "--isolate", "--timeout", "--allow-truncated")
+
+
+def plan_clips(
+    clips: Clips,
+    found: Sources | None,
+    outputs: OutputSettings,
+    model: ModelSettings | None,
+    settings: RunSettings,
+    asked: ClipSettings,
+) -> ClipRun:
+    """A run over the pictures that were found, then over the clips. Raises UsageError where it makes no sense.
+
+    found: the inputs that are no clips; None where there are none
+    """
+    pictures = clips.without(found) if found is not None else None
+    if pictures is not None and not (pictures.sources or pictures.refused):
+        pictures = None
+    destination = Destination.parse(outputs.output)
+    is_single = destination.is_video or destination.is_stdout
+    if is_single and (pictures is not None or len(clips.clips) > 1):
+        raise UsageError(
+            f"several inputs cannot all be written to {outputs.output!r}", hint="Name a folder with -o, or one clip."
+        )
+    if destination.is_file and not destination.is_video:
+        raise UsageError(
+            f"a clip is many frames, and {outputs.output!r} is one file",
+            hint="Name a folder with -o, or a video: .mkv, and for colours .mp4 or .mov.",
+        )
+    if pictures is None:
+        outputs.explicit.refuse(*_FOR_PICTURES, because="is about pictures, and there are only clips")
+    if model is not None and model.inference.predicts_labels:
+        raise UsageError(f"{model.inference.model.name!r} labels pictures, and clips are made depth of")
+    return ClipRun(
+        clips.clips,
+        ClipWork(outputs, model, settings, asked, open_stages(model, outputs)),
+        write_clip if is_single else write_frames,
+        plan_clip if is_single else plan_frames,
+        None if pictures is None else plan_run(pictures, replace(outputs), model, settings),
+        clips.refused,
+        len(clips.clips) + len(clips.refused) if is_single else None,
+    )

@@ -1,0 +1,175 @@
+"""A run over clips, and over the pictures beside them.
+
+A clip goes to a video file, in one outcome, or to a folder, in one outcome a frame. Frames are decoded, predicted and
+written one behind the other in bounded queues, so that memory does not grow with the length of a clip.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from glpn_cli.errors import GlpnError, InputError, StoppedError, UsageError, wrap_exception
+from glpn_cli.geometry import FocalChoice
+from glpn_cli.images import ImageSource, Refused
+from glpn_cli.pipeline.many import iterate_results
+from glpn_cli.pipeline.plan import make_outcome, refused_outcome
+from glpn_cli.pipeline.report import Ended, Status
+from glpn_cli.pipeline.run import Run, Show
+from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
+from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
+from glpn_cli.prediction import Result
+from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.depth_clip import DEPTH_MAPS, decode_levels, read_clip_record
+from glpn_cli.video.settings import ClipSettings
+
+Results = Generator[tuple[Frame, Result | GlpnError]]
+"""Frames in their order, each with its result or its error."""
+
+
+class ClipView(Protocol):
+    """Shows how far a clip is, and what there is to say of it."""
+
+    def say(self, text: str) -> None:
+        """A remark for the user."""
+
+    def begin(self, name: str, *, frames: int | None, duration_s: float | None) -> None:
+        """A clip, or a pass over it, begins."""
+
+    def advance(self, time_s: float) -> None:
+        """One more frame is done, shown at this time of the clip."""
+
+
+class _Nobody:
+    """Shows nothing."""
+
+    def say(self, text: str) -> None:
+        """Nothing."""
+
+    def begin(self, name: str, *, frames: int | None, duration_s: float | None) -> None:
+        """Nothing."""
+
+    def advance(self, time_s: float) -> None:
+        """Nothing."""
+
+
+@dataclass
+class ClipWork:
+    """What every clip of a run is worked on with.
+
+    model: None where all clips hold depth already
+    view:  who is told
+    """
+
+    outputs: OutputSettings
+    model: ModelSettings | None
+    settings: RunSettings
+    asked: ClipSettings
+    stages: Stages
+    view: ClipView = field(default_factory=_Nobody)
+
+    def results(self, clip: Clip, frames: Iterator[Frame]) -> Results:
+        """The results of frames of a clip: read from it where it holds depth, else predicted."""
+        record = read_clip_record(clip.facts.metadata)
+        if record is None or record.map not in DEPTH_MAPS:
+            width = self.stages.open()
+            ahead = 2 * (self.settings.threads + width.lanes * (self.settings.batch_size or width.batch_size))
+            yield from iterate_results(self.stages, frames, self.settings, ahead=ahead)
+            return
+        focal = self.outputs.cloud.focal if self.outputs.cloud is not None else FocalChoice()
+        for frame in frames:
+            try:
+                depth = decode_levels(frame.image.to_ndarray(), record)
+                camera = focal.camera(depth.size)
+                result = Result(depth, frame, record.provenance, camera)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
+                yield frame, wrap_exception(error)
+            else:
+                yield frame, result
+
+    def begin(self, clip: Clip, name: str, settings: ClipSettings | None = None) -> None:
+        """Tell that a pass over a clip begins."""
+        asked, facts = settings or clip.settings, clip.facts
+        end_s = min(filter(None, (asked.end_s, facts.duration_s)), default=None)
+        length_s = None if end_s is None else max(0.0, end_s - asked.start_s)
+        self.view.begin(name, frames=clip.expected_frames, duration_s=length_s)
+
+
+@dataclass
+class ClipRun:
+    """A run over clips, behind the run over the pictures beside them.
+
+    clips:    the clips, in order
+    refused:  named inputs that cannot be used
+    pictures: the run over the pictures; None where there are none
+    write:    what is made of one clip: tells its outcomes to the second argument
+    plan_one: tells what would be made of it
+    """
+
+    clips: Sequence[ImageSource]
+    work: ClipWork
+    write: Callable[[ClipWork, ImageSource, Show], Ended]
+    plan_one: Callable[[ClipWork, ImageSource, Show], Ended]
+    pictures: Run | None = None
+    refused: Sequence[Refused] = ()
+    total: int | None = None
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """For the user, beforehand."""
+        return self.pictures.notes if self.pictures is not None else ()
+
+    def dry_run(self, show: Show) -> Ended:
+        """Tell what would be done, and do nothing."""
+        if self.pictures is not None:
+            self.pictures.dry_run(show)
+        return self._run(self.plan_one, show)
+
+    def execute(self, show: Show) -> Ended:
+        """Do it: the pictures first, then clip after clip."""
+        if self.pictures is not None:
+            ended = self.pictures.execute(show)
+            if ended != Ended():
+                return ended
+        return self._run(self.write, show)
+
+    def _run(self, one: Callable[[ClipWork, ImageSource, Show], Ended], show: Show) -> Ended:
+        for refused in self.refused:
+            show(refused_outcome(refused))
+        for source in self.clips:
+            started = time.perf_counter()
+            try:
+                ended = one(self.work, source, show)
+            except KeyboardInterrupt as error:
+                return Ended(interrupt=error)
+            except StoppedError as error:
+                return Ended(stopped=error)
+            except GlpnError as error:
+                if isinstance(error, UsageError) and self.total == 1:
+                    raise
+                seconds = time.perf_counter() - started
+                show(make_outcome(source, Status.ERROR, seconds=seconds, error=error))
+                ended = Ended(is_enough=self.work.settings.fail_fast)
+            if ended != Ended():
+                return ended
+        return Ended()
+
+
+def open_stages(model: ModelSettings | None, outputs: OutputSettings) -> Stages:
+    """The stages for frames: as many at once as for many pictures."""
+    return Stages(model, outputs, pictures=LARGEST_BATCH)
+
+
+def first_error(error: GlpnError, frame: Frame) -> InputError:
+    """The error of a clip of which not one frame could be used."""
+    return InputError(f"not one frame could be used; at {frame.time_s:.3f} s: {error.message}", code=error.code)
+
+
+def with_view(result: Result, view: str | None) -> Result:
+    """A result whose provenance says which part of a clip was asked for."""
+    if result.provenance is None or view is None:
+        return result
+    whole = ", ".join(filter(None, (result.provenance.view, view)))
+    return replace(result, provenance=replace(result.provenance, view=whole))

@@ -1,0 +1,83 @@
+"""The frames of a clip that are asked for. Light to import: the command line takes its defaults from here."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from glpn_cli.errors import UsageError
+
+_TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(s|ms)?")
+
+
+def parse_time(text: str) -> float:
+    """Seconds of `12.5s`, `12.5`, `500ms`, `1:02` or `1:02:03.5`. Raises UsageError."""
+    found = _TIME.fullmatch(text.strip())
+    if found is None or (found[2] and found[4] == "ms"):
+        raise UsageError(f"{text!r} is no time", hint="Write seconds, or hours:minutes:seconds: 12.5s, 1:02:03.5.")
+    seconds = float(found[3]) * (0.001 if found[4] == "ms" else 1)
+    return int(found[1] or 0) * 3600 + int(found[2] or 0) * 60 + seconds
+
+
+@dataclass(frozen=True)
+class ClipSettings:
+    """Which frames of a clip are taken.
+
+    start_s: from this time on, in seconds from the beginning of the clip
+    end_s:   up to this time, which is not taken; None: to the end
+    every:   one of so many frames, the first of them
+    fps:     at most so many frames in a second; of an image sequence, its own rate; None: all
+
+    Raises UsageError for a part that is empty and a rate that is none.
+    """
+
+    start_s: float = 0.0
+    end_s: float | None = None
+    every: int = 1
+    fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise UsageError(f"--end {self.end_s:g} s is not behind --start {self.start_s:g} s")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise UsageError(f"--fps {self.fps:g} is no rate", hint="Write frames per second, such as --fps 5.")
+
+    @property
+    def view(self) -> str | None:
+        """The part of the clip in words, as records carry it; None for all of it."""
+        facts = [
+            f"from {self.start_s:g} s" if self.start_s else "",
+            f"to {self.end_s:g} s" if self.end_s is not None else "",
+            f"every {self.every}" if self.every > 1 else "",
+            f"at {self.fps:g} a second" if self.fps is not None else "",
+        ]
+        return ", ".join(filter(None, facts)) or None
+
+
+class FrameChooser:
+    """Decides for each frame in turn whether it is taken."""
+
+    def __init__(self, settings: ClipSettings) -> None:
+        self._settings = settings
+        self._seen = 0
+        self._last_tick = -1
+
+    def takes(self, time_s: float) -> bool:
+        """Whether the frame shown from `time_s` on is taken; to be asked once of each frame, in order."""
+        asked = self._settings
+        if time_s < asked.start_s - 1e-6 or self.is_past(time_s):
+            return False
+        self._seen += 1
+        if (self._seen - 1) % asked.every:
+            return False
+        if asked.fps is not None:
+            tick = math.floor((time_s - asked.start_s) * asked.fps + 1e-3)
+            if tick <= self._last_tick:
+                return False
+            self._last_tick = tick
+        return True
+
+    def is_past(self, time_s: float) -> bool:
+        """Whether no frame from this time on is taken."""
+        return self._settings.end_s is not None and time_s >= self._settings.end_s - 1e-6

@@ -1,0 +1,180 @@
+"""The file that a clip becomes: its container, its form of frames, and whether it is there already."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glpn_cli.colormaps import IMAGE_RANGE, RangePolicy, RangeRule, parse_range
+from glpn_cli.depth_files import ColorizeOptions, Format, Record, make_writer
+from glpn_cli.depth_files.styles import Color
+from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
+from glpn_cli.images import ImageSource
+from glpn_cli.pipeline.naming import Destination
+from glpn_cli.pipeline.outputs import check_used
+from glpn_cli.pipeline.settings import Existing, OutputSettings
+from glpn_cli.prediction import DepthKind, Provenance
+from glpn_cli.video.clip import Clip
+from glpn_cli.video.depth_clip import DEPTH_MAPS, read_clip_record
+from glpn_cli.video.painted_clip import CONTAINERS
+
+FORMATS = ("png16", "gray16", "gray", "color")
+"""The forms of frames: metres in 16 bits and greys without loss, in Matroska; colours in H.264, in all containers."""
+
+
+@dataclass(frozen=True)
+class ClipTarget:
+    """The file that a clip becomes.
+
+    path:   None is standard output
+    form:   the container, as FFmpeg calls it
+    writer: what makes the numbers or the colours of a frame
+    """
+
+    path: Path | None
+    form: str
+    writer: Format
+
+    @property
+    def paints(self) -> bool:
+        """Whether it is painted; else it holds numbers."""
+        return isinstance(self.writer, Color)
+
+    @property
+    def look(self) -> ColorizeOptions | None:
+        """How it is painted, or which range greys have; None for metres."""
+        return getattr(self.writer, "look", None)
+
+    @property
+    def format(self) -> str:
+        """The format as records and reports name it."""
+        return "mkv" if self.form == "matroska" else self.form
+
+    @property
+    def partial(self) -> Path:
+        """Where the file of a run that did not end is left."""
+        assert self.path is not None
+        return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+
+    def with_range(self, policy: RangePolicy) -> ClipTarget:
+        """The same in another range."""
+        assert self.look is not None
+        return replace(self, writer=replace(self.writer, look=replace(self.look, range=policy)))  # type: ignore[type-var]  # writers are dataclasses
+
+    def expect(self, source: str, kind: DepthKind, provenance: Provenance | None) -> Record:
+        """The record of the file as it is written now, as far as it is known before the first frame."""
+        record = self.writer.expect(source, kind=kind, provenance=provenance)
+        assert record is not None
+        return replace(record, format=self.format)
+
+
+def choose_target(
+    outputs: OutputSettings, kind: DepthKind, limit_m: float | None, *, is_stream: bool = False
+) -> ClipTarget:
+    """The file that one clip becomes. Raises UsageError for formats and options that make no sense for it.
+
+    is_stream: whether the clip can be read only once, so that its range can only be a running one
+    """
+    destination = Destination.parse(outputs.output)
+    extension = ".mkv" if destination.path is None else destination.path.suffix.lower()
+    usual = "color" if outputs.paints or extension != ".mkv" else "png16"
+    names = list(dict.fromkeys((outputs.formats or usual).lower().split(",")))
+    if len(names) > 1 or names[0] not in FORMATS:
+        raise UsageError(
+            f"a video holds one of {', '.join(FORMATS)}, and not {outputs.formats}",
+            hint="Name a folder with -o for files of every frame in these formats.",
+        )
+    if extension != ".mkv" and (names[0] != "color" or not (outputs.paints or outputs.formats)):
+        raise UsageError(
+            f"{extension} cannot hold the 16 bits of depth",
+            hint=f"Write .mkv, or paint it: glpn export CLIP -o {outputs.output}",
+            code=ErrorCode.RANGE,
+        )
+    look = outputs.look or ColorizeOptions()
+    policy = _choose_range(look, outputs, is_stream=is_stream)
+    checked = replace(look, range=IMAGE_RANGE if policy.rule is RangeRule.RUNNING else policy)
+    writer = make_writer(names[0], kind=kind, limit_m=limit_m, depth_scale=outputs.depth_scale, look=checked)
+    check_used(outputs, [writer], elsewhere=("--range",) if outputs.paints else ())
+    target = ClipTarget(destination.path, CONTAINERS[extension], writer)
+    if target.look is None:
+        return target
+    if policy.rule in (RangeRule.PERCENTILES, RangeRule.RUNNING, RangeRule.MODEL) and not target.paints:
+        raise UsageError(
+            f"--range {policy.text} changes from frame to frame, and greys cannot say how",
+            hint="Fix it with --range batch, or --range 0.5:8.",
+        )
+    return target.with_range(policy)
+
+
+def _choose_range(look: ColorizeOptions, outputs: OutputSettings, *, is_stream: bool) -> RangePolicy:
+    """The range that was asked for; by default one for the whole clip, and a running one where it comes only once."""
+    if not outputs.explicit.among("--range"):
+        return parse_range("running" if is_stream else "batch")
+    if is_stream and look.range.needs_settling:
+        raise UsageError(
+            "--range batch needs two passes, and standard input comes once", hint="Use --range running or NEAR:FAR."
+        )
+    return look.range
+
+
+def resolve_existing(path: Path, wanted: Record, existing: Existing) -> Record | None:
+    """The record of the file at `path` where it is kept; None where it is to be written.
+
+    Raises OutputError where something is in the way, UsageError for a folder.
+    """
+    if not path.exists():
+        return None
+    if path.is_dir():
+        raise UsageError(f"cannot write {str(path)!r}: it is a folder", hint="Choose another name with -o.")
+    if not path.is_file() or existing is Existing.OVERWRITE:
+        return None
+    if existing is Existing.ERROR:
+        raise _in_the_way(path, "is there already", "Use --existing skip, update or overwrite.")
+    try:
+        found = read_record_of(path)
+    except InputError as error:
+        raise _in_the_way(
+            path, f"cannot be trusted: {error.message}", "Replace it with --existing overwrite."
+        ) from error
+    if found is None:
+        hint = "Replace it with --existing overwrite, or choose another name with -o."
+        raise _in_the_way(path, "was not written by glpn", hint)
+    differences = found.differences(wanted)
+    if not differences:
+        return found
+    if existing is Existing.UPDATE:
+        return None
+    raise _in_the_way(path, f"was made otherwise: {differences[0]}", "Make it again with --existing update.")
+
+
+def holds_depth(source: ImageSource) -> bool:
+    """Whether a clip holds depth that was made earlier; False where it cannot be read."""
+    if source.path is None:
+        return False
+    try:
+        record = read_record_of(source.path)
+    except InputError:
+        return False
+    return record is not None and record.map in DEPTH_MAPS
+
+
+def read_record_of(path: Path) -> Record | None:
+    """The record of a clip of ours; None for others. Raises InputError where it cannot be read."""
+    with Clip(ImageSource(path, path.name, str(path))) as clip:
+        return read_clip_record(clip.facts.metadata)
+
+
+def _in_the_way(path: Path, why: str, hint: str) -> OutputError:
+    return OutputError(f"{str(path)!r} {why}", hint=hint, code=ErrorCode.EXISTS)
+
+
+class PipeOut:
+    """Standard output for PyAV: written piece by piece, never sought in."""
+
+    def write(self, data: bytes) -> int:
+        """Write, flushed. Raises BrokenPipeError where the reader has left."""
+        stream = sys.stdout.buffer
+        stream.write(data)
+        stream.flush()
+        return len(data)

@@ -1,0 +1,323 @@
+"""A clip becomes a video file: depth without loss, or painted with its sound.
+
+The file gets its name when the last frame is in it. A run that ends early, by Ctrl-C or because the disk is full,
+leaves what it has as a file that can be played, `NAME.partial.mkv`; the next run takes the depths of it, and goes on
+behind them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from glpn_cli.atomic_write import probe_writable, remove_stale, write_atomically
+from glpn_cli.colormaps import DepthHistogram, RangePolicy, RangeRule, merge_ranges, resolve_range
+from glpn_cli.depth_files import Record
+from glpn_cli.depth_files.record import make_record
+from glpn_cli.depth_files.styles import Color
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, StoppedError, UsageError
+from glpn_cli.images import ImageSource
+from glpn_cli.pipeline.plan import make_outcome
+from glpn_cli.pipeline.report import LOST_FRAMES, Ended, Outcome, Output, Status, record_facts, result_facts
+from glpn_cli.pipeline.run import Show
+from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
+from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.depth_clip import DEPTH_MAPS, DepthClip, DepthClipWriter, quantize, read_clip_record
+from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
+from glpn_cli.video.run import ClipWork, first_error, with_view
+from glpn_cli.video.target import ClipTarget, PipeOut, choose_target, read_record_of, resolve_existing
+
+_RANGE_FRAMES = 240
+"""The first pass of a range over the whole clip looks at no more frames than these, evenly."""
+
+_SAME_S = 0.002
+
+
+def write_clip(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+    """Make the file of a clip, and tell its outcome. Raises GlpnError where that cannot be done."""
+    started = time.perf_counter()
+    with Clip(source, work.asked, with_sound=True) as clip:
+        for note in clip.facts.notes:
+            work.view.say(f"{source.given}: {note}")
+        target, wanted = _plan(work, clip)
+        path = target.path
+        if path is not None and (kept := resolve_existing(path, wanted, work.outputs.existing)) is not None:
+            outputs = (_describe(target, wanted, kept.painted),)
+            show(make_outcome(source, Status.SKIPPED, outputs=outputs, facts=record_facts(kept)))
+            return Ended()
+        if path is not None:
+            probe_writable(path.parent)
+            remove_stale(path.parent)
+        if target.look is not None and target.look.range.needs_settling:
+            target = target.with_range(_settle_range(work, source, target.look.range))
+        making = Making(work, clip, target, wanted)
+        if path is None:
+            making.write(PipeOut())
+        else:
+            write_atomically(target.partial, making.write)
+            if making.ended == Ended():
+                _publish(target.partial, path, may_replace=path.exists())
+            else:
+                work.view.say(f"what there is up to {making.until_s:.3f} s: {target.partial}")
+        if making.ended == Ended():
+            show(replace(making.outcome(), seconds=time.perf_counter() - started))
+        return making.ended
+
+
+def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+    """Tell the outcome of a dry run."""
+    with Clip(source, work.asked) as clip:
+        target, wanted = _plan(work, clip)
+        kept = None
+        if target.path is not None:
+            kept = resolve_existing(target.path, wanted, work.outputs.existing)
+        status = Status.PLANNED if kept is None else Status.SKIPPED
+        show(make_outcome(source, status, outputs=(_describe(target, wanted, None),)))
+    return Ended()
+
+
+def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
+    """The file of a clip, and its record as far as it is known. Raises UsageError."""
+    stored = read_clip_record(clip.facts.metadata)
+    is_depth = stored is not None and stored.map in DEPTH_MAPS
+    provenance: Provenance | None
+    if is_depth:
+        assert stored is not None
+        kind, limit_m, provenance = stored.depth_kind, stored.limit_m, stored.provenance
+    else:
+        assert work.model is not None
+        inference = work.model.inference
+        kind, limit_m, provenance = inference.kind, inference.limit_m, inference.provenance
+    if work.outputs.calibration is not None:
+        provenance = work.outputs.calibration.apply_to(provenance)
+        kind, limit_m = DepthKind.METRIC, work.outputs.calibration.limit_of(limit_m)
+    target = choose_target(work.outputs, kind, limit_m, is_stream=clip.source.path is None)
+    if is_depth and target.look is not None and target.look.side_by_side:
+        raise UsageError("--side-by-side needs the pictures, and this clip holds depth", hint="Name the clip itself.")
+    if target.path is not None and clip.source.path is not None and target.path.exists():
+        with suppress(OSError):
+            if target.path.samefile(clip.source.path):
+                raise UsageError(f"output {str(target.path)!r} is the input", hint="Choose another name with -o.")
+    wanted = target.expect(clip.source.name, kind, provenance)
+    return target, _complete(wanted, clip)
+
+
+def _complete(record: Record, clip: Clip) -> Record:
+    """A record with what the clip and the options say: which part, of which file."""
+    made = record.provenance
+    if made is None:
+        return record
+    view = ", ".join(filter(None, (made.view, clip.settings.view))) or None
+    content = clip.facts.content
+    if content is not None and made.source_blake2b is None:
+        made = replace(made, source_bytes=content.size, source_blake2b=content.blake2b)
+    return replace(record, provenance=replace(made, view=view))
+
+
+def _settle_range(work: ClipWork, source: ImageSource, policy: RangePolicy) -> RangePolicy:
+    """The first pass: the range of the whole clip, by frames that are evenly spread over it."""
+    seen: DepthHistogram | None = None
+    with Clip(source, work.asked) as counted:
+        expected = counted.expected_frames or 0
+    every = work.asked.every * max(1, expected // _RANGE_FRAMES)
+    with Clip(source, replace(work.asked, every=every)) as clip, closing(work.results(clip, clip.frames())) as results:
+        work.begin(clip, f"{source.name}: range")
+        for frame, one in results:
+            work.view.advance(frame.time_s - clip.settings.start_s)
+            if isinstance(one, Result) and isinstance(one.prediction, DepthMap):
+                histogram = DepthHistogram.of(one.prediction)
+                seen = histogram if seen is None else seen + histogram
+    return merge_ranges(policy, [] if seen is None else [seen])
+
+
+def _publish(partial: Path, path: Path, *, may_replace: bool) -> None:
+    """Give a finished file its name. Raises OutputError where another came there meanwhile."""
+    if path.exists() and not may_replace:
+        raise OutputError(f"{str(path)!r} already exists", code=ErrorCode.EXISTS)
+    try:
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {str(path)!r}: {error.strerror}") from error
+
+
+def _describe(target: ClipTarget, record: Record, painted: tuple[float, float] | None) -> Output:
+    return Output(
+        path="-" if target.path is None else str(target.path),
+        format=target.format,
+        map=target.writer.map,
+        unit=record.unit if target.writer.map == "depth" else None,
+        depth_scale=record.depth_scale,
+        range=painted,
+    )
+
+
+@dataclass
+class Making:
+    """One file in the making.
+
+    ended:   why it ended before the last frame; `Ended()` where it did not
+    until_s: the time of the last frame that is in it
+    """
+
+    work: ClipWork
+    clip: Clip
+    target: ClipTarget
+    wanted: Record
+    ended: Ended = field(default_factory=Ended)
+    until_s: float = 0.0
+    _frames: int = 0
+    _first: Result | None = None
+    _failed: list[tuple[Frame, GlpnError]] = field(default_factory=list)
+    _min_max: tuple[float, float] | None = None
+    _sink: Any = None
+    _running: RunningRange | None = None
+
+    def write(self, stream: BinaryIO | PipeOut) -> None:
+        """Write all frames; an interrupt, or an error of the disk, ends the file where it is. Raises GlpnError."""
+        frames = self.clip.frames()
+        self.work.begin(self.clip, self.clip.source.name)
+        for frame, levels in self._take_over(frames):  # interrupted here, the earlier file stays
+            self._open(stream).write(frame, levels)
+            self._count(frame)
+        try:
+            with closing(self.work.results(self.clip, frames)) as results:
+                for frame, one in results:
+                    if isinstance(one, GlpnError):
+                        self._failed.append((frame, one))
+                        continue
+                    self._add(stream, frame, with_view(one, self.clip.settings.view))
+        except KeyboardInterrupt as error:
+            self.ended = Ended(interrupt=error)
+        except StoppedError as error:
+            self.ended = Ended(stopped=error)
+        if self._sink is None:
+            if self.ended.interrupt is not None:
+                raise self.ended.interrupt
+            raise self.ended.stopped or self._nothing()
+        self._sink.close()
+        self._tell_lost()
+
+    def outcome(self) -> Outcome:
+        """The outcome of the clip."""
+        facts: dict[str, Any] = result_facts(self._first) if self._first is not None else record_facts(self.wanted)
+        if self._min_max is not None:
+            facts |= {"min": float(f"{self._min_max[0]:.6g}"), "max": float(f"{self._min_max[1]:.6g}")}
+        lost = len(self.clip.lost) + self.clip.concealed + len(self._failed)
+        facts |= {"frames": self._frames, "lost_frames": lost}
+        if self.clip.facts.duration_s is not None:
+            facts["duration_s"] = round(self.clip.facts.duration_s, 3)
+        warnings = self._first.warnings if self._first is not None else ()
+        if lost or self.clip.is_cut_short:
+            warnings += (LOST_FRAMES,)
+        output = _describe(self.target, self.wanted, self._painted())
+        return make_outcome(self.clip.source, Status.OK, outputs=(output,), facts=facts, warnings=warnings)
+
+    def _add(self, stream: BinaryIO | PipeOut, frame: Frame, result: Result) -> None:
+        depth = result.prediction
+        assert isinstance(depth, DepthMap)
+        sink = self._open(stream, result)
+        self._first = self._first or replace(result, source=self.clip.source)
+        if (reach := depth.min_max()) is not None:
+            low, high = self._min_max or reach
+            self._min_max = min(low, reach[0]), max(high, reach[1])
+        writer = self.target.writer
+        if not isinstance(writer, Color):
+            sink.write(frame, quantize(writer, depth))
+        else:
+            if self._running is not None:
+                ends = self._running.follow(depth, frame.time_s)
+            else:
+                ends = resolve_range(writer.look.range, depth)
+            sink.write(frame, writer.render(result, ends))
+        self._count(frame)
+
+    def _count(self, frame: Frame) -> None:
+        self._frames += 1
+        self.until_s = frame.time_s
+        self.work.view.advance(frame.time_s - self.clip.settings.start_s)
+
+    def _open(self, stream: BinaryIO | PipeOut, result: Result | None = None) -> Any:
+        """The writer of the file, begun with the first frame."""
+        if self._sink is None:
+            record = self._record(result)
+            if isinstance(self.target.writer, Color):
+                if self.target.writer.look.range.rule is RangeRule.RUNNING:
+                    self._running = RunningRange(self.target.writer.look.range)
+                self._sink = PaintedClipWriter(stream, self.target.form, self.clip, record)
+                for warning in self._sink.warnings:
+                    self.work.view.say(f"{self.clip.source.given}: {warning}")
+            else:
+                dtype = getattr(self.target.writer, "dtype", "uint16")
+                self._sink = DepthClipWriter(stream, self.clip.facts, record, dtype)
+        return self._sink
+
+    def _record(self, result: Result | None) -> Record:
+        """The record of the file: complete where a result is known."""
+        if result is None:
+            return self.wanted
+        depth = result.prediction
+        assert isinstance(depth, DepthMap)
+        made = make_record(
+            replace(result, source=self.clip.source),
+            depth,
+            format=self.target.format,
+            map=self.target.writer.map,
+            depth_scale=self.wanted.depth_scale,
+            look=self.wanted.look,
+            painted=self._painted(),
+        )
+        return replace(made, min_max=None)
+
+    def _painted(self) -> tuple[float, float] | None:
+        look = self.target.look
+        ends = None if look is None or self.wanted.kind is None else look.range.ends_for(self.wanted.kind)
+        return None if ends is None else (ends.near, ends.far)
+
+    def _take_over(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Any]]:
+        """The frames that an earlier run left, with their numbers; what comes behind them is left in `frames`."""
+        if self.target.path is None or not self.target.partial.exists():
+            return
+        partial = self.target.partial
+        try:
+            found = read_record_of(partial)
+        except InputError:
+            found = None
+        why = None
+        if found is None:
+            why = "it cannot be read as one of ours"
+        elif self.target.paints:
+            why = "coded colours cannot be appended to"
+        elif differences := found.differences(self.wanted):
+            why = str(differences[0])
+        if why is not None:
+            self.work.view.say(f"{partial} of an earlier run is begun anew: {why}")
+            return
+        assert found is not None
+        self.wanted = replace(found, format=self.target.format)
+        with DepthClip(partial) as stored:
+            for earlier, levels in stored.levels():
+                frame = next(frames, None)
+                if frame is None or abs(frame.time_s - earlier.time_s) > _SAME_S:
+                    raise OutputError(
+                        f"{str(partial)!r} of an earlier run does not fit the clip any more",
+                        hint="Remove it, and run again.",
+                        code=ErrorCode.EXISTS,
+                    )
+                yield frame, levels
+        self.work.view.say(f"{partial} of an earlier run is gone on with, behind {self.until_s:.3f} s")
+
+    def _nothing(self) -> GlpnError:
+        if self._failed:
+            return first_error(self._failed[0][1], self._failed[0][0])
+        return InputError("there is no frame in the part of the clip that is asked for", code=ErrorCode.USAGE)
+
+    def _tell_lost(self) -> None:
+        name = self.clip.source.given
+        for warning in self.clip.warnings:
+            self.work.view.say(f"{name}: {warning}")
+        for frame, error in self._failed[:5]:
+            self.work.view.say(f"{name}: the frame at {frame.time_s:.3f} s is left out: {error.message}")

@@ -1,0 +1,138 @@
+"""Every frame of a clip becomes files in a folder, named by its number and its time: clip_000123_4.100s_depth.png."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from queue import SimpleQueue
+
+from glpn_cli.atomic_write import probe_writable, remove_stale
+from glpn_cli.errors import GlpnError, StoppedError, UsageError, wrap_exception
+from glpn_cli.images import ImageSource
+from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
+from glpn_cli.pipeline.plan import ExistingOutputs, Task, make_outcome
+from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.run import Show
+from glpn_cli.pipeline.settings import InputSettings
+from glpn_cli.pipeline.sources import Sources
+from glpn_cli.pipeline.stages import Stages
+from glpn_cli.prediction import Result
+from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.depth_clip import read_clip_record
+from glpn_cli.video.run import ClipWork
+
+
+def write_frames(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+    """Write the files of every frame of a clip, and tell their outcomes. Raises GlpnError where that cannot be done."""
+    with Clip(source, work.asked) as clip:
+        for note in clip.facts.notes:
+            work.view.say(f"{source.given}: {note}")
+        rules = _choose_rules(work, clip)
+        assert rules.destination.path is not None
+        probe_writable(rules.destination.path)
+        remove_stale(rules.destination.path)
+        work.begin(clip, source.name)
+        ended = _FrameRun(work, clip, rules, show).run()
+        for warning in clip.warnings:
+            work.view.say(f"{source.given}: {warning}")
+        return ended
+
+
+def plan_frames(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+    """Tell what would be written."""
+    with Clip(source, work.asked) as clip:
+        rules = _choose_rules(work, clip)
+        existing = ExistingOutputs(rules, [])
+        for frame in clip.frames():
+            planned = existing.resolve(frame, rules.targets(frame))
+            show(planned.planned() if isinstance(planned, Task) else planned)
+    return Ended()
+
+
+def _choose_rules(work: ClipWork, clip: Clip) -> OutputRules:
+    """The files of every frame. Raises UsageError for a clip of depth, and for formats that make no sense."""
+    if read_clip_record(clip.facts.metadata) is not None:
+        raise UsageError(
+            f"{clip.source.given!r} was made by glpn already",
+            hint="Paint a clip of depth with: glpn export CLIP -o FILE.mp4",
+        )
+    inputs = Sources(InputSettings(), takes_maps=False, sources=(clip.source,))
+    return choose_outputs(inputs, work.model, work.outputs)
+
+
+class _FrameRun:
+    """The frames of one clip on their way into files."""
+
+    def __init__(self, work: ClipWork, clip: Clip, rules: OutputRules, show: Show) -> None:
+        self._work, self._clip, self._rules, self._show = work, clip, rules, show
+        self._existing = ExistingOutputs(rules, [])
+        self._stages = Stages(work.model, work.outputs)  # that finish; they never open the model
+        self._known: SimpleQueue[tuple[Frame, Outcome]] = SimpleQueue()
+        self._tasks: dict[Frame, Task] = {}
+        self._is_enough = False
+
+    def run(self) -> Ended:
+        """Write them all."""
+        workers = self._work.settings.threads
+        writing: deque[tuple[Frame, Future[Outcome]]] = deque()
+        with (
+            ThreadPoolExecutor(workers, "write") as pool,
+            closing(self._work.results(self._clip, self._remaining())) as results,
+        ):
+            try:
+                for frame, one in results:
+                    self._tell_known()
+                    task = self._tasks.pop(frame)
+                    writing.append((frame, pool.submit(self._finish, task, one)))
+                    while len(writing) > 2 * workers or (writing and writing[0][1].done()):
+                        self._tell(*writing.popleft())
+                    if self._is_enough:
+                        return Ended(is_enough=True)
+            except KeyboardInterrupt as error:
+                return Ended(interrupt=error)
+            except StoppedError as error:
+                return Ended(stopped=error)
+            finally:
+                self._tell_rest(writing)
+            return Ended(is_enough=self._is_enough)
+
+    def _remaining(self) -> Iterator[Frame]:
+        """The frames whose files are not there yet; called in a thread."""
+        for frame in self._clip.frames():
+            planned = self._existing.resolve(frame, self._rules.targets(frame))
+            if isinstance(planned, Outcome):
+                self._known.put((frame, planned))
+            else:
+                self._tasks[frame] = planned
+                yield frame
+
+    def _finish(self, task: Task, one: Result | GlpnError) -> Outcome:
+        """Write the files of one frame, in a thread. Raises StoppedError where the disk takes no more."""
+        if isinstance(one, GlpnError):
+            return make_outcome(task.source, Status.ERROR, error=one)
+        try:
+            return self._stages.finish(task, one)
+        except StoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
+            return make_outcome(task.source, Status.ERROR, error=wrap_exception(error))
+
+    def _tell_known(self) -> None:
+        while not self._known.empty():
+            self._tell_outcome(*self._known.get())
+
+    def _tell(self, frame: Frame, written: Future[Outcome]) -> None:
+        self._tell_outcome(frame, written.result())
+
+    def _tell_outcome(self, frame: Frame, outcome: Outcome) -> None:
+        self._show(outcome)
+        self._work.view.advance(frame.time_s - self._clip.settings.start_s)
+        self._is_enough |= self._work.settings.fail_fast and outcome.status is Status.ERROR
+
+    def _tell_rest(self, writing: deque[tuple[Frame, Future[Outcome]]]) -> None:
+        self._tell_known()
+        for frame, written in writing:
+            if written.exception() is None:
+                self._tell(frame, written)

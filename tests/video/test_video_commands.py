@@ -1,0 +1,228 @@
+"""Clips through the commands: frames, times, sound and depths come out as they went in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+pytest.importorskip("av", reason="needs the extra video")
+
+from video.clips import make_clip, pictures, read_frames, read_packets
+
+from glpn_cli.cli import app
+from glpn_cli.depth_files import read_depth, read_record
+from glpn_cli.images import ImageSource
+from glpn_cli.video.clip import Clip
+from glpn_cli.video.depth_clip import DepthClip, read_depth_at
+from glpn_cli.video.settings import ClipSettings
+
+Glpn = Callable[..., Result]
+
+
+@pytest.fixture
+def glpn(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Glpn:
+    monkeypatch.setenv("GLPN_MODEL", str(tiny_model))
+
+    def run(command: str, *arguments: object, **settings: Any) -> Result:
+        words = [command, "--threads", "1", *map(str, arguments)]
+        return CliRunner().invoke(app, words, catch_exceptions=False, **settings)
+
+    return run
+
+
+def source(path: Path) -> ImageSource:
+    return ImageSource(path, path.name, str(path))
+
+
+VARIABLE = (0, 40, 90, 100, 300, 305)
+
+
+def test_depth_of_a_clip_keeps_every_frame_and_its_time(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", times=VARIABLE, time_base=Fraction(1, 1000), size=(49, 65), pix_fmt="yuv444p")
+    result = glpn("predict", clip, "-o", tmp_path / "d.mkv", "--json")
+    assert result.exit_code == 0, result.stderr
+    made, summary = map(json.loads, result.stdout.splitlines())
+    assert (made["frames"], made["lost_frames"], made["width"], made["height"]) == (6, 0, 65, 49)
+    assert summary["ok"] == summary["total"] == 1
+    frames = read_frames(tmp_path / "d.mkv")
+    assert [round(time * 1000) for time, _ in frames] == list(VARIABLE)
+    assert {levels.shape for _, levels in frames} == {(49, 65)}
+
+
+def test_depth_of_a_clip_is_bit_for_bit_that_of_its_frames(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 3)
+    assert glpn("predict", clip, "-o", tmp_path / "d.mkv").exit_code == 0
+    assert glpn("predict", clip, "-o", tmp_path / "frames").exit_code == 0
+    maps = sorted((tmp_path / "frames").iterdir())
+    assert [path.name for path in maps] == [f"a_00000{n}_{n * 0.04:.3f}s_depth.png" for n in range(3)]
+    with DepthClip(tmp_path / "d.mkv") as stored:
+        for (frame, depth), path in zip(stored.depths(), maps, strict=True):
+            assert np.array_equal(depth.values, read_depth(path).depth.values)
+            assert stored.record.limit_m == read_record(path).limit_m  # type: ignore[union-attr]
+            assert frame.time_s == pytest.approx(float(path.name.split("_")[2][:-1]), abs=1e-3)
+
+
+def test_a_clip_of_depth_tells_its_depth_at_a_time(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 4)
+    glpn("predict", clip, "-o", tmp_path / "d.mkv")
+    with DepthClip(tmp_path / "d.mkv") as stored:
+        second = list(stored.depths())[2][1]
+    found, time_s = read_depth_at(tmp_path / "d.mkv", 0.1)
+    assert time_s == pytest.approx(0.08)
+    assert np.array_equal(found.depth.values, second.values)
+
+
+def test_a_run_that_is_done_is_skipped_and_one_made_otherwise_is_in_the_way(glpn: Glpn, tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "a.mp4"), tmp_path / "d.mkv"
+    assert glpn("predict", clip, "-o", out).exit_code == 0
+    before = out.read_bytes()
+    again = glpn("predict", clip, "-o", out, "--json")
+    assert json.loads(again.stdout.splitlines()[0])["status"] == "skipped"
+    other = glpn("predict", clip, "-o", out, "--every", "2")
+    assert other.exit_code == 1
+    assert "E_EXISTS" in other.stderr
+    assert out.read_bytes() == before
+    assert glpn("predict", clip, "-o", out, "--every", "2", "--existing", "update").exit_code == 0
+    assert len(read_frames(out)) == 3
+
+
+def test_a_painted_clip_keeps_frames_times_and_sound(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 8, sound=True)
+    result = glpn("export", clip, "-o", tmp_path / "look.mp4", "--side-by-side", "--colorbar")
+    assert result.exit_code == 0, result.stderr
+    frames = read_frames(tmp_path / "look.mp4")
+    assert [time for time, _ in frames] == [time for time, _ in read_frames(clip)]
+    assert read_packets(tmp_path / "look.mp4", "audio") == read_packets(clip, "audio")
+    assert len({levels.shape for _, levels in frames}) == 1
+
+
+def test_a_painted_clip_has_one_range_unless_another_is_asked_for(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4")
+    for text in (None, "running", "image", "0.5:8"):
+        words = () if text is None else ("--range", text)
+        result = glpn("export", clip, "-o", tmp_path / "look.mp4", *words, "--existing", "overwrite", "--json")
+        assert result.exit_code == 0, result.stderr
+        painted = json.loads(result.stdout.splitlines()[0])["outputs"][0].get("range")
+        assert (painted is not None) == (text in (None, "0.5:8"))
+
+
+def test_stored_depth_is_painted_without_a_model(glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    glpn("predict", make_clip(tmp_path / "a.mp4"), "-o", tmp_path / "d.mkv")
+    monkeypatch.setenv("GLPN_MODEL", str(tmp_path / "there is none"))
+    result = glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "look.mp4")
+    assert result.exit_code == 0, result.stderr
+    assert len(read_frames(tmp_path / "look.mp4")) == 6
+    assert glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "b.mp4", "--side-by-side").exit_code != 0
+
+
+def test_pictures_and_clips_of_a_folder_are_done_together(glpn: Glpn, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    make_clip(folder / "a.mp4", 2)
+    Image.fromarray(pictures(1)[0]).save(folder / "b.png")
+    result = glpn("predict", folder, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_an_image_sequence_is_a_clip(glpn: Glpn, tmp_path: Path) -> None:
+    for number, rgb in enumerate(pictures(3), start=7):
+        Image.fromarray(rgb).save(tmp_path / f"f_{number:05d}.png")
+    result = glpn("predict", tmp_path / "f_%05d.png", "-o", tmp_path / "d.mkv", "--fps", "10")
+    assert result.exit_code == 0, result.stderr
+    assert [round(time, 3) for time, _ in read_frames(tmp_path / "d.mkv")] == [0, 0.1, 0.2]
+
+
+def test_a_stream_on_standard_input_is_a_clip(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", 4)
+    result = glpn("export", "-", "-o", tmp_path / "look.mp4", input=clip.read_bytes())
+    assert result.exit_code == 0, result.stderr
+    assert len(read_frames(tmp_path / "look.mp4")) == 4
+    assert "E_USAGE" in glpn("export", "-", "-o", "x.mp4", "--range", "batch", input=clip.read_bytes()).stderr
+
+
+def test_the_part_that_is_asked_for_is_taken(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", 30)
+
+    def taken(**asked: Any) -> list[int]:
+        with Clip(source(path), ClipSettings(**asked)) as clip:
+            return [frame.number for frame in clip.frames()]
+
+    assert taken(start_s=0.4, end_s=0.6) == [10, 11, 12, 13, 14]
+    assert taken(start_s=0.8, every=4) == [20, 24, 28]
+    assert taken(fps=5) == [0, 5, 10, 15, 20, 25]
+    assert taken(start_s=5) == []
+
+
+@pytest.mark.parametrize("angle", [0, 90, 180, -90])
+def test_a_phones_clip_comes_upright(angle: int, tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", 1, rotation=angle)
+    with Clip(source(path)) as clip, Clip(source(make_clip(tmp_path / "b.mp4", 1))) as plain:
+        [frame], [stored] = list(clip.frames()), list(plain.frames())
+        upright = np.rot90(stored.read_colors(), frame.image.rotation // 90)
+        assert np.array_equal(frame.read_colors(), upright)
+        assert clip.facts.size == upright.shape[:2]
+
+
+def test_high_dynamic_range_is_mapped_and_said(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / "a.mp4", 1, codec="libx265", pix_fmt="yuv420p10le", trc=16)
+    with Clip(source(path)) as clip:
+        [frame] = clip.frames()
+        assert any("dynamic range" in note for note in clip.facts.notes)
+        assert frame.read_colors().dtype == np.uint8
+
+
+def test_a_broken_frame_is_left_out_and_named(glpn: Glpn, tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "a.avi", 8, codec="mjpeg", pix_fmt="yuvj420p")
+    data = bytearray(whole.read_bytes())
+    places = [n for n in range(len(data)) if data[n : n + 3] == b"\xff\xd8\xff"]
+    data[places[3] : places[4] - 8] = bytes(places[4] - 8 - places[3])  # all of it, but not the next header
+    (tmp_path / "broken.avi").write_bytes(data)
+    result = glpn("predict", tmp_path / "broken.avi", "-o", tmp_path / "d.mkv", "--json")
+    assert result.exit_code == 0, result.stderr
+    made = json.loads(result.stdout.splitlines()[0])
+    assert (made["frames"], made["lost_frames"], made["warnings"]) == (7, 1, ["W_FRAMES"])
+    assert "0.120 s" in result.stderr
+
+
+def test_a_clip_that_is_none_is_one_error(glpn: Glpn, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(500))
+    result = glpn("predict", tmp_path / "a.mp4", "-o", tmp_path / "d.mkv")
+    assert result.exit_code == 1
+    assert "E_DECODE" in result.stderr
+    assert not (tmp_path / "d.mkv").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("predict", ("a.mp4", "-o", "d.mp4")),
+        ("predict", ("a.mp4", "-o", "d.png")),
+        ("predict", ("a.mp4", "a.mp4", "b.mp4", "-o", "d.mkv")),
+        ("predict", ("a.mp4", "-o", "d.mkv", "-f", "npy")),
+        ("predict", ("p.png", "-o", "d.mkv")),
+        ("predict", ("p.png", "-o", "out", "--every", "2")),
+        ("predict", ("a.mp4", "-o", "d.mkv", "--start", "2", "--end", "1")),
+        ("predict", ("a.mp4", "-o", "d.mkv", "--start", "soon")),
+        ("export", ("p.png", "-o", "out", "--range", "running")),
+    ],
+)
+def test_what_makes_no_sense_is_told_before_anything_starts(
+    command: str, words: tuple[str, ...], glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_clip(tmp_path / "a.mp4", 2)
+    make_clip(tmp_path / "b.mp4", 2)
+    Image.fromarray(pictures(1)[0]).save("p.png")
+    before = sorted(tmp_path.rglob("*"))
+    result = glpn(command, *words)
+    assert result.exit_code == 2, (result.stdout, result.stderr)
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,88 @@
+"""Runs over clips that end early leave a file that can be played, and the next one goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+pytest.importorskip("av", reason="needs the extra video")
+
+from video.clips import make_clip, read_frames
+
+from glpn_cli.cli import app
+from glpn_cli.errors import ErrorCode, StoppedError
+from glpn_cli.video import to_file
+
+
+def run(command: str, *words: object) -> Any:
+    return CliRunner().invoke(app, [command, "--threads", "1", *map(str, words)], catch_exceptions=False)
+
+
+@pytest.fixture(autouse=True)
+def model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLPN_MODEL", str(tiny_model))
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Raise an error when the so-manieth frame has been counted."""
+
+    def stop(count: int, error: BaseException) -> None:
+        usual = to_file.Making._count
+
+        def counting(self: Any, frame: Any) -> None:
+            usual(self, frame)
+            if self._frames == count:
+                monkeypatch.setattr(to_file.Making, "_count", usual)
+                raise error
+
+        monkeypatch.setattr(to_file.Making, "_count", counting)
+
+    return stop
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (StoppedError("full", code=ErrorCode.NO_SPACE), 4)]
+)
+def test_an_interrupted_clip_of_depth_is_gone_on_with(
+    error: BaseException, code: int, stop_after: Any, tmp_path: Path
+) -> None:
+    clip, out, partial = make_clip(tmp_path / "a.mp4", 8), tmp_path / "d.mkv", tmp_path / "d.partial.mkv"
+    stop_after(3, error)
+    assert run("predict", clip, "-o", out).exit_code == code
+    assert not out.exists()
+    assert len(read_frames(partial)) == 3
+    again = run("predict", clip, "-o", out)
+    assert again.exit_code == 0, again.stderr
+    assert "gone on with" in again.stderr
+    assert not partial.exists()
+    assert run("predict", clip, "-o", tmp_path / "whole.mkv").exit_code == 0
+    for (time, levels), (wanted, others) in zip(read_frames(out), read_frames(tmp_path / "whole.mkv"), strict=True):
+        assert time == wanted
+        assert (levels == others).all()
+
+
+def test_an_interrupted_painted_clip_can_be_played_and_says_why_it_is_begun_anew(
+    stop_after: Any, tmp_path: Path
+) -> None:
+    clip, out = make_clip(tmp_path / "a.mp4", 8, sound=True), tmp_path / "look.mp4"
+    stop_after(4, KeyboardInterrupt())
+    assert run("export", clip, "-o", out, "--range", "1:2").exit_code == 130
+    assert len(read_frames(tmp_path / "look.partial.mp4")) == 4
+    again = run("export", clip, "-o", out, "--range", "1:2")
+    assert again.exit_code == 0
+    assert "begun anew" in again.stderr
+    assert len(read_frames(out)) == 8
+    assert not (tmp_path / "look.partial.mp4").exists()
+
+
+def test_an_interrupted_run_leaves_an_earlier_file_alone(stop_after: Any, tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "a.mp4", 8), tmp_path / "d.mkv"
+    assert run("predict", clip, "-o", out).exit_code == 0
+    before = out.read_bytes()
+    stop_after(3, KeyboardInterrupt())
+    assert run("predict", clip, "-o", out, "--existing", "overwrite").exit_code == 130
+    assert out.read_bytes() == before

@@ -19,7 +19,7 @@ from glpn_cli.errors import ErrorCode, GlpnError, InputError, ModelError, Stoppe
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import Picture
 from glpn_cli.models.config_base import InputSize
-from glpn_cli.models.glpn.processor import LOWEST_SHARE
+from glpn_cli.models.image_processor import LOWEST_SHARE
 from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings

@@ -1,4 +1,7 @@
-"""The base of the documented image processors: pictures in any layout, and settings in and out of folders."""
+"""Pictures to tensors and answers back to pictures; and the base of the documented image processors.
+
+Depth comes back bicubic, logits bilinear, corners not aligned, as published.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,65 @@ if TYPE_CHECKING:
 _PREPROCESSOR_FILE = "preprocessor_config.json"
 UNIT = (np.arange(256) * (1 / 255)).astype(np.float32)
 """The value in [0, 1] of each uint8; the product is taken in double precision, as published."""
+
+
+LOWEST_SHARE = 1e-4
+"""No depth is brought back under this share of the limit, and no inverse depth under this share of the picture's
+largest: bicubic overshoot would make it negative or 0, which is infinitely far."""
+_LEAST = 1e-6
+_LABELS_AT_ONCE = 8
+
+
+def to_tensor(
+    rgb: NDArray[np.uint8], size: tuple[int, int], *, values: NDArray[np.float32], resample: Image.Resampling
+) -> Tensor:
+    """uint8 (H, W, 3) -> float32 (1, 3, h, w), resized on uint8.
+
+    values: of each uint8, (256,), or (3, 256), a row a channel
+    """
+    if rgb.shape[:2] != size:
+        rgb = np.asarray(Image.fromarray(rgb).resize(size[::-1], resample))
+    channels = rgb.transpose(2, 0, 1)
+    if values.ndim == 1:
+        return torch.from_numpy(values[channels])[None]
+    return torch.from_numpy(np.stack([row[channel] for row, channel in zip(values, channels, strict=True)]))[None]
+
+
+def restore_metres(depth: Tensor, size: tuple[int, int], *, limit_m: float) -> NDArray[np.float32]:
+    """Depth float32 (h, w) -> float32 (H, W): bicubic, then clamped to [limit / 10000, limit]; metres."""
+    if tuple(depth.shape) != size:
+        depth = resize_depth(depth, size)
+    restored: NDArray[np.float32] = depth.clamp(limit_m * LOWEST_SHARE, limit_m).cpu().numpy()
+    return restored
+
+
+def restore_disparity(disparity: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Inverse depth float32 (h, w) -> float32 (H, W), bicubic, > 0.
+
+    The head's last activation and bicubic undershoot leave zeros and less where things are far away.
+    """
+    resized = resize_depth(disparity, size)
+    restored: NDArray[np.float32] = resized.clamp(min=max(float(resized.max()) * LOWEST_SHARE, _LEAST)).cpu().numpy()
+    return restored
+
+
+def restore_labels(logits: Tensor, size: tuple[int, int]) -> NDArray[np.unsignedinteger]:
+    """Logits (labels, h, w) -> uint8, or uint16 for more than 256 labels, (H, W): the highest, the first among equals.
+
+    A few labels at a time, so that a large picture does not need the memory of all of them at its own size.
+    Raises ValueError for scores that are not finite.
+    """
+    if not torch.isfinite(logits).all():
+        raise ValueError("its scores are not finite")
+    best = logits.new_full(size, -torch.inf)
+    labels = torch.zeros(size, dtype=torch.int32, device=logits.device)
+    for first in range(0, len(logits), _LABELS_AT_ONCE):
+        some = logits[None, first : first + _LABELS_AT_ONCE]
+        score, label = F.interpolate(some, size=size, mode="bilinear", align_corners=False)[0].max(dim=0)
+        is_better = score > best
+        best = torch.where(is_better, score, best)
+        labels = torch.where(is_better, (label + first).int(), labels)
+    return labels.cpu().numpy().astype(np.uint8 if len(logits) <= 256 else np.uint16)
 
 
 def resize_depth(depth: Tensor, size: tuple[int, int]) -> Tensor:

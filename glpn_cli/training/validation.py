@@ -15,7 +15,7 @@ from glpn_cli.colormaps import PaintRange, paint
 from glpn_cli.data.augment import largest_window, through_camera
 from glpn_cli.data.samples import Sample
 from glpn_cli.evaluation.metrics import Scores, mean_scores, score
-from glpn_cli.models.glpn.processor import LOWEST_SHARE
+from glpn_cli.models.image_processor import LOWEST_SHARE
 from glpn_cli.prediction import DepthMap
 
 Predicted = tuple[Sample, NDArray[np.float32]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from glpn_cli.models.dpt.loss import scale_and_shift_invariant_loss, segmentation_loss
+from glpn_cli.models.losses import scale_and_shift_invariant_loss, segmentation_loss
 
 
 def map_like(seed: int) -> torch.Tensor:

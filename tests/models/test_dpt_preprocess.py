@@ -12,8 +12,9 @@ from PIL import Image
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.dpt.processor import DPTImageProcessor, prepare, restore, restore_labels
+from glpn_cli.models.dpt.processor import DPTImageProcessor, prepare
 from glpn_cli.models.hf_compat_base import DepthEstimatorOutput, SemanticSegmenterOutput
+from glpn_cli.models.image_processor import restore_disparity, restore_labels
 
 RANDOM = np.random.default_rng(0)
 
@@ -134,7 +135,7 @@ def test_segmentation_maps_keep_their_labels() -> None:
 def test_restored_inverse_depth_is_above_zero(most: float) -> None:
     flat = torch.full((8, 8), most)
     flat[:4] = min(most, 0)
-    restored = restore(flat, (33, 21))
+    restored = restore_disparity(flat, (33, 21))
     assert restored.dtype == np.float32
     assert restored.shape == (33, 21)
     assert restored.min() > 0

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from glpn_cli.models.glpn.loss import silog_loss
+from glpn_cli.models.losses import silog_loss
 
 
 def test_a_common_factor_costs_its_log_times_the_root_of_one_minus_lambda() -> None:

@@ -13,8 +13,9 @@ from transformers.modeling_outputs import DepthEstimatorOutput as TheirOutput
 from transformers.models.glpn.image_processing_pil_glpn import GLPNImageProcessorPil
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.glpn.processor import GLPNImageProcessor, prepare, restore
+from glpn_cli.models.glpn.processor import GLPNImageProcessor, prepare
 from glpn_cli.models.hf_compat_base import DepthEstimatorOutput
+from glpn_cli.models.image_processor import restore_metres
 
 RANDOM = np.random.default_rng(0)
 
@@ -97,7 +98,7 @@ def test_depth_comes_back_as_transformers_brings_it() -> None:
 
 def test_restored_depth_stays_inside_the_range() -> None:
     edges = torch.where(torch.rand(32, 32, generator=torch.Generator().manual_seed(0)) > 0.5, 10.0, 0.001)
-    restored = restore(edges, (301, 203), limit_m=10.0)
+    restored = restore_metres(edges, (301, 203), limit_m=10.0)
     assert restored.shape == (301, 203)
     assert restored.dtype == np.float32
     assert restored.min() == np.float32(0.001)

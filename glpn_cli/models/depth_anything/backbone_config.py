@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from glpn_cli.errors import ModelError
-from glpn_cli.models.dense.backbone_config import BackboneConfig
+from glpn_cli.models.dense.config import BackboneConfig, PatchGrid
 from glpn_cli.models.fields import (
     ACTIVATIONS,
-    as_sides,
     bounded,
     each,
     flag,
@@ -38,7 +36,7 @@ _CHANNELS = whole(1, 65_536)
 
 
 @dataclass
-class Dinov2Config(BackboneConfig):
+class Dinov2Config(PatchGrid, BackboneConfig):
     """The documented fields of a DINOv2 (Oquab et al. 2023, arXiv 2304.07193), with the documented defaults.
 
     hidden_size, num_hidden_layers, num_attention_heads: width, blocks and heads.
@@ -86,12 +84,7 @@ class Dinov2Config(BackboneConfig):
 
     def check_together(self) -> None:
         """Heads must divide the width, and the picture must hold a patch."""
-        if self.hidden_size % self.num_attention_heads:
-            raise ModelError(
-                f"hidden_size = {self.hidden_size} is no multiple of num_attention_heads = {self.num_attention_heads}"
-            )
-        if min(self.grid) < 1:
-            raise ModelError(f"image_size = {self.image_size} is smaller than patch_size = {self.patch_size}")
+        self.check_patches()
 
     @property
     def stage_names(self) -> tuple[str, ...]:
@@ -102,22 +95,6 @@ class Dinov2Config(BackboneConfig):
     def registers(self) -> int:
         """Tokens that stand for no patch, besides the readout token."""
         return 0
-
-    @property
-    def patch_sides(self) -> tuple[int, int]:
-        """(height, width) of a patch, in pixels."""
-        return as_sides(self.patch_size)
-
-    @property
-    def image_sides(self) -> tuple[int, int]:
-        """(height, width) of the pictures whose position embeddings are stored."""
-        return as_sides(self.image_size)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(rows, columns) of patches that have a position embedding of their own."""
-        height, width = (side // patch for side, patch in zip(self.image_sides, self.patch_sides, strict=True))
-        return height, width
 
     @property
     def mlp_width(self) -> int:

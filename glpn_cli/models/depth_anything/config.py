@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError
 from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
-from glpn_cli.models.dense.backbone_config import read_backbone
+from glpn_cli.models.dense.config import check_decoder, read_backbone
 from glpn_cli.models.depth_anything.backbone_config import BACKBONES, SMALL, Dinov2Config
 from glpn_cli.models.fields import (
     bounded,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MOST_TRAINING_AREAS = 2.0
 """Pictures of which the published processor makes more than this many times the training area are brought down to it
 under `auto`: it keeps the short side, so that the cost of a long strip has no bound."""
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's red, green and blue, in [0, 1]."""
 
 _CHANNELS = whole(1, 65_536)
 
@@ -112,16 +115,11 @@ class DepthAnythingConfig(ModelConfig):
                 f"backbone_config.hidden_size = {backbone.hidden_size}"
             )
         levels = len(self.neck_hidden_sizes)
-        if len(self.reassemble_factors) != levels:
-            raise ModelError(
-                f"reassemble_factors = {self.reassemble_factors} must list one number for each of the {levels} levels"
-            )
+        check_decoder(self.neck_hidden_sizes, self.reassemble_factors, self.head_in_index)
         if len(backbone.outputs) != levels:
             raise ModelError(
                 f"backbone_config.out_indices = {backbone.out_indices} must name one block for each of {levels} levels"
             )
-        if not -levels <= self.head_in_index < levels:
-            raise ModelError(f"head_in_index = {self.head_in_index} names none of the decoder's {levels} outputs")
         if self.is_metric and self.max_depth is None:
             raise ModelError("max_depth = None is no depth in metres, which a metric network needs")
 
@@ -214,8 +212,6 @@ class DepthAnythingConfig(ModelConfig):
 
     def preprocessor(self) -> dict[str, Any]:
         """One side to the training size, multiples of the patch, bicubic, then ImageNet's mean and deviation."""
-        from glpn_cli.models.depth_anything.normalization import DEVIATION, MEAN
-
         height, width = self.training_size
         return {
             "do_normalize": True,
@@ -239,17 +235,20 @@ class DepthAnythingConfig(ModelConfig):
 
     def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         """Pixels less ImageNet's mean, over its deviation."""
-        from glpn_cli.models.depth_anything.normalization import prepare
+        import numpy as np
+        from PIL import Image
 
-        return prepare(rgb, size)
+        from glpn_cli.models.image_processor import UNIT, to_tensor
+
+        mean, deviation = np.array(MEAN, np.float32)[:, None], np.array(DEVIATION, np.float32)[:, None]
+        return to_tensor(rgb, size, values=(UNIT - mean) / deviation, resample=Image.Resampling.BICUBIC)
 
     def decode(self, raw: Tensor, size: tuple[int, int]) -> DepthMap:
         """Metres or inverse depth (h, w) -> (H, W), as GLPN's and DPT's come back."""
-        from glpn_cli.models.dpt.processor import restore as restore_inverse
-        from glpn_cli.models.glpn.processor import restore as restore_metres
+        from glpn_cli.models.image_processor import restore_disparity, restore_metres
 
         if self.limit_m is None:
-            return DepthMap(restore_inverse(raw, size), kind=self.kind)
+            return DepthMap(restore_disparity(raw, size), kind=self.kind)
         return DepthMap(restore_metres(raw, size, limit_m=self.limit_m), limit=self.limit_m)
 
     def cast(self, network: nn.Module, precision: str) -> nn.Module:
@@ -260,7 +259,6 @@ class DepthAnythingConfig(ModelConfig):
 
     def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         """As published: scale-invariant log error of metres, and what MiDaS and DPT train inverse depth with."""
-        from glpn_cli.models.dpt.loss import scale_and_shift_invariant_loss
-        from glpn_cli.models.glpn.loss import silog_loss
+        from glpn_cli.models.losses import scale_and_shift_invariant_loss, silog_loss
 
         return silog_loss if self.is_metric else scale_and_shift_invariant_loss

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.dense.backbone_config import BackboneConfig
+from glpn_cli.models.dense.config import BackboneConfig
 from glpn_cli.models.fields import (
     ACTIVATIONS,
     bounded,

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
-from glpn_cli.models.dense.backbone_config import fields_of, read_backbone
+from glpn_cli.models.dense.config import PatchGrid, check_decoder, fields_of, read_backbone
 from glpn_cli.models.dpt.backbone_config import HYBRID_DEFAULTS, BiTConfig
 from glpn_cli.models.fields import (
     ACTIVATIONS,
-    as_sides,
     bounded,
     choice,
     each,
@@ -48,7 +47,7 @@ _LAYERS, _CHANNELS = whole(1, 1_000), whole(1, 65_536)
 
 
 @dataclass
-class DPTConfig(ModelConfig):
+class DPTConfig(PatchGrid, ModelConfig):
     """The documented fields of a DPT, with the documented defaults (a base-size network), checked by name.
 
     hidden_size, num_hidden_layers, num_attention_heads, intermediate_size: width, blocks, heads and MLP width.
@@ -161,19 +160,8 @@ class DPTConfig(ModelConfig):
 
     def check_together(self) -> None:
         """Hold sizes, levels, backbone and labels against each other. Raises ModelError."""
-        if self.hidden_size % self.num_attention_heads:
-            raise ModelError(
-                f"hidden_size = {self.hidden_size} is no multiple of num_attention_heads = {self.num_attention_heads}"
-            )
-        if min(self.grid) < 1:
-            raise ModelError(f"image_size = {self.image_size} is smaller than patch_size = {self.patch_size}")
-        levels = len(self.neck_hidden_sizes)
-        if len(self.reassemble_factors) != levels:
-            raise ModelError(
-                f"reassemble_factors = {self.reassemble_factors} must list one number for each of the {levels} levels"
-            )
-        if not -levels <= self.head_in_index < levels:
-            raise ModelError(f"head_in_index = {self.head_in_index} names none of the decoder's {levels} outputs")
+        self.check_patches()
+        check_decoder(self.neck_hidden_sizes, self.reassemble_factors, self.head_in_index)
         self._check_backbone()
         if len(self.label_names) != self.num_labels:
             raise ModelError(f"num_labels = {self.num_labels}, and id2label names {len(self.label_names)} of them")
@@ -224,22 +212,6 @@ class DPTConfig(ModelConfig):
     def predicts_labels(self) -> bool:
         """Whether the weights are of a network that labels pixels; all others answer inverse depth."""
         return LABEL_NETWORK in (self.architectures or ())
-
-    @property
-    def patch_sides(self) -> tuple[int, int]:
-        """(height, width) of a patch, in pixels."""
-        return as_sides(self.patch_size)
-
-    @property
-    def image_sides(self) -> tuple[int, int]:
-        """(height, width) of the pictures whose position embeddings are stored."""
-        return as_sides(self.image_size)
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(rows, columns) of patches that have a position embedding of their own."""
-        height, width = (side // patch for side, patch in zip(self.image_sides, self.patch_sides, strict=True))
-        return height, width
 
     @property
     def backbone(self) -> BiTConfig | None:
@@ -345,11 +317,11 @@ class DPTConfig(ModelConfig):
 
     def decode(self, raw: Tensor, size: tuple[int, int]) -> Prediction:
         """Inverse depth (h, w), or logits (labels, h, w) -> (H, W)."""
-        from glpn_cli.models.dpt.processor import restore, restore_labels
+        from glpn_cli.models.image_processor import restore_disparity, restore_labels
 
         if self.predicts_labels:
             return LabelMap(restore_labels(raw, size), self.label_names)
-        return DepthMap(restore(raw, size), kind=DepthKind.DISPARITY)
+        return DepthMap(restore_disparity(raw, size), kind=DepthKind.DISPARITY)
 
     def cast(self, network: nn.Module, precision: str) -> nn.Module:
         """The last convolution always in fp32."""
@@ -359,7 +331,7 @@ class DPTConfig(ModelConfig):
 
     def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The paper's scale- and shift-invariant loss, or cross-entropy for labels."""
-        from glpn_cli.models.dpt.loss import scale_and_shift_invariant_loss, segmentation_loss
+        from glpn_cli.models.losses import scale_and_shift_invariant_loss, segmentation_loss
 
         if self.predicts_labels:
             return partial(segmentation_loss, ignored=self.semantic_loss_ignore_index)

@@ -15,7 +15,6 @@ from glpn_cli.models.config_base import WeightRow
 from glpn_cli.models.dense.transformer import Encoded
 from glpn_cli.models.dpt.config import DEPTH_NETWORK, LABEL_NETWORK, DPTConfig
 from glpn_cli.models.dpt.encoder import VisionTransformer
-from glpn_cli.models.dpt.loss import segmentation_loss
 from glpn_cli.models.dpt.network import DPT, initialise
 from glpn_cli.models.dpt.weights import pooler_rows
 from glpn_cli.models.hf_compat_base import (
@@ -28,6 +27,7 @@ from glpn_cli.models.hf_compat_base import (
     encode_tokens,
 )
 from glpn_cli.models.layers import find_activation
+from glpn_cli.models.losses import segmentation_loss
 
 
 class Pooler(nn.Module):
@@ -128,7 +128,7 @@ class DPTForDepthEstimation(_WholeNetwork):
     def answer(self, features: Encoded, labels: Tensor | None) -> DepthEstimatorOutput:
         """Inverse depth; labels are refused, as published."""
         if labels is not None:
-            raise NotImplementedError("DPTForDepthEstimation takes no labels; see glpn_cli.models.dpt.loss")
+            raise NotImplementedError("DPTForDepthEstimation takes no labels; see glpn_cli.models.losses")
         fused = self.network.decode(features)
         return DepthEstimatorOutput(None, self.network.head(fused[self.config.head_in_index]))
 

@@ -227,9 +227,9 @@ class GLPNConfig(ModelConfig):
 
     def decode(self, raw: Tensor, size: tuple[int, int]) -> DepthMap:
         """Metres (h, w) -> (H, W), inside the network's range."""
-        from glpn_cli.models.glpn.processor import restore
+        from glpn_cli.models.image_processor import restore_metres
 
-        return DepthMap(restore(raw, size, limit_m=self.max_depth), limit=self.limit_m)
+        return DepthMap(restore_metres(raw, size, limit_m=self.max_depth), limit=self.limit_m)
 
     def cast(self, network: nn.Module, precision: str) -> nn.Module:
         """The last convolution always in fp32."""
@@ -239,6 +239,6 @@ class GLPNConfig(ModelConfig):
 
     def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The paper's scale-invariant log loss."""
-        from glpn_cli.models.glpn.loss import silog_loss
+        from glpn_cli.models.losses import silog_loss
 
         return silog_loss

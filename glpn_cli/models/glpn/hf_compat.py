@@ -8,10 +8,10 @@ from torch import Tensor
 
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.encoder import MixTransformer
-from glpn_cli.models.glpn.loss import silog_loss
 from glpn_cli.models.glpn.network import GLPN, check_pixels
 from glpn_cli.models.hf_compat_base import BareEncoder, DepthEstimatorOutput, EncoderOutput, Encoding, HeadedModel
 from glpn_cli.models.layers import initialise
+from glpn_cli.models.losses import silog_loss
 
 
 class GLPNModel(BareEncoder):

@@ -1,7 +1,7 @@
-"""Pictures to tensors and depth back to pictures, exactly as published; and the documented processor.
+"""Pictures to tensors, exactly as published; and the documented processor.
 
 The published rule: sides down to multiples of 32 by Pillow's bilinear filter on uint8, then / 255; no mean, no
-deviation. Depth comes back bicubic, corners not aligned.
+deviation.
 """
 
 from __future__ import annotations
@@ -9,32 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from glpn_cli.errors import UsageError
 from glpn_cli.models.fields import is_whole
-from glpn_cli.models.image_processor import UNIT, BatchFeature, ImageProcessor, rescale, resize_depth, resize_picture
-
-LOWEST_SHARE = 1e-4
-"""Depth is never brought back under this share of the limit: bicubic overshoot would make it negative."""
+from glpn_cli.models.image_processor import UNIT, BatchFeature, ImageProcessor, rescale, resize_picture, to_tensor
 
 
 def prepare(rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
     """uint8 (H, W, 3) -> float32 (1, 3, h, w) in [0, 1]."""
-    if rgb.shape[:2] != size:
-        rgb = np.asarray(Image.fromarray(rgb).resize(size[::-1], Image.Resampling.BILINEAR))
-    return torch.from_numpy(UNIT[rgb.transpose(2, 0, 1)])[None]
-
-
-def restore(depth: Tensor, size: tuple[int, int], *, limit_m: float) -> NDArray[np.float32]:
-    """Depth float32 (h, w) -> float32 (H, W): bicubic, then clamped to [limit / 10000, limit]; metres."""
-    if tuple(depth.shape) != size:
-        depth = resize_depth(depth, size)
-    restored: NDArray[np.float32] = depth.clamp(limit_m * LOWEST_SHARE, limit_m).cpu().numpy()
-    return restored
+    return to_tensor(rgb, size, values=UNIT, resample=Image.Resampling.BILINEAR)
 
 
 class GLPNImageProcessor(ImageProcessor):

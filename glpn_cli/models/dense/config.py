@@ -1,4 +1,7 @@
-"""The `backbone_config` of a bigger config: which of its stages are read, and its way in and out of files. No torch."""
+"""What configs of families with a vision transformer and DPT's decoder share. No torch.
+
+Among it the `backbone_config` of a bigger config: which of its stages are read, and its way in and out of files.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,50 @@ from dataclasses import fields
 from typing import Any, ClassVar, Self
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.fields import check_fields, read_fields
+from glpn_cli.models.fields import as_sides, check_fields, read_fields
+
+
+class PatchGrid:
+    """What follows from the fields of a vision transformer: its patches, and the pictures that they were trained on."""
+
+    hidden_size: int
+    num_attention_heads: int
+    image_size: int | list[int] | tuple[int, int]
+    patch_size: int | list[int] | tuple[int, int]
+
+    def check_patches(self) -> None:
+        """Raise ModelError unless heads divide the width, and the picture holds a patch."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ModelError(
+                f"hidden_size = {self.hidden_size} is no multiple of num_attention_heads = {self.num_attention_heads}"
+            )
+        if min(self.grid) < 1:
+            raise ModelError(f"image_size = {self.image_size} is smaller than patch_size = {self.patch_size}")
+
+    @property
+    def patch_sides(self) -> tuple[int, int]:
+        """(height, width) of a patch, in pixels."""
+        return as_sides(self.patch_size)
+
+    @property
+    def image_sides(self) -> tuple[int, int]:
+        """(height, width) of the pictures whose position embeddings are stored."""
+        return as_sides(self.image_size)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of patches that have a position embedding of their own."""
+        height, width = (side // patch for side, patch in zip(self.image_sides, self.patch_sides, strict=True))
+        return height, width
+
+
+def check_decoder(level_widths: list[int], factors: list[float], head_in_index: int) -> None:
+    """Raise ModelError unless every level has its factor, and the head reads one of them."""
+    levels = len(level_widths)
+    if len(factors) != levels:
+        raise ModelError(f"reassemble_factors = {factors} must list one number for each of the {levels} levels")
+    if not -levels <= head_in_index < levels:
+        raise ModelError(f"head_in_index = {head_in_index} names none of the decoder's {levels} outputs")
 
 
 class BackboneConfig(ABC):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from glpn_cli import DepthEstimator, onnx_export
@@ -43,6 +48,39 @@ def test_its_metadata_are_enough_to_get_the_metres_of_predict(exported: Path, ti
     expected = DepthEstimator.from_pretrained(str(tiny_model), precision="fp32", input_size="original").predict(picture)
     assert facts["glpn:unit"] == "m"
     np.testing.assert_allclose(np.clip(depth[0], limit / 10_000, limit), expected.values, atol=1e-4 * limit)
+
+
+def program_of_docs(language: str) -> str:
+    page = Path(__file__).parents[1] / "docs/howto/onnx.md"
+    (program,) = re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    return str(program)
+
+
+@pytest.mark.parametrize("language", ["python", "js"])
+def test_the_programs_of_the_docs_give_the_metres_of_predict(
+    language: str, exported: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(5)
+    pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+    Image.fromarray(pixels).save(tmp_path / "picture.png")
+    script = tmp_path / {"python": "depth.py", "js": "depth.mjs"}[language]
+    script.write_text(program_of_docs(language))
+    start = [sys.executable]
+    if language == "js":
+        node = shutil.which("node")
+        modules = [folder / "node_modules" for folder in Path(__file__).parents]
+        found = next((folder for folder in modules if (folder / "onnxruntime-node").is_dir()), None)
+        if node is None or found is None:
+            pytest.skip("needs node, and npm install onnxruntime-node pngjs in the repository or above it")
+        (tmp_path / "node_modules").symlink_to(found)
+        start = [node]
+    words = [*start, str(script), str(exported), str(tmp_path / "picture.png"), "37,11"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
+    metres, unit = done.stdout.split()
+    assert unit == "m"
+    expected = DepthEstimator.from_pretrained(str(tiny_model), precision="fp32", input_size="original").predict(pixels)
+    assert expected.limit is not None
+    assert float(metres) == pytest.approx(float(expected.values[11, 37]), abs=1e-4 * expected.limit)
 
 
 def test_it_tells_nothing_of_the_machine_that_made_it(exported: Path) -> None:
@@ -122,7 +160,7 @@ def test_levels_are_normalised_as_the_processor_does_it(model_type: str) -> None
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", ["mini", "b0", "b4", "dpt-large", "dpt-hybrid", "dpt-large-ade"])
+@pytest.mark.parametrize("name", ["mini", "b0", "b4", "dpt-large", "dpt-hybrid", "dpt-large-ade", "da2-small"])
 def test_every_family_answers_as_torch_does(name: str, tmp_path: Path) -> None:
     if name != "mini":
         name = str(make_random_model(tmp_path / "model", read_known_config(name)))

@@ -11,7 +11,7 @@ import pytest
 from depth_files.depth_samples import make_result
 
 from glpn_cli.depth_files import make_writer
-from glpn_cli.geometry import FocalChoice, back_project, focal_to_35mm
+from glpn_cli.geometry import FocalChoice, back_project, find_normals, focal_to_35mm
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics
 from glpn_cli.scenes import Scene, render_scene
 from glpn_cli.scenes.parts import Label
@@ -107,3 +107,12 @@ def test_with_exifs_focal_it_differs_by_what_rounding_to_a_millimetre_explains(r
 def test_a_wrong_focal_bends_its_corners(room: Scene) -> None:
     points = points_of(room, FocalChoice("100deg").camera(SIZE))
     assert max(angles_off([fit_plane(points[face])[0] for face in flat_faces(room)])) > 3
+
+
+def test_the_normals_of_exact_depth_are_those_of_the_renderer(room: Scene) -> None:
+    """Within half a degree, apart from silhouettes and from what is finer than a pixel."""
+    normals = find_normals(DepthMap(room.depth), room.intrinsics)
+    cosine = np.sum(normals.astype(np.float64) * room.normals, axis=-1)
+    off = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+    assert np.percentile(off[np.isin(room.labels, FLAT)], 90) < 0.5
+    assert np.percentile(off, 80) < 0.5

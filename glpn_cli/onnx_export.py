@@ -74,6 +74,11 @@ def export_onnx(model: ResolvedModel, *, with_preprocessing: bool = False) -> by
         )
     assert program is not None
     graph = program.model_proto
+    (entry,) = graph.graph.input
+    if sum(side.HasField("dim_value") for side in entry.type.tensor_type.shape.dim) > 1:  # only the channels are fixed
+        raise ModelError(
+            f"this network takes one size only in ONNX: {_describe_entry(entry)}", code=ErrorCode.UNSUPPORTED
+        )
     _forget_origin(graph)
     del graph.metadata_props[:]
     for key, value in _describe(model, config, with_preprocessing, offset, scale).items():

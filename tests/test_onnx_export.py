@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import random_weights_depth_anything
+import random_weights_dpt
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -157,6 +159,22 @@ def test_levels_are_normalised_as_the_processor_does_it(model_type: str) -> None
     picture = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     prepared = config.prepare(picture, size)[0].permute(1, 2, 0).numpy()
     np.testing.assert_allclose(picture * scale + offset, prepared, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "family", ["dpt", *(pytest.param(family, marks=pytest.mark.soak) for family in ("hybrid", "labels", "da"))]
+)
+def test_transformers_take_any_batch_and_size(family: str, tmp_path: Path) -> None:
+    """Once `len` of a batch fixed it at that of the example."""
+    make = {
+        "dpt": random_weights_dpt.randomized_estimator,
+        "hybrid": lambda: random_weights_dpt.randomized_estimator(**random_weights_dpt.HYBRID),
+        "labels": random_weights_dpt.randomized_segmenter,
+        "da": random_weights_depth_anything.randomized_model,
+    }[family]
+    make().save_pretrained(tmp_path)
+    model = resolve_model(str(tmp_path))
+    assert verify_onnx(export_onnx(model), model) <= TOLERANCE
 
 
 @pytest.mark.soak

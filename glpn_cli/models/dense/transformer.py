@@ -173,7 +173,7 @@ class Encoder(nn.Module):
         embedded, features = self.embedding(pixels.to(projection.weight.dtype))
         grid = (embedded.shape[2], embedded.shape[3])
         of_readout, of_patches = self._positions_for(grid)
-        readout = (self.readout_token + of_readout).expand(len(pixels), -1, -1)
+        readout = (self.readout_token + of_readout).expand(pixels.shape[0], -1, -1)
         tokens = self.dropout(self.join(readout, embedded.flatten(2).mT + of_patches))
         return tokens, Encoded({EMBEDDINGS: tokens}, grid, features)
 

@@ -12,7 +12,7 @@ import typer
 from glpn_cli.cli.columns import format_count, make_facts
 from glpn_cli.cli.console import console
 from glpn_cli.cli.depth_report import DepthTable, describe_depth, make_depth_record
-from glpn_cli.cli.params import InputParams, ModelParams, OutputParams, only
+from glpn_cli.cli.params import AT, INPUTS, InputParams, ModelParams, OutputParams, only
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
 from glpn_cli.pipeline.settings import ExplicitOptions, InputKind
@@ -41,18 +41,22 @@ def inspect(
             metavar="MODEL|MAP...", help="A model, as for -m; depth files or folders of them; - for one on stdin."
         ),
     ] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="TIME", help=AT, rich_help_panel=INPUTS)] = None,
 ) -> None:
     """Show what a model or a depth file is.
 
     A model: config, parameters, cost and memory at a size, unit and its source, licence, checksum, and whether the
     weights fit the config. A depth file: what it says about itself, its range, mean and percentiles; of several files,
-    a table. Nothing is run. With --json one line each.
+    a table; of a clip of depth, its frames and, with --at, the map of one of them. Nothing is run. With --json one line
+    each.
     """
     failed: list[int] = []
     asked: list[str | None] = [each for target in targets or (None,) for each in _expand(target, inputs)]
     table = DepthTable() if len(asked) > 1 else None
     for target in asked:
         try:
+            if _inspect_clip(target, at, inputs, output, table):
+                continue
             _inspect_one(target, explicit, inputs, model, output, table)
         except typer.Exit as ended:
             failed.append(ended.exit_code)
@@ -125,6 +129,36 @@ def _inspect_one(
         _inspect_depth(Path(target), inputs, output, table)
 
 
+def _inspect_clip(
+    target: str | None, at: str | None, inputs: InputParams, output: OutputParams, table: DepthTable | None
+) -> bool:
+    """Show a clip of depth, or the map of one of its frames; whether the target is a clip. Raises typer.Exit."""
+    from glpn_cli.video.find import is_clip_file
+
+    path = Path(target or "-")
+    is_clip = target is not None and is_clip_file(target)
+    if at is None and not is_clip:
+        return False
+    from glpn_cli.video.depth_clip import describe_clip
+    from glpn_cli.video.settings import parse_time
+    from glpn_cli.video.still import check_still, extract_still
+
+    try:
+        if at is not None:
+            check_still(path, at=at, is_clip=is_clip)
+            _inspect_depth(path, inputs, output, table, extract_still(path, parse_time(at)))
+            return True
+        facts = describe_clip(path)
+    except InputError as error:
+        console.error(error, about=str(path))
+        raise typer.Exit(ExitCode.NOTHING_DONE) from error
+    if output.json:
+        console.json({"schema": SCHEMA, "type": "clip", "input": path_text(str(path)), **facts})
+    else:
+        console.text(make_facts(((key.replace("_", " "), str(fact)) for key, fact in facts.items()), title=str(path)))
+    return True
+
+
 def _inspect_onnx(path: Path, *, json: bool) -> None:
     """Show what an ONNX file says about itself."""
     from glpn_cli.depth_files.record import PREFIX
@@ -162,12 +196,15 @@ def _content(path: Path) -> Path | bytes:
     return path if path.is_file() or not path.exists() else read_once(path, repr(str(path)))
 
 
-def _inspect_depth(path: Path, inputs: InputParams, output: OutputParams, table: DepthTable | None) -> None:
+def _inspect_depth(
+    path: Path, inputs: InputParams, output: OutputParams, table: DepthTable | None, still: bytes | None = None
+) -> None:
+    """Show a depth file, or the frame of a clip."""
     from glpn_cli.depth_files.summary import summarise_depth
     from glpn_cli.prediction import DepthKind
 
     try:
-        content = _content(path)
+        content = _content(path) if still is None else still
         if inputs.as_ is InputKind.AUTO:
             _check_depth(content)
         kind, most = DepthKind(inputs.kind), inputs.max_pixels

@@ -13,6 +13,7 @@ import typer
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console
 from glpn_cli.cli.params import (
+    AT,
     INPUTS,
     OUTPUTS,
     SPACE,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 glpn measure photo.jpg 320,240 500,260 --focal 65deg
+glpn measure clip_depth.mkv 320,240 --at 12.5s
 glpn measure photo_depth.png --calibrate 320,240=2.35
 """
 
@@ -52,7 +54,7 @@ class MeasureParams:
 
     PANEL = INPUTS
 
-    file: str = argument("FILE", ..., "A picture or a depth file; - for a picture on standard input.")
+    file: str = argument("FILE", ..., "A picture, a clip or a depth file; - for a picture on standard input.")
     pixels: list[str] | None = argument("X,Y", None, "Pixels, from 0,0 at the top left of the upright picture.")
     box: list[str] | None = option(
         "--box X0,Y0,X1,Y1", None, "Median and spread in a box; can be given more than once."
@@ -63,6 +65,7 @@ class MeasureParams:
         "A known distance, along the camera's axis: one gives a scale, two a scale and a shift.",
         panel=SPACE,
     )
+    at: str | None = option("--at TIME", None, AT)
     output: Path = option(
         "-o, --output FILE", Path("calibration.json"), "The file that --calibrate writes.", panel=OUTPUTS
     )
@@ -101,7 +104,7 @@ def measure(
     focal = space.choice
     calibration = read_calibration(space.calibration) if space.calibration is not None else None
     reading = inputs.reading()
-    found = _find(wanted.file, inputs, printing.depth_scale, reading)
+    found = _find_still(wanted, reading) or _find(wanted.file, inputs, printing.depth_scale, reading)
     note_made_earlier(found, explicit)
     found.check_maps(explicit, "--kind", "--depth-scale")
     used = None
@@ -118,6 +121,29 @@ def measure(
         measured = Measurements.take(answer, pixels, boxes, name=source.given, says_unit=says_unit)
         measured.show(json=printing.json)
         raise typer.Exit(measured.exit_code)
+
+
+def _find_still(wanted: MeasureParams, reading: ReadOptions) -> Sources | None:
+    """The frame of a clip that is asked for; None where the file is no clip. Raises UsageError, InputError."""
+    from glpn_cli.depth_files import read_record
+    from glpn_cli.images import ImageSource
+    from glpn_cli.pipeline.settings import InputSettings
+    from glpn_cli.pipeline.sources import Content, Sources, StoredSource
+    from glpn_cli.video.find import is_clip_file
+    from glpn_cli.video.settings import parse_time
+    from glpn_cli.video.still import check_still, extract_still
+
+    file = wanted.file
+    is_clip = is_clip_file(file)
+    check_still(Path(file), at=wanted.at, is_clip=is_clip)
+    if wanted.at is None:
+        return None
+    data, name = extract_still(Path(file), parse_time(wanted.at), reading), Path(file).name
+    record = read_record(data)
+    source: Source = ImageSource(None, name, file, data, options=reading)
+    if record is not None:
+        source = StoredSource(Content.DEPTH, None, name, file, record, options=reading, data=data)
+    return Sources(InputSettings(), takes_maps=True, sources=[source])
 
 
 def _find(file: str, inputs: InputParams, depth_scale: float | None, reading: ReadOptions) -> Sources:

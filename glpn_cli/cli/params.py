@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from glpn_cli.serve.app import AppSettings
     from glpn_cli.video.settings import ClipSettings
 
+AT = "The frame of a clip that is shown at this time, such as 12.5s."
+"""The help of `--at`."""
+
 ARGUMENTS, INPUTS, MODEL, OUTPUTS, SPACE, BATCH = "Arguments", "Inputs", "Model", "Outputs", "Space", "Whole runs"
 CLIPS = "Clips"
 SERVER = "Server"

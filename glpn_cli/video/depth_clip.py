@@ -7,16 +7,15 @@ the range that the record tells. Matroska counts time in milliseconds, and so do
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files import Format, Record, StoredDepth
+from glpn_cli.depth_files import Format, Record
 from glpn_cli.depth_files.png16 import Png16, dequantize
-from glpn_cli.depth_files.record import number_text, text_from_json, text_to_json
+from glpn_cli.depth_files.record import PREFIX, number_text, text_from_json, text_to_json, unescape
 from glpn_cli.depth_files.styles import Gray, depth_of_levels
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import ImageSource, ReadOptions
@@ -29,7 +28,6 @@ DEPTH_MAPS = ("depth", "gray")
 """The maps of records of clips whose frames are depths, or stand for them."""
 
 RECORD_KEY = "GLPN"
-FORMAT = "mkv"
 _SLICES = "4"
 """Parts of a frame that FFV1 codes side by side."""
 
@@ -143,38 +141,19 @@ def decode_levels(levels: NDArray[Any], record: Record) -> DepthMap:
     return dequantize(levels, depth_scale=record.depth_scale, limit_m=record.limit_m)
 
 
-def read_depth_at(path: Path, time_s: float, options: ReadOptions | None = None) -> tuple[StoredDepth, float]:
-    """The depths that are shown at a time, and since when they are. Raises InputError for a time behind the end.
-
-    time_s: seconds from the beginning
-    """
-    with DepthClip(path, ClipSettings(start_s=max(0.0, time_s - 1)), options) as stored:
-        found = _frame_at(stored.levels(), time_s)
-        duration_s = stored.clip.facts.duration_s
-        if found is None:  # a frame that is shown for more than a second
-            with DepthClip(path, None, options) as whole:
-                found = _frame_at(whole.levels(), time_s)
-        if found is None or (duration_s is not None and time_s > duration_s):
-            length = "" if duration_s is None else f", which is {duration_s:.3f} s long"
-            raise InputError(
-                f"{str(path)!r} shows nothing at {time_s:g} s{length}",
-                code=ErrorCode.USAGE,
-                hint="Choose another --at.",
-            )
-        frame, levels = found
-        view = f"at {frame.time_s:.3f} s"
-        provenance = stored.record.provenance
-        if provenance is not None:
-            view = ", ".join(filter(None, (provenance.view, view)))
-            provenance = replace(provenance, view=view)
-        record = replace(stored.record, provenance=provenance)
-        return StoredDepth(decode_levels(levels, record), record, FORMAT), frame.time_s
-
-
-def _frame_at(frames: Iterator[tuple[Frame, NDArray[Any]]], time_s: float) -> tuple[Frame, NDArray[Any]] | None:
-    found = None
-    for frame, levels in frames:
-        if frame.time_s > time_s + 1e-6:
-            break
-        found = frame, levels
-    return found
+def describe_clip(path: Path) -> dict[str, Any]:
+    """What a clip of ours says about itself. Raises InputError for others."""
+    with Clip(ImageSource(path, path.name, str(path))) as clip:
+        facts, record = clip.facts, read_clip_record(clip.facts.metadata)
+        if record is None:
+            raise InputError("it is a video, and was not made by glpn", code=ErrorCode.UNSUPPORTED)
+        text = {key.removeprefix(PREFIX): unescape(value) for key, value in record.to_text().items()}
+        return {
+            "width": facts.size[1],
+            "height": facts.size[0],
+            "codec": facts.codec,
+            "frames": facts.frames,
+            "duration_s": None if facts.duration_s is None else round(facts.duration_s, 3),
+            "software": text.pop("Software"),
+            **text,
+        }

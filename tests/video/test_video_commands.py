@@ -21,7 +21,7 @@ from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.images import ImageSource
 from glpn_cli.video.clip import Clip
-from glpn_cli.video.depth_clip import DepthClip, read_depth_at
+from glpn_cli.video.depth_clip import DepthClip
 from glpn_cli.video.settings import ClipSettings
 
 Glpn = Callable[..., Result]
@@ -36,6 +36,10 @@ def glpn(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> Glpn:
         return CliRunner().invoke(app, words, catch_exceptions=False, **settings)
 
     return run
+
+
+def run(command: str, *arguments: object) -> Result:
+    return CliRunner().invoke(app, [command, *map(str, arguments)], catch_exceptions=False)
 
 
 def source(path: Path) -> ImageSource:
@@ -71,13 +75,41 @@ def test_depth_of_a_clip_is_bit_for_bit_that_of_its_frames(glpn: Glpn, tmp_path:
 
 
 def test_a_clip_of_depth_tells_its_depth_at_a_time(glpn: Glpn, tmp_path: Path) -> None:
-    clip = make_clip(tmp_path / "a.mp4", 4)
+    clip, depth = make_clip(tmp_path / "a.mp4", 4), tmp_path / "d.mkv"
+    glpn("predict", clip, "-o", depth)
+    with DepthClip(depth) as stored:
+        third = list(stored.depths())[2][1]
+    measured = json.loads(glpn("measure", depth, "10,20", "--at", "0.1s", "--json").stdout)
+    assert measured["points"][0]["depth"] == third.values[20, 10]
+    seen = json.loads(run("inspect", depth, "--at", "0.1", "--json").stdout)
+    assert (seen["width"], seen["height"]) == (64, 48)
+    assert seen["min"] == pytest.approx(float(third.values.min()))
+
+
+def test_a_frame_of_a_clip_is_measured_through_the_model(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 3)
     glpn("predict", clip, "-o", tmp_path / "d.mkv")
-    with DepthClip(tmp_path / "d.mkv") as stored:
-        second = list(stored.depths())[2][1]
-    found, time_s = read_depth_at(tmp_path / "d.mkv", 0.1)
-    assert time_s == pytest.approx(0.08)
-    assert np.array_equal(found.depth.values, second.values)
+    stored = json.loads(glpn("measure", tmp_path / "d.mkv", "10,20", "--at", "0.08s", "--json").stdout)
+    direct = json.loads(glpn("measure", clip, "10,20", "--at", "0.08s", "--json").stdout)
+    assert direct["points"][0]["depth"] == pytest.approx(stored["points"][0]["depth"], abs=1e-3)
+
+
+def test_a_clip_of_depth_tells_what_it_is(glpn: Glpn, tmp_path: Path) -> None:
+    depth = tmp_path / "d.mkv"
+    glpn("predict", make_clip(tmp_path / "a.mp4", 4), "-o", depth)
+    seen = json.loads(run("inspect", depth, "--json").stdout)
+    assert (seen["type"], seen["frames"], seen["depth_scale"], seen["source"]) == ("clip", 4, "1000", "a.mp4")
+    assert "depth scale" in run("inspect", depth).stdout
+
+
+@pytest.mark.parametrize("words", [("d.mkv", "1,2"), ("d.mkv", "1,2", "--at", "9s"), ("p.png", "1,2", "--at", "1s")])
+def test_a_time_is_named_for_clips_and_lies_in_them(
+    words: tuple[str, ...], glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    glpn("predict", make_clip(tmp_path / "a.mp4", 2), "-o", "d.mkv")
+    Image.fromarray(pictures(1)[0]).save("p.png")
+    assert glpn("measure", *words).exit_code == 2
 
 
 def test_a_run_that_is_done_is_skipped_and_one_made_otherwise_is_in_the_way(glpn: Glpn, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def fit_calibration(
     if kind is DepthKind.DISPARITY:
         wanted = 1 / wanted
     if len(points) == 1:
-        if kind in (DepthKind.AFFINE, DepthKind.DISPARITY):
+        if kind in (DepthKind.AFFINE, DepthKind.DISPARITY, DepthKind.UNKNOWN):
             raise UsageError(f"{kind.value} depth needs two known distances or more", hint="Give --calibrate twice.")
         scale, shift = float(wanted[0] / found[0]), 0.0
     elif np.ptp(found) <= 1e-6 * np.abs(found).max():

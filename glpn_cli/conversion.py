@@ -128,6 +128,8 @@ def plan_conversion(
     does not say something that must be given.
     """
     weights, known = _locate(source, needs_config=config_file is None, offline=offline, announce=announce)
+    if known is not None and config_file is None:
+        read_config(known.config).require_own_network("converting")
     shapes = {name: info.shape for name, info in read_header(weights).items()}
     layout = layout or _layout_of(shapes, weights)
     notes: list[str] = []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.prediction import DepthMap, Intrinsics
+
+MAX_FACES = 1_000_000
+"""The most triangles of a mesh, unless more are asked for: viewers on a phone still turn it."""
 
 ASSUMED_FOV_DEG = 60.0
 """The field of view along the longer side where nobody knows it: a phone's main camera has 57 to 68."""
@@ -146,6 +149,34 @@ class FocalChoice:
         if exif_mm is not None:
             return make_camera(focal_from_35mm(exif_mm, size), size, source="exif")
         return make_camera(focal_from_fov(ASSUMED_FOV_DEG, max(size)), size, source="assumed")
+
+
+@dataclass(frozen=True)
+class PointCloudOptions:
+    """How depth becomes points, meshes and normals in space.
+
+    focal:     the focal length that was asked for
+    axes:      which way x, y and z go; None: as is usual in the format
+    edge_cull: leave out points that hang between a foreground and a background, and cut meshes there
+    stride:    keep every so-manieth row and column
+    voxel_m:   keep one point in every cube with sides of so many metres
+    max_faces: the most triangles of a mesh
+    size:      (H, W) of the map that the points are of; None until there is one
+    camera:    the camera that they were seen by; None until it is known
+    """
+
+    focal: FocalChoice = field(default_factory=FocalChoice)
+    axes: Axes | None = None
+    edge_cull: bool = False
+    stride: int = 1
+    voxel_m: float | None = None
+    max_faces: int = MAX_FACES
+    size: tuple[int, int] | None = None
+    camera: Intrinsics | None = None
+
+    def __post_init__(self) -> None:
+        if self.voxel_m is not None and not 0 < self.voxel_m < math.inf:
+            raise UsageError(f"cubes of {self.voxel_m:g} m make no sense", hint="Write --voxel 0.02, for example.")
 
 
 def make_camera(focal_px: float, size: tuple[int, int], *, source: str) -> Intrinsics:

@@ -49,6 +49,7 @@ def export_onnx(model: ResolvedModel, *, with_preprocessing: bool = False) -> by
     from torch.export import Dim
 
     config = read_config(model.config)
+    config.require_own_network("an ONNX file")
     config.require_rgb()
     offset, scale = read_normalisation(config)
     network: nn.Module = load_network(model.checkpoint, limit_m=model.limit_m)

@@ -27,12 +27,14 @@ class DepthKind(StrEnum):
     SCALE      depth up to one unknown factor
     AFFINE     depth up to unknown scale and shift
     DISPARITY  inverse depth up to unknown scale and shift: larger is nearer
+    UNKNOWN    nobody says; it is shown and scored as if it were depth
     """
 
     METRIC = "metric"
     SCALE = "scale"
     AFFINE = "affine"
     DISPARITY = "disparity"
+    UNKNOWN = "unknown"
 
     @property
     def unit(self) -> str | None:

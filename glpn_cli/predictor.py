@@ -62,11 +62,11 @@ class DepthEstimator:
     """
 
     def __init__(self, recipe: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
-        recipe.check_lens()
+        recipe.check()
         self.recipe = recipe
         self._asked = {"device": device, "threads": threads}
         self.device = choose_device(device)
-        self.precision = choose_precision(recipe.precision, self.device)
+        self.precision = choose_precision(recipe.precision_wanted, self.device)
         if threads is not None:
             if threads < 1:
                 raise UsageError(f"{threads} threads compute nothing", hint="Give 1 or more, or None for torch's own.")
@@ -198,9 +198,15 @@ class DepthEstimator:
 
         What the network sees is resized from these floats, and not from 8 bits: where that changes the size, depths
         differ from those of `predict` by some thousandths. A lens (`focal`) is not heeded. Raises UsageError for
-        another shape, range or device; InputError where it does not fit into memory.
+        another shape, range or device, and for a model that another library runs; InputError where it does not fit
+        into memory.
         """
         _ = self.recipe.kind
+        if (library := self.recipe.config.runs_through) is not None:
+            raise UsageError(
+                f"model {self.recipe.model.name!r} takes no tensors: {library} makes its pixels of pictures",
+                hint="Use predict, or predict_many.",
+            )
         _check_pixels(pixels, torch.device(self.device))
         config, full = self.recipe.config, (pixels.shape[2], pixels.shape[3])
         size = self.recipe.network_size(full)

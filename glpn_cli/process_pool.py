@@ -82,6 +82,8 @@ class Workers:
     ) -> None:
         if sys.platform == "win32":
             raise UsageError("Windows has no worker processes to decode in yet", hint="Run without --isolate.")
+        self._asked: dict[str, Any] = {"timeout_s": timeout_s, "memory_bytes": memory_bytes, "modules": modules}
+        self._count = count
         self._timeout_s = timeout_s
         self._start_options = (memory_bytes, tuple(modules))
         self._free = threading.Semaphore(count)
@@ -127,6 +129,14 @@ class Workers:
             raise error
         result: R = value
         return result
+
+    def with_count(self, count: int) -> Workers:
+        """As many others, with the same limits."""
+        return Workers(count, **self._asked)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the settings alone: where they arrive, processes are started anew."""
+        return partial(Workers, **self._asked), (self._count,)
 
     def close(self) -> None:
         """End all workers. Calls in progress end as crashes; later ones raise StoppedError."""

@@ -13,6 +13,8 @@ from PIL import Image
 
 import glpn_cli
 
+pytest.register_assert_rewrite("glpn_cli.testing")
+
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 

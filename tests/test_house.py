@@ -11,9 +11,9 @@ import glpn_cli
 
 PACKAGE = Path(glpn_cli.__file__).parent
 ROOMS = (
-    "_version errors text process_pool prediction geometry poses images colormaps atomic_write calibration depth_files "
-    "checkpoint models devices predictor pipeline video serve scenes data evaluation training conversion onnx_export "
-    "benchmark cli"
+    "_version errors text options process_pool prediction geometry poses images colormaps atomic_write "
+    "calibration depth_files checkpoint models devices predictor testing pipeline distributed ray video serve scenes "
+    "data evaluation training conversion onnx_export benchmark cli"
 ).split()
 OFFERED = {
     "prediction.py": {"geometry", "atomic_write", "colormaps", "depth_files"},

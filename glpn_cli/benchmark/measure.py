@@ -123,9 +123,12 @@ class Bench:
     def measure(self, settings: InferenceSettings, *, title: str) -> ModelSpeed:
         """Measure a model.
 
-        Raises InputError for a picture that cannot be read, UsageError for pixels that transformers cannot take,
-        GlpnError for a process that fails.
+        Raises InputError for a picture that cannot be read, UsageError for pixels that transformers cannot take and for
+        a model that it runs already, GlpnError for a process that fails.
         """
+        library = settings.config.runs_through
+        if self.peer_precision is not None and library is not None:
+            raise UsageError(f"{library} runs {title} already: there is nothing to hold it against")
         model = ModelStages(settings, Path(self.pictures[0]), device=self.device, batch_size=self.batch_size)
         product = MatrixProduct(model.device, model.precision)
         functions: dict[str, Callable[[], object]] = {**model.stages(), _PRODUCT: product}

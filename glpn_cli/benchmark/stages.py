@@ -34,7 +34,7 @@ class ModelStages:
     ) -> None:
         self.settings = settings
         self.device = choose_device(device)
-        self.precision = choose_precision(settings.precision, self.device)
+        self.precision = choose_precision(settings.precision_wanted, self.device)
         self.source = ImageSource(picture, picture.name, str(picture))
         self.network = self.load()
         self.picture = self._read()
@@ -87,8 +87,7 @@ class ModelStages:
         """The writer of the format that `predict` chooses."""
         if isinstance(prediction, LabelMap):
             return make_label_writer("labels")
-        format_ = "png16" if prediction.kind.is_metric else "tiff"
-        return make_writer(format_, kind=prediction.kind, limit_m=self.settings.limit_m)
+        return make_writer(self.settings.usual_format, kind=prediction.kind, limit_m=self.settings.limit_m)
 
 
 def wait_for(device: str) -> None:

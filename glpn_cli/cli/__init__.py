@@ -31,8 +31,8 @@ from glpn_cli.cli.boundary import (
     tell_parse_error,
 )
 from glpn_cli.cli.console import console
+from glpn_cli.cli.groups import with_groups
 from glpn_cli.cli.help import PlainCommand, PlainGroup
-from glpn_cli.cli.params import with_groups
 from glpn_cli.errors import ExitCode
 
 COMMANDS = (

@@ -14,19 +14,12 @@ import typer
 
 from glpn_cli.cli.columns import make_facts, make_table
 from glpn_cli.cli.console import console
-from glpn_cli.cli.params import (
-    BATCH,
-    MODEL,
-    InputParams,
-    ModelParams,
-    OutputParams,
-    RunParams,
-    only,
-    option,
-)
+from glpn_cli.cli.groups import only
+from glpn_cli.cli.params import ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ExitCode, UsageError
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import BATCH, MODEL, ExplicitOptions, option
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
 from glpn_cli.text import SCHEMA
 
 if TYPE_CHECKING:
@@ -89,9 +82,9 @@ def bench(
     explicit: ExplicitOptions,
     subjects: SubjectParams,
     model: Annotated[ModelParams, only("max_depth", "offline", "device", "precision", "input_size", "threads")],
-    run: Annotated[RunParams, only("batch_size", "workers")],
-    output: Annotated[OutputParams, only("json")],
-    inputs: Annotated[InputParams, only("inputs")],
+    run: Annotated[RunSettings, only("batch_size", "workers")],
+    output: Annotated[OutputSettings, only("json")],
+    inputs: Annotated[InputSettings, only("named")],
 ) -> None:
     """Measure how fast a model is on this machine.
 
@@ -101,18 +94,17 @@ def bench(
     from glpn_cli.benchmark.measure import Bench
     from glpn_cli.benchmark.peer import check_peer_installed
     from glpn_cli.devices import choose_device, set_threads
-    from glpn_cli.pipeline.settings import parse_batch_size
 
-    check_used(explicit, {"bench: inputs are named": bool(inputs.inputs)})
+    check_used(explicit, {"bench: inputs are named": bool(inputs.named)})
     if subjects.against is not None:
         check_peer_installed()
-    batch = parse_batch_size(run.batch_size) or 1
+    batch = run.batch_size or 1
     _tell_if_busy()
     set_threads(model.threads)
     model = replace(model, device=choose_device(model.device))
     agrees = True
     with tempfile.TemporaryDirectory() as made:
-        paths = _choose_pictures(inputs.inputs, subjects.pictures, Path(made))
+        paths = _choose_pictures(inputs.named, subjects.pictures, Path(made))
         task = Bench(
             paths,
             model.device,
@@ -146,7 +138,7 @@ def _tell_if_busy() -> None:
         )
 
 
-def _options_of_predict(model: ModelParams, run: RunParams) -> list[str]:
+def _options_of_predict(model: ModelParams, run: RunSettings) -> list[str]:
     """The command line that whole runs of `glpn predict` get."""
     known = {
         "--input-size": model.input_size,
@@ -160,15 +152,14 @@ def _options_of_predict(model: ModelParams, run: RunParams) -> list[str]:
     return [word for name, value in known.items() if value is not None for word in (name, str(value))]
 
 
-def _choose_pictures(inputs: list[str] | None, count: int, made: Path) -> list[str]:
+def _choose_pictures(inputs: list[str], count: int, made: Path) -> list[str]:
     """The paths of the pictures: those that are named, or new ones. Raises UsageError where none is a file."""
     from glpn_cli.benchmark.synthetic import make_pictures
     from glpn_cli.pipeline.search import find_pictures
-    from glpn_cli.pipeline.settings import InputSettings
 
     if not inputs:
         return [str(path) for path in make_pictures(made / "pictures", count)]
-    found = find_pictures(InputSettings(inputs))
+    found = find_pictures(InputSettings(named=inputs))
     paths = [str(source.path) for source in found.sources if source.path is not None] if found else []
     if not paths:
         raise UsageError("bench needs pictures that are files")

@@ -1,14 +1,85 @@
-"""The line that says how far a clip is: in time, in frames, and how fast beside real time."""
+"""Clips among the inputs of predict and export, and the line that says how far one is."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from glpn_cli.cli.console import console, draw_bar
+from glpn_cli.images import PICTURE_EXTENSIONS
+from glpn_cli.pipeline.naming import Destination
+from glpn_cli.pipeline.run import Run, plan_run
 from glpn_cli.text import shown
+from glpn_cli.video.settings import OPTIONS
+
+if TYPE_CHECKING:
+    from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings
+    from glpn_cli.pipeline.sources import Sources
+    from glpn_cli.video.find import Clips
+    from glpn_cli.video.run import ClipRun
+    from glpn_cli.video.settings import ClipSettings
 
 _REDRAW_S, _STATUS_S = 0.1, 60.0
+
+
+@dataclass(frozen=True)
+class TakenClips:
+    """The clips of a command and what is asked of them, None where there is none; and the inputs that are left."""
+
+    clips: Clips | None = None
+    asked: ClipSettings | None = None
+    rest: InputSettings | None = None
+
+    def without(self, found: Sources) -> Sources:
+        """The other inputs, of those that were found."""
+        return found if self.clips is None else self.clips.without(found)
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether a clip holds pictures, and no depth."""
+        if self.clips is None:
+            return False
+        from glpn_cli.video.target import holds_depth
+
+        return not all(map(holds_depth, self.clips.clips))
+
+
+def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSettings) -> TakenClips:
+    """Take the clips out of the inputs. Raises UsageError for options about clips where there is none."""
+    typed = outputs.explicit.among(*OPTIONS)
+    wants_video = Destination.parse(outputs.output).is_video or bool(typed)
+    if not wants_video and all(map(_is_picture, settings.named)) and not (settings.lists or settings.lists0):
+        return TakenClips(rest=settings)
+    from glpn_cli.video.find import find_clips
+
+    found = find_clips(settings, wants_video=wants_video)
+    if not (found.clips or found.refused):
+        outputs.explicit.refuse(*typed, because="is about clips, and there is none among the inputs")
+        return TakenClips(rest=settings)
+    return TakenClips(found, asked, found.rest)
+
+
+def _is_picture(name: str) -> bool:
+    """Whether a name is that of one picture, and no folder's, pattern's or sequence's."""
+    return os.path.splitext(name)[1].lower() in PICTURE_EXTENSIONS and "%" not in name and not os.path.isdir(name)  # noqa: PTH112, PTH122 - text, 100,000 of them
+
+
+def plan_all(
+    taken: TakenClips, found: Sources | None, outputs: OutputSettings, model: ModelSettings | None, work: RunSettings
+) -> Run | ClipRun:
+    """The run over pictures and clips. Raises UsageError where it makes no sense."""
+    if taken.clips is None:
+        assert found is not None
+        return plan_run(found, outputs, model, work)
+    from glpn_cli.video.plan import plan_clips
+
+    assert taken.asked is not None
+    run = plan_clips(taken.clips, found, outputs, model, work, taken.asked)
+    run.work.view = ClipProgress()
+    return run
 
 
 class ClipProgress:

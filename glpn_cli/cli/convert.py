@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from glpn_cli.cli.console import console
-from glpn_cli.cli.params import MODEL, OUTPUTS, ModelParams, OutputParams, argument, only, option
+from glpn_cli.cli.groups import only
+from glpn_cli.cli.params import ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ErrorCode, UsageError
-from glpn_cli.pipeline.settings import Existing, ExplicitOptions
+from glpn_cli.options import MODEL, OUTPUTS, ExplicitOptions, argument, option
+from glpn_cli.pipeline.settings import Existing, OutputSettings
 
 if TYPE_CHECKING:
     from glpn_cli.checkpoint import EncodedFolder
@@ -46,7 +48,7 @@ def convert(
     explicit: ExplicitOptions,
     params: ConversionParams,
     model: Annotated[ModelParams, only("max_depth", "offline")],
-    writing: Annotated[OutputParams, only("existing", "dry_run", "json")],
+    writing: Annotated[OutputSettings, only("existing", "dry_run", "json")],
 ) -> None:
     """Turn a foreign checkpoint into a folder, or a model into ONNX.
 
@@ -96,7 +98,7 @@ def convert(
     show_folder(output, status, record, json=writing.json)
 
 
-def _convert_to_onnx(params: ConversionParams, model: ModelParams, writing: OutputParams) -> None:
+def _convert_to_onnx(params: ConversionParams, model: ModelParams, writing: OutputSettings) -> None:
     """Write a model as an ONNX file, unless it is there."""
     from glpn_cli.atomic_write import write_atomically
     from glpn_cli.models.resolve import resolve_model

@@ -14,9 +14,10 @@ import typer
 
 from glpn_cli._version import __version__
 from glpn_cli.cli.console import console
-from glpn_cli.cli.params import OutputParams, only
+from glpn_cli.cli.groups import only
 from glpn_cli.devices import choose_device, cores, list_devices, memory_bytes, multiplies_bf16
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, InputError, UsageError
+from glpn_cli.pipeline.settings import OutputSettings
 from glpn_cli.text import SCHEMA, path_text, words_text
 
 EXAMPLES = """
@@ -39,7 +40,7 @@ _EXTRAS = {"HEIC": ("pillow_heif", "heif"), "JPEG XL": ("pillow_jxl", "jxl")}
 
 
 def doctor(
-    output: Annotated[OutputParams, only("json")],
+    output: Annotated[OutputSettings, only("json")],
     clean: Annotated[
         Path | None,
         typer.Option("--clean", metavar="DIR", help="Remove unfinished files from DIR and below, older than a day."),

@@ -11,21 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from glpn_cli.cli.params import (
-    DATA,
-    INPUTS,
-    MODEL,
-    OUTPUTS,
-    InputParams,
-    ModelParams,
-    OutputParams,
-    RunParams,
-    SpaceParams,
-    only,
-    option,
-)
+from glpn_cli.cli.groups import only
+from glpn_cli.cli.params import DATA, ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import check_used
-from glpn_cli.pipeline.settings import Allowance, ExplicitOptions
+from glpn_cli.options import INPUTS, MODEL, OUTPUTS, ExplicitOptions, option
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings, parse_batch_size
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
@@ -169,7 +159,14 @@ class TableParams:
     PANEL = OUTPUTS
 
     csv: Path | None = option("-o, --output FILE", None, "Write a CSV with one line per picture.")
-    batch_size: str = option("--batch-size N", "auto", "Pictures per batch; auto is 1.", panel=MODEL)
+    batch_size: int | None = option(
+        "--batch-size N",
+        None,
+        "Pictures per batch; auto is 1.",
+        panel=MODEL,
+        parser=parse_batch_size,
+        show_default="auto",
+    )
 
 
 def evaluate(
@@ -180,9 +177,9 @@ def evaluate(
         ModelParams, only("max_depth", "offline", "device", "input_size", "tta", "threads", precision="fp32")
     ],
     table: TableParams,
-    pace: Annotated[RunParams, only("workers", "fail_fast", "allow_failed")],
-    inputs: Annotated[InputParams, only("max_pixels", "isolate", "timeout", "kind", "allow_empty")],
-    output: Annotated[OutputParams, only("depth_scale", "json", "report")],
+    pace: Annotated[RunSettings, only("workers", "fail_fast", "allow_failed")],
+    inputs: Annotated[InputSettings, only("max_pixels", "isolate", "timeout", "depth_kind", "allow_empty")],
+    output: Annotated[OutputSettings, only("depth_scale", "json", "report")],
 ) -> None:
     """Score a model, or depth maps in a folder, against measured depth.
 
@@ -199,8 +196,8 @@ def evaluate(
     from glpn_cli.evaluation.predictors import FolderPredictor
 
     rules, align_by, groups = scoring.rules, parse_alignments(scoring.align), scoring.groups
-    allowance, run = Allowance.parse(pace.allow_failed), replace(pace, batch_size=table.batch_size).settings()
-    reading = inputs.reading(run.threads)
+    run = replace(pace, batch_size=table.batch_size)
+    reading = inputs.choose_reading(run.threads)
     check_results(output=table.csv, report=output.report, inputs=[*subjects.specs, *(subjects.predictions or ())])
     has_labels = is_label_data(subjects.data)
     sources = [] if has_labels else _open_data(explicit, subjects, scoring, inputs, output, reading)
@@ -208,7 +205,7 @@ def evaluate(
     check_used(explicit, {"evaluate: labels": has_labels})
     with reading.workers or nullcontext():
         if has_labels:
-            code = evaluate_labels(models, subjects.data, model, run, reading, inputs, output, allowance)
+            code = evaluate_labels(models, subjects.data, model, run, reading, inputs, output)
             raise typer.Exit(code)
         predictors = _open_predictors(models, sources, subjects, align_by, model, inputs, output, reading)
         for predictor in predictors if scoring.temporal else ():
@@ -227,15 +224,15 @@ def evaluate(
         show_evaluations(evaluations, json=output.json, report=output.report, output=table.csv)
     if end is not None:
         raise end
-    raise typer.Exit(_exit_code(rows, total, allowance))
+    raise typer.Exit(_exit_code(rows, total, run))
 
 
 def _open_data(
     explicit: ExplicitOptions,
     subjects: SubjectParams,
     scoring: ScoringParams,
-    inputs: InputParams,
-    output: OutputParams,
+    inputs: InputSettings,
+    output: OutputSettings,
     reading: ReadOptions,
 ) -> list[SampleSource]:
     """The pictures with depth, and those that the baseline is fitted to. Raises UsageError, also for unused options."""
@@ -275,8 +272,8 @@ def _open_predictors(
     subjects: SubjectParams,
     align_by: tuple[Alignment, ...],
     model: ModelParams,
-    inputs: InputParams,
-    output: OutputParams,
+    inputs: InputSettings,
+    output: OutputSettings,
     reading: ReadOptions,
 ) -> list[Predictor]:
     """All that is scored: models, folders, the baseline. Raises UsageError for alignments that make no sense."""
@@ -293,7 +290,7 @@ def _open_predictors(
             folder,
             pictures=map(source.name_of, range(source.length or 0)),
             depth_scale=output.depth_scale,
-            kind=DepthKind(inputs.kind),
+            kind=DepthKind(inputs.depth_kind),
             reading=reading,
         )
         for folder in subjects.predictions or ()
@@ -344,10 +341,10 @@ def _run(
     return rows, None
 
 
-def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, allowance: Allowance) -> int:
+def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, run: RunSettings) -> int:
     """A picture counts as failed where a predictor cannot be scored on it with every alignment."""
     from glpn_cli.pipeline.report import judge_failures
 
     failed = sum(any(scores.problems for scores in row) for row in rows)
     is_any_done = any(scores.error is None for row in rows for scores in row)
-    return judge_failures(failed, total, allowance, is_any_done=is_any_done, is_cut_short=len(rows) < total)
+    return judge_failures(failed, total, run.allow_failed, is_any_done=is_any_done, is_cut_short=len(rows) < total)

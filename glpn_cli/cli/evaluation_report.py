@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from glpn_cli.atomic_write import probe_writable, write_atomically
-from glpn_cli.cli.columns import make_table
+from glpn_cli.cli.columns import make_table, wrap_line
 from glpn_cli.cli.console import console
 from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
 from glpn_cli.errors import ErrorCode, UsageError
@@ -72,29 +72,35 @@ def _is_same(path: Path, other: Path) -> bool:
         return os.path.realpath(path) == os.path.realpath(other)
 
 
+_ACROSS = 2
+"""So many alignments fit beside each other into 80 columns."""
+
+
 def _page(evaluations: Sequence[Evaluation]) -> str:
-    pages = [f"{_escape(heading(evaluation))}\n{_table(make_rows(evaluation))}" for evaluation in evaluations]
+    pages = [f"{_heading(evaluation)}\n{_table(make_rows(evaluation))}" for evaluation in evaluations]
     if differences := make_differences(evaluations):
         pages.append(f"Differences on the same pictures; a 95 % interval without 0 is no luck\n{_table(differences)}")
     return "\n\n".join(pages)
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """Metrics down, alignments across, each a mean with its 95 % interval; one table for each pair that is compared."""
+    """Metrics down, two alignments across, each a mean with its 95 % interval; for each pair that is compared."""
     tables = []
     for name in dict.fromkeys(row.predictor for row in rows):
         own = [row for row in rows if row.predictor == name]
         alignments = list(dict.fromkeys(row.alignment for row in own))
         cells = {(row.metric, row.alignment): row.words() for row in own}
-        headings = ["metric", *(word for how in alignments for word in (f"align {how.value}", "95 %"))]
-        lines = [
-            [LABELS[metric], *(word for how in alignments for word in cells.get((metric, how), ("", "")))]
-            for metric in dict.fromkeys(row.metric for row in own)
-        ]
         title = f"{shown(name)}\n" if " - " in name else ""
-        tables.append(title + make_table(headings, lines))
+        for first in range(0, len(alignments), _ACROSS):
+            across = alignments[first : first + _ACROSS]
+            headings = ["metric, aligned by", *(word for how in across for word in (how.value, "95 %"))]
+            lines = [
+                [LABELS[metric], *(word for how in across for word in cells.get((metric, how), ("", "")))]
+                for metric in dict.fromkeys(row.metric for row in own)
+            ]
+            tables.append(title + make_table(headings, lines))
     return "\n".join(tables) if tables else "nothing was measured"
 
 
-def _escape(text: str) -> str:
-    return "\n".join(shown(line) for line in text.splitlines())
+def _heading(evaluation: Evaluation) -> str:
+    return "\n".join(map(wrap_line, heading(evaluation).splitlines()))

@@ -6,20 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from glpn_cli.cli.params import (
-    INPUTS,
-    OUTPUTS,
-    ClipParams,
-    InputParams,
-    ModelParams,
-    OutputParams,
-    RunParams,
-    SpaceParams,
-    option,
-    without,
-)
+from glpn_cli.cli.groups import without
+from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import note_made_earlier
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import INPUTS, OUTPUTS, ExplicitOptions, option
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
+from glpn_cli.video.settings import ClipSettings
 
 if TYPE_CHECKING:
     from glpn_cli.depth_files import ColorizeOptions
@@ -86,28 +78,28 @@ class ColorParams:
 
 def export(
     explicit: ExplicitOptions,
-    inputs: InputParams,
+    inputs: InputSettings,
     model: Annotated[ModelParams, without("uncertainty")],
-    run: RunParams,
-    output: OutputParams,
+    run: RunSettings,
+    output: OutputSettings,
     colors: ColorParams,
     space: SpaceParams,
-    clips: ClipParams,
+    clips: ClipSettings,
 ) -> None:
     """Paint depth in colours, for pictures or for existing depth maps.
 
     If a picture's depth map lies beside it, that map is painted; other pictures go through the model. Equal ratios of
     depth are equal steps of colour.
     """
-    from glpn_cli.cli.outcomes import check_stdout, plan_all, show_run, take_clips, warn_of_assumed_metres
+    from glpn_cli.cli.clips import plan_all, take_clips
+    from glpn_cli.cli.outcomes import check_stdout, show_run, warn_of_assumed_metres
     from glpn_cli.pipeline.search import find_sources
     from glpn_cli.pipeline.video import plan_video
 
-    results = replace(output.settings(space, explicit), paints=True, look=colors.look, page=colors.html)
-    work = run.settings()
-    check_stdout(results, json=output.json)
-    reading = inputs.reading(work.threads)
-    choice = inputs.settings(reading, depth_scale=output.depth_scale)
+    results = replace(space.apply_to(output, explicit), paints=True, look=colors.look, page=colors.html)
+    check_stdout(results)
+    reading = inputs.choose_reading(run.threads)
+    choice = replace(inputs, reading=reading, depth_scale=output.depth_scale)
     taken = take_clips(clips, choice, results)
     found = None
     if colors.raw is None and taken.rest is not None:
@@ -123,5 +115,5 @@ def export(
     if colors.raw is not None:
         assert used is not None
         show_run(plan_video(colors.raw, choice, results, used), output)
-    prepared = plan_all(taken, found, results, used, work)
+    prepared = plan_all(taken, found, results, used, run)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

@@ -16,7 +16,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from glpn_cli.cli.console import console
-from glpn_cli.cli.params import ARGUMENTS, BATCH, INPUTS, MODEL, OUTPUTS, SPACE, option, without
+from glpn_cli.cli.groups import without
+from glpn_cli.options import ARGUMENTS, BATCH, INPUTS, MODEL, OUTPUTS, SPACE, option
 
 _OPTIONS = "Options"
 _FIRST, _LAST = (ARGUMENTS, INPUTS, MODEL), (OUTPUTS, SPACE, BATCH, _OPTIONS)

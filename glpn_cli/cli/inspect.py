@@ -12,11 +12,14 @@ import typer
 from glpn_cli.cli.columns import format_count, make_facts
 from glpn_cli.cli.console import console
 from glpn_cli.cli.depth_report import DepthTable, describe_depth, make_depth_record
-from glpn_cli.cli.params import AT, INPUTS, InputParams, ModelParams, OutputParams, only
+from glpn_cli.cli.groups import only
+from glpn_cli.cli.params import ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
-from glpn_cli.pipeline.settings import ExplicitOptions, InputKind
+from glpn_cli.options import INPUTS, ExplicitOptions
+from glpn_cli.pipeline.settings import InputKind, InputSettings, OutputSettings
 from glpn_cli.text import SCHEMA, path_text
+from glpn_cli.video.settings import AT
 
 if TYPE_CHECKING:
     from glpn_cli.models.inspect import Check, ModelReport
@@ -32,9 +35,9 @@ _MODEL_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 
 def inspect(
     explicit: ExplicitOptions,
-    inputs: Annotated[InputParams, only("as_", "kind", "max_pixels")],
+    inputs: Annotated[InputSettings, only("kind", "depth_kind", "max_pixels")],
     model: Annotated[ModelParams, only("model", "max_depth", "offline", "input_size")],
-    output: Annotated[OutputParams, only("depth_scale", "json")],
+    output: Annotated[OutputSettings, only("depth_scale", "json")],
     targets: Annotated[
         list[str] | None,
         typer.Argument(
@@ -64,7 +67,7 @@ def inspect(
         raise typer.Exit(failed[0] if len(failed) == len(asked) else ExitCode.SOME_FAILED)
 
 
-def _expand(target: str | None, inputs: InputParams) -> Iterator[str | None]:
+def _expand(target: str | None, inputs: InputSettings) -> Iterator[str | None]:
     """The depth files of a folder; everything else as it is. Raises UsageError for a folder of other things."""
     folder = Path(target or "-")
     if not folder.is_dir() or any(
@@ -77,7 +80,7 @@ def _expand(target: str | None, inputs: InputParams) -> Iterator[str | None]:
     from glpn_cli.pipeline.sources import Content, identify
 
     known = {Content.DEPTH, Content.UNCERTAINTY}
-    if inputs.as_ is InputKind.DEPTH:
+    if inputs.kind is InputKind.DEPTH:
         known |= {Content.AMBIGUOUS, Content.PICTURE}
     unclear: list[Path] = []
 
@@ -102,17 +105,17 @@ def _expand(target: str | None, inputs: InputParams) -> Iterator[str | None]:
 def _inspect_one(
     target: str | None,
     explicit: ExplicitOptions,
-    inputs: InputParams,
+    inputs: InputSettings,
     model: ModelParams,
-    output: OutputParams,
+    output: OutputSettings,
     table: DepthTable | None,
 ) -> None:
     """Show one model or file, a file as a row of the table if there is one. Raises typer.Exit where it is not sound."""
     if target is not None and target.lower().endswith(".onnx"):
         _inspect_onnx(Path(target), json=output.json)
         return
-    is_depth = inputs.as_ is InputKind.DEPTH or (inputs.as_ is InputKind.AUTO and _is_file(target))
-    if inputs.as_ is InputKind.PICTURE:
+    is_depth = inputs.kind is InputKind.DEPTH or (inputs.kind is InputKind.AUTO and _is_file(target))
+    if inputs.kind is InputKind.PICTURE:
         raise UsageError("inspect takes models and depth files, not pictures")
     situations = {
         "inspect: a file is named": is_depth,
@@ -130,7 +133,7 @@ def _inspect_one(
 
 
 def _inspect_clip(
-    target: str | None, at: str | None, inputs: InputParams, output: OutputParams, table: DepthTable | None
+    target: str | None, at: str | None, inputs: InputSettings, output: OutputSettings, table: DepthTable | None
 ) -> bool:
     """Show a clip of depth, or the map of one of its frames; whether the target is a clip. Raises typer.Exit."""
     from glpn_cli.video.find import is_clip_file
@@ -197,7 +200,7 @@ def _content(path: Path) -> Path | bytes:
 
 
 def _inspect_depth(
-    path: Path, inputs: InputParams, output: OutputParams, table: DepthTable | None, still: bytes | None = None
+    path: Path, inputs: InputSettings, output: OutputSettings, table: DepthTable | None, still: bytes | None = None
 ) -> None:
     """Show a depth file, or the frame of a clip."""
     from glpn_cli.depth_files.summary import summarise_depth
@@ -205,9 +208,9 @@ def _inspect_depth(
 
     try:
         content = _content(path) if still is None else still
-        if inputs.as_ is InputKind.AUTO:
+        if inputs.kind is InputKind.AUTO:
             _check_depth(content)
-        kind, most = DepthKind(inputs.kind), inputs.max_pixels
+        kind, most = DepthKind(inputs.depth_kind), inputs.max_pixels
         summary = summarise_depth(content, depth_scale=output.depth_scale, kind=kind, max_pixels=most)
     except InputError as error:
         console.error(error, about=str(path))

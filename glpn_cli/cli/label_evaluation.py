@@ -15,14 +15,13 @@ from glpn_cli.data.pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
 from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
 from glpn_cli.pipeline.report import judge_failures
-from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.text import SCHEMA, shown, words_text
 
 if TYPE_CHECKING:
-    from glpn_cli.cli.params import InputParams, ModelParams, OutputParams
+    from glpn_cli.cli.params import ModelParams
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
-    from glpn_cli.pipeline.settings import RunSettings
+    from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
 
 _MOST_SHOWN = 20
 
@@ -33,9 +32,8 @@ def evaluate_labels(
     model: ModelParams,
     run: RunSettings,
     reading: ReadOptions,
-    inputs: InputParams,
-    output: OutputParams,
-    allowance: Allowance,
+    inputs: InputSettings,
+    output: OutputSettings,
 ) -> ExitCode:
     """Score models that predict labels on a CSV of pictures with labels, print the scores, and return the exit code.
 
@@ -83,7 +81,7 @@ def evaluate_labels(
     if end is not None:
         raise end
     is_any_done = any(record["pictures"] for record in records)
-    return judge_failures(len(failed), len(pairs), allowance, is_any_done=is_any_done, is_cut_short=is_cut_short)
+    return judge_failures(len(failed), len(pairs), run.allow_failed, is_any_done=is_any_done, is_cut_short=is_cut_short)
 
 
 def _record(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,23 +12,13 @@ import typer
 
 from glpn_cli.cli.columns import make_table
 from glpn_cli.cli.console import console
-from glpn_cli.cli.params import (
-    AT,
-    INPUTS,
-    OUTPUTS,
-    SPACE,
-    InputParams,
-    ModelParams,
-    OutputParams,
-    SpaceParams,
-    argument,
-    only,
-    option,
-    without,
-)
+from glpn_cli.cli.groups import only, without
+from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import check_used, note_made_earlier
 from glpn_cli.errors import ExitCode, UsageError
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import INPUTS, OUTPUTS, SPACE, ExplicitOptions, argument, option
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings
+from glpn_cli.video.settings import AT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,11 +65,13 @@ def measure(
     explicit: ExplicitOptions,
     wanted: MeasureParams,
     inputs: Annotated[
-        InputParams,
-        only("as_", "kind", "max_pixels", "allow_truncated", "orientation", "frame", "white", "isolate", "timeout"),
+        InputSettings,
+        only(
+            "kind", "depth_kind", "max_pixels", "allow_truncated", "orientation", "frame", "white", "isolate", "timeout"
+        ),
     ],
     model: Annotated[ModelParams, without("uncertainty")],
-    printing: Annotated[OutputParams, only("depth_scale", "json")],
+    printing: Annotated[OutputSettings, only("depth_scale", "json")],
     space: Annotated[SpaceParams, only("calibration", "metres", "focal", "intrinsics")],
 ) -> None:
     """Measure metres at pixels, in boxes and between points.
@@ -103,7 +95,7 @@ def measure(
     check_used(explicit, situations)
     focal = space.choice
     calibration = read_calibration(space.calibration) if space.calibration is not None else None
-    reading = inputs.reading()
+    reading = inputs.choose_reading()
     found = _find_still(wanted, reading) or _find(wanted.file, inputs, printing.depth_scale, reading)
     note_made_earlier(found, explicit)
     found.check_maps(explicit, "--kind", "--depth-scale")
@@ -127,7 +119,6 @@ def _find_still(wanted: MeasureParams, reading: ReadOptions) -> Sources | None:
     """The frame of a clip that is asked for; None where the file is no clip. Raises UsageError, InputError."""
     from glpn_cli.depth_files import read_record
     from glpn_cli.images import ImageSource
-    from glpn_cli.pipeline.settings import InputSettings
     from glpn_cli.pipeline.sources import Content, Sources, StoredSource
     from glpn_cli.video.find import is_clip_file
     from glpn_cli.video.settings import parse_time
@@ -146,18 +137,12 @@ def _find_still(wanted: MeasureParams, reading: ReadOptions) -> Sources | None:
     return Sources(InputSettings(), takes_maps=True, sources=[source])
 
 
-def _find(file: str, inputs: InputParams, depth_scale: float | None, reading: ReadOptions) -> Sources:
+def _find(file: str, inputs: InputSettings, depth_scale: float | None, reading: ReadOptions) -> Sources:
     """Look at the file. Raises UsageError where it is not one picture or depth map."""
     from glpn_cli.pipeline.search import find_sources
-    from glpn_cli.pipeline.settings import InputSettings
     from glpn_cli.pipeline.sources import Content
-    from glpn_cli.prediction import DepthKind
 
-    found = find_sources(
-        InputSettings(
-            (file,), kind=inputs.as_, reading=reading, depth_scale=depth_scale, depth_kind=DepthKind(inputs.kind)
-        )
-    )
+    found = find_sources(replace(inputs, named=[file], reading=reading, depth_scale=depth_scale))
     if found.refused:
         console.error(found.refused[0].error)
         raise typer.Exit(ExitCode.NOTHING_DONE)
@@ -174,7 +159,6 @@ def _answer(source: Source, model: ModelSettings | None, focal: FocalChoice, cal
     """The depth map of a source, and its camera; its warnings are printed."""
     from glpn_cli.depth_files import PointCloudOptions
     from glpn_cli.pipeline.report import warning_text
-    from glpn_cli.pipeline.settings import OutputSettings
     from glpn_cli.pipeline.stages import Stages
 
     result = Stages(model, OutputSettings(cloud=PointCloudOptions(focal), calibration=calibration)).predict(source)

@@ -10,11 +10,13 @@ import typer
 
 from glpn_cli.cli.console import console
 from glpn_cli.cli.convert import place_folder, show_folder
+from glpn_cli.cli.groups import only, with_groups
 from glpn_cli.cli.help import PlainCommand, PlainGroup
-from glpn_cli.cli.params import MODEL, OUTPUTS, ModelParams, OutputParams, only, option, with_groups
+from glpn_cli.cli.params import ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ExitCode, ModelError
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import MODEL, OUTPUTS, ExplicitOptions, option
+from glpn_cli.pipeline.settings import OutputSettings
 
 app = typer.Typer(
     cls=PlainGroup,
@@ -28,7 +30,7 @@ app = typer.Typer(
     """,
 )
 
-Printing = Annotated[OutputParams, only("json")]
+Printing = Annotated[OutputSettings, only("json")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="mini, nyu, kitti, a folder, or OWNER/NAME[@REVISION].")]
 
 
@@ -113,7 +115,7 @@ def download_model(
     name: Name,
     model: Annotated[ModelParams, only("offline")],
     download: DownloadParams,
-    writing: Annotated[OutputParams, only("existing", "dry_run", "json")],
+    writing: Annotated[OutputSettings, only("existing", "dry_run", "json")],
 ) -> None:
     """Download a model, verify it, and print its folder.
 

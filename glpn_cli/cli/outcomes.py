@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NoReturn, Self
+from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol, Self
 
 import typer
 
 from glpn_cli.cli.console import Progress, console, is_terminal
 from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
-from glpn_cli.images import PICTURE_EXTENSIONS
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.report import Ended, Outcome, Status, Tally, make_record, warning_text
-from glpn_cli.pipeline.run import Run, plan_run
+from glpn_cli.pipeline.run import Run
 from glpn_cli.pipeline.settings import Allowance, OutputSettings
 
 if TYPE_CHECKING:
-    from glpn_cli.cli.params import ClipParams, OutputParams
-    from glpn_cli.pipeline.settings import InputSettings, ModelSettings, RunSettings
-    from glpn_cli.pipeline.sources import Sources
+    from glpn_cli.pipeline.settings import OutputSettings
     from glpn_cli.process_pool import Workers
-    from glpn_cli.video.find import Clips
     from glpn_cli.video.run import ClipRun
-    from glpn_cli.video.settings import ClipSettings
 
 
 _MOST_NAMED = 10
@@ -39,7 +32,7 @@ _MOST_NAMED = 10
 class RunView:
     """Shows outcomes as they come."""
 
-    def __init__(self, tally: Tally, *, json: bool = False, report: IO[bytes] | None = None) -> None:
+    def __init__(self, tally: Tally, *, json: bool = False, report: Report | None = None) -> None:
         self.tally = tally
         self._json = json
         self._report = report
@@ -125,8 +118,7 @@ class RunView:
         if self._json:
             self._while_read(partial(console.json, record))
         if self._report is not None:
-            self._report.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-            self._report.flush()
+            self._report.write(record)
 
     def _while_read(self, print_it: Callable[[], None]) -> None:
         """Print as long as somebody reads: the files matter more than the list of them, and a run goes on without."""
@@ -173,11 +165,11 @@ def check_in_the_way(path: Path, ours: bytes) -> None:
         )
 
 
-def check_stdout(outputs: OutputSettings, *, json: bool) -> None:
+def check_stdout(outputs: OutputSettings) -> None:
     """Refuse two things that want standard output at once, and bytes on a terminal (UsageError)."""
     if not Destination.parse(outputs.output).is_stdout:
         return
-    if json:
+    if outputs.json:
         raise UsageError("--json and --output - both want standard output", hint="Use --report FILE for the records.")
     if sys.stdout is None or is_terminal(sys.stdout):
         what = "closed" if sys.stdout is None else "a terminal, and a depth map is no text"
@@ -186,13 +178,17 @@ def check_stdout(outputs: OutputSettings, *, json: bool) -> None:
 
 
 def show_run(
-    run: Run | ClipRun, output: OutputParams, *, allow_failed: str | None = None, workers: Workers | None = None
+    run: Run | ClipRun,
+    output: OutputSettings,
+    *,
+    allow_failed: Allowance | None = None,
+    workers: Workers | None = None,
 ) -> NoReturn:
     """Execute a run, or only plan it, show it, and exit with its code.
 
     workers: the processes that it decodes in, which end with it
     """
-    tally = Tally(run.total, Allowance.parse(allow_failed))
+    tally = Tally(run.total, allow_failed)
     for note in run.notes:
         console.note(note)
     with (
@@ -208,82 +204,51 @@ def show_run(
     raise typer.Exit(int(tally.exit_code))
 
 
-# Clips among the inputs
+class Report(Protocol):
+    """Where records go."""
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Take one record."""
 
 
-@dataclass(frozen=True)
-class TakenClips:
-    """The clips of a command and what is asked of them, None where there is none; and the inputs that are left."""
+class JsonLines:
+    """Records as lines, each on the disk at once, so that a killed run leaves what it knew."""
 
-    clips: Clips | None = None
-    asked: ClipSettings | None = None
-    rest: InputSettings | None = None
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
 
-    def without(self, found: Sources) -> Sources:
-        """The other inputs, of those that were found."""
-        return found if self.clips is None else self.clips.without(found)
-
-    @property
-    def needs_network(self) -> bool:
-        """Whether a clip holds pictures, and no depth."""
-        if self.clips is None:
-            return False
-        from glpn_cli.video.target import holds_depth
-
-        return not all(map(holds_depth, self.clips.clips))
-
-
-def take_clips(params: ClipParams, settings: InputSettings, outputs: OutputSettings) -> TakenClips:
-    """Take the clips out of the inputs. Raises UsageError for options about clips where there is none."""
-    typed = outputs.explicit.among(*params.OPTIONS)
-    wants_video = Destination.parse(outputs.output).is_video or bool(typed)
-    if not wants_video and all(map(_is_picture, settings.named)) and not (settings.lists or settings.lists0):
-        return TakenClips(rest=settings)
-    from glpn_cli.video.find import find_clips
-
-    asked = params.settings()
-    found = find_clips(settings, wants_video=wants_video)
-    if not (found.clips or found.refused):
-        outputs.explicit.refuse(*typed, because="is about clips, and there is none among the inputs")
-        return TakenClips(rest=settings)
-    return TakenClips(found, asked, found.rest)
-
-
-def _is_picture(name: str) -> bool:
-    """Whether a name is that of one picture, and no folder's, pattern's or sequence's."""
-    return os.path.splitext(name)[1].lower() in PICTURE_EXTENSIONS and "%" not in name and not os.path.isdir(name)  # noqa: PTH112, PTH122 - text, 100,000 of them
-
-
-def plan_all(
-    taken: TakenClips, found: Sources | None, outputs: OutputSettings, model: ModelSettings | None, work: RunSettings
-) -> Run | ClipRun:
-    """The run over pictures and clips. Raises UsageError where it makes no sense."""
-    if taken.clips is None:
-        assert found is not None
-        return plan_run(found, outputs, model, work)
-    from glpn_cli.cli.clips import ClipProgress
-    from glpn_cli.video.plan import plan_clips
-
-    assert taken.asked is not None
-    run = plan_clips(taken.clips, found, outputs, model, work, taken.asked)
-    run.work.view = ClipProgress()
-    return run
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one line."""
+        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._file.flush()
 
 
 @contextmanager
-def open_report(path: Path | None) -> Iterator[IO[bytes] | None]:
-    """The file that `--report` names, written line by line so that a killed run leaves what it knew.
+def open_report(path: Path | None) -> Iterator[Report | None]:
+    """The file that `--report` names: JSON lines, or Parquet where its name ends so.
 
     Raises UsageError where it cannot be written, or where something lies that is no report.
     """
     if path is None:
         yield None
         return
-    check_in_the_way(path, RECORDS)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
-    except OSError as error:
-        raise UsageError(f"cannot write the report {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
-    with file:
-        yield file
+    is_parquet = path.suffix.lower() == ".parquet"
+    check_in_the_way(path, b"PAR1" if is_parquet else RECORDS)
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            report: Report
+            if is_parquet:
+                from glpn_cli.distributed.tables import ParquetReport
+
+                report = stack.enter_context(ParquetReport(path))
+            else:
+                report = JsonLines(stack.enter_context(path.open("wb")))
+        except ImportError as error:
+            hint = "Run: pip install pyarrow"
+            raise UsageError(f"a report in Parquet needs more than is installed: {error.name}", hint=hint) from error
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the report {str(path)!r}: {reason_of(error)}", code=code_of(error)
+            ) from error
+        yield report

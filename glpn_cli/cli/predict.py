@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from glpn_cli.cli.params import (
-    ClipParams,
-    InputParams,
-    ModelParams,
-    OutputParams,
-    RunParams,
-    SpaceParams,
-    without,
-)
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.cli.groups import without
+from glpn_cli.cli.params import ModelParams, SpaceParams
+from glpn_cli.errors import UsageError
+from glpn_cli.options import ExplicitOptions, option
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
+from glpn_cli.video.settings import OPTIONS as CLIP_OPTIONS
+from glpn_cli.video.settings import ClipSettings
+
+if TYPE_CHECKING:
+    from glpn_cli.images import ReadOptions
+    from glpn_cli.pipeline.run import MakeEngine, Run
 
 EXAMPLES = """
 glpn predict photo.jpg -o depth
@@ -22,28 +25,112 @@ glpn predict holiday/ -m nyu -f png16,npy -o depth --json > depth.jsonl
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClusterParams:
+    """Where a run is done: in this process, or by the actors of a Ray cluster."""
+
+    PANEL = "Cluster"
+
+    engine: Literal["local", "ray"] = option(
+        "--engine KIND", "local", "local: this machine; ray: the machines of a Ray cluster (extra [ray])."
+    )
+    address: str | None = option(
+        "--address ADDRESS",
+        None,
+        "The cluster: HOST:PORT, or auto for the one that this machine belongs to.",
+        show_default="one started here",
+    )
+    actors: int | None = option(
+        "--actors N",
+        None,
+        "Processes with the model in memory, each with --threads CPUs.",
+        min=1,
+        max=100_000,
+        show_default="one a node or GPU",
+    )
+    gpus_per_actor: float | None = option(
+        "--gpus-per-actor N", None, "GPUs of each; 0.5 lets two share one.", min=0, max=64, show_default="1 if there"
+    )
+
+    def make_engine(self, reading: ReadOptions, workers: int | None, explicit: ExplicitOptions) -> MakeEngine:
+        """What does the work of a run.
+
+        reading: how pictures are read; workers: `--workers`
+
+        Raises UsageError where the extra is missing, and for options of a cluster without one.
+        """
+        if self.engine == "local":
+            from glpn_cli.pipeline.engine import Engine
+
+            if (self.address, self.actors, self.gpus_per_actor) != (None, None, None):
+                from glpn_cli.cli.unused_options import check_used
+
+                check_used(explicit, {"predict: no cluster": True})
+            return Engine
+        try:
+            from glpn_cli.distributed.cluster import ClusterSettings
+            from glpn_cli.distributed.engine import ClusterEngine
+        except ImportError as error:
+            hint = "Run: pip install 'glpn-cli[ray]'"
+            raise UsageError(f"--engine ray needs more than is installed: {error.name}", hint=hint) from error
+        settings = ClusterSettings(self.address, self.actors, self.gpus_per_actor, workers)
+        return partial(ClusterEngine, cluster=settings, reading=reading)
+
+
+def _plan_on_cluster(
+    named: InputSettings,
+    outputs: OutputSettings,
+    model: ModelParams,
+    space: SpaceParams,
+    run: RunSettings,
+    make_engine: MakeEngine,
+) -> Run:
+    """A run by a cluster: over pictures that are found here, or over names in lists, as they come."""
+    from glpn_cli.pipeline.run import plan_run
+    from glpn_cli.pipeline.search import find_pictures
+
+    found = None if named.is_listed else find_pictures(named)
+    assert named.reading is not None
+    inference = model.resolve(view=named.reading.view, camera=space.rescales_to, takes_labels=True)
+    used = model.settings(inference)
+    if found is not None:
+        return plan_run(found, outputs, used, run, make_engine=make_engine)
+    from glpn_cli.distributed.manifest import plan_manifest
+
+    return plan_manifest(named, outputs, used, run, make_engine=make_engine)
+
+
 def predict(
     explicit: ExplicitOptions,
-    inputs: Annotated[InputParams, without("kind")],
+    inputs: Annotated[InputSettings, without("depth_kind")],
     model: ModelParams,
-    run: RunParams,
-    output: OutputParams,
+    run: RunSettings,
+    output: OutputSettings,
     space: SpaceParams,
-    clips: ClipParams,
+    clips: ClipSettings,
+    cluster: ClusterParams,
 ) -> None:
     """Write a depth map, in metres, for every picture.
 
     Each map has the size of its picture. The default format, png16, is a 16-bit PNG that records its unit and scale:
     millimetres, or 1/256 m for models that see to 80 m. Written paths go to stdout, everything else to stderr.
+    With --engine ray many machines share the work.
     """
-    from glpn_cli.cli.outcomes import check_stdout, plan_all, show_run, take_clips
+    from glpn_cli.cli.clips import plan_all, take_clips
+    from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.pipeline.search import find_pictures
 
-    outputs, work = output.settings(space, explicit), run.settings()
-    check_stdout(outputs, json=output.json)
-    reading = inputs.reading(work.threads)
-    taken = take_clips(clips, inputs.settings(reading), outputs)
+    outputs = space.apply_to(output, explicit)
+    check_stdout(outputs)
+    reading = inputs.choose_reading(run.threads, is_isolated=cluster.engine == "ray")
+    make_engine = cluster.make_engine(reading, run.workers, explicit)
+    named = replace(inputs, reading=reading)
+    if cluster.engine == "ray":
+        explicit.refuse(*CLIP_OPTIONS, because="is about clips, and --engine ray takes pictures")
+        prepared = _plan_on_cluster(named, outputs, model, space, run, make_engine)
+        show_run(prepared, outputs, allow_failed=run.allow_failed, workers=reading.workers)
+    taken = take_clips(clips, named, outputs)
     found = find_pictures(taken.rest) if taken.rest is not None else None
     inference = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    prepared = plan_all(taken, found, outputs, model.settings(inference), work)
-    show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)
+    prepared = plan_all(taken, found, outputs, model.settings(inference), run)
+    show_run(prepared, outputs, allow_failed=run.allow_failed, workers=reading.workers)

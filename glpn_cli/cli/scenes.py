@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from glpn_cli.cli.console import console
-from glpn_cli.cli.params import OUTPUTS, OutputParams, only, option
+from glpn_cli.cli.groups import only
 from glpn_cli.errors import ErrorCode, UsageError
-from glpn_cli.pipeline.settings import Existing
+from glpn_cli.options import OUTPUTS, option
+from glpn_cli.pipeline.settings import Existing, OutputSettings
 
 if TYPE_CHECKING:
     from glpn_cli.scenes.write import ScenePlan
@@ -68,7 +69,7 @@ class SceneParams:
         return None if choice.text == "auto" else choice.camera(self.shape).fx
 
 
-def scenes(scene: SceneParams, writing: Annotated[OutputParams, only("existing", "dry_run", "json")]) -> None:
+def scenes(scene: SceneParams, writing: Annotated[OutputSettings, only("existing", "dry_run", "json")]) -> None:
     """Render rooms to learn from: pictures with exact depth in metres.
 
     Rooms are furnished, lit and photographed at random, by a camera like a phone's. DIR gets rgb/, depth/ (16-bit PNG,

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from glpn_cli.cli.console import console
-from glpn_cli.cli.params import DATA, INPUTS, MODEL, OUTPUTS, ModelParams, OutputParams, only, option
+from glpn_cli.cli.groups import only
+from glpn_cli.cli.params import DATA, ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import UsageError
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import INPUTS, MODEL, OUTPUTS, ExplicitOptions, option
+from glpn_cli.pipeline.settings import OutputSettings
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import Sample, SampleSource
@@ -159,7 +161,7 @@ def train(
     start: StartParams,
     model: Annotated[ModelParams, only("max_depth", "offline", "device", "precision", "threads")],
     training: TrainingParams,
-    printing: Annotated[OutputParams, only("json")],
+    printing: Annotated[OutputSettings, only("json")],
 ) -> None:
     """Train a model on pictures with depth.
 

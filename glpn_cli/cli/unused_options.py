@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from glpn_cli.cli.console import console
-from glpn_cli.pipeline.settings import ExplicitOptions
+from glpn_cli.options import ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.pipeline.sources import Sources
@@ -73,6 +73,9 @@ UNUSED = {
     ),
     "evaluate: truth is along the axis": Unused(
         ("--gt-kind",), "is for a CSV: rooms, NYU and KITTI hold depth along the axis"
+    ),
+    "predict: no cluster": Unused(
+        ("--address", "--actors", "--gpus-per-actor"), "is for a cluster", "Add --engine ray, or leave it out."
     ),
     "train: nothing has a scale": Unused(("--depth-scale",), "is for a CSV, and there is none"),
     "train: nothing is validated": Unused(("--val-count",), "is for the pictures of --val, and there are none"),

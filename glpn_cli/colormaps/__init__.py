@@ -1,7 +1,15 @@
 """Colours that mean something: near is warm, equal ratios of depth are equal steps, and a bar tells the metres."""
 
 from glpn_cli.colormaps.colorbar import add_colorbar
-from glpn_cli.colormaps.painting import COLORMAPS, HOLE_COLOR, draw_contours, paint, put_side_by_side, read_table
+from glpn_cli.colormaps.painting import (
+    COLORMAPS,
+    HOLE_COLOR,
+    ColorizeOptions,
+    draw_contours,
+    paint,
+    put_side_by_side,
+    read_table,
+)
 from glpn_cli.colormaps.ranges import (
     IMAGE_RANGE,
     DepthHistogram,
@@ -17,6 +25,7 @@ __all__ = [
     "COLORMAPS",
     "HOLE_COLOR",
     "IMAGE_RANGE",
+    "ColorizeOptions",
     "DepthHistogram",
     "PaintRange",
     "RangePolicy",

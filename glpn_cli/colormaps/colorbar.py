@@ -1,4 +1,7 @@
-"""The scale beside a painted map: which colour is how many metres, by round numbers whose labels never crowd."""
+"""The scale beside a painted map: which colour is how many metres, by round numbers whose labels never crowd.
+
+And the legend beside a map of labels: which colour is which.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from glpn_cli.colormaps.painting import is_log_scale, read_table
+from glpn_cli.colormaps.painting import is_log_scale, label_palette, read_table
 from glpn_cli.colormaps.ranges import PaintRange
-from glpn_cli.prediction import DepthKind
+from glpn_cli.prediction import DepthKind, LabelMap
 
 BACKGROUND = (255, 255, 255)
 INK = (32, 32, 36)
 FRAME = (170, 170, 174)
 _SMALLEST_TEXT = 12
+_MOST_LETTERS = 40
 # Labels of one run should not change the panel's width, so it has room for this one unless one of them is wider.
 _USUAL_LABEL = "0.00 m"
 
@@ -153,7 +157,7 @@ def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[
     least_gap: how far apart two labels must be, as a share of the scale's length
     margin:    how far from either end they must stay, likewise, < 0.5
     """
-    families = (_ticks(values, scale, decimals, margin) for values, decimals in _families(scale))
+    families = (_ticks(values, scale, margin) for values in _families(scale))
     candidates = [ticks for ticks in families if ticks]
     roomy = [ticks for ticks in candidates if len(ticks) <= _MOST_TICKS and _smallest_gap(ticks) >= least_gap]
     if roomy:
@@ -162,31 +166,35 @@ def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[
     return (min(fewest, key=lambda tick: abs(tick.place - 0.5)),)
 
 
-def _families(scale: Scale) -> Iterator[tuple[list[float], int | None]]:
-    """Every family of round values that a reader would recognise, coarse to fine, and its decimals (None: as short).
+def _families(scale: Scale) -> Iterator[list[float]]:
+    """Every family of round values that a reader would recognise, coarse to fine.
 
     On a linear scale these are equal steps alone.
     """
     powers = range(math.floor(math.log10(scale.low)), math.floor(math.log10(scale.high)) + 1)
     for mantissas in _ROUND if scale.is_log else ():
-        yield [mantissa * 10.0**power for power in powers for mantissa in mantissas], None
+        yield [mantissa * 10.0**power for power in powers for mantissa in mantissas]
     largest = math.floor(math.log10(scale.high - scale.low)) + 1
     for power in range(largest, largest - _POWERS, -1):
         for mantissa in reversed(_STEPS):
             step = mantissa * 10.0**power
             first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
             if last - first <= _MOST_OF_A_FAMILY:
-                yield [index * step for index in range(first, last + 1)], max(0, -power)
+                yield [index * step for index in range(first, last + 1)]
 
 
-def _ticks(values: Sequence[float], scale: Scale, decimals: int | None, margin: float) -> tuple[Tick, ...]:
+def _ticks(values: Sequence[float], scale: Scale, margin: float) -> tuple[Tick, ...]:
+    """The values that lie on the scale, all with as many decimals as one of them needs."""
     # An end that is a round number has its tick, whatever the last bit of its logarithm says.
     places = [(value, scale.place(value)) for value in values if value > 0]
-    return tuple(
-        Tick(value, place, f"{value:g}" if decimals is None else f"{value:.{decimals}f}")
-        for value, place in places
-        if margin - 1e-6 <= place <= 1 - margin + 1e-6
-    )
+    shown = [(value, place) for value, place in places if margin - 1e-6 <= place <= 1 - margin + 1e-6]
+    decimals = max((_decimals(value) for value, _ in shown), default=0)
+    return tuple(Tick(value, place, f"{value:.{decimals}f}") for value, place in shown)
+
+
+def _decimals(value: float) -> int:
+    """How many a round number needs: 0 for 20, 1 for 1.5, 2 for 0.05."""
+    return len(f"{value:.12f}".rstrip("0").partition(".")[2])
 
 
 def _smallest_gap(ticks: Sequence[Tick]) -> float:
@@ -197,3 +205,40 @@ def _smallest_gap(ticks: Sequence[Tick]) -> float:
 def _largest_gap(ticks: Sequence[Tick]) -> float:
     places = [0.0, *(tick.place for tick in ticks), 1.0]
     return max(after - before for before, after in pairwise(places))
+
+
+def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8]:
+    """A painted map, uint8 (H, W, 3), with the labels that are in it at the right, largest first, (H, wider, 3).
+
+    As many as the height has room for; the last line says how many more there are. Where the picture is too low for
+    any text there are colours alone.
+    """
+    height, width = rgb.shape[:2]
+    size = text_size(height, width)
+    font, line = read_font(size), math.ceil(1.5 * size)
+    pad = min(round(0.9 * size), height // 8)
+    room = max(0, (height - 2 * pad) // line)
+    counts = np.bincount(prediction.valid_values(), minlength=len(prediction.names))
+    present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+    shown = present if len(present) <= room else present[: max(0, room - 1)]
+    lines = [_shortened(prediction.names[label]) for label in shown]
+    if len(shown) < len(present) and room:
+        lines.append(f"and {len(present) - len(shown)} more")
+    swatch, text_left = round(1.1 * size), round(0.7 * size) + round(1.7 * size)
+    text_width = max((font.getlength(text) for text in lines), default=0)
+    panel = Image.new("RGB", (math.ceil(text_left + text_width + 0.6 * size), height), BACKGROUND)
+    draw = ImageDraw.Draw(panel)
+    palette = label_palette(len(prediction.names))
+    for place, text in enumerate(lines):
+        left, top = round(0.7 * size), pad + place * line
+        if place < len(shown):
+            color = tuple(int(channel) for channel in palette[shown[place]])
+            draw.rectangle((left, top, left + swatch, top + swatch), fill=color, outline=FRAME)
+        draw.text((text_left, top + swatch / 2), text, fill=INK, font=font, anchor="lm")
+    return np.concatenate([rgb, np.asarray(panel)], axis=1)
+
+
+def _shortened(name: str) -> str:
+    """Names are anybody's: one line, printable, of bounded length."""
+    text = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return text if len(text) <= _MOST_LETTERS else text[: _MOST_LETTERS - 1] + "…"

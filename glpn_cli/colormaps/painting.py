@@ -6,14 +6,16 @@ The tables of colours are vendored from their sources (see NOTICE).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps.ranges import PaintRange
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.colormaps.ranges import IMAGE_RANGE, PaintRange, RangePolicy
+from glpn_cli.errors import UsageError
+from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
 # Name -> whether the table as published runs from cold (or dark) to warm (or bright); only Spectral starts warm.
 _ENDS_WARM = {
@@ -32,6 +34,7 @@ _TABLES = Path(__file__).with_name("tables.npz")
 # A dark neutral grey, which is in none of the coloured tables: nothing is known here.
 HOLE_COLOR = (64, 64, 64)
 _LAST = 255
+_LABEL_COLORS = 256
 _BLOCK = 1 << 16
 """Pixels that are painted at a time: few enough to stay in the cache from the logarithm to the colour."""
 
@@ -49,6 +52,42 @@ def read_table(name: str, *, invert: bool = False) -> NDArray[np.uint8]:
     table = np.ascontiguousarray(from_near)
     table.flags.writeable = False
     return table
+
+
+@dataclass(frozen=True)
+class ColorizeOptions:
+    """How a map is painted.
+
+    range:        from which depth to which
+    colormap:     one of `COLORMAPS`; near is warm
+    invert:       turn the colours round: near is cold
+    colorbar:     a scale beside the picture
+    side_by_side: the picture at the left of its map
+    contours_m:   lines every so many metres
+
+    Raises UsageError for a colormap that does not exist and for contours that are no distance.
+    """
+
+    range: RangePolicy = IMAGE_RANGE
+    colormap: str = "spectral"
+    invert: bool = False
+    colorbar: bool = False
+    side_by_side: bool = False
+    contours_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.colormap not in COLORMAPS:
+            raise UsageError(f"there is no colormap '{self.colormap}'", hint=f"Choose from {', '.join(COLORMAPS)}.")
+        if self.contours_m is not None and not 0 < self.contours_m < math.inf:
+            raise UsageError(
+                f"contours every {self.contours_m:g} m make no sense", hint="Write --contours 0.5, for example."
+            )
+
+    def check(self, kind: DepthKind, limit_m: float | None) -> None:
+        """Refuse at planning what maps of this kind cannot be painted with (UsageError)."""
+        self.range.check(kind, limit_m)
+        if self.contours_m is not None and not kind.is_metric:
+            raise UsageError(f"contours need metres, and this model gives {kind.value} depth")
 
 
 def is_log_scale(kind: DepthKind) -> bool:
@@ -137,3 +176,27 @@ def _thicken(line: NDArray[np.bool_]) -> NDArray[np.bool_]:
     thick[:, 1:] |= line[:, :-1]
     thick[1:] |= line[:-1]
     return thick
+
+
+def label_palette(count: int) -> NDArray[np.uint8]:
+    """One colour a label, uint8 (count, 3): PASCAL VOC's, whose number's bits, by threes, are the colour's high bits.
+
+    Label 0 is black. There are 256 different ones; beyond these they repeat, without black.
+    """
+    index = np.arange(count)
+    index = np.where(index < _LABEL_COLORS, index, 1 + (index - 1) % (_LABEL_COLORS - 1))
+    colors = np.zeros((count, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colors[:, channel] |= ((index >> (3 * bit + channel)) & 1).astype(np.uint8) << (7 - bit)
+    return colors
+
+
+def paint_labels(prediction: LabelMap) -> NDArray[np.uint8]:
+    """Every pixel in its label's colour, uint8 (H, W, 3); those without one in `HOLE_COLOR`."""
+    if prediction.valid is None:
+        everywhere: NDArray[np.uint8] = label_palette(len(prediction.names)).take(prediction.labels, axis=0)
+        return everywhere
+    painted = np.full((*prediction.size, 3), HOLE_COLOR, np.uint8)
+    painted[prediction.valid] = label_palette(len(prediction.names)).take(prediction.valid_values(), axis=0)
+    return painted

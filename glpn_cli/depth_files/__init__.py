@@ -5,6 +5,7 @@ The table of formats is `FORMATS` in `formats`.
 
 from __future__ import annotations
 
+from glpn_cli.colormaps import ColorizeOptions
 from glpn_cli.depth_files.base import EncodedFile, Format, StoredDepth
 from glpn_cli.depth_files.formats import (
     EXTENSIONS,
@@ -17,9 +18,9 @@ from glpn_cli.depth_files.formats import (
     read_depth,
     read_record,
 )
-from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.uncertainty import Uncertainty
+from glpn_cli.geometry import PointCloudOptions
 
 __all__ = [
     "EXTENSIONS",

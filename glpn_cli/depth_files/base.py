@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.options import ColorizeOptions
+from glpn_cli.colormaps import ColorizeOptions
 from glpn_cli.depth_files.record import PREFIX, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, code_of, reason_of
 from glpn_cli.geometry import make_camera

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from glpn_cli.colormaps import ColorizeOptions
 from glpn_cli.depth_files.base import (
     DEEPEST_GREY_BITS,
     MAX_PIXELS,
@@ -25,7 +26,6 @@ from glpn_cli.depth_files.exr import Exr
 from glpn_cli.depth_files.glb import Glb
 from glpn_cli.depth_files.normals import Normals, Normals16, NormalsExr, NormalsNpz
 from glpn_cli.depth_files.npy import Npy, Npz
-from glpn_cli.depth_files.options import ColorizeOptions, PointCloudOptions
 from glpn_cli.depth_files.pfm import Pfm, Pgm
 from glpn_cli.depth_files.ply import Ply
 from glpn_cli.depth_files.png16 import Png16, check_scale, default_scale
@@ -34,6 +34,7 @@ from glpn_cli.depth_files.space import SpaceFormat
 from glpn_cli.depth_files.styles import Color, Gray, Gray16
 from glpn_cli.depth_files.tiff import Tiff
 from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.geometry import PointCloudOptions
 from glpn_cli.prediction import DepthKind
 
 FORMATS: Mapping[str, type[Format]] = {

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import HOLE_COLOR
-from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
+from glpn_cli.colormaps.colorbar import add_legend
+from glpn_cli.colormaps.painting import label_palette, paint_labels
 from glpn_cli.depth_files.base import MAX_PIXELS, EncodedFile, Format, read_contents
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record

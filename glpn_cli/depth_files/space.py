@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
 from glpn_cli.depth_files.base import Format, depth_of, expect_depth
-from glpn_cli.depth_files.options import PointCloudOptions
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
-from glpn_cli.geometry import Axes
+from glpn_cli.geometry import Axes, PointCloudOptions
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
 
 _WAY_OUT = "Make metres of it by two known distances, glpn measure --calibrate, and then --calibration FILE."

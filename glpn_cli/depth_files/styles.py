@@ -12,16 +12,23 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import PaintRange, add_colorbar, draw_contours, paint, put_side_by_side, resolve_range
+from glpn_cli.colormaps import (
+    ColorizeOptions,
+    PaintRange,
+    add_colorbar,
+    draw_contours,
+    paint,
+    put_side_by_side,
+    resolve_range,
+)
 from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, expect_painted
-from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, PictureSource, Provenance, Result
 
 # Kinds whose numbers cannot be inverted: disparity already is, and depth with an unknown shift has no inverse.
-_LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE})
+_LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE, DepthKind.UNKNOWN})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import add_colorbar, paint, resolve_range
+from glpn_cli.colormaps import ColorizeOptions, add_colorbar, paint, resolve_range
 from glpn_cli.depth_files.base import (
     MAX_PIXELS,
     EncodedFile,
@@ -19,7 +19,6 @@ from glpn_cli.depth_files.base import (
     read_contents,
     with_holes,
 )
-from glpn_cli.depth_files.options import ColorizeOptions
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
 from glpn_cli.depth_files.tiff import Tiff, encode_tiff

@@ -32,6 +32,7 @@ FAIR = {
     DepthKind.SCALE: (Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
     DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
+    DepthKind.UNKNOWN: (Alignment.MEDIAN, Alignment.SCALE_SHIFT, Alignment.DISPARITY),
 }
 """The alignments that make sense for a map of each kind."""
 
@@ -40,6 +41,7 @@ DEFAULT = {
     DepthKind.SCALE: (Alignment.MEDIAN,),
     DepthKind.AFFINE: (Alignment.SCALE_SHIFT,),
     DepthKind.DISPARITY: (Alignment.DISPARITY,),
+    DepthKind.UNKNOWN: (Alignment.MEDIAN,),
 }
 """The alignments that are reported where the user names none."""
 

@@ -64,7 +64,8 @@ def heading(evaluation: Evaluation) -> str:
     aligned = ", ".join(how.value + _clipping(how, evaluation.protocol) for how in evaluation.alignments)
     lines = [
         f"{evaluation.predictor.name}: {evaluation.predictor.describe()}",
-        f"{evaluation.protocol.describe()}, align {aligned}; {count} of {total} pictures",
+        f"{evaluation.protocol.describe()}, align {aligned}",
+        f"{count} of {total} pictures",
     ]
     if evaluation.failures:
         counts = ", ".join(f"{count} {code}" for code, count in sorted(evaluation.failures.items()))

@@ -13,10 +13,20 @@ What does not come out is an `InputError` whose code and sentence say why.
 from __future__ import annotations
 
 from glpn_cli.images.decode import from_pillow
-from glpn_cli.images.find import PICTURE_EXTENSIONS, Found, ListFile, Refused, Search, find_images, iterate_list
-from glpn_cli.images.names import Shard, parse_shard, stem_of
+from glpn_cli.images.find import (
+    PICTURE_EXTENSIONS,
+    Found,
+    ListFile,
+    Refused,
+    Search,
+    find_images,
+    iterate_list,
+    make_listed,
+    read_names,
+)
 from glpn_cli.images.picture import BACKGROUND, AtLeast, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.source import ImageSource, read_rgb
+from glpn_cli.images.walk import Shard, parse_shard, stem_of
 
 __all__ = [
     "BACKGROUND",
@@ -34,7 +44,9 @@ __all__ = [
     "find_images",
     "from_pillow",
     "iterate_list",
+    "make_listed",
     "parse_shard",
+    "read_names",
     "read_rgb",
     "stem_of",
 ]

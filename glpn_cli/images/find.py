@@ -27,10 +27,9 @@ from typing import BinaryIO, Protocol, cast
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
 from glpn_cli.images.formats import unreadable_error
-from glpn_cli.images.names import Shard, last_part, name_below, stem_of
 from glpn_cli.images.picture import ReadOptions
 from glpn_cli.images.source import ImageSource, read_limited, read_once
-from glpn_cli.images.walk import Entry, is_pattern, parse_pattern, walk
+from glpn_cli.images.walk import Entry, Shard, is_pattern, last_part, name_below, parse_pattern, stem_of, walk
 
 PICTURE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .j2c"
@@ -112,9 +111,8 @@ def find_images(
         else:
             collected.extend(_expand(given, search))
     for entry in lists:
-        with _open_list(entry, stdin) as stream:
-            for name in iterate_names(stream, is_nulled=entry.is_nulled):
-                collected.extend(_expand(name, search, is_listed=True))
+        for name in read_names(entry, stdin=stdin):
+            collected.extend(_expand(name, search, is_listed=True))
     return collected.finish()
 
 
@@ -131,6 +129,15 @@ def iterate_list(
                 yield item
         except UsageError as error:
             yield Refused(name, name, InputError(error.message, hint=error.hint, code=ErrorCode.USAGE))
+
+
+def make_listed(given: str, search: Search = _ALL) -> ImageSource | None:
+    """A file of a list by its name alone: whether it is there is seen when it is read. None for another shard's.
+
+    Raises UsageError outside the root.
+    """
+    name = name_below(search.root or Path(), given)
+    return ImageSource(Path(given), name, given, options=search.options) if _is_mine(name, search) else None
 
 
 # A picture, or why it is none, and its real path, by which files are the same.
@@ -329,6 +336,46 @@ class ListFile:
 
     path: str
     is_nulled: bool = False
+
+
+def read_names(entry: ListFile, *, stdin: BinaryIO | None = None) -> Iterator[str]:
+    """The names in a list: text, or the column `path` of a Parquet file, a piece at a time.
+
+    Raises UsageError where it cannot be read.
+    """
+    with _open_list(entry, stdin) as stream:
+        head = b"" if entry.path == "-" else cast("BinaryIO", stream).read(len(_PARQUET))
+        if head == _PARQUET:
+            yield from _read_parquet(entry.path)
+            return
+        if entry.path != "-":
+            cast("BinaryIO", stream).seek(0)
+        yield from iterate_names(stream, is_nulled=entry.is_nulled)
+
+
+_PARQUET = b"PAR1"
+
+
+def _read_parquet(path: str) -> Iterator[str]:
+    """The column `path` of a Parquet file, of text or bytes."""
+    try:
+        from pyarrow import ArrowException, ArrowInvalid
+        from pyarrow.parquet import ParquetFile
+    except ImportError as error:
+        hint = "Run: pip install pyarrow"
+        raise UsageError(f"list {path!r} is a Parquet file, which needs pyarrow", hint=hint) from error
+    try:
+        with ParquetFile(path) as file:
+            if "path" not in file.schema_arrow.names:
+                columns = ", ".join(file.schema_arrow.names[:10])
+                raise UsageError(f"list {path!r} has no column 'path'", hint=f"It has {columns}.")
+            for batch in file.iter_batches(columns=["path"], batch_size=1 << 14):
+                for name in batch.column(0).to_pylist():
+                    if not isinstance(name, str | bytes):
+                        raise UsageError(f"the column 'path' of {path!r} holds {name!r}, which is no name")
+                    yield os.fsdecode(name)
+    except (ArrowException, ArrowInvalid, OSError) as error:
+        raise UsageError(f"list {path!r} cannot be read: {error}") from error
 
 
 class ByteStream(Protocol):

@@ -28,6 +28,7 @@ class AutoModelForDepthEstimation:
     def from_pretrained(cls, name: str | PathLike[str], **arguments: Any) -> Any:
         """As the `from_pretrained` of the class that is found. Raises ModelError where there is none."""
         config = Loading.take(dict(arguments)).open(name).config
+        read_config(config).require_own_network("a documented class")
         place = config_class(config.get("model_type")).depth_class
         return _find(place, default=PlainDepthModel).from_pretrained(name, **arguments)
 
@@ -45,6 +46,7 @@ class AutoImageProcessor:
         """
         arguments.pop("use_fast", None)
         checkpoint = Loading.take(dict(arguments)).open(name)
+        read_config(checkpoint.config).require_own_network("a documented processor")
         found = _find(config_class(checkpoint.config.get("model_type")).processor_class, default=PlainImageProcessor)
         stored = checkpoint.preprocessor or {}
         named = stored.get("image_processor_type") or stored.get("feature_extractor_type")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from glpn_cli.checkpoint import Checkpoint
+    from glpn_cli.models.state_dict import StateDictMatch
     from glpn_cli.prediction import DepthKind, Prediction
 
 FAMILIES = {
@@ -133,6 +135,8 @@ class ModelConfig(ABC):
     superseded: ClassVar[tuple[str, ...]]
     depth_class: ClassVar[str] = ""
     processor_class: ClassVar[str] = ""
+    runs_through: ClassVar[str | None] = None
+    """The library that runs the network, of an adapter. It gets every pixel and decides sizes, in fp32."""
 
     training_size: tuple[int, int]
     """(h, w) of the pictures that it was trained on."""
@@ -171,6 +175,16 @@ class ModelConfig(ABC):
         return None
 
     @property
+    def scale_source(self) -> str:
+        """A sentence: where the limit comes from, or why there is none."""
+        return "it predicts no metres" if self.limit_m is None else f"{self.limit_m:g} m, by its config.json"
+
+    @property
+    def unread_keys(self) -> tuple[str, ...]:
+        """Keys of config.json that mean nothing here."""
+        return tuple(sorted(self.unknown))
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         """One name a label, for a network that predicts labels."""
         return ()
@@ -194,6 +208,12 @@ class ModelConfig(ABC):
             part = row.name.split(".")[0]
             counts[part] = counts.get(part, 0) + (math.prod(row.shape) if row.is_parameter else 0)
         return counts
+
+    def match(self, shapes: Mapping[str, tuple[int, ...]]) -> StateDictMatch:
+        """How a file's tensors, name -> shape, fit the network."""
+        from glpn_cli.models.state_dict import match_state_dict
+
+        return match_state_dict(self.weight_rows(), shapes)
 
     @abstractmethod
     def cost(self, size: tuple[int, int]) -> Cost:
@@ -263,6 +283,12 @@ class ModelConfig(ABC):
         Depth (B, h, w), or logits (B, labels, h, w). Raises ModelError for a config that makes no such network.
         """
 
+    def load(self, checkpoint: Checkpoint) -> nn.Module:
+        """The network with a checkpoint's weights, in fp32. Raises ModelError naming every tensor that does not fit."""
+        from glpn_cli.models.state_dict import load_tensors
+
+        return load_tensors(self, checkpoint)
+
     @abstractmethod
     def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         """uint8 (H, W, 3) -> pixels float32 (1, 3, h, w), as the published processor makes them."""
@@ -278,6 +304,14 @@ class ModelConfig(ABC):
     @abstractmethod
     def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         """The published training loss: (predicted, target) -> scalar."""
+
+    def require_own_network(self, purpose: str) -> None:
+        """Raise ModelError where another library runs the network; `purpose` begins the message."""
+        if self.runs_through is not None:
+            raise ModelError(
+                f"{purpose} is not there for a {self.model_type} model, which runs through {self.runs_through}",
+                hint=f"There it is for models of these families: {', '.join(FAMILIES)}.",
+            )
 
     def require_rgb(self) -> None:
         """Raise ModelError unless the network takes the three channels that `prepare` makes.
@@ -350,7 +384,8 @@ def config_class(model_type: object) -> type[ModelConfig]:
     """The config class of a `model_type`: one of `FAMILIES`, or one that an installed package brings.
 
     A package names its class under the entry points "glpn.families", as `NAME = "module:Class"` where NAME is the
-    `model_type`. Raises ModelError naming the supported ones, or the package whose class cannot be imported.
+    `model_type`. Depth models of neither get an adapter to transformers, where that is installed. Raises ModelError
+    naming the supported ones, or the package whose class cannot be imported.
     """
     if isinstance(model_type, str) and model_type in FAMILIES:
         module, _, name = FAMILIES[model_type].partition(":")
@@ -360,6 +395,11 @@ def config_class(model_type: object) -> type[ModelConfig]:
     if not isinstance(model_type, str):
         raise ModelError("config.json has no model_type", hint=hint)
     if model_type not in brought:
+        from glpn_cli.models.adapter.config import INSTALL, adapter_class
+
+        if (adapted := adapter_class(model_type)) is not None:
+            return adapted
+        hint = f"{hint[:-1]}, and the depth models of transformers ({INSTALL})."
         raise ModelError(f"model type {model_type!r} is not supported", hint=hint)
     point = brought[model_type]
     try:

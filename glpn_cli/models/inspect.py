@@ -12,7 +12,7 @@ from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import Cost, InputSize, ModelConfig, read_config
 from glpn_cli.models.registry import ModelRow
 from glpn_cli.models.resolve import ResolvedModel, resolve_model
-from glpn_cli.models.state_dict import StateDictMatch, match_state_dict
+from glpn_cli.models.state_dict import StateDictMatch
 from glpn_cli.prediction import DepthKind
 from glpn_cli.text import first_of
 
@@ -116,7 +116,7 @@ def inspect_model(
         training_size=config.training_size,
         training_focal_px=config.training_focal_px,
         config=model.config,
-        unknown_keys=tuple(sorted(config.unknown)),
+        unknown_keys=config.unread_keys,
         eps_mode=getattr(config, "layer_norm_eps_mode", None),
         checks=check_model(model, config=config, header=header),
     )
@@ -124,7 +124,7 @@ def inspect_model(
 
 def check_model(model: ResolvedModel, *, config: ModelConfig, header: Mapping[str, TensorInfo]) -> tuple[Check, ...]:
     """Compare the header with the config, and the weights with their known checksum."""
-    match = match_state_dict(config.weight_rows(), {name: info.shape for name, info in header.items()})
+    match = config.match({name: info.shape for name, info in header.items()})
     return Check("header", match.is_exact, _match_text(match, len(header))), _check_checksum(model)
 
 

@@ -1,6 +1,7 @@
 """From a name that a user types to a model, and to what its numbers mean.
 
-A name is one of the registry, else a path that exists, else OWNER/NAME[@REVISION] on the hub.
+A name is one of the registry, else a path that exists, else OWNER/NAME[@REVISION] on the hub, which hf: in front of it
+says outright.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from glpn_cli.checkpoint import (
 )
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
-from glpn_cli.models.config_base import read_config
+from glpn_cli.models.config_base import config_class, read_config
 from glpn_cli.models.registry import ModelRow, identify, row_of_repository
 
 _MOST_METRES = 1e6
 _MAX_NAME = 4096
+_HUB_PREFIX = "hf:"
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +55,15 @@ class ResolvedModel:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The checkpoint's config.json with what the registry knows better: limit, training size and focal length."""
+        """The checkpoint's config.json with what the registry knows better: limit, training size and focal length.
+
+        For an adapter, whose library makes the pictures, also the settings of its processor.
+        """
         known: dict[str, Any] = {}
+        if self.checkpoint.preprocessor and config_class(self.checkpoint.config.get("model_type")).runs_through:
+            known = {"processor": dict(self.checkpoint.preprocessor)}
         if self.row is not None:
-            known = {"training_size": list(self.row.training_size), "training_focal_px": self.row.training_focal_px}
+            known |= {"training_size": list(self.row.training_size), "training_focal_px": self.row.training_focal_px}
         limit = {} if self.limit_m is None else {"limit_m": self.limit_m}
         return {**self.checkpoint.config, OWN_KEY: {**known, **self.checkpoint.own, **limit}}
 
@@ -89,6 +96,10 @@ def resolve_model(
         raise UsageError(f"--max-depth {max_depth:g} is no depth in metres", hint="Use a number above 0.")
     _check_name(name)
     row, hub_name = _registered(name)
+    if name.startswith(_HUB_PREFIX):
+        hub_name = parse_hub_name(name.removeprefix(_HUB_PREFIX))
+        if hub_name is None:
+            raise UsageError(f"{name[:200]!r} is no model of the hub", hint="Write hf:OWNER/NAME.")
     if row is not None and hub_name is None:
         checkpoint = _open_bundled(row)
     elif hub_name is None and (path := _existing(name)) is not None:
@@ -101,6 +112,8 @@ def resolve_model(
                 hint=f"Run: glpn models download {hub_name if hub_name != row.hub_name else row.name} --accept-licence",
             )
         command_name = row.name if row and hub_name == row.hub_name else str(hub_name)
+        if row is not None and row.needs_consent:
+            command_name += " --accept-licence"
         snapshot = fetch(hub_name, command_name=command_name, offline=offline, refresh=refresh, announce=announce)
         checkpoint = open_checkpoint(snapshot, name=name)
     else:
@@ -112,14 +125,16 @@ def interpret(
     name: str, checkpoint: Checkpoint, *, row: ModelRow | None, max_depth: float | None = None
 ) -> ResolvedModel:
     """What the numbers of an opened checkpoint mean: the user's word, else the registry's, else its config's."""
-    own_limit = read_config(checkpoint.config).limit_m
-    source = "it predicts no metres" if own_limit is None else f"{own_limit:g} m, by its config.json"
+    config = read_config(checkpoint.config)
+    own_limit, source = config.limit_m, config.scale_source
     if row is not None and (row.limit_m is None) == (own_limit is None):
         own_limit, source = row.limit_m, row.scale_source
     if max_depth is None or max_depth == own_limit:
         return ResolvedModel(name, row, checkpoint, own_limit, source, False)
     if own_limit is None:
-        raise UsageError(f"--max-depth makes no sense for {name!r}, which predicts no metres")
+        is_metric = config.kind is not None and config.kind.is_metric
+        because = "whose metres have no limit" if is_metric else "which predicts no metres"
+        raise UsageError(f"--max-depth makes no sense for {name!r}, {because}")
     source = f"--max-depth {max_depth:g} instead of the model's {own_limit:g} m: every depth is rescaled"
     return ResolvedModel(name, row, checkpoint, max_depth, source, True)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
@@ -40,6 +41,10 @@ class InferenceSettings:
     view: str | None = None
     lens: FocalChoice | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the fields alone: what was read from files is read again where it arrives."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
     @cached_property
     def config(self) -> ModelConfig:
         """The network's config, with the limit that is used. Raises ModelError where it makes no sense."""
@@ -69,7 +74,43 @@ class InferenceSettings:
         focal_px = self.config.training_focal_px
         return None if focal_px is None else focal_to_35mm(focal_px, self.config.training_size)
 
-    def check_lens(self) -> None:
+    def check(self) -> None:
+        """Refuse settings that the model cannot heed (UsageError)."""
+        self._check_lens()
+        library = self.config.runs_through
+        if library is None:
+            return
+        refused = {
+            f"--input-size {self.input_size}": self.input_size.policy not in ("auto", "original"),
+            f"--precision {self.precision}": self.precision not in ("auto", "fp32"),
+            f"--upsample {self.upsample.value}": self.upsample is not Upsampling.BICUBIC,
+        }
+        for option, is_asked in refused.items():
+            if is_asked:
+                raise UsageError(
+                    f"{option} makes no sense for {self.model.name!r}: {library} runs it, as published, in fp32",
+                    hint="Leave it out.",
+                )
+
+    def check_other_sizes(self) -> None:
+        """Refuse to ask the network at other sizes than its own processor's (UsageError)."""
+        if (library := self.config.runs_through) is not None:
+            raise UsageError(
+                f"--uncertainty makes no sense for {self.model.name!r}: {library} runs it, at one size",
+                hint="Leave it out.",
+            )
+
+    @property
+    def precision_wanted(self) -> str:
+        """The same as `precision`; fp32 where another library runs the network."""
+        return "fp32" if self.config.runs_through is not None else self.precision
+
+    @property
+    def usual_format(self) -> str:
+        """The format that keeps its depths where nobody says one; 16-bit integers hold metres of a known limit."""
+        return "png16" if self.kind.is_metric and self.limit_m is not None else "tiff"
+
+    def _check_lens(self) -> None:
         """Refuse to bring metres to the lens of a picture where there are none, or of an unknown lens (UsageError)."""
         if self.lens is None:
             return
@@ -119,7 +160,7 @@ class InferenceSettings:
             )
         # Networks learn from square pixels. Of others the area counts, as for the size of the picture.
         factor = self.lens_factor(math.sqrt(camera.fx * camera.fy), size)
-        assert factor is not None, "check_lens was not asked"
+        assert factor is not None, "check was not asked"
         if not 1 / _MOST_LENS_FACTOR <= factor <= _MOST_LENS_FACTOR:
             raise InputError(
                 f"a focal length of {camera.fx:.4g} pixels would make {factor:.3g} metres of each, "
@@ -162,9 +203,11 @@ class InferenceSettings:
     def enough_pixels(self, size: tuple[int, int]) -> tuple[int, int] | None:
         """(h, w) to which a picture of (H, W) may be decoded; None where every pixel counts.
 
-        Every pixel counts where the published processor is asked for (`original`), and where the picture guides the
-        answer to its own size. Raises as `network_size` does.
+        Every pixel counts where the published processor is asked for (`original`), where another library makes the
+        pictures, and where the picture guides the answer to its own size. Raises as `network_size` does.
         """
+        if self.config.runs_through is not None:
+            return None
         if self.input_size.policy == "original" or self.upsample is Upsampling.GUIDED:
             return None
         height, width = self.network_size(size)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import WeightRow, read_config
+from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
 from glpn_cli.text import first_of
 
 if TYPE_CHECKING:
@@ -97,16 +97,21 @@ def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.
     limit_m: depth at full scale in metres, where it is not the config's own.
     Raises ModelError where config and weights do not fit each other, before anything is allocated.
     """
-    import torch
-
     config = read_config(checkpoint.config)
     if limit_m is not None:
         config = config.with_limit(limit_m)
+    return config.load(checkpoint).eval()
+
+
+def load_tensors(config: ModelConfig, checkpoint: Checkpoint) -> nn.Module:
+    """The network that a config describes, with the tensors of a checkpoint. Raises ModelError, as `read_state`."""
+    import torch
+
     state = read_state(checkpoint, config.weight_rows())
     with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
         network = config.build()
     network.load_state_dict(state, strict=True, assign=True)
-    return network.eval()
+    return network
 
 
 def zeros(row: WeightRow) -> Tensor:

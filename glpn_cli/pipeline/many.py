@@ -39,7 +39,7 @@ def predict_many(
             raise UsageError(f"{name}={value!r} is no number from 1 up")
     if on_error not in ("raise", "return"):
         raise UsageError(f"on_error={on_error!r} is unknown", hint="Choose raise or return.")
-    pace = RunSettings(workers, None if batch_size == "auto" else batch_size)
+    pace = RunSettings(workers=workers, batch_size=None if batch_size == "auto" else batch_size)
     stages = Stages(
         ModelSettings(estimator.recipe, estimator.device),
         OutputSettings(),

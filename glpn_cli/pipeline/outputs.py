@@ -151,12 +151,15 @@ def choose_outputs(inputs: Sources, model: ModelSettings | None, outputs: Output
             outputs.calibration.check(inference.kind, inference.provenance)
         kind, limit_m = DepthKind.METRIC, outputs.calibration.limit_of(limit_m)
     usual = "color" if outputs.paints else "png16" if kind.is_metric else "tiff"
+    if inference is not None and outputs.calibration is None and not outputs.paints:
+        usual = inference.usual_format
     formats = choose_formats(outputs.formats, destination, default=usual, allowed=tuple(FORMATS))
     scale, look, cloud = outputs.depth_scale, outputs.look, outputs.cloud
     writers = [
         make_writer(name, kind=kind, limit_m=limit_m, depth_scale=scale, look=look, cloud=cloud) for name in formats
     ]
     if model is not None and model.uncertainty:
+        model.inference.check_other_sizes()
         writers.append(Uncertainty())
     elsewhere = _USED_BY_PAGE if outputs.page is not None else ()
     if inputs.takes_maps:

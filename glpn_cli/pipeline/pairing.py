@@ -50,7 +50,7 @@ def make_stored(found: Identified, settings: InputSettings, content: Content | N
             picture = replace(source, path=beside, name=name)
             if is_made_from(record, picture) is False:
                 picture = None
-    kind = settings.depth_kind or DepthKind.METRIC
+    kind = DepthKind(settings.depth_kind)
     return StoredSource(
         content,
         source.path,
@@ -157,7 +157,7 @@ def _find_maps(picture: ImageSource, folders: _Folders, settings: InputSettings)
         if content is Content.AMBIGUOUS or (
             content is Content.DEPTH and (record is None or _is_of(record, PurePosixPath(picture.path.name)))
         ):
-            kind = settings.depth_kind or DepthKind.METRIC
+            kind = DepthKind(settings.depth_kind)
             scale, options = settings.depth_scale, picture.options
             maps.append(StoredSource(content, path, picture.name, picture.given, record, picture, scale, kind, options))
     return maps

@@ -387,6 +387,9 @@ def _in_the_way(path: str, why: str, hint: str) -> OutputError:
 class StreamPlanner:
     """Plans the items of a list one by one, and remembers their outputs.
 
+    folder: of the results
+    fold:   how its file system compares names
+
     Raises UsageError where the results would not go into a folder, or that cannot be written, and where two formats of
     an item would be one file.
     """
@@ -400,7 +403,7 @@ class StreamPlanner:
         self._rules = rules
         self._existing = ExistingOutputs(rules, (), may_come=self._may_come)
         self._taken: dict[str, str] = {}
-        self._fold = _name_folding(str(destination.path / "x"))
+        self.fold = _name_folding(str(destination.path / "x"))
         self.folder: Path = destination.path
         probe_writable(self.folder)
 
@@ -424,15 +427,20 @@ class StreamPlanner:
         targets = self._rules.targets(source)
         for target in targets:
             assert target.path is not None
-            other = self._taken.setdefault(self._fold(target.path), place_of(source))
+            other = self._taken.setdefault(self.fold(target.path), place_of(source))
             if other != place_of(source):
                 taken = OutputError(f"{other!r} is written to {target.path!r} already", code=ErrorCode.EXISTS)
                 return make_outcome(source, Status.ERROR, error=taken)
+        return _resolve(self._existing, source, targets)
+
+    def plan_alone(self, item: ImageSource) -> Task | Outcome:
+        """The work for one item whose outputs are nobody else's; nothing is remembered of it."""
         try:
-            return self._existing.resolve(source, targets)
-        except UsageError as error:  # nothing can be written there, now or ever
-            known = OutputError(error.message, hint=error.hint, code=error.code)
-            return make_outcome(source, Status.ERROR, error=known)
+            source = interpret(self._inputs, item)
+        except InputError as error:
+            return make_outcome(item, Status.ERROR, error=error)
+        existing = ExistingOutputs(self._rules, (item, source), may_come=self._may_come)
+        return _resolve(existing, source, self._rules.targets(source))
 
     def _may_come(self, path: str) -> bool:
         """Whether a file could be a later item: it is none of ours, and can be worked on."""
@@ -443,6 +451,15 @@ class StreamPlanner:
         except InputError:
             return False
         return True
+
+
+def _resolve(existing: ExistingOutputs, source: Source, targets: Sequence[Target]) -> Task | Outcome:
+    """The work that is left for an item; where nothing can be written, now or ever, that is its error."""
+    try:
+        return existing.resolve(source, targets)
+    except UsageError as error:
+        known = OutputError(error.message, hint=error.hint, code=error.code)
+        return make_outcome(source, Status.ERROR, error=known)
 
 
 def _check_formats(rules: OutputRules) -> None:

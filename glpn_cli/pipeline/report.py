@@ -198,7 +198,7 @@ class Tally:
     """
 
     planned_total: int | None
-    allowance: Allowance = field(default_factory=Allowance)
+    allowance: Allowance | None = None
     statuses: Counter[Status] = field(default_factory=Counter)
     codes: Counter[ErrorCode] = field(default_factory=Counter)
     ended: Ended = field(default_factory=Ended)
@@ -273,13 +273,14 @@ class Tally:
 
 
 def judge_failures(
-    failed: int, total: int, allowance: Allowance, *, is_any_done: bool, is_cut_short: bool = False
+    failed: int, total: int, allowance: Allowance | None, *, is_any_done: bool, is_cut_short: bool = False
 ) -> ExitCode:
     """The exit code for `failed` of `total` inputs.
 
     is_cut_short: the run ended at a failure and left inputs without their turn, which no allowance covers
     """
-    if not failed or (allowance.covers(failed, total) and not is_cut_short):
+    is_allowed = allowance is not None and allowance.covers(failed, total) and not is_cut_short
+    if not failed or is_allowed:
         return ExitCode.OK
     return ExitCode.SOME_FAILED if is_any_done else ExitCode.NOTHING_DONE
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from glpn_cli.atomic_write import remove_stale, write_stdout
 from glpn_cli.colormaps import DepthHistogram, merge_ranges
@@ -36,10 +36,47 @@ Show = Callable[[Outcome], None]
 """Told of every outcome as it comes."""
 
 
-def plan_run(inputs: Sources, outputs: OutputSettings, model: ModelSettings | None, settings: RunSettings) -> Run:
+class RunsTasks(Protocol):
+    """An engine: `Engine` on this machine, or another in its place."""
+
+    def run(self, tasks: Iterable[Any]) -> Ended:
+        """Run all tasks; an outcome among them is told as it is."""
+
+
+class Run(Protocol):
+    """A run that is ready to start."""
+
+    @property
+    def total(self) -> int | None:
+        """The number of inputs; None where nobody knows."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """For the user, beforehand."""
+
+    def dry_run(self, show: Show) -> Ended:
+        """Tell what would be done, and do nothing."""
+
+    def execute(self, show: Show) -> Ended:
+        """Do it."""
+
+
+MakeEngine = Callable[..., RunsTasks]
+"""Takes what `Engine` takes."""
+
+
+def plan_run(
+    inputs: Sources,
+    outputs: OutputSettings,
+    model: ModelSettings | None,
+    settings: RunSettings,
+    *,
+    make_engine: MakeEngine = Engine,
+) -> Run:
     """A run over the inputs. Raises UsageError where it makes no sense.
 
-    model: for pictures; None where there are none
+    model:       for pictures; None where there are none
+    make_engine: makes what does the work
     """
     if model is not None and model.inference.predicts_labels:
         inputs = inputs.pictures_for(model.inference.model.name)
@@ -52,14 +89,14 @@ def plan_run(inputs: Sources, outputs: OutputSettings, model: ModelSettings | No
             check_page(outputs.page, [source.path for source in inputs.sources if source.path is not None])
             plan.notes.append(f"all of them on one page: {outputs.page}")
         stages = Stages(model, outputs, pictures=len(inputs.sources))
-        return PlannedRun(inputs, outputs, model, settings, plan, stages)
+        return PlannedRun(inputs, outputs, model, settings, plan, stages, make_engine)
     for option, is_asked in (("--html", outputs.page), ("--range batch", _needs_settling(outputs))):
         if is_asked:
             raise UsageError(
                 f"{option} needs all inputs beforehand, and a list on standard input comes one by one",
                 hint="Use --files-from with a file.",
             )
-    return StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings)
+    return StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings, make_engine=make_engine)
 
 
 def _needs_settling(outputs: OutputSettings) -> bool:
@@ -96,6 +133,7 @@ class PlannedRun:
     settings: RunSettings
     plan: Plan
     stages: Stages
+    make_engine: MakeEngine = Engine
 
     @property
     def total(self) -> int:
@@ -127,7 +165,8 @@ class PlannedRun:
             if ended == Ended():
                 for folder in plan.swept:
                     remove_stale(Path(folder))
-                ended = _make_engine(self.stages, self.settings, show).run(plan.remaining()) if plan.tasks else ended
+                if plan.tasks:
+                    ended = self._make_engine(show).run(plan.remaining())
             if page is not None:
                 ended = self._finish_page(page, ended)
         return ended
@@ -136,8 +175,7 @@ class PlannedRun:
         """Put the inputs onto the page that needed no work, and write it."""
         if page.skipped and ended == Ended():
             tasks = [Task(source, ()) for source in page.skipped]
-            settings = replace(self.settings, fail_fast=False)
-            ended = _make_engine(self.stages, settings, page.watch(lambda _: None)).run(tasks)
+            ended = self._make_engine(page.watch(lambda _: None), fail_fast=False).run(tasks)
         assert self.outputs.page is not None
         if ended.stopped is None and page.error is None:
             try:
@@ -145,6 +183,11 @@ class PlannedRun:
             except StoppedError as error:
                 ended = replace(ended, stopped=error)
         return ended
+
+    def _make_engine(self, show: Show, *, fail_fast: bool | None = None) -> RunsTasks:
+        pace = self.settings
+        tell = telling(show, fail_fast=pace.fail_fast if fail_fast is None else fail_fast)
+        return self.make_engine(self.stages, tell, workers=pace.threads, batch_size=pace.batch_size)
 
     def _uses_range(self) -> bool:
         """Whether anything depends on the range of all maps; not where all are painted already, in one range."""
@@ -170,7 +213,7 @@ class PlannedRun:
 
         self.stages.watch = collect
         tasks = [Task(source, ()) for source in self.inputs.sources]
-        ended = _make_engine(self.stages, replace(self.settings, fail_fast=False), lambda _: None).run(tasks)
+        ended = self._make_engine(lambda _: None, fail_fast=False).run(tasks)
         self.stages.watch = None
         return replace(self.outputs, look=replace(look, range=merge_ranges(look.range, seen))), ended
 
@@ -187,6 +230,7 @@ class StreamRun:
     stages: Stages
     settings: RunSettings
     is_video: bool = False
+    make_engine: MakeEngine = Engine
     total: None = None
     notes: tuple[str, ...] = ()
 
@@ -199,11 +243,17 @@ class StreamRun:
 
     def execute(self, show: Show) -> Ended:
         """Do what comes."""
-        engine = _make_engine(self.stages, self.settings, show, is_stream=True, in_order=self.is_video)
+        tell = telling(show, fail_fast=self.settings.fail_fast)
+        pace = self.settings
+        engine = self.make_engine(
+            self.stages,
+            tell,
+            workers=pace.threads,
+            batch_size=pace.batch_size,
+            is_stream=True,
+            in_order=self.is_video,
+        )
         return engine.run(self.plan(is_dry=False))
-
-
-Run = PlannedRun | StreamRun
 
 
 def _open_page(outputs: OutputSettings, inputs: Sources) -> AbstractContextManager[Page | None]:
@@ -224,15 +274,15 @@ def _show_all(outcomes: Iterable[Outcome], settings: RunSettings, show: Show) ->
     return Ended()
 
 
-def _make_engine(stages: Stages, settings: RunSettings, show: Show, **more: bool) -> Engine:
-    """An engine that shows the outcome of every task."""
+def telling(show: Show, *, fail_fast: bool) -> Callable[[Job], bool]:
+    """Show the outcome of every task; says whether to go on."""
 
     def tell(job: Job) -> bool:
         outcome = _outcome_of(job)
         show(outcome)
-        return not (settings.fail_fast and outcome.status is Status.ERROR)
+        return not (fail_fast and outcome.status is Status.ERROR)
 
-    return Engine(stages, tell, workers=settings.threads, batch_size=settings.batch_size, **more)
+    return tell
 
 
 def _outcome_of(job: Job) -> Outcome:

@@ -26,7 +26,9 @@ from glpn_cli.images import (
     Search,
     find_images,
     iterate_list,
+    make_listed,
     parse_shard,
+    read_names,
 )
 from glpn_cli.pipeline.pairing import (
     DEPTH_EXTENSIONS,
@@ -175,10 +177,15 @@ def _search(
         root=settings.root,
         extensions=extensions,
         leave_out=leave_out,
-        exclude=settings.exclude,
+        exclude=tuple(settings.exclude),
         shard=None if settings.shard is None else parse_shard(settings.shard),
         options=settings.reading or ReadOptions(),
     )
+
+
+def _lists(settings: InputSettings) -> list[ListFile]:
+    nulled = [ListFile(path, is_nulled=True) for path in settings.lists0]
+    return [*map(ListFile, settings.lists), *nulled]
 
 
 def _find(settings: InputSettings, extensions: frozenset[str], leave_out: Callable[[Path], bool]) -> Found:
@@ -201,9 +208,7 @@ def _find(settings: InputSettings, extensions: frozenset[str], leave_out: Callab
         left.append(path)
         return True
 
-    lists = [ListFile(path) for path in settings.lists]
-    lists += [ListFile(path, is_nulled=True) for path in settings.lists0]
-    found = find_images(settings.named, _search(settings, extensions, leave), lists=lists)
+    found = find_images(settings.named, _search(settings, extensions, leave), lists=_lists(settings))
     if not found.sources and not settings.allow_empty and settings.shard is None:
         _refuse_nothing(settings, found, left_count=len(left))
     return found
@@ -237,6 +242,15 @@ def read_stream(inputs: Sources) -> Iterator[ImageSource | Refused]:
     extensions = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS if inputs.takes_maps else ())
     search = _search(inputs.settings, extensions)
     return iterate_list(_Unbuffered(sys.stdin.buffer), search, is_nulled=bool(inputs.settings.lists0))
+
+
+def read_lists(settings: InputSettings) -> Iterator[ImageSource]:
+    """The files that lists name, by their names alone, a piece of the lists at a time. Raises UsageError."""
+    search = _search(settings, PICTURE_EXTENSIONS)
+    for entry in _lists(settings):
+        for name in read_names(entry):
+            if (source := make_listed(name, search)) is not None:
+                yield source
 
 
 def interpret(inputs: Sources, item: ImageSource) -> Source:

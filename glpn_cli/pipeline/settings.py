@@ -1,29 +1,76 @@
 """The settings of a run: its inputs, its model, its outputs, its work, and the failures that it allows.
 
-Light to import, with neither torch nor numpy: the command line takes its defaults from here.
+The fields that are options stand here with their help; others are for programs and for what is known later. Light to
+import, with neither torch nor numpy, as the help screens are made of it.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from glpn_cli.devices import cores
 from glpn_cli.errors import UsageError
+from glpn_cli.options import BATCH, INPUTS, MODEL, OUTPUTS, ExplicitOptions, argument, option, parse_count
 
 if TYPE_CHECKING:
     from glpn_cli.calibration import Calibration
     from glpn_cli.depth_files import ColorizeOptions, PointCloudOptions
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
-    from glpn_cli.prediction import DepthKind
+    from glpn_cli.process_pool import Workers
 
 DEFAULT_NAME = "{stem}_{map}"
 _MOST_WORKERS = 8
+
+ISOLATED_TIMEOUT_S = 60.0
+"""How long a picture may take with `--isolate` where `--timeout` does not say."""
+
+WORKER_MODULES = ("glpn_cli.images",)
+"""What the decoding processes import while they wait for their first picture."""
+
+# Decoding took at most 41 bytes a pixel, for floats, by measurement. The rest is Python and its libraries.
+_BYTES_PER_PIXEL, _BYTES_BESIDES = 48, 2 << 30
+
+Kind = Literal["metric", "scale", "affine", "disparity"]
+"""The values of `DepthKind`, which imports numpy."""
+
+
+def complete_format(incomplete: str) -> list[str]:
+    """Formats, after the commas that are there already."""
+    from glpn_cli.depth_files import FORMATS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in FORMATS if name.startswith(last)]
+
+
+def parse_batch_size(text: str) -> int | None:
+    """Read `--batch-size`: a number, or auto, which is None. Raises UsageError."""
+    if text == "auto":
+        return None
+    if text.isascii() and text.isdigit() and 0 < int(text) <= 4096:
+        return int(text)
+    raise UsageError(f"--batch-size {text!r} is neither auto nor a number from 1 to 4096")
+
+
+def limit_decoding(processes: int, *, timeout_s: float, max_pixels: int, modules: tuple[str, ...] = ()) -> Workers:
+    """Processes to decode in, none of them started yet, with bounds on time and on memory.
+
+    modules: imported there before the first picture, beside those that every picture needs
+    """
+    from glpn_cli.process_pool import Workers
+
+    return Workers(
+        processes,
+        timeout_s=timeout_s if timeout_s < math.inf else None,
+        memory_bytes=_BYTES_BESIDES + _BYTES_PER_PIXEL * max_pixels,
+        modules=(*WORKER_MODULES, *modules),
+    )
 
 
 class Existing(StrEnum):
@@ -43,58 +90,100 @@ class InputKind(StrEnum):
     DEPTH = "depth"
 
 
-@dataclass(frozen=True)
-class ExplicitOptions:
-    """The options that the user typed, by their long names; environment variables and defaults do not count.
-
-    An option that changes nothing is an error, never ignored.
-    """
-
-    options: frozenset[str] = frozenset()
-
-    def among(self, *options: str) -> tuple[str, ...]:
-        """Those of `options` that were typed, in their order."""
-        return tuple(option for option in options if option in self.options)
-
-    def refuse(self, *options: str, because: str, hint: str | None = None) -> None:
-        """Raise UsageError for the first of `options` that was typed; `because` follows its name in the message."""
-        for option in self.among(*options):
-            raise UsageError(f"{option} {because}", hint=hint or "Leave it out.")
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class InputSettings:
-    """Which inputs to take, and how to read them.
+    """Which files to take, and how to read them.
 
-    named:       files, folders, glob patterns, or - for a picture's bytes on standard input
-    lists:       files that list inputs, one a line
-    lists0:      the same, NUL-terminated
-    root:        results are named by the path below it
-    shard:       "I/N"
-    kind:        how to take the inputs
-    reading:     how pictures are read
+    reading:     how pictures are read: `choose_reading`, once it is known how many at once
     depth_scale: stored units per metre in integer depth maps without a record
-    depth_kind:  the meaning of depth maps without a record; None: metric
-    exclude:     patterns of names or paths that folders and glob patterns leave out
     """
 
-    named: Sequence[str] = ()
-    lists: Sequence[str] = ()
-    lists0: Sequence[str] = ()
-    recursive: bool = True
-    root: Path | None = None
-    shard: str | None = None
-    kind: InputKind = InputKind.AUTO
+    PANEL = INPUTS
+
+    named: list[str] = argument(
+        "INPUTS",
+        [],
+        "Pictures, clips, folders, glob patterns, image sequences such as frame_%05d.png, or - for one picture or "
+        "clip on standard input.",
+    )
+    lists: list[str] = option(
+        "--files-from FILE",
+        [],
+        "Read the names of inputs from FILE, one per line or the column path of Parquet; - is standard input.",
+    )
+    lists0: list[str] = option("--files0-from FILE", [], "The same, but each name ends with a NUL.")
+    recursive: bool = option("--recursive/--no-recursive", True, "Search folders inside folders.")
+    exclude: list[str] = option(
+        "--exclude PATTERN",
+        [],
+        "Leave out names or paths that match, such as '*_old.*', in folders and patterns; can be given more than once.",
+    )
+    root: Path | None = option("--root DIR", None, "Name results by the path of their input below DIR.")
+    shard: str | None = option("--shard I/N", None, "Split the inputs into N parts and do the I-th, from 1.")
+    kind: InputKind = option("--as KIND", InputKind.AUTO, "Treat inputs as picture or depth; auto looks inside.")
+    depth_kind: Kind = option(
+        "--kind KIND",
+        "metric",
+        "Meaning of depth files that do not say it themselves, such as npy and PFM: metric, scale, affine "
+        "or disparity.",
+    )
+    max_pixels: int = option(
+        "--max-pixels N",
+        250_000_000,
+        "Refuse pictures with more pixels than this.",
+        parser=parse_count,
+        show_default="250M",
+    )
+    allow_truncated: bool = option("--allow-truncated", False, "Use the part that is there of a picture cut short.")
+    orientation: Literal["exif", "ignore"] = option(
+        "--orientation HOW", "exif", "Rotate pictures as their EXIF says, or ignore it."
+    )
+    frame: int = option("--frame N", 0, "Frame of an animation or page of a stack.", min=0)
+    white: int | None = option(
+        "--white N", None, "Value of white in 16-bit greys, such as 4095 for 12 bits in 16.", min=1, max=65535
+    )
+    isolate: bool = option(
+        "--isolate", False, "Decode in separate processes, so that a file that crashes its decoder is one failed input."
+    )
+    timeout: float | None = option(
+        "--timeout SECONDS",
+        None,
+        "Give up on a file that takes longer to decode; implies --isolate.",
+        show_default="60 with --isolate",
+    )
+    allow_empty: bool = option("--allow-empty", False, "Exit with 0 when no inputs are found.", panel=BATCH)
+
     reading: ReadOptions | None = None
-    allow_empty: bool = False
     depth_scale: float | None = None
-    depth_kind: DepthKind | None = None
-    exclude: tuple[str, ...] = ()
 
     @property
     def is_stream(self) -> bool:
         """Whether the only input is a list on standard input: its items are then done one by one, as they come."""
         return not self.named and [*self.lists, *self.lists0] == ["-"]
+
+    def choose_reading(self, processes: int = 1, *, is_isolated: bool = False) -> ReadOptions:
+        """How pictures are read; no process is started before the first of them.
+
+        processes:   how many pictures may be decoded at once where that is done in separate processes
+        is_isolated: do that even without --isolate
+
+        Raises UsageError for a timeout of no time.
+        """
+        from glpn_cli.images import ReadOptions
+
+        workers = None
+        if self.timeout is not None and not self.timeout > 0:
+            raise UsageError(f"--timeout {self.timeout:g} leaves no time", hint="Give seconds, such as --timeout 30.")
+        if is_isolated or self.isolate or self.timeout is not None:
+            timeout_s = ISOLATED_TIMEOUT_S if self.timeout is None else self.timeout
+            workers = limit_decoding(processes, timeout_s=timeout_s, max_pixels=self.max_pixels)
+        return ReadOptions(self.max_pixels, self.orientation, self.frame, self.allow_truncated, workers, self.white)
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether all inputs are named by lists in files, which can be read again and again."""
+        lists = [*self.lists, *self.lists0]
+        return not self.named and bool(lists) and all(map(os.path.isfile, lists))
 
 
 @dataclass(frozen=True)
@@ -113,15 +202,11 @@ class ModelSettings:
     uncertainty: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OutputSettings:
-    """Where results go and in which form.
+    """Where results go, in which form, and what is printed.
 
-    output:      a folder, a file, or - for standard output
-    formats:     comma-separated; None: by the extension of the output file, else the default
-    name:        the template of file names, see `NameTemplate`
     paints:      whether the default is colours (`export`) or the map itself (`predict`)
-    depth_scale: stored units per metre, for integer formats
     look:        how maps are painted
     cloud:       how points in space are made
     calibration: turns depths into true metres
@@ -129,45 +214,47 @@ class OutputSettings:
     explicit:    the options that the user typed
     """
 
-    output: str = "."
-    formats: str | None = None
-    name: str = DEFAULT_NAME
+    PANEL = OUTPUTS
+
+    output: str = option(
+        "-o, --output PATH",
+        ".",
+        "A folder; a file, if it ends in the extension of a format, for clips .mkv, .mp4 or .mov; or - for standard "
+        "output.",
+    )
+    formats: str | None = option(
+        "-f, --format LIST",
+        None,
+        "Formats to write, separated by commas: png16 (predict's default), npy, npz, tiff, pfm, exr, color "
+        "(export's default), gray, gray16, ply (coloured points), glb (a mesh), normals (8-bit), normals16, "
+        "normals-npz, normals-exr.",
+        autocompletion=complete_format,
+    )
+    name: str = option(
+        "--name TEMPLATE", DEFAULT_NAME, "File names, made of {stem}, {map}, {format}, {name}, {parent} and {model}."
+    )
+    depth_scale: float | None = option(
+        "--depth-scale UNITS",
+        None,
+        "Units per metre in integer files: to write (1000, or 256 where the model's range needs it), or to "
+        "read where a file does not say.",
+    )
+    existing: Existing = option(
+        "--existing POLICY",
+        Existing.SKIP,
+        "Outputs that exist: skip those made the same way, update others too, overwrite all, or error.",
+    )
+    dry_run: bool = option("-n, --dry-run", False, "Plan and check everything, but write nothing.")
+    json: bool = option("--json", False, "Print JSON on stdout.")
+    report: Path | None = option(
+        "--report FILE", None, "Also write the JSON records to FILE, as Parquet if it ends in .parquet."
+    )
     paints: bool = False
-    depth_scale: float | None = None
-    existing: Existing = Existing.SKIP
     look: ColorizeOptions | None = None
     cloud: PointCloudOptions | None = None
     calibration: Calibration | None = None
     page: Path | None = None
     explicit: ExplicitOptions = ExplicitOptions()
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How much a run does at once, and when it stops.
-
-    workers:    threads that decode, and as many that write; None: by the number of cores
-    batch_size: pictures per batch; None: the quickest
-    fail_fast:  stop at the first input that fails
-    """
-
-    workers: int | None = None
-    batch_size: int | None = None
-    fail_fast: bool = False
-
-    @property
-    def threads(self) -> int:
-        """The number of workers."""
-        return self.workers or min(cores(), _MOST_WORKERS)
-
-
-def parse_batch_size(text: str) -> int | None:
-    """Read `--batch-size`: a number, or auto, which is None. Raises UsageError."""
-    if text == "auto":
-        return None
-    if text.isascii() and text.isdigit() and 0 < int(text) <= 4096:
-        return int(text)
-    raise UsageError(f"--batch-size {text!r} is neither auto nor a number from 1 to 4096")
 
 
 @dataclass(frozen=True)
@@ -178,10 +265,8 @@ class Allowance:
     percent: float = 0.0
 
     @classmethod
-    def parse(cls, text: str | None) -> Allowance:
+    def parse(cls, text: str) -> Allowance:
         """Read `5` or `2.5%`. Raises UsageError."""
-        if text is None:
-            return cls()
         if text.isascii() and text.isdigit():
             return cls(count=int(text))
         if re.fullmatch(r"\d{1,3}(\.\d+)?%", text) and float(text[:-1]) <= 100:
@@ -193,3 +278,31 @@ class Allowance:
     def covers(self, failed: int, total: int) -> bool:
         """Whether that many failures are allowed."""
         return failed <= self.count or failed * 100 <= self.percent * total
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How a run goes about its work, and when it counts as failed."""
+
+    PANEL = BATCH
+
+    batch_size: int | None = option(
+        "--batch-size N",
+        None,
+        "Pictures per batch; auto: 1 on a CPU, by its memory on a GPU.",
+        panel=MODEL,
+        parser=parse_batch_size,
+        show_default="auto",
+    )
+    workers: int | None = option(
+        "--workers N", None, "Threads that decode and write.", panel=MODEL, min=1, max=256, show_default="auto"
+    )
+    fail_fast: bool = option("--fail-fast", False, "Stop at the first input that fails.")
+    allow_failed: Allowance | None = option(
+        "--allow-failed N|P%", None, "Exit with 0 if at most N inputs, or P %, fail.", parser=Allowance.parse
+    )
+
+    @property
+    def threads(self) -> int:
+        """The number of workers."""
+        return self.workers or min(cores(), _MOST_WORKERS)

@@ -24,7 +24,8 @@ from glpn_cli.images import (
     ReadOptions,
     Refused,
 )
-from glpn_cli.pipeline.settings import ExplicitOptions, InputSettings
+from glpn_cli.options import ExplicitOptions
+from glpn_cli.pipeline.settings import InputSettings
 from glpn_cli.prediction import DepthKind, Result
 
 _HEAD_BYTES = 16 << 10

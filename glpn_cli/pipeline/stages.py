@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
@@ -71,6 +72,18 @@ class Stages:
         self._estimator = estimator
         self._width: Width | None = None
         self.watch: Callable[[Result, tuple[str, ...]], None] | None = None
+
+    @property
+    def model(self) -> ModelSettings | None:
+        """The model for pictures."""
+        return self._model
+
+    def with_threads(self, threads: int) -> Stages:
+        """The same with so many threads of the network, unopened: for another process, as which it can be pickled."""
+        model = None if self._model is None else replace(self._model, threads=threads)
+        fresh = copy(self)
+        fresh._model, fresh._estimator, fresh._width, fresh.watch = model, None, None, None
+        return fresh
 
     def open(self) -> Width:
         """Load the model, unless an earlier pass did; returns the quickest width.

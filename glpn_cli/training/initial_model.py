@@ -93,6 +93,7 @@ def load_initial_model(settings: InferenceSettings, *, seed: int) -> InitialMode
     Raises ModelError where the weights fit neither.
     """
     config, checkpoint = settings.config, settings.model.checkpoint
+    config.require_own_network("training")
     _ = settings.kind  # raises where the model predicts labels
     limit = config.limit_m
     if limit is None:
@@ -125,6 +126,7 @@ def make_initial_model(name: str, *, max_depth: float | None, camera: Camera, se
     else:
         raise UsageError(f"--config {name!r} is neither {', '.join(SHAPES)} nor a file")
     config = read_config(raw)
+    config.require_own_network("training")
     if max_depth is not None:
         config = config.with_limit(max_depth)
     if config.limit_m is None:

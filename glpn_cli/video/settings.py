@@ -7,12 +7,21 @@ import re
 from dataclasses import dataclass
 
 from glpn_cli.errors import UsageError
+from glpn_cli.options import option
 
 _TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(s|ms)?")
 
 
-def parse_time(text: str) -> float:
+AT = "The frame of a clip that is shown at this time, such as 12.5s."
+"""The help of `--at`."""
+
+OPTIONS = ("--start", "--end", "--every", "--fps")
+
+
+def parse_time(text: str | float) -> float:
     """Seconds of `12.5s`, `12.5`, `500ms`, `1:02` or `1:02:03.5`. Raises UsageError."""
+    if not isinstance(text, str):
+        return text
     found = _TIME.fullmatch(text.strip())
     if found is None or (found[2] and found[4] == "ms"):
         raise UsageError(f"{text!r} is no time", hint="Write seconds, or hours:minutes:seconds: 12.5s, 1:02:03.5.")
@@ -32,10 +41,20 @@ class ClipSettings:
     Raises UsageError for a part that is empty and a rate that is none.
     """
 
-    start_s: float = 0.0
-    end_s: float | None = None
-    every: int = 1
-    fps: float | None = None
+    PANEL = "Clips"
+
+    start_s: float = option(
+        "--start TIME",
+        0.0,
+        "Take frames from here on: 12.5s, or 1:02:03.5.",
+        parser=parse_time,
+        show_default="the beginning",
+    )
+    end_s: float | None = option("--end TIME", None, "Take frames up to here.", parser=parse_time)
+    every: int = option("--every N", 1, "Take one of so many frames.", min=1)
+    fps: float | None = option(
+        "--fps N", None, "Take at most so many frames in a second; of frame_%05d.png, the rate.", show_default="all"
+    )
 
     def __post_init__(self) -> None:
         if self.end_s is not None and self.end_s <= self.start_s:

@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from glpn_cli import DepthEstimator, DPTImageProcessor
 from glpn_cli.cli import app
 from glpn_cli.colormaps import HOLE_COLOR
-from glpn_cli.colormaps.labels import label_palette
+from glpn_cli.colormaps.painting import label_palette
 from glpn_cli.data.pairs import LabelPair
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.depth_files.labels import Labels, read_labels

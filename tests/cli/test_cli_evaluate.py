@@ -75,6 +75,12 @@ def test_maps_written_by_predict_score_as_the_model_that_made_them(pairs: Path, 
     assert differences["rmse"] == pytest.approx(0, abs=1e-5)
 
 
+def test_pages_are_80_columns_wide_whatever_is_aligned(pairs: Path, tiny_model: Path) -> None:
+    result = glpn("evaluate", "-m", tiny_model, "--data", pairs, "--threads", 1, "--align", "median,scale-shift,none")
+    assert "scale-shift" in result.stdout
+    assert max(map(len, result.stdout.splitlines()[1:])) <= 80  # the first one is the model's path
+
+
 def test_a_perfect_prediction_scores_perfectly(pairs: Path) -> None:
     Path("perfect").mkdir()
     for index in (0, 1, 3):

@@ -24,15 +24,16 @@ from PIL import Image
 from program_runs import OUT, check_no_temporaries, encode, glpn, good_png, predict, written
 from random_weights_dpt import SMALL, randomized_segmenter
 
-from glpn_cli.cli import params
 from glpn_cli.depth_files import read_depth
+from glpn_cli.pipeline import settings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no workers on Windows")
 
 MOODY_PROGRAM = """
 import sys
-from glpn_cli.cli import main, params
-params.WORKER_MODULES += ("moody_decoder",)
+from glpn_cli.cli import main
+from glpn_cli.pipeline import settings
+settings.WORKER_MODULES += ("moody_decoder",)
 main()
 """
 
@@ -42,7 +43,7 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GLPN_MODEL", str(tiny_model))
     monkeypatch.setenv("MOODY_DECODER", "1")
-    monkeypatch.setattr(params, "WORKER_MODULES", ("glpn_cli.images", "moody_decoder"))
+    monkeypatch.setattr(settings, "WORKER_MODULES", ("glpn_cli.images", "moody_decoder"))
 
 
 @pytest.fixture(autouse=True)
@@ -300,7 +301,7 @@ def test_evaluate_isolates_pictures_their_depth_and_labels_and_maps_that_were_pr
     assert "[E_CRASH]" in result.stderr
     assert json.loads(result.stdout)["pictures"] == 1
 
-    monkeypatch.setattr(params, "WORKER_MODULES", ("glpn_cli.images", "moody_npy"))
+    monkeypatch.setattr(settings, "WORKER_MODULES", ("glpn_cli.images", "moody_npy"))
     Path("maps").mkdir()
     np.save("maps/a.npy", np.ones(size[::-1], np.float32))
     Path("pairs.csv").write_text("\n".join(lines[:2]) + "\n")
@@ -313,7 +314,7 @@ def test_a_stored_map_that_crashes_its_decoder_is_one_failed_input(monkeypatch: 
     put("a.png")
     assert glpn("predict", "a.png", "-o", ".", "-f", "npy,png16").exit_code == 0
     shutil.copy("a_depth.npy", "b_depth.npy")
-    monkeypatch.setattr(params, "WORKER_MODULES", ("glpn_cli.images", "moody_npy"))
+    monkeypatch.setattr(settings, "WORKER_MODULES", ("glpn_cli.images", "moody_npy"))
     result = glpn("export", "a_depth.png", "b_depth.npy", "-o", "out", "--isolate")
     assert result.exit_code == 3
     assert "'b_depth.npy' crashed the process that read it (SIGSEGV) [E_CRASH]" in result.stderr

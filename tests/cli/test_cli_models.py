@@ -179,6 +179,7 @@ def test_a_licence_without_commercial_use_is_accepted_by_name(glpn: Glpn, hub: H
         assert (refused.exit_code, refused.stdout, hub.requests) == (2, "", [])
         assert "CC-BY-NC-4.0" in refused.stderr
         assert "glpn models download da2-large --accept-licence" in refused.stderr
+    assert "--accept-licence" in glpn("inspect", name, "--offline").stderr
     assert glpn("models", "download", name, "--accept-licence").exit_code == 0
     assert glpn("models", "download", name).exit_code == 0, "what is here asks nothing"
 

@@ -178,7 +178,7 @@ class _Stream(io.RawIOBase):
 def test_memory_is_bounded_whoever_is_slow(tiny_model: Path) -> None:
     stream = _Stream()
     model = ModelSettings(InferenceSettings(resolve_model(str(tiny_model)), precision="fp32"), "cpu", 1)
-    outputs = OutputSettings("-", "gray", look=ColorizeOptions(parse_range("0.5:8")))
+    outputs = OutputSettings(output="-", formats="gray", look=ColorizeOptions(parse_range("0.5:8")))
     with pytest.MonkeyPatch.context() as place:
         place.setattr("sys.stdin", SimpleNamespace(buffer=stream))
         video = plan_video("64x48", InputSettings(), outputs, model)

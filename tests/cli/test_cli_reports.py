@@ -11,8 +11,8 @@ import typer
 from program_runs import glpn, good_png, predict
 
 from glpn_cli.cli.outcomes import show_run
-from glpn_cli.cli.params import OutputParams
 from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.settings import OutputSettings
 
 PAIRS = "rgb_path,depth_path,depth_scale\ngood.png,out/good.png_depth.png,1000\n"
 
@@ -57,7 +57,7 @@ def test_a_run_that_is_interrupted_while_it_tells_is_summed_up(
     capsys: pytest.CaptureFixture[str], dry_run: bool
 ) -> None:
     with pytest.raises(typer.Exit) as caught:
-        show_run(Interrupted(), OutputParams(json=True, report=Path("report.jsonl"), dry_run=dry_run))
+        show_run(Interrupted(), OutputSettings(json=True, report=Path("report.jsonl"), dry_run=dry_run))
     assert caught.value.exit_code == 143
     talk = capsys.readouterr()
     assert "stopped by SIGTERM: 1 written, 4 left; run the same command again to go on" in talk.err

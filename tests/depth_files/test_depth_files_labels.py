@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glpn_cli.colormaps import HOLE_COLOR
-from glpn_cli.colormaps.labels import add_legend, label_palette, paint_labels
+from glpn_cli.colormaps.colorbar import add_legend
+from glpn_cli.colormaps.painting import label_palette, paint_labels
 from glpn_cli.depth_files import is_depth_file, is_own_output, make_writer, read_depth, read_record
 from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer, read_labels
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError

@@ -156,12 +156,12 @@ def test_clipping_brings_predictions_into_the_range_first() -> None:
 
 def test_the_heading_and_the_json_tell_what_a_fit_clips() -> None:
     (free,) = run(Oracle(), align="none,scale-shift,disparity")
-    assert "align none, scale-shift (kept over 0.001 m), disparity (clipped to 0.001 .. 1000 m);" in heading(free)
+    assert "align none, scale-shift (kept over 0.001 m), disparity (clipped to 0.001 .. 1000 m)\n" in heading(free)
     ranged = Protocol(range_m=(0.5, 9.0))
     (near,) = run(Oracle(), protocol=ranged, align="median,scale-shift")
-    assert "clip off, align median, scale-shift (clipped to 0.5 .. 9 m);" in heading(near)
+    assert "clip off, align median, scale-shift (clipped to 0.5 .. 9 m)\n" in heading(near)
     (clipped,) = run(Oracle(), protocol=replace(ranged, clip=True), align="scale-shift")
-    assert "clip on, align scale-shift;" in heading(clipped)
+    assert "clip on, align scale-shift\n" in heading(clipped)
     bounds = [model["align_bounds_m"] for model in to_json([free, near])["models"]]
     assert bounds == [{"scale-shift": [0.001, None], "disparity": [0.001, 1000]}, {"scale-shift": [0.5, 9]}]
 

@@ -27,9 +27,9 @@ from moody_decoder import ppm
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 from program_runs import Journey, depth_of, depth_path, encode, good_png, predict, predict_files, written
 
-from glpn_cli.cli import params
 from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture
+from glpn_cli.pipeline import settings
 
 
 @pytest.fixture(autouse=True)
@@ -734,7 +734,7 @@ def test_case_11_a_large_jpeg_is_decoded_no_larger_than_is_needed_and_within_the
 def _moody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that decode do what some pictures tell them to: crash, or never end."""
     monkeypatch.setenv("MOODY_DECODER", "1")
-    monkeypatch.setattr(params, "WORKER_MODULES", ("glpn_cli.images", "moody_decoder"))
+    monkeypatch.setattr(settings, "WORKER_MODULES", ("glpn_cli.images", "moody_decoder"))
 
 
 @pytest.mark.usefixtures("_moody")

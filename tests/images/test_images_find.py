@@ -29,7 +29,7 @@ from glpn_cli.images import (
     stem_of,
     walk,
 )
-from glpn_cli.images.names import name_below
+from glpn_cli.images.walk import name_below
 
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 

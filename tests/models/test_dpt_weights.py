@@ -14,9 +14,8 @@ from transformers import DPTForDepthEstimation, DPTForSemanticSegmentation, DPTM
 
 from glpn_cli.models.dense import decoder as decoder_module
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.dpt.cost import cost
 from glpn_cli.models.dpt.network import DPT
-from glpn_cli.models.dpt.weights import pooler_rows, weight_rows
+from glpn_cli.models.dpt.weights import cost, pooler_rows, weight_rows
 from glpn_cli.models.state_dict import match_state_dict
 
 PUBLISHED_HYBRID: dict[str, Any] = {

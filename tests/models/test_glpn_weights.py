@@ -10,10 +10,9 @@ from transformers import GLPNConfig as TheirConfig
 from transformers import GLPNForDepthEstimation as TheirModel
 
 from glpn_cli.models.glpn.config import GLPNConfig
-from glpn_cli.models.glpn.cost import cost
 from glpn_cli.models.glpn.decoder import upsample
 from glpn_cli.models.glpn.network import GLPN
-from glpn_cli.models.glpn.weights import weight_rows
+from glpn_cli.models.glpn.weights import cost, weight_rows
 from glpn_cli.models.state_dict import match_state_dict
 
 CONFIGS = {

@@ -24,7 +24,7 @@ def outcome(status: Status, *, error: InputError | None = None) -> Outcome:
 
 
 def tally(*, ok: int = 0, skipped: int = 0, failed: int = 0, left: int = 0, allow: str | None = None) -> Tally:
-    counted = Tally(ok + skipped + failed + left, Allowance.parse(allow))
+    counted = Tally(ok + skipped + failed + left, Allowance.parse(allow) if allow else None)
     for _ in range(ok):
         counted.add(outcome(Status.OK))
     for _ in range(skipped):

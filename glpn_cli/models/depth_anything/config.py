@@ -177,7 +177,7 @@ class DepthAnythingConfig(ModelConfig):
 
     def cost(self, size: tuple[int, int]) -> Cost:
         """Both sides are multiples of the patch."""
-        from glpn_cli.models.depth_anything.cost import cost
+        from glpn_cli.models.depth_anything.weights import cost
 
         return cost(self, size)
 

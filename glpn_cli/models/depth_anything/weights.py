@@ -1,11 +1,27 @@
-"""Every tensor of a Depth Anything: its name here, its shape, and its name in transformers' files. No torch."""
+"""Every tensor of a Depth Anything: its name here, its shape, and its name in transformers' files; and its cost.
+
+No torch.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from glpn_cli.models.config_base import WeightRow
-from glpn_cli.models.dense.weights import attention_rows, fusion_rows, head_rows, idle, layer_rows, reassemble_rows
+from glpn_cli.models.config_base import Cost, WeightRow
+from glpn_cli.models.dense.weights import (
+    Size,
+    attention_rows,
+    blocks_macs,
+    fusion_cost,
+    fusion_rows,
+    head_cost,
+    head_rows,
+    idle,
+    layer_rows,
+    level_cost,
+    reassemble_rows,
+)
 from glpn_cli.models.depth_anything.backbone_config import Dinov2Config
 from glpn_cli.models.depth_anything.config import DepthAnythingConfig
 
@@ -51,3 +67,29 @@ def _block(config: Dinov2Config, *, ours: str, theirs: str) -> Iterator[WeightRo
     yield from layer_rows(f"{ours}.mlp.expand", (expanded, width), f"{theirs}.mlp.{expand}")
     yield from layer_rows(f"{ours}.mlp.contract", (width, hidden), f"{theirs}.mlp.{contract}")
     yield WeightRow(f"{ours}.scale2.factors", (width,), f"{theirs}.layer_scale2.lambda1")
+
+
+def cost(config: DepthAnythingConfig, size: Size) -> Cost:
+    """Multiply-accumulates and memory of one forward pass at (h, w); see `ModelConfig.cost`."""
+    backbone = config.backbone
+    width, hidden = backbone.hidden_size, backbone.mlp_width
+    grid = (size[0] // config.patch_size, size[1] // config.patch_size)
+    patches = math.prod(grid)
+    tokens = patches + 1 + backbone.registers
+    macs = patches * width * config.num_channels * config.patch_size**2
+    layers = 3 if backbone.use_swiglu_ffn else 2
+    macs += blocks_macs(backbone.num_hidden_layers, tokens=tokens, width=width, mlp_weights=layers * width * hidden)
+    grids = []
+    for level_width, factor in zip(config.neck_hidden_sizes, config.reassemble_factors, strict=True):
+        of_level, resampled = level_cost(grid, width, level_width=level_width, factor=factor)
+        macs += of_level
+        grids.append(resampled)
+    fused, outputs = fusion_cost(grids, config.neck_hidden_sizes, config.fusion_hidden_size, meets_levels=True)
+    answered = (grid[0] * config.patch_size, grid[1] * config.patch_size)
+    head, head_peak = head_cost(
+        outputs[config.head_in_index], answered, config.fusion_hidden_size, config.head_hidden_size
+    )
+    weight_bytes = 4 * sum(math.prod(row.shape) for row in weight_rows(config))
+    encoder_peak = tokens * (len(grids) * width + 2 * width + max((layers - 1) * hidden, 3 * width))
+    fusion_peak = 3 * math.prod(outputs[-1]) * config.fusion_hidden_size
+    return Cost(macs + fused + head, weight_bytes, 4 * max(encoder_peak, fusion_peak, head_peak))

@@ -268,7 +268,7 @@ class DPTConfig(PatchGrid, ModelConfig):
 
     def cost(self, size: tuple[int, int]) -> Cost:
         """Not counted is the standardisation of a hybrid's weights."""
-        from glpn_cli.models.dpt.cost import cost
+        from glpn_cli.models.dpt.weights import cost
 
         return cost(self, size)
 

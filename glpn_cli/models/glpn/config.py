@@ -172,7 +172,7 @@ class GLPNConfig(ModelConfig):
 
     def cost(self, size: tuple[int, int]) -> Cost:
         """Both sides are multiples of the stride."""
-        from glpn_cli.models.glpn.cost import cost
+        from glpn_cli.models.glpn.weights import cost
 
         return cost(self, size)
 

@@ -21,8 +21,7 @@ from PIL import Image
 
 from glpn_cli.colormaps import HOLE_COLOR, resolve_range
 from glpn_cli.colormaps.colorbar import Scale, make_ticks
-from glpn_cli.colormaps.labels import label_palette
-from glpn_cli.colormaps.painting import is_log_scale
+from glpn_cli.colormaps.painting import is_log_scale, label_palette
 from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.prediction import DepthMap, LabelMap, Result
 

@@ -1,0 +1,118 @@
+"""A Ray cluster: one that runs, or one that is started here and ends with the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from glpn_cli.devices import cores
+from glpn_cli.errors import ErrorCode, StoppedError, UsageError
+
+_OBJECT_STORE_BYTES = 100 << 20
+"""Shared memory of a cluster started here. Only names and records go through it."""
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """Which cluster to work on, and with how much of it.
+
+    address: HOST:PORT, or auto for the one that this machine belongs to; None: one is started on this machine
+    actors:  processes with the model in memory; None: as many as the cluster has room for
+    gpus:    GPUs of each, which may be a part of one; None: 1 where the cluster has any, else 0
+    workers: threads in each that hand pictures to decoding processes, and as many that write; None: by its CPUs
+    """
+
+    address: str | None = None
+    actors: int | None = None
+    gpus: float | None = None
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """How a cluster is divided: so many actors, each with so many CPUs and GPUs."""
+
+    actors: int
+    cpus: int
+    gpus: float
+
+
+@contextmanager
+def join_cluster(address: str | None) -> Iterator[None]:
+    """Be a driver of the cluster at an address, or of one that is started here, and leave or end it.
+
+    Our signal handlers stay, and Ray prints nothing: standard output carries results. A cluster that is started here
+    listens to this machine alone, lets in only who has its token, has no dashboard, and reports no usage.
+
+    Raises UsageError where there is no cluster at the address, StoppedError where none can be started.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if address is None:
+        _set_token()
+        options |= {
+            "num_cpus": cores(),
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "_node_ip_address": "127.0.0.1",
+        }
+    ray._private.worker._worker_logs_enabled = False  # or deaths of actors are told on standard output
+    try:
+        ray.init(address or "local", **options)
+    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        if address is None:
+            raise StoppedError(f"no Ray cluster can be started here: {reason}", code=ErrorCode.IO) from error
+        hint = "Start one with: ray start --head"
+        raise UsageError(f"there is no Ray cluster at {address!r}: {reason}", hint=hint) from error
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _set_token() -> None:
+    """Let in nobody without a token of this run; usage statistics stay off."""
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    # Ray read these when it was imported.
+    ray._raylet.Config.initialize("")
+    ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+def live_nodes() -> list[Mapping[str, Any]]:
+    """The nodes of the cluster that are alive, as Ray tells them."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def divide(nodes: Sequence[Mapping[str, Any]], settings: ClusterSettings, *, threads: int | None, device: str) -> Share:
+    """How many actors, and how much of a node each of them takes.
+
+    Without numbers an actor takes a node's CPUs, or with GPUs one of them and its share of the CPUs: it computes and
+    decodes on all of them, as `predict` does on one machine, and has the model in memory once.
+
+    Raises UsageError where the cluster has no room for one.
+    """
+    sizes = [(int(each["Resources"].get("CPU", 0)), each["Resources"].get("GPU", 0.0)) for each in nodes]
+    gpus = settings.gpus
+    if gpus is None:
+        gpus = 1.0 if device not in ("cpu", "mps") and any(has for _, has in sizes) else 0.0
+    usable = [(cpus, int(has / gpus) if gpus else 1) for cpus, has in sizes if cpus >= 1 and has >= gpus]
+    cpus = threads or min((max(1, cpus // places) for cpus, places in usable), default=1)
+    room = sum(min(has // cpus, places) if gpus else has // cpus for has, places in usable)
+    if room == 0:
+        asked = f"{cpus} CPUs" + (f" and {gpus:g} GPUs" if gpus else "")
+        raise UsageError(
+            f"no node of the cluster has {asked} for an actor", hint="Ask for less with --threads or --gpus-per-actor."
+        )
+    return Share(settings.actors or room, cpus, gpus)

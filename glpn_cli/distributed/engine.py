@@ -1,0 +1,406 @@
+"""The engine of a cluster: sends tasks to actors and tells what becomes of them, as the engine of one machine does.
+
+    tasks -> feed -> messages of a few tasks -> actors -> answers -> tell
+
+Ray Core, not Ray Data. There a picture that kills its process is retried for ever, or takes all pictures of its block
+with it, and records come when a block ends. Here every task is in one place at any time: with an actor, or waiting.
+
+An actor may die at any moment: killed, out of memory, with its machine. Its tasks are then done again, each alone on an
+actor: of two that die over one picture alone, that picture is the cause, which is its error (E_CRASH). A file that was
+written before its actor died is taken for what it is when the task is done again, so that each task is told once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+from queue import Empty, Queue
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from glpn_cli.atomic_write import new_temporary_name
+from glpn_cli.distributed.cluster import ClusterSettings, divide, join_cluster, live_nodes
+from glpn_cli.distributed.worker import Answer, Setup, Worker, check_view
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
+from glpn_cli.images import ReadOptions
+from glpn_cli.pipeline.engine import Job
+from glpn_cli.pipeline.plan import StreamPlanner, Task
+from glpn_cli.pipeline.report import Ended, Outcome
+from glpn_cli.pipeline.stages import Stages
+
+_MOST_DEATHS_ALONE = 2
+_MOST_IDLE_DEATHS = 3
+_MOST_WORKERS = 8
+_MESSAGE_S = 0.5
+"""Work that a message holds: more costs less for each task, and is told later."""
+
+_LARGEST_MESSAGE = 64
+_PROBED = 256
+"""Tasks of which all machines must see the inputs and the places of the results, before anything runs."""
+
+_PROBE_S = 120.0
+_WATCH_S = 0.5
+_GRACE_S = 3.0
+"""How long an interrupted run waits for the files that are being written."""
+
+
+class _EnoughError(Exception):
+    """`tell` does not want to go on."""
+
+
+@dataclass(eq=False)
+class _Actor:
+    """An actor and the tasks that it has.
+
+    room: tasks that keep it busy; 0 while its model is being opened
+    """
+
+    handle: Any
+    room: int = 0
+    messages: dict[Any, list[Job]] = field(default_factory=dict)
+    is_alone: bool = False  # with a task that an actor died over
+
+    @property
+    def load(self) -> int:
+        return sum(map(len, self.messages.values()))
+
+
+class ClusterEngine:
+    """Runs tasks on the actors of a cluster, once; has the interface of `Engine`.
+
+    tell:       told of every job at its end, in the main thread; returns whether to go on
+    cluster:    which cluster, and how much of it
+    reading:    how pictures are read
+    batch_size: tasks per batch of a network; None: as an actor's device likes
+    planner:    plans the tasks where they are done; None: they are planned
+    is_stream:  the next task may come at any time
+    """
+
+    def __init__(
+        self,
+        stages: Stages,
+        tell: Callable[[Job], bool],
+        *,
+        cluster: ClusterSettings,
+        reading: ReadOptions,
+        batch_size: int | None = None,
+        planner: StreamPlanner | None = None,
+        is_stream: bool = False,
+        **_local: object,
+    ) -> None:
+        self._stages = stages
+        self._tell = tell
+        self._cluster = cluster
+        self._reading = reading
+        self._batch_size = batch_size
+        self._planner = planner
+        self._is_stream = is_stream
+        self._actors: list[_Actor] = []
+        self._pending: dict[Any, _Actor] = {}  # what Ray has yet to answer
+        self._suspects: deque[Job] = deque()  # that an actor died with
+        self._deaths_alone: Counter[int] = Counter()
+        self._idle_deaths = 0
+        self._told = 0
+        self._began = time.monotonic()
+
+    def run(self, tasks: Iterable[Any]) -> Ended:
+        """Run all tasks; an outcome among them is told as it is.
+
+        Raises UsageError where the cluster cannot be joined or does not see what this machine sees, ModelError where
+        the model cannot be opened there; errors of `tell` and of the iterator pass through.
+        """
+        ended = Ended()
+        try:
+            first = list(islice(tasks := iter(tasks), 1 if self._is_stream else _PROBED))
+            with join_cluster(self._cluster.address), _mark_folders(self._folders(first)) as markers:
+                self._feed = _Feed(chain(first, tasks))
+                try:
+                    self._begin(first, markers)
+                    self._work()
+                except _EnoughError:
+                    ended = Ended(is_enough=True)
+                except StoppedError as error:
+                    ended = Ended(stopped=error)
+                except KeyboardInterrupt as error:
+                    ended = Ended(interrupt=error)
+                self._feed.close()
+                self._stop()
+        except KeyboardInterrupt as error:
+            ended = Ended(interrupt=error)
+        except StoppedError as error:
+            ended = Ended(stopped=error)
+        return ended
+
+    def _folders(self, first: list[Any]) -> set[Path]:
+        """Where results will be, as far as that is known beforehand."""
+        targets = (target for task in first if isinstance(task, Task) for target in task.targets)
+        found = {Path(target.path).parent for target in targets if target.path is not None}
+        return found if self._planner is None else {*found, self._planner.folder}
+
+    def _begin(self, first: list[Any], markers: tuple[str, ...]) -> None:
+        """Divide the cluster, and make sure that every machine of it sees what this one does."""
+        nodes = live_nodes()
+        model = self._stages.model
+        assert model is not None, "predict has a model"
+        share = divide(nodes, self._cluster, threads=model.threads, device=model.device)
+        weights = model.inference.model.checkpoint.weights
+        sources = (str(each.source.path) for each in first if isinstance(each, Task) and each.source.path is not None)
+        workers = self._cluster.workers or min(share.cpus, _MOST_WORKERS)
+        reading = self._reading
+        if reading.workers is not None:
+            reading = replace(reading, workers=reading.workers.with_count(workers))
+        setup = Setup(
+            self._stages.with_threads(share.cpus),
+            reading,
+            folder=str(Path.cwd()),
+            seen=(*filter(_is_there, sources), str(weights), *markers),
+            weights=model.inference.weights_sha256,
+            workers=workers,
+            batch_size=self._batch_size,
+            planner=self._planner,
+        )
+        self._share, self._setup = share, ray.put(setup)
+        probe = ray.remote(num_cpus=0, max_retries=1)(check_view)
+        places = [NodeAffinitySchedulingStrategy(each["NodeID"], soft=False) for each in nodes if _has_cpus(each)]
+        probes = [probe.options(scheduling_strategy=place).remote(self._setup) for place in places]
+        for _ in range(share.actors):
+            self._start_actor()
+        _await_probes(probes)
+
+    def _start_actor(self) -> None:
+        share = self._share
+        maker = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_restarts=0, max_task_retries=0)(Worker)
+        actor = _Actor(maker.remote(self._setup))
+        self._actors.append(actor)
+        self._pending[actor.handle.open.remote()] = actor
+
+    def _work(self) -> None:
+        while True:
+            for actor in self._actors:
+                self._send(actor)
+            is_idle = not self._suspects and not any(actor.messages for actor in self._actors)
+            if is_idle and self._feed.is_at_end:
+                return
+            is_hungry = any(actor.load < actor.room for actor in self._actors)
+            ready, _ = ray.wait([*self._pending], timeout=0.02 if is_hungry and not self._suspects else _WATCH_S)
+            for ref in ready:
+                self._take(ref, self._pending.pop(ref))
+
+    def _send(self, actor: _Actor) -> None:
+        """Give an actor as much as keeps it busy; where another died, one of its tasks alone."""
+        if not actor.room or actor.is_alone:
+            return
+        if self._suspects:
+            if not actor.messages:
+                actor.is_alone = True
+                self._post(actor, [self._suspects.popleft()])
+            return
+        while actor.load < actor.room and (jobs := self._feed.take(self._message_size())):
+            known = [job for job in jobs if isinstance(job.task, Outcome)]
+            for job in known:
+                job.outcome = job.task
+                self._tell_one(job)
+            if work := [job for job in jobs if job.outcome is None]:
+                self._post(actor, work)
+
+    def _post(self, actor: _Actor, jobs: list[Job]) -> None:
+        ref = actor.handle.run.remote([_for_travel(job.task) for job in jobs])
+        actor.messages[ref] = jobs
+        self._pending[ref] = actor
+
+    def _message_size(self) -> int:
+        """Tasks in a message, by how quick an actor has been so far."""
+        rate = self._told / (time.monotonic() - self._began) / max(1, len(self._actors))
+        return max(1, min(_LARGEST_MESSAGE, int(rate * _MESSAGE_S)))
+
+    def _take(self, ref: Any, actor: _Actor) -> None:
+        """Take what Ray answers: an actor that is open, the end of some tasks, or the end of an actor."""
+        try:
+            answer: Answer | int | GlpnError = ray.get(ref)
+        except RayError as error:
+            self._bury(actor, error)
+            return
+        if isinstance(answer, GlpnError):
+            self._dismiss(actor, answer)
+        elif isinstance(answer, int):
+            actor.room = answer
+        else:
+            self._take_answer(actor, actor.messages.pop(ref), answer)
+
+    def _take_answer(self, actor: _Actor, jobs: list[Job], answer: Answer) -> None:
+        actor.is_alone = False
+        for job, done in zip(jobs, answer.done, strict=True):
+            if done is not None:
+                job.outcome, job.error, job.seconds = done.outcome, done.error, done.seconds or 0.0
+                if done.outcome is not None and done.seconds is None:
+                    job.task = done.outcome
+                self._tell_one(job)
+        if answer.stopped is not None:
+            raise answer.stopped
+
+    def _dismiss(self, actor: _Actor, error: GlpnError) -> None:
+        """Do without an actor that cannot work. Raises its error where no other works."""
+        self._remove(actor)
+        if not any(each.room for each in self._actors):
+            raise error
+
+    def _bury(self, actor: _Actor, error: RayError) -> None:
+        """Take back the tasks of an actor that died, and start another."""
+        jobs = [job for message in actor.messages.values() for job in message]
+        self._remove(actor)
+        if not jobs:
+            self._idle_deaths += 1
+            if self._idle_deaths >= _MOST_IDLE_DEATHS and not any(each.room for each in self._actors):
+                raise StoppedError(
+                    f"the actors of the cluster die before they begin: {_first_line(error)}",
+                    hint="Look into Ray's logs: is there enough memory for the model?",
+                    code=ErrorCode.CRASH,
+                ) from error
+        for job in jobs:
+            self._deaths_alone[job.number] += len(jobs) == 1
+            if self._deaths_alone[job.number] < _MOST_DEATHS_ALONE:
+                self._suspects.append(job)
+                continue
+            job.error = InputError(
+                f"{job.task.source.label} ended {_MOST_DEATHS_ALONE} processes that worked on it alone",
+                hint="The machine may be short of memory for it: try a smaller --input-size, or less --max-pixels.",
+                code=ErrorCode.CRASH,
+            )
+            self._tell_one(job)
+        self._start_actor()
+
+    def _remove(self, actor: _Actor) -> None:
+        self._actors.remove(actor)
+        for ref in [ref for ref, other in self._pending.items() if other is actor]:
+            del self._pending[ref]
+        ray.kill(actor.handle)  # it may live where the network alone is broken
+
+    def _tell_one(self, job: Job) -> None:
+        if isinstance(job.error, StoppedError):
+            raise job.error
+        self._told += 1
+        if not self._tell(job):
+            raise _EnoughError
+
+    def _stop(self) -> None:
+        """Let files that are being written be finished and told, and end the actors."""
+        refs = [ref for actor in self._actors for ref in actor.messages]
+        stops = [actor.handle.stop.remote() for actor in self._actors if actor.messages]
+        if refs:
+            ready, _ = ray.wait(refs, num_returns=len(refs), timeout=_GRACE_S)
+            for ref in ready:
+                actor = self._pending.pop(ref)
+                with suppress(RayError, _EnoughError, StoppedError):
+                    self._take_answer(actor, actor.messages.pop(ref), ray.get(ref))
+            ray.wait(stops, num_returns=len(stops), timeout=_GRACE_S)
+        for actor in self._actors:
+            ray.kill(actor.handle)
+
+
+def _await_probes(probes: list[Any]) -> None:
+    """Wait until every machine has looked. Raises what it cannot see; one that is gone meanwhile is no error."""
+    lost: RayError | None = None
+    ready, silent = ray.wait(probes, num_returns=len(probes), timeout=_PROBE_S)
+    for probe in ready:
+        try:
+            error = ray.get(probe)
+        except RayError as gone:
+            lost = gone
+            silent.append(probe)
+        else:
+            if error is not None:
+                raise error
+    if len(silent) == len(probes):
+        why = f" within {_PROBE_S:g} s" if lost is None else f": {_first_line(lost)}"
+        raise StoppedError(f"no machine of the cluster answers{why}", hint="Look at it with: ray status")
+
+
+class _Feed:
+    """The tasks, taken from their iterator in a thread: a list that is still being written holds up nothing."""
+
+    def __init__(self, tasks: Iterator[Any]) -> None:
+        self._queue: Queue[Job | BaseException | None] = Queue(4 * _LARGEST_MESSAGE)
+        self._is_closed = False
+        self.is_at_end = False
+        self._thread = threading.Thread(target=self._fill, args=(tasks,), name="feed", daemon=True)
+        self._thread.start()
+
+    def take(self, most: int) -> list[Job]:
+        """Up to so many jobs, as far as they are there. Raises what the iterator raised."""
+        jobs: list[Job] = []
+        with suppress(Empty):
+            while len(jobs) < most and not self.is_at_end:
+                item = self._queue.get_nowait()
+                if isinstance(item, BaseException):
+                    raise item
+                if item is None:
+                    self.is_at_end = True
+                else:
+                    jobs.append(item)
+        return jobs
+
+    def close(self) -> None:
+        """Take no more."""
+        self._is_closed = True
+        with suppress(Empty):
+            while True:
+                self._queue.get_nowait()
+
+    def _fill(self, tasks: Iterator[Any]) -> None:
+        last: BaseException | None = None
+        try:
+            for number, task in enumerate(tasks):
+                self._queue.put(Job(task, number))
+                if self._is_closed:
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised in the main thread
+            last = error
+        self._queue.put(last)
+
+
+def _for_travel(task: Task) -> Task:
+    """A task without what an actor has already: the options of reading, with their processes."""
+    source: Any = replace(task.source, options=ReadOptions())  # type: ignore[type-var]  # each kind has them
+    return replace(task, source=source)
+
+
+def _is_there(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _has_cpus(node: Any) -> bool:
+    return bool(node["Resources"].get("CPU", 0) >= 1)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+@contextmanager
+def _mark_folders(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
+    """Empty files in folders, by which another machine knows them; they go when the run ends."""
+    markers = []
+    try:
+        for folder in folders:
+            with suppress(FileExistsError):
+                folder.mkdir(parents=True, exist_ok=True)
+            marker = folder / new_temporary_name()
+            try:
+                marker.touch()
+            except OSError:
+                continue  # the write itself will say so
+            markers.append(marker)
+        yield tuple(map(str, markers))
+    finally:
+        for marker in markers:
+            with suppress(OSError):
+                marker.unlink()

@@ -1,0 +1,171 @@
+"""Runs over lists of any length: names are read from their file as they are needed, and planned where they are done.
+
+The file is read twice. The first time finds what makes no sense as a whole: two inputs for one output, an output that
+is an input, a name outside the root. It keeps 16 bytes of each name, so that ten million take 160 MB.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glpn_cli.errors import UsageError
+from glpn_cli.images import ImageSource
+from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
+from glpn_cli.pipeline.plan import StreamPlanner, Task
+from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.run import MakeEngine, Show, telling
+from glpn_cli.pipeline.search import read_lists
+from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings
+from glpn_cli.pipeline.sources import Sources
+from glpn_cli.pipeline.stages import Stages
+
+_MOST_SHOWN = 3
+
+
+def plan_manifest(
+    inputs: InputSettings,
+    outputs: OutputSettings,
+    model: ModelSettings,
+    settings: RunSettings,
+    *,
+    make_engine: MakeEngine,
+) -> ManifestRun:
+    """A run over the files that lists name. Raises UsageError where it makes no sense."""
+    sources = Sources(inputs, takes_maps=False)
+    rules = choose_outputs(sources, model, outputs)
+    manifest = Manifest(inputs, rules, StreamPlanner(sources, rules))
+    manifest.survey()
+    if not manifest.count and not inputs.allow_empty and inputs.shard is None:
+        raise UsageError("the lists name nothing", hint="--allow-empty makes this no error.")
+    return ManifestRun(manifest, Stages(model, outputs, pictures=manifest.count), settings, make_engine)
+
+
+@dataclass
+class Manifest:
+    """The names in lists.
+
+    count:    different names
+    repeated: names that come again, which are taken once
+    """
+
+    inputs: InputSettings
+    rules: OutputRules
+    planner: StreamPlanner
+    count: int = 0
+    repeated: set[str] = field(default_factory=set)
+
+    def sources(self) -> Iterator[ImageSource]:
+        """The files, each once."""
+        seen = set()
+        for source in read_lists(self.inputs):
+            if source.given in self.repeated:
+                if source.given in seen:
+                    continue
+                seen.add(source.given)
+            yield source
+
+    def survey(self) -> None:
+        """Count the names. Raises UsageError for two inputs of one output, and for outputs that are inputs."""
+        named, made = array("q"), array("q")
+        for source in read_lists(self.inputs):
+            named.append(hash(self._fold(source.given)))
+            made.extend(map(hash, self._outputs(source)))
+        hashes = np.sort(np.frombuffer(made, np.int64))
+        twice, overwritten = _find_equal(hashes), _find_common(hashes, np.frombuffer(named, np.int64))
+        self.count = len(named)
+        if twice or overwritten:
+            self._judge(twice, overwritten)
+
+    def _judge(self, twice: set[int], overwritten: set[int]) -> None:
+        """Look at the names whose hashes meet, which may be by chance."""
+        first: dict[str, str] = {}
+        given: set[str] = set()
+        written: set[str] = set()
+        pairs: list[str] = []
+        for source in read_lists(self.inputs):
+            name = self._fold(source.given)
+            if hash(name) in overwritten:
+                given.add(name)
+            for path in self._outputs(source):
+                if hash(path) in overwritten:
+                    written.add(path)
+                if hash(path) in twice and (other := first.setdefault(path, source.given)) != source.given:
+                    pairs.append(f"{other!r} and {source.given!r} -> {path!r}")
+        if pairs:
+            more = f", and {len(pairs) - _MOST_SHOWN} more" if len(pairs) > _MOST_SHOWN else ""
+            raise UsageError(
+                f"several results would be the same file: {'; '.join(pairs[:_MOST_SHOWN])}{more}",
+                hint="Keep their folders with --root DIR, or tell them apart with --name '{name}_{map}'.",
+            )
+        if both := sorted(given & written):
+            raise UsageError(f"output {both[0]!r} is one of the inputs", hint="Choose another folder with -o.")
+        self._count_repeated(set(first.values()))
+
+    def _count_repeated(self, candidates: set[str]) -> None:
+        seen: set[str] = set()
+        for source in read_lists(self.inputs):
+            if source.given in candidates:
+                self.count -= source.given in seen
+                (self.repeated if source.given in seen else seen).add(source.given)
+
+    def _outputs(self, source: ImageSource) -> list[str]:
+        return [self._fold(target.path) for target in self.rules.targets(source) if target.path is not None]
+
+    def _fold(self, path: str) -> str:
+        return self.planner.fold(os.path.abspath(path))  # noqa: PTH100 - as text: there may be ten million
+
+
+def _find_equal(hashes: NDArray[np.int64]) -> set[int]:
+    return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+
+
+def _find_common(one: NDArray[np.int64], other: NDArray[np.int64]) -> set[int]:
+    return set(one[np.isin(one, other)].tolist())
+
+
+@dataclass(frozen=True)
+class ManifestRun:
+    """A run over a manifest; no more than a few hundred of its names are in memory at any time."""
+
+    manifest: Manifest
+    stages: Stages
+    settings: RunSettings
+    make_engine: MakeEngine
+
+    @property
+    def total(self) -> int:
+        """The number of inputs."""
+        return self.manifest.count
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """For the user, beforehand."""
+        count = len(self.manifest.repeated)
+        return [f"{count} names are there several times; each file is read once"] if count else []
+
+    def dry_run(self, show: Show) -> Ended:
+        """Tell what would be done with each input, and do nothing."""
+        for source in self.manifest.sources():
+            planned = self.manifest.planner.plan_alone(source)
+            outcome = planned if isinstance(planned, Outcome) else planned.planned()
+            show(outcome)
+            if self.settings.fail_fast and outcome.status is Status.ERROR:
+                return Ended(is_enough=True)
+        return Ended()
+
+    def execute(self, show: Show) -> Ended:
+        """Do it."""
+        engine = self.make_engine(
+            self.stages,
+            telling(show, fail_fast=self.settings.fail_fast),
+            workers=self.settings.threads,
+            batch_size=self.settings.batch_size,
+            planner=self.manifest.planner,
+        )
+        return engine.run(Task(source, ()) for source in self.manifest.sources())

@@ -285,7 +285,7 @@ def test_damaged_files_are_told(data: bytes, said: str) -> None:
 
 def npz_of(**arrays: np.ndarray) -> bytes:
     file = BytesIO()
-    np.savez(file, allow_pickle=True, **arrays)
+    np.savez(file, **arrays)
     return file.getvalue()
 
 

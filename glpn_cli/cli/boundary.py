@@ -99,7 +99,7 @@ def _explain_unknown_option(option: str, ctx: Any) -> UsageError:
         inner = [owner for owner in owners[option] if owner.startswith(f"{asked} ")]
         hint = f"Run: {inner[0]} {option}" if inner else run_help
         return UsageError(f"{option} belongs to {_list_few(owners[option])}, not to {asked}", hint=hint)
-    own = [name for name, commands in owners.items() if asked in commands]
+    own = [*(name for name, commands in owners.items() if asked in commands), "--help"]
     if near := get_close_matches(option, own, 1):
         return UsageError(f"no such option: {option}", hint=f"Did you mean {near[0]}? Run: {asked} --help")
     if near := get_close_matches(option, owners, 1, cutoff=0.8):

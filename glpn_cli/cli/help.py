@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from glpn_cli.cli.boundary import PARSE_ERROR
 from glpn_cli.cli.console import console
 from glpn_cli.cli.groups import without
 from glpn_cli.options import ARGUMENTS, BATCH, INPUTS, MODEL, OUTPUTS, SPACE, option
@@ -37,6 +38,15 @@ class _Plain:
         names = {"help_option_names": ["-h", "--help"]}
         settings["context_settings"] = {**names, **(settings.get("context_settings") or {})}
         super().__init__(*args, **settings)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the command line. Errors know the command, whose help they point to."""
+        try:
+            rest: list[str] = super().parse_args(ctx, args)  # type: ignore[misc]  # of the class beside this one
+        except PARSE_ERROR as error:
+            error.ctx = getattr(error, "ctx", None) or ctx  # type: ignore[attr-defined]  # Typer's own click has it
+            raise
+        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """[OPTIONS], the options that must be there, and the arguments."""

@@ -15,6 +15,7 @@ from glpn_cli.images import ReadOptions
 _SCENES_TO_TEST = 200
 _FOLDERS_OF_OTHERS = {"train": {"test", "val"}, "test": {"train", "sync"}}
 """Split -> folders whose files belong to the other split, for data without a list; NYU's `sync` is for training."""
+_WRITE_A_LIST = "List its pictures there (rgb_path,depth_path,depth_scale), or name nyu:DIR or kitti:DIR."
 _FOCAL = "focal length"
 _FOCAL_HINT = "Write it in pixels of the picture, or leave it out."
 
@@ -77,12 +78,16 @@ def open_source(
         layout = NYU if word == "nyu" else KITTI
         return replace(_read_layout(layout, Path(rest).expanduser(), split=split), reading=reading)
     path = Path(spec).expanduser()
-    if path.is_dir():
+    is_folder = path.is_dir()
+    if is_folder:
         path = path / "pairs.csv"
     if not path.is_file():
         raise UsageError(
-            f"there is no data {spec!r}",
-            hint="Use a CSV of rgb_path,depth_path,depth_scale, or a folder, nyu:DIR, kitti:DIR, scenes:SEED[:COUNT].",
+            f"folder {spec!r} has no pairs.csv" if is_folder else f"there is no data {spec!r}",
+            hint=_WRITE_A_LIST
+            if is_folder
+            else "Use a CSV of rgb_path,depth_path,depth_scale, a folder with a pairs.csv, nyu:DIR, kitti:DIR, "
+            "or scenes:SEED[:COUNT].",
             code=ErrorCode.NOT_FOUND,
         )
     return replace(read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty), reading=reading)

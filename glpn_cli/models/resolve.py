@@ -198,7 +198,7 @@ def _unknown_name(name: str) -> UsageError:
     """The error of a name that is neither in the registry, nor a path, nor on the hub."""
     shown = ascii(name if len(name) <= 200 else name[:200] + "...")
     if name.startswith((".", "/", "~", "\\")) or "/" in name or is_weights(Path(name)):
-        return UsageError(f"there is no file or folder {shown}", hint=_known_names(), code=ErrorCode.NOT_FOUND)
+        return UsageError(f"there is no file or folder {shown}", code=ErrorCode.NOT_FOUND)
     close = difflib.get_close_matches(name.lower(), registry.REGISTRY, n=1, cutoff=0.5)
     return UsageError(
         f"there is no model {shown}", hint=(f"Did you mean {close[0]}? " if close else "") + _known_names()

@@ -106,6 +106,7 @@ def test_a_baseline_that_never_looks_is_scored_beside(pairs: Path, tiny_model: P
     ("words", "message"),
     [
         (["--data", "nothing.csv"], "there is no data 'nothing.csv'"),
+        (["--data", "/"], "folder '/' has no pairs.csv"),
         (["--data", "pairs.csv", "--protocol", "nyuu"], "--protocol 'nyuu' is none of none, nyu, kitti"),
         (["--data", "pairs.csv", "--crop", "round"], "--crop 'round'"),
         (["--data", "pairs.csv", "--align", "none,mean"], "--align 'mean'"),

@@ -126,12 +126,13 @@ def test_without_a_command_help_is_talk_and_the_exit_code_2() -> None:
         (["predikt"], "no such command 'predikt'. Did you mean 'predict'?", "glpn --help"),
         (["--xyzzy"], "no such option: --xyzzy", "glpn --help"),
         (["predict", "--xyzzy"], "no such option: --xyzzy", "glpn predict --help"),
+        (["evaluate", "--data"], "option '--data' requires an argument", "glpn evaluate --help"),
         (["predict", "x", "--existing", "maybe"], "'maybe' is not one of", "glpn predict --help"),
         (["predict", "x", "--precision", "int8"], "'--precision': 'int8' is not one of", "glpn predict --help"),
         (["predict", "x", "--workers", "many"], "--workers", "glpn predict --help"),
         (["predict", "x", "--workers", "0"], "--workers", "glpn predict --help"),
         (["predict", "x", "--max-pixels", "lots"], "no count", "glpn predict --help"),
-        (["predict", "x", "--model"], "'--model' requires an argument", "glpn --help"),
+        (["predict", "x", "--model"], "'--model' requires an argument", "glpn predict --help"),
     ],
 )
 def test_a_command_line_that_makes_no_sense_is_told_in_our_own_two_lines(
@@ -157,6 +158,7 @@ def test_a_command_line_that_makes_no_sense_is_told_in_our_own_two_lines(
         ("--colorbar export x", "Run: glpn export --colorbar"),
         ("models --refresh download nyu", "Run: glpn models download --refresh"),
         ("predict x --precison fp32", "Did you mean --precision?"),
+        ("predict --hlep", "Did you mean --help?"),
         ("predict x --colorba", "Did you mean --colorbar, which belongs to glpn export?"),
     ],
 )

@@ -201,7 +201,8 @@ class FamilyContract:
             "list(config.weight_rows());"
             "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
         )
-        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - our own words
+        ended = subprocess.run([sys.executable, "-c", code], check=False)  # noqa: S603 - our own words
+        assert ended.returncode == 0, "import torch inside build, prepare, decode, cast and loss alone"
 
     def write(self, folder: Path, config: ModelConfig, state: Mapping[str, Tensor]) -> None:
         """A model folder with tensors under the network's own names."""

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from glpn_cli.checkpoint import encode_checkpoint
-from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import read_config as read_model_config
 from glpn_cli.models.dense.transformer import Encoder
+from glpn_cli.text import read_json_object
 
 _INVERSE_RANGE = 10.0
 """Units of inverse depth that random weights span."""

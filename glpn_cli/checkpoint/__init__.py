@@ -18,13 +18,13 @@ from glpn_cli.checkpoint.folder import (
 )
 from glpn_cli.checkpoint.headers import TensorInfo, is_counter
 from glpn_cli.checkpoint.hub import HubName, fetch, find_cached, find_damaged, hub_settings, is_intact, parse_hub_name
-from glpn_cli.checkpoint.json_object import parse_json_object, read_json_object
 from glpn_cli.checkpoint.weights import read_header, read_tensors, sha256_of
 from glpn_cli.checkpoint.write import (
     EncodedFolder,
     encode_checkpoint,
     encode_copy,
 )
+from glpn_cli.text import parse_json_object, read_json_object
 
 __all__ = [
     "CARD_FILE",

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glpn_cli.checkpoint.headers import TensorInfo
-from glpn_cli.checkpoint.json_object import read_json_object
 from glpn_cli.checkpoint.weights import INDEX_SUFFIX, PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, Weights, WeightsFormat
 from glpn_cli.errors import ErrorCode, ModelError, code_of, reason_of
-from glpn_cli.text import first_of
+from glpn_cli.text import first_of, read_json_object
 
 if TYPE_CHECKING:
     from torch import Tensor

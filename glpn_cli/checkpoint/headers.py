@@ -22,9 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
-from glpn_cli.checkpoint.json_object import parse_json_object
 from glpn_cli.errors import ModelError
-from glpn_cli.text import first_of, quoted, shown
+from glpn_cli.text import first_of, parse_json_object, quoted, shown
 
 MAX_HEADER_BYTES = 16_000_000
 """Of a safetensors file; a thousand tensors take 0.15 MB."""

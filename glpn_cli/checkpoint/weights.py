@@ -26,9 +26,8 @@ from glpn_cli.checkpoint.headers import (
     read_safetensors_header,
     select_state,
 )
-from glpn_cli.checkpoint.json_object import open_regular, read_json_object
 from glpn_cli.errors import ErrorCode, ModelError, code_of, reason_of
-from glpn_cli.text import first_of, quoted, shown
+from glpn_cli.text import first_of, open_regular, quoted, read_json_object, shown
 
 if TYPE_CHECKING:
     from torch import Tensor

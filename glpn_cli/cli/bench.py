@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from glpn_cli.cli.columns import make_facts, make_table
-from glpn_cli.cli.console import console
+from glpn_cli.cli.console import console, make_facts, make_table
 from glpn_cli.cli.groups import only
 from glpn_cli.cli.params import ModelParams
 from glpn_cli.cli.unused_options import check_used

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glpn_cli.cli.columns import make_facts
+from glpn_cli.cli.console import make_facts
 from glpn_cli.text import SCHEMA, path_text, shown
 
 if TYPE_CHECKING:

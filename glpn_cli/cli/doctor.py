@@ -54,7 +54,7 @@ def doctor(
     if clean is not None:
         _clean(clean, json=output.json)
         return
-    from glpn_cli.cli.columns import make_facts
+    from glpn_cli.cli.console import make_facts
 
     is_broken = False
     for finding in examine():

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from glpn_cli.atomic_write import probe_writable, write_atomically
-from glpn_cli.cli.columns import make_table, wrap_line
-from glpn_cli.cli.console import console
+from glpn_cli.cli.console import console, make_table, wrap_line
 from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.evaluation.evaluate import Evaluation

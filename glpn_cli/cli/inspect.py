@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from glpn_cli.cli.columns import format_count, make_facts
-from glpn_cli.cli.console import console
+from glpn_cli.cli.console import console, format_count, make_facts
 from glpn_cli.cli.depth_report import DepthTable, describe_depth, make_depth_record
 from glpn_cli.cli.groups import only
 from glpn_cli.cli.params import ModelParams

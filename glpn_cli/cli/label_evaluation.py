@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glpn_cli.cli.columns import make_table
-from glpn_cli.cli.console import console
+from glpn_cli.cli.console import console, make_table
 from glpn_cli.cli.evaluation_report import show_records
 from glpn_cli.data.pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError

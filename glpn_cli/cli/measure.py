@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from glpn_cli.cli.columns import make_table
-from glpn_cli.cli.console import console
+from glpn_cli.cli.console import console, make_table
 from glpn_cli.cli.groups import only, without
 from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import check_used, note_made_earlier

@@ -41,7 +41,7 @@ def list_models(output: Printing) -> None:
 
     With unit, size, licence, whether they are on this machine, and which to take for what.
     """
-    from glpn_cli.cli.columns import make_facts, make_table
+    from glpn_cli.cli.console import make_facts, make_table
     from glpn_cli.models.registry import REGISTRY, find_here
     from glpn_cli.text import SCHEMA, path_text
 

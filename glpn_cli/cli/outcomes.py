@@ -15,7 +15,7 @@ import typer
 from glpn_cli.cli.console import Progress, console, is_terminal
 from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
 from glpn_cli.pipeline.naming import Destination
-from glpn_cli.pipeline.report import Ended, Outcome, Status, Tally, make_record, warning_text
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status, Tally, make_record, warning_text
 from glpn_cli.pipeline.run import Run
 from glpn_cli.pipeline.settings import Allowance, OutputSettings
 
@@ -199,7 +199,7 @@ def show_run(
         try:
             tally.ended = (run.dry_run if output.dry_run else run.execute)(view.show)
         except KeyboardInterrupt as error:  # while nothing was computed, but told
-            tally.ended = Ended(interrupt=error)
+            tally.ended = RunEnd(interrupt=error)
         view.sum_up()
     raise typer.Exit(int(tally.exit_code))
 

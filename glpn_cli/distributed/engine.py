@@ -34,7 +34,7 @@ from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
 from glpn_cli.images import ReadOptions
 from glpn_cli.pipeline.engine import Job
 from glpn_cli.pipeline.plan import StreamPlanner, Task
-from glpn_cli.pipeline.report import Ended, Outcome
+from glpn_cli.pipeline.report import Outcome, RunEnd
 from glpn_cli.pipeline.stages import Stages
 
 _MOST_DEATHS_ALONE = 2
@@ -112,13 +112,13 @@ class ClusterEngine:
         self._told = 0
         self._began = time.monotonic()
 
-    def run(self, tasks: Iterable[Any]) -> Ended:
+    def run(self, tasks: Iterable[Any]) -> RunEnd:
         """Run all tasks; an outcome among them is told as it is.
 
         Raises UsageError where the cluster cannot be joined or does not see what this machine sees, ModelError where
         the model cannot be opened there; errors of `tell` and of the iterator pass through.
         """
-        ended = Ended()
+        ended = RunEnd()
         try:
             first = list(islice(tasks := iter(tasks), 1 if self._is_stream else _PROBED))
             with join_cluster(self._cluster.address), _mark_folders(self._folders(first)) as markers:
@@ -127,17 +127,17 @@ class ClusterEngine:
                     self._begin(first, markers)
                     self._work()
                 except _EnoughError:
-                    ended = Ended(is_enough=True)
+                    ended = RunEnd(is_enough=True)
                 except StoppedError as error:
-                    ended = Ended(stopped=error)
+                    ended = RunEnd(stopped=error)
                 except KeyboardInterrupt as error:
-                    ended = Ended(interrupt=error)
+                    ended = RunEnd(interrupt=error)
                 self._feed.close()
                 self._stop()
         except KeyboardInterrupt as error:
-            ended = Ended(interrupt=error)
+            ended = RunEnd(interrupt=error)
         except StoppedError as error:
-            ended = Ended(stopped=error)
+            ended = RunEnd(stopped=error)
         return ended
 
     def _folders(self, first: list[Any]) -> set[Path]:

@@ -18,7 +18,7 @@ from glpn_cli.errors import UsageError
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
 from glpn_cli.pipeline.plan import StreamPlanner, Task
-from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status
 from glpn_cli.pipeline.run import MakeEngine, Show, telling
 from glpn_cli.pipeline.search import read_lists
 from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings
@@ -149,17 +149,17 @@ class ManifestRun:
         count = len(self.manifest.repeated)
         return [f"{count} names are there several times; each file is read once"] if count else []
 
-    def dry_run(self, show: Show) -> Ended:
+    def dry_run(self, show: Show) -> RunEnd:
         """Tell what would be done with each input, and do nothing."""
         for source in self.manifest.sources():
             planned = self.manifest.planner.plan_alone(source)
             outcome = planned if isinstance(planned, Outcome) else planned.planned()
             show(outcome)
             if self.settings.fail_fast and outcome.status is Status.ERROR:
-                return Ended(is_enough=True)
-        return Ended()
+                return RunEnd(is_enough=True)
+        return RunEnd()
 
-    def execute(self, show: Show) -> Ended:
+    def execute(self, show: Show) -> RunEnd:
         """Do it."""
         engine = self.make_engine(
             self.stages,

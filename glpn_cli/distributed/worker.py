@@ -17,7 +17,7 @@ from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, UsageError, reas
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.plan import StreamPlanner, Task
-from glpn_cli.pipeline.report import Ended, Outcome
+from glpn_cli.pipeline.report import Outcome, RunEnd
 from glpn_cli.pipeline.stages import Stages
 
 
@@ -111,7 +111,7 @@ class Worker:
         self._requests: SimpleQueue[_Request | None] = SimpleQueue()
         self._waiting: set[_Request] = set()
         self._clean: set[Path] = set()
-        self._ended: Ended | None = None
+        self._ended: RunEnd | None = None
         self._is_stopping = False
 
     async def open(self) -> int | GlpnError:
@@ -195,7 +195,7 @@ class Worker:
             ended = engine.run(self._tasks())
         except BaseException as error:  # noqa: BLE001 - told by the driver
             stopped = StoppedError(f"{type(error).__name__}: {error}", code=ErrorCode.INTERNAL)
-            ended = Ended(stopped=stopped)
+            ended = RunEnd(stopped=stopped)
         self._ended = ended
         self._give_up()
 

@@ -10,9 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.errors import UsageError
-from glpn_cli.evaluation.edges import EDGE_METRICS, find_steps, score_edges
-from glpn_cli.evaluation.metrics import METRICS, score
-from glpn_cli.evaluation.normals import NORMAL_METRICS, score_normals
+from glpn_cli.evaluation.metrics import (
+    EDGE_METRICS,
+    METRICS,
+    NORMAL_METRICS,
+    find_steps,
+    score,
+    score_edges,
+    score_normals,
+)
 from glpn_cli.evaluation.temporal import TEMPORAL_METRICS
 from glpn_cli.geometry import find_normals
 from glpn_cli.prediction import DepthMap, Intrinsics

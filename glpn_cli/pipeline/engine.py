@@ -23,8 +23,8 @@ from functools import partial
 from typing import Any
 
 from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, wrap_exception
-from glpn_cli.pipeline.report import Ended, Outcome
-from glpn_cli.pipeline.stages import Stages, Width
+from glpn_cli.pipeline.report import Outcome, RunEnd
+from glpn_cli.pipeline.stages import Parallelism, Stages
 from glpn_cli.prediction import Result
 
 _GRACE_S = 1.5
@@ -80,7 +80,7 @@ class Engine:
         self._asked_batch_size = batch_size
         self._is_stream = is_stream
         self._in_order = in_order
-        self._width = Width()
+        self._parallelism = Parallelism()
         self._room = workers + 1  # tasks that may be between the list and the end of the network
         self._held = 0  # places that are taken
         self._waiting: list[Job] = []  # for the network
@@ -99,32 +99,32 @@ class Engine:
         self._asked_at: float | None = None  # since when the list is asked for its next task
         self._has_ended = False  # the list, or the run
 
-    def run(self, tasks: Iterable[Any]) -> Ended:
+    def run(self, tasks: Iterable[Any]) -> RunEnd:
         """Run all tasks; an outcome among them is told as it is.
 
         Errors of `stages.open`, of `tell` and of the iterator pass through. An interrupt, or an error that is no
         input's, ends the run: files that are being written are finished and told, the rest is dropped.
         """
         self._tasks = iter(tasks)
-        ended = Ended()
+        ended = RunEnd()
         try:
             self._decode_more()
-            self._widen(self._stages.open() or Width())
+            self._widen(self._stages.open() or Parallelism())
             while self._pending or self._waiting or not self._has_ended:
                 self._decode_more()
                 self._infer_more()
                 self._wait()
         except _EnoughError:
-            ended = Ended(is_enough=True)
+            ended = RunEnd(is_enough=True)
         except StoppedError as error:
-            ended = Ended(stopped=error)
+            ended = RunEnd(stopped=error)
         except MemoryError as error:
             hint = "Try a smaller --input-size, or fewer --workers."
             stopped = StoppedError("out of memory", hint=hint, code=ErrorCode.OUT_OF_MEMORY)
             stopped.__cause__ = error
-            ended = Ended(stopped=stopped)
+            ended = RunEnd(stopped=stopped)
         except KeyboardInterrupt as error:
-            ended = Ended(interrupt=error)
+            ended = RunEnd(interrupt=error)
         finally:
             self._stop()
         if not (self._in_order and ended.is_enough):  # nothing may follow the task that ended it
@@ -187,13 +187,13 @@ class Engine:
             self._start(self._decoders, self._take_decoded, self._decode)
 
     def _infer_more(self) -> None:
-        limit = self._workers + self._width.batch_size
-        while self._batches < self._width.lanes and self._unwritten < limit and (jobs := self._choose()):
+        limit = self._workers + self._parallelism.batch_size
+        while self._batches < self._parallelism.lanes and self._unwritten < limit and (jobs := self._choose()):
             for job in jobs:
                 self._waiting.remove(job)
             self._batches += 1
             self._inferring += len(jobs)
-            self._start(self._network, partial(self._take_inferred, jobs, self._width.lanes), self._infer, jobs)
+            self._start(self._network, partial(self._take_inferred, jobs, self._parallelism.lanes), self._infer, jobs)
 
     def _choose(self) -> list[Job]:
         """The next batch: the first job that needs no network, else the first job and those that can share its batch.
@@ -202,7 +202,7 @@ class Engine:
         """
         if not self._waiting:
             return []
-        most = self._width.batch_size
+        most = self._parallelism.batch_size
         if most == 1:
             return [self._waiting[0]]
         groups = [self._stages.group(job.decoded) for job in self._waiting]
@@ -233,12 +233,12 @@ class Engine:
 
     # In the main thread: take what is done
 
-    def _widen(self, width: Width) -> None:
+    def _widen(self, found: Parallelism) -> None:
         """Compute as much at once as is quickest, and let as much be decoded beforehand."""
-        batch_size = self._asked_batch_size or width.batch_size
-        self._width = Width(width.lanes, batch_size)
-        self._room = max(self._room, 2 * batch_size) + width.lanes - 1
-        self._network = ThreadPoolExecutor(width.lanes, "infer")
+        batch_size = self._asked_batch_size or found.batch_size
+        self._parallelism = Parallelism(found.lanes, batch_size)
+        self._room = max(self._room, 2 * batch_size) + found.lanes - 1
+        self._network = ThreadPoolExecutor(found.lanes, "infer")
         self._pools.append(self._network)
 
     def _wait(self) -> None:
@@ -268,9 +268,11 @@ class Engine:
         too_large = [job for job in jobs if job.error is not None and job.error.code is ErrorCode.OUT_OF_MEMORY]
         if too_large and (len(jobs) > 1 or lanes > 1):
             if len(jobs) > 1:
-                self._width = replace(self._width, batch_size=min(self._width.batch_size, len(jobs) // 2))
+                self._parallelism = replace(
+                    self._parallelism, batch_size=min(self._parallelism.batch_size, len(jobs) // 2)
+                )
             else:
-                self._width = replace(self._width, lanes=1)
+                self._parallelism = replace(self._parallelism, lanes=1)
             for job in too_large:
                 job.error = None
             self._waiting[:0] = too_large

@@ -88,8 +88,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """Why a run stopped before its last input; `Ended()` where it did not.
+class RunEnd:
+    """Why a run stopped before its last input; `RunEnd()` where it did not.
 
     is_enough: an input failed, and the run was to stop at the first failure
     """
@@ -201,7 +201,7 @@ class Tally:
     allowance: Allowance | None = None
     statuses: Counter[Status] = field(default_factory=Counter)
     codes: Counter[ErrorCode] = field(default_factory=Counter)
-    ended: Ended = field(default_factory=Ended)
+    ended: RunEnd = field(default_factory=RunEnd)
 
     def add(self, outcome: Outcome) -> None:
         """Count one more."""

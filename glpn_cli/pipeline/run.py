@@ -23,7 +23,7 @@ from glpn_cli.errors import OutputError, StoppedError, UsageError
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
 from glpn_cli.pipeline.plan import Plan, StreamPlanner, Task, make_outcome, make_plan
-from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.sources import Sources
 from glpn_cli.pipeline.stages import Stages
@@ -39,7 +39,7 @@ Show = Callable[[Outcome], None]
 class RunsTasks(Protocol):
     """An engine: `Engine` on this machine, or another in its place."""
 
-    def run(self, tasks: Iterable[Any]) -> Ended:
+    def run(self, tasks: Iterable[Any]) -> RunEnd:
         """Run all tasks; an outcome among them is told as it is."""
 
 
@@ -54,10 +54,10 @@ class Run(Protocol):
     def notes(self) -> Sequence[str]:
         """For the user, beforehand."""
 
-    def dry_run(self, show: Show) -> Ended:
+    def dry_run(self, show: Show) -> RunEnd:
         """Tell what would be done, and do nothing."""
 
-    def execute(self, show: Show) -> Ended:
+    def execute(self, show: Show) -> RunEnd:
         """Do it."""
 
 
@@ -145,16 +145,16 @@ class PlannedRun:
         """For the user, beforehand."""
         return self.plan.notes
 
-    def dry_run(self, show: Show) -> Ended:
+    def dry_run(self, show: Show) -> RunEnd:
         """Tell what would be done, and do nothing."""
         return _show_all((*self.plan.known, *(task.planned() for task in self.plan.tasks)), self.settings, show)
 
-    def execute(self, show: Show) -> Ended:
+    def execute(self, show: Show) -> RunEnd:
         """Do it. The page of an interrupted run shows what was done; a run that an error stopped leaves no page."""
         plan, outputs = self.plan, self.outputs
         if _needs_settling(outputs) and self._uses_range():
             outputs, ended = self._settle_range()
-            if ended != Ended():
+            if ended != RunEnd():
                 return ended
             # Files that exist must have been painted in that range, too.
             plan = make_plan(self.inputs, choose_outputs(self.inputs, self.model, outputs))
@@ -162,7 +162,7 @@ class PlannedRun:
             if page is not None:
                 show, self.stages.watch = page.watch(show), page.add_result
             ended = _show_all(plan.known, self.settings, show)
-            if ended == Ended():
+            if ended == RunEnd():
                 for folder in plan.swept:
                     remove_stale(Path(folder))
                 if plan.tasks:
@@ -171,9 +171,9 @@ class PlannedRun:
                 ended = self._finish_page(page, ended)
         return ended
 
-    def _finish_page(self, page: Page, ended: Ended) -> Ended:
+    def _finish_page(self, page: Page, ended: RunEnd) -> RunEnd:
         """Put the inputs onto the page that needed no work, and write it."""
-        if page.skipped and ended == Ended():
+        if page.skipped and ended == RunEnd():
             tasks = [Task(source, ()) for source in page.skipped]
             ended = self._make_engine(page.watch(lambda _: None), fail_fast=False).run(tasks)
         assert self.outputs.page is not None
@@ -194,7 +194,7 @@ class PlannedRun:
         painted = {output.range for outcome in self.plan.known for output in outcome.outputs if output.range}
         return bool(self.plan.tasks) or self.outputs.page is not None or len(painted) > 1
 
-    def _settle_range(self) -> tuple[OutputSettings, Ended]:
+    def _settle_range(self) -> tuple[OutputSettings, RunEnd]:
         """The first pass of `--range batch`: the same with one range in numbers for all inputs.
 
         Inputs that fail are left out; the second pass tells of them. Those whose outputs exist count too, so that a run
@@ -234,14 +234,14 @@ class StreamRun:
     total: None = None
     notes: tuple[str, ...] = ()
 
-    def dry_run(self, show: Show) -> Ended:
+    def dry_run(self, show: Show) -> RunEnd:
         """Tell what would be done with each input, and do nothing."""
         if self.is_video:
-            return Ended()
+            return RunEnd()
         tasks = self.plan(is_dry=True)
         return _show_all((task if isinstance(task, Outcome) else task.planned() for task in tasks), self.settings, show)
 
-    def execute(self, show: Show) -> Ended:
+    def execute(self, show: Show) -> RunEnd:
         """Do what comes."""
         tell = telling(show, fail_fast=self.settings.fail_fast)
         pace = self.settings
@@ -265,13 +265,13 @@ def _open_page(outputs: OutputSettings, inputs: Sources) -> AbstractContextManag
     return Page(outputs.look or ColorizeOptions(), inputs.sources)
 
 
-def _show_all(outcomes: Iterable[Outcome], settings: RunSettings, show: Show) -> Ended:
+def _show_all(outcomes: Iterable[Outcome], settings: RunSettings, show: Show) -> RunEnd:
     """Show outcomes that are known, up to the first failure if that is enough."""
     for outcome in outcomes:
         show(outcome)
         if settings.fail_fast and outcome.status is Status.ERROR:
-            return Ended(is_enough=True)
-    return Ended()
+            return RunEnd(is_enough=True)
+    return RunEnd()
 
 
 def telling(show: Show, *, fail_fast: bool) -> Callable[[Job], bool]:

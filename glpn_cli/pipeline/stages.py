@@ -38,7 +38,7 @@ _ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
-class Width:
+class Parallelism:
     """How much the network computes at once: so many batches side by side, each of so many pictures."""
 
     lanes: int = 1
@@ -70,7 +70,7 @@ class Stages:
         self._calibration = outputs.calibration
         self._pictures = pictures
         self._estimator = estimator
-        self._width: Width | None = None
+        self._parallelism: Parallelism | None = None
         self.watch: Callable[[Result, tuple[str, ...]], None] | None = None
 
     @property
@@ -82,11 +82,11 @@ class Stages:
         """The same with so many threads of the network, unopened: for another process, as which it can be pickled."""
         model = None if self._model is None else replace(self._model, threads=threads)
         fresh = copy(self)
-        fresh._model, fresh._estimator, fresh._width, fresh.watch = model, None, None, None
+        fresh._model, fresh._estimator, fresh._parallelism, fresh.watch = model, None, None, None
         return fresh
 
-    def open(self) -> Width:
-        """Load the model, unless an earlier pass did; returns the quickest width.
+    def open(self) -> Parallelism:
+        """Load the model, unless an earlier pass did; returns the quickest.
 
         On a CPU lanes of few threads each: a thread that decodes or writes then holds up one of them and not all, and
         the parts of a network that use one thread keep nobody waiting. 16 pictures of 640x480 through the published
@@ -94,19 +94,19 @@ class Stages:
         28. On a GPU batches.
         """
         model = self._model
-        if self._width is not None:
-            return self._width
-        self._width = Width()
+        if self._parallelism is not None:
+            return self._parallelism
+        self._parallelism = Parallelism()
         if model is None:
-            return self._width
+            return self._parallelism
         self._estimator = self._estimator or _load(model)
         threads, most = model.threads or cores(), self._most_at_once(model, self._estimator.device)
         if self._estimator.device != "cpu":
-            self._width = Width(batch_size=min(most, LARGEST_BATCH))
+            self._parallelism = Parallelism(batch_size=min(most, LARGEST_BATCH))
         elif (lanes := min(threads, most)) > 1:
             set_threads(threads // lanes)
-            self._width = Width(lanes=lanes)
-        return self._width
+            self._parallelism = Parallelism(lanes=lanes)
+        return self._parallelism
 
     def decode(self, task: Task) -> Picture | Result:
         """Read the picture, with as many pixels as the network needs, or the stored map. Called in threads."""

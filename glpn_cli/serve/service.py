@@ -21,7 +21,7 @@ from glpn_cli.images import AtLeast, ImageSource, Picture, ReadOptions
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import Target
 from glpn_cli.pipeline.plan import Task, make_outcome
-from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 from glpn_cli.pipeline.sources import Content, identify
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
@@ -83,7 +83,7 @@ class DepthService:
         inference = model.inference
         self.estimator = DepthEstimator(inference, device=model.device, threads=model.threads)
         self.queue = queue
-        self.ended: Ended | None = None
+        self.ended: RunEnd | None = None
         self._reading = reading
         self._requests: SimpleQueue[Request | None] = SimpleQueue()
         self._waiting: dict[int, Request] = {}
@@ -179,13 +179,13 @@ class DepthService:
             self._waiting.pop(id(request), None)
 
     def _run(self) -> None:
-        ended = Ended()
+        ended = RunEnd()
         try:
             ended = self._engine.run(self._tasks())
         except BaseException as error:  # noqa: BLE001 - told to every client, and by the state of the service
             stopped = StoppedError(f"the service ended: {type(error).__name__}: {error}", code=ErrorCode.INTERNAL)
             stopped.__cause__ = error
-            ended = Ended(stopped=stopped)
+            ended = RunEnd(stopped=stopped)
         with self._lock:
             self.ended = ended
             left, self._waiting = list(self._waiting.values()), {}

@@ -16,7 +16,7 @@ from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import ImageSource, Refused
 from glpn_cli.pipeline.many import iterate_results
 from glpn_cli.pipeline.plan import make_outcome, refused_outcome
-from glpn_cli.pipeline.report import Ended, Status
+from glpn_cli.pipeline.report import RunEnd, Status
 from glpn_cli.pipeline.run import Run, Show
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
@@ -110,8 +110,8 @@ class ClipRun:
 
     clips: Sequence[ImageSource]
     work: ClipWork
-    write: Callable[[ClipWork, ImageSource, Show], Ended]
-    plan_one: Callable[[ClipWork, ImageSource, Show], Ended]
+    write: Callable[[ClipWork, ImageSource, Show], RunEnd]
+    plan_one: Callable[[ClipWork, ImageSource, Show], RunEnd]
     pictures: Run | None = None
     refused: Sequence[Refused] = ()
     total: int | None = None
@@ -121,21 +121,21 @@ class ClipRun:
         """For the user, beforehand."""
         return self.pictures.notes if self.pictures is not None else ()
 
-    def dry_run(self, show: Show) -> Ended:
+    def dry_run(self, show: Show) -> RunEnd:
         """Tell what would be done, and do nothing."""
         if self.pictures is not None:
             self.pictures.dry_run(show)
         return self._run(self.plan_one, show)
 
-    def execute(self, show: Show) -> Ended:
+    def execute(self, show: Show) -> RunEnd:
         """Do it: the pictures first, then clip after clip."""
         if self.pictures is not None:
             ended = self.pictures.execute(show)
-            if ended != Ended():
+            if ended != RunEnd():
                 return ended
         return self._run(self.write, show)
 
-    def _run(self, one: Callable[[ClipWork, ImageSource, Show], Ended], show: Show) -> Ended:
+    def _run(self, one: Callable[[ClipWork, ImageSource, Show], RunEnd], show: Show) -> RunEnd:
         for refused in self.refused:
             show(refused_outcome(refused))
         for source in self.clips:
@@ -143,18 +143,18 @@ class ClipRun:
             try:
                 ended = one(self.work, source, show)
             except KeyboardInterrupt as error:
-                return Ended(interrupt=error)
+                return RunEnd(interrupt=error)
             except StoppedError as error:
-                return Ended(stopped=error)
+                return RunEnd(stopped=error)
             except GlpnError as error:
                 if isinstance(error, UsageError) and self.total == 1:
                     raise
                 seconds = time.perf_counter() - started
                 show(make_outcome(source, Status.ERROR, seconds=seconds, error=error))
-                ended = Ended(is_enough=self.work.settings.fail_fast)
-            if ended != Ended():
+                ended = RunEnd(is_enough=self.work.settings.fail_fast)
+            if ended != RunEnd():
                 return ended
-        return Ended()
+        return RunEnd()
 
 
 def open_stages(model: ModelSettings | None, outputs: OutputSettings) -> Stages:

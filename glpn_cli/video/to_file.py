@@ -22,7 +22,7 @@ from glpn_cli.depth_files.styles import Color
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, StoppedError, UsageError
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.plan import make_outcome
-from glpn_cli.pipeline.report import LOST_FRAMES, Ended, Outcome, Output, Status, record_facts, result_facts
+from glpn_cli.pipeline.report import LOST_FRAMES, Outcome, Output, RunEnd, Status, record_facts, result_facts
 from glpn_cli.pipeline.run import Show
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 from glpn_cli.video.clip import Clip, Frame
@@ -37,7 +37,7 @@ _RANGE_FRAMES = 240
 _SAME_S = 0.002
 
 
-def write_clip(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
     """Make the file of a clip, and tell its outcome. Raises GlpnError where that cannot be done."""
     started = time.perf_counter()
     with Clip(source, work.asked, with_sound=True) as clip:
@@ -48,7 +48,7 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> Ended:
         if path is not None and (kept := resolve_existing(path, wanted, work.outputs.existing)) is not None:
             outputs = (_describe(target, wanted, kept.painted),)
             show(make_outcome(source, Status.SKIPPED, outputs=outputs, facts=record_facts(kept)))
-            return Ended()
+            return RunEnd()
         if path is not None:
             probe_writable(path.parent)
             remove_stale(path.parent)
@@ -59,16 +59,16 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> Ended:
             making.write(PipeOut())
         else:
             write_atomically(target.partial, making.write)
-            if making.ended == Ended():
+            if making.ended == RunEnd():
                 _publish(target.partial, path, may_replace=path.exists())
             else:
                 work.view.say(f"what there is up to {making.until_s:.3f} s: {target.partial}")
-        if making.ended == Ended():
+        if making.ended == RunEnd():
             show(replace(making.outcome(), seconds=time.perf_counter() - started))
         return making.ended
 
 
-def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
     """Tell the outcome of a dry run."""
     with Clip(source, work.asked) as clip:
         target, wanted = _plan(work, clip)
@@ -77,7 +77,7 @@ def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> Ended:
             kept = resolve_existing(target.path, wanted, work.outputs.existing)
         status = Status.PLANNED if kept is None else Status.SKIPPED
         show(make_outcome(source, status, outputs=(_describe(target, wanted, None),)))
-    return Ended()
+    return RunEnd()
 
 
 def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
@@ -159,7 +159,7 @@ def _describe(target: ClipTarget, record: Record, painted: tuple[float, float] |
 class Making:
     """One file in the making.
 
-    ended:   why it ended before the last frame; `Ended()` where it did not
+    ended:   why it ended before the last frame; `RunEnd()` where it did not
     until_s: the time of the last frame that is in it
     """
 
@@ -167,7 +167,7 @@ class Making:
     clip: Clip
     target: ClipTarget
     wanted: Record
-    ended: Ended = field(default_factory=Ended)
+    ended: RunEnd = field(default_factory=RunEnd)
     until_s: float = 0.0
     _frames: int = 0
     _first: Result | None = None
@@ -191,9 +191,9 @@ class Making:
                         continue
                     self._add(stream, frame, with_view(one, self.clip.settings.view))
         except KeyboardInterrupt as error:
-            self.ended = Ended(interrupt=error)
+            self.ended = RunEnd(interrupt=error)
         except StoppedError as error:
-            self.ended = Ended(stopped=error)
+            self.ended = RunEnd(stopped=error)
         if self._sink is None:
             if self.ended.interrupt is not None:
                 raise self.ended.interrupt

@@ -13,7 +13,7 @@ from glpn_cli.errors import GlpnError, StoppedError, UsageError, wrap_exception
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
 from glpn_cli.pipeline.plan import ExistingOutputs, Task, make_outcome
-from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status
 from glpn_cli.pipeline.run import Show
 from glpn_cli.pipeline.settings import InputSettings
 from glpn_cli.pipeline.sources import Sources
@@ -24,7 +24,7 @@ from glpn_cli.video.depth_clip import read_clip_record
 from glpn_cli.video.run import ClipWork
 
 
-def write_frames(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+def write_frames(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
     """Write the files of every frame of a clip, and tell their outcomes. Raises GlpnError where that cannot be done."""
     with Clip(source, work.asked) as clip:
         for note in clip.facts.notes:
@@ -40,7 +40,7 @@ def write_frames(work: ClipWork, source: ImageSource, show: Show) -> Ended:
         return ended
 
 
-def plan_frames(work: ClipWork, source: ImageSource, show: Show) -> Ended:
+def plan_frames(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
     """Tell what would be written."""
     with Clip(source, work.asked) as clip:
         rules = _choose_rules(work, clip)
@@ -48,7 +48,7 @@ def plan_frames(work: ClipWork, source: ImageSource, show: Show) -> Ended:
         for frame in clip.frames():
             planned = existing.resolve(frame, rules.targets(frame))
             show(planned.planned() if isinstance(planned, Task) else planned)
-    return Ended()
+    return RunEnd()
 
 
 def _choose_rules(work: ClipWork, clip: Clip) -> OutputRules:
@@ -73,7 +73,7 @@ class _FrameRun:
         self._tasks: dict[Frame, Task] = {}
         self._is_enough = False
 
-    def run(self) -> Ended:
+    def run(self) -> RunEnd:
         """Write them all."""
         workers = self._work.settings.threads
         writing: deque[tuple[Frame, Future[Outcome]]] = deque()
@@ -89,14 +89,14 @@ class _FrameRun:
                     while len(writing) > 2 * workers or (writing and writing[0][1].done()):
                         self._tell(*writing.popleft())
                     if self._is_enough:
-                        return Ended(is_enough=True)
+                        return RunEnd(is_enough=True)
             except KeyboardInterrupt as error:
-                return Ended(interrupt=error)
+                return RunEnd(interrupt=error)
             except StoppedError as error:
-                return Ended(stopped=error)
+                return RunEnd(stopped=error)
             finally:
                 self._tell_rest(writing)
-            return Ended(is_enough=self._is_enough)
+            return RunEnd(is_enough=self._is_enough)
 
     def _remaining(self) -> Iterator[Frame]:
         """The frames whose files are not there yet; called in a thread."""

@@ -20,7 +20,7 @@ from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline import stages
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
-from glpn_cli.pipeline.stages import Stages, Width
+from glpn_cli.pipeline.stages import Parallelism, Stages
 
 COUNT = 6
 
@@ -120,7 +120,7 @@ def test_lanes_are_by_threads_pictures_and_memory(
     before = torch.get_num_threads()
     try:
         width = Stages(ModelSettings(recipe, "cpu", threads), OutputSettings(), pictures=pictures).open()
-        assert width == Width(lanes=lanes)
+        assert width == Parallelism(lanes=lanes)
         assert torch.get_num_threads() == threads // lanes
     finally:
         torch.set_num_threads(before)

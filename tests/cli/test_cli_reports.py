@@ -11,7 +11,7 @@ import typer
 from program_runs import glpn, good_png, predict
 
 from glpn_cli.cli.outcomes import show_run
-from glpn_cli.pipeline.report import Ended, Outcome, Status
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status
 from glpn_cli.pipeline.settings import OutputSettings
 
 PAIRS = "rgb_path,depth_path,depth_scale\ngood.png,out/good.png_depth.png,1000\n"
@@ -45,7 +45,7 @@ class Interrupted:
     total = 5
     notes = ()
 
-    def execute(self, show: Callable[[Outcome], None]) -> Ended:
+    def execute(self, show: Callable[[Outcome], None]) -> RunEnd:
         show(Outcome(Status.OK, "good.png", "good.png", "good.png"))
         raise KeyboardInterrupt(143)
 

@@ -16,7 +16,7 @@ from glpn_cli.cli import app
 from glpn_cli.cli.predict import ClusterParams
 from glpn_cli.pipeline.engine import Engine
 from glpn_cli.pipeline.plan import StreamPlanner
-from glpn_cli.pipeline.report import Ended
+from glpn_cli.pipeline.report import RunEnd
 from glpn_cli.pipeline.stages import Stages
 
 needs_parquet = pytest.mark.skipif(find_spec("pyarrow") is None, reason="Parquet needs the extra [ray]")
@@ -29,7 +29,7 @@ class HereEngine:
         self._planner = planner
         self._engine = Engine(stages, tell, workers=1)
 
-    def run(self, tasks: Iterable[Any]) -> Ended:
+    def run(self, tasks: Iterable[Any]) -> RunEnd:
         return self._engine.run(self._planner.plan_alone(task.source) for task in tasks)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from glpn_cli.evaluation.edges import EDGE_METRICS, THRESHOLDS, find_steps, score_edges
+from glpn_cli.evaluation.metrics import EDGE_METRICS, THRESHOLDS, find_steps, score_edges
 
 Depth = NDArray[np.float64]
 

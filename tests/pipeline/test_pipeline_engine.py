@@ -15,8 +15,8 @@ import pytest
 
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
 from glpn_cli.pipeline.engine import Engine, Job
-from glpn_cli.pipeline.report import Ended, Outcome, Status
-from glpn_cli.pipeline.stages import Width
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status
+from glpn_cli.pipeline.stages import Parallelism
 
 
 class Toy:
@@ -56,8 +56,8 @@ class Wide(Toy):
         self.most = 0
         self.counting = threading.Lock()
 
-    def open(self) -> Width:  # type: ignore[override]
-        return Width(lanes=self.lanes)
+    def open(self) -> Parallelism:  # type: ignore[override]
+        return Parallelism(lanes=self.lanes)
 
     def infer(self, tasks: Sequence[int], batch: Sequence[int]) -> list[int]:
         assert threading.current_thread() is not threading.main_thread()
@@ -72,7 +72,7 @@ class Wide(Toy):
 
 def run(
     stages: Any, tasks: Any, *, go_on: Callable[[Any], bool] = lambda job: True, **settings: int
-) -> tuple[Ended, list[Any]]:
+) -> tuple[RunEnd, list[Any]]:
     jobs: list[Any] = []
 
     def report(job: Job) -> bool:
@@ -89,14 +89,14 @@ def run(
 def test_every_task_is_done_once_and_reported_once(workers: int, batch_size: int) -> None:
     toy = Toy()
     ended, jobs = run(toy, range(50), workers=workers, batch_size=batch_size)
-    assert ended == Ended()
+    assert ended == RunEnd()
     assert sorted(job.outcome for job in jobs) == sorted(f"{task}->{2 * task}" for task in range(50))
     assert toy.opened == 1
     assert all(job.decoded is None and job.result is None for job in jobs), "reported jobs keep no arrays alive"
 
 
 def test_no_task_at_all_is_fine() -> None:
-    assert run(Toy(), []) == (Ended(), [])
+    assert run(Toy(), []) == (RunEnd(), [])
 
 
 def test_batches_are_full_where_they_can_be_and_never_mix_groups() -> None:
@@ -179,7 +179,7 @@ def test_a_fault_in_one_task_is_that_tasks_error_alone(
             return super().finish(task, answer)
 
     ended, jobs = run(Broken(), range(20), batch_size=batch_size)
-    assert ended == Ended()
+    assert ended == RunEnd()
     failed = [job for job in jobs if job.error is not None]
     assert [job.task for job in failed] == [7]
     assert failed[0].error.code is code
@@ -202,7 +202,7 @@ def test_a_full_disk_stops_the_run_and_the_rest_is_left() -> None:
 
 def test_a_report_that_has_seen_enough_ends_the_run() -> None:
     ended, jobs = run(Toy(), range(1000), go_on=lambda job: job.task < 3)
-    assert ended == Ended(is_enough=True)
+    assert ended == RunEnd(is_enough=True)
     assert len(jobs) < 20
 
 
@@ -367,7 +367,7 @@ def test_what_needs_no_company_waits_for_none_and_keeps_none_waiting() -> None:
 def test_lanes_infer_side_by_side_and_every_task_once(batch_size: int) -> None:
     toy = Wide()
     ended, jobs = run(toy, range(60), workers=3, batch_size=batch_size)
-    assert ended == Ended()
+    assert ended == RunEnd()
     assert sorted(job.task for job in jobs) == list(range(60))
     assert all(job.outcome == f"{job.task}->{2 * job.task}" for job in jobs)
     assert toy.most == Wide.lanes
@@ -378,8 +378,8 @@ def test_lanes_infer_side_by_side_and_every_task_once(batch_size: int) -> None:
 
 def test_what_stages_call_quickest_is_what_they_get_unless_someone_asked() -> None:
     class Batching(Toy):
-        def open(self) -> Width:  # type: ignore[override]
-            return Width(batch_size=4)
+        def open(self) -> Parallelism:  # type: ignore[override]
+            return Parallelism(batch_size=4)
 
     toy = Batching()
     run(toy, range(0, 64, 2))
@@ -399,7 +399,7 @@ def test_batches_halve_until_they_fit_into_memory_and_stay_so() -> None:
 
     toy = Small()
     ended, jobs = run(toy, range(0, 80, 2), batch_size=8)
-    assert ended == Ended()
+    assert ended == RunEnd()
     assert sorted(job.task for job in jobs) == list(range(0, 80, 2))
     assert all(job.error is None for job in jobs)
     assert [len(batch) for batch in toy.batches if len(batch) > 2] == [8, 4]
@@ -418,7 +418,7 @@ def test_where_lanes_do_not_fit_side_by_side_one_goes_on_alone() -> None:
 
     toy = Narrow()
     ended, jobs = run(toy, range(20), workers=3)
-    assert ended == Ended()
+    assert ended == RunEnd()
     assert sorted(job.task for job in jobs) == list(range(20))
     assert all(job.error is None for job in jobs)
     assert toy.most == 1
@@ -434,7 +434,7 @@ def test_a_task_that_does_not_fit_alone_fails_alone(kind: type[Toy], batch_size:
             return answers
 
     ended, jobs = run(Large(), range(20), batch_size=batch_size)
-    assert ended == Ended()
+    assert ended == RunEnd()
     assert sorted(job.task for job in jobs) == list(range(20))
     failed = [job for job in jobs if job.error is not None]
     assert [job.task for job in failed] == [7]
@@ -495,10 +495,10 @@ def test_in_order_every_job_is_told_in_its_turn_and_an_error_after_those_before_
             return super().finish(task, answer)
 
     ended, jobs = run(Uneven(), range(20), workers=1, in_order=True)
-    assert ended == Ended()
+    assert ended == RunEnd()
     assert [job.task for job in jobs] == list(range(20))
     ended, jobs = run(Uneven(), range(20), workers=1, in_order=True, go_on=lambda job: job.error is None)
-    assert ended == Ended(is_enough=True)
+    assert ended == RunEnd(is_enough=True)
     assert [job.task for job in jobs] == list(range(8)), "those before the error are told first, and none behind it"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
 from glpn_cli.images import ImageSource, PictureWarning
-from glpn_cli.pipeline.report import Ended, Outcome, Output, Status, Tally, make_record, result_facts, warning_text
+from glpn_cli.pipeline.report import Outcome, Output, RunEnd, Status, Tally, make_record, result_facts, warning_text
 from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.prediction import DepthMap, Intrinsics, Provenance, Result
 
@@ -58,19 +58,19 @@ def test_exit_codes_tell_the_truth(counts: dict[str, int], code: int) -> None:
 
 def test_what_stopped_a_run_comes_first() -> None:
     full = tally(ok=1, failed=1, left=3)
-    full.ended = Ended(stopped=StoppedError("full", code=ErrorCode.NO_SPACE))
+    full.ended = RunEnd(stopped=StoppedError("full", code=ErrorCode.NO_SPACE))
     assert (full.exit_code, full.stopped, full.left) == (4, "E_NOSPACE", 3)
     broken = tally(ok=1)
-    broken.ended = Ended(interrupt=KeyboardInterrupt())
+    broken.ended = RunEnd(interrupt=KeyboardInterrupt())
     assert (broken.exit_code, broken.stopped) == (130, "SIGINT")
     ended = tally(ok=1)
-    ended.ended = Ended(interrupt=KeyboardInterrupt(143))
+    ended.ended = RunEnd(interrupt=KeyboardInterrupt(143))
     assert (ended.exit_code, ended.stopped) == (143, "SIGTERM")
 
 
 @pytest.mark.parametrize(("is_enough", "code"), [(True, 3), (False, 0)])
 def test_what_nobody_counted_is_not_all_done_where_a_failure_ended_it(is_enough: bool, code: int) -> None:
-    streamed = Tally(None, Allowance.parse("1"), ended=Ended(is_enough=is_enough))
+    streamed = Tally(None, Allowance.parse("1"), ended=RunEnd(is_enough=is_enough))
     streamed.add(outcome(Status.OK))
     streamed.add(outcome(Status.ERROR, error=InputError("bad", code=ErrorCode.DECODE)))
     assert streamed.exit_code == code

@@ -42,7 +42,7 @@ def plan_manifest(
     manifest = Manifest(inputs, rules, StreamPlanner(sources, rules))
     manifest.survey()
     if not manifest.count and not inputs.allow_empty and inputs.shard is None:
-        raise UsageError("the lists name nothing", hint="--allow-empty makes this no error.")
+        raise UsageError("the lists name nothing", hint="Add --allow-empty to make this no error.")
     return ManifestRun(manifest, Stages(model, outputs, pictures=manifest.count), settings, make_engine)
 
 

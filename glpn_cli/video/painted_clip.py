@@ -60,7 +60,7 @@ class PaintedClipWriter:
         if _CODEC not in av.codec.codecs_available:
             raise UsageError(
                 "this PyAV cannot write H.264: it was built without x264",
-                hint="Install the wheel: pip install --force-reinstall --only-binary :all: av",
+                hint="Run: pip install --force-reinstall --only-binary :all: av",
                 code=ErrorCode.UNSUPPORTED,
             )
         self._frame_type, self._clip, self._facts = av.VideoFrame, clip, clip.facts

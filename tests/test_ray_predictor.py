@@ -77,6 +77,7 @@ def test_ray_data_maps_batches_with_it(tiny_model: Path, tiny_pictures: Path) ->
 
     (tiny_pictures / "text.png").write_text("no picture")
     with join_cluster(None):
+        assert [node["NodeManagerAddress"] for node in ray.nodes()] == ["127.0.0.1"]
         rows = (
             ray.data.read_binary_files(str(tiny_pictures), include_paths=True)
             .map_batches(

@@ -54,19 +54,21 @@ def join_cluster(address: str | None) -> Iterator[None]:
 
     Raises UsageError where there is no cluster at the address, StoppedError where none can be started.
     """
+    if address is not None:
+        with _connect(address, {}):
+            yield
+        return
+    options = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    with _on_this_machine_alone(), _connect(None, options):
+        yield
+
+
+@contextmanager
+def _connect(address: str | None, options: dict[str, Any]) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    if address is None:
-        _set_token()
-        options |= {
-            "num_cpus": cores(),
-            "include_dashboard": False,
-            "object_store_memory": _OBJECT_STORE_BYTES,
-            "_node_ip_address": "127.0.0.1",
-        }
     ray._private.worker._worker_logs_enabled = False  # or deaths of actors are told on standard output
     try:
-        ray.init(address or "local", **options)
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **options)
     except (ConnectionError, ValueError, RuntimeError, OSError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
         if address is None:
@@ -82,10 +84,28 @@ def join_cluster(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def _set_token() -> None:
-    """Let in nobody without a token of this run; usage statistics stay off."""
-    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
-    # Ray read these when it was imported.
+@contextmanager
+def _on_this_machine_alone() -> Iterator[None]:
+    """Have a cluster that is started meanwhile listen to 127.0.0.1, and let in nobody without a token of this run."""
+    constants = ray._private.ray_constants
+    spans_machines, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
+    settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ |= settings
+    _read_environment_again()
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = spans_machines
+        for name, value in before.items():
+            del os.environ[name]
+            if value is not None:
+                os.environ[name] = value
+        _read_environment_again()
+
+
+def _read_environment_again() -> None:
+    """Make Ray forget what it read of authentication when it was imported."""
     ray._raylet.Config.initialize("")
     ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 

@@ -73,6 +73,11 @@ class _Actor:
     def load(self) -> int:
         return sum(map(len, self.messages.values()))
 
+    @property
+    def is_hungry(self) -> bool:
+        """Whether it may soon have nothing to do: one message is worked on, and another must be there by then."""
+        return self.room > 0 and not self.is_alone and (self.load < self.room or len(self.messages) < 2)
+
 
 class ClusterEngine:
     """Runs tasks on the actors of a cluster, once; has the interface of `Engine`.
@@ -190,7 +195,7 @@ class ClusterEngine:
             is_idle = not self._suspects and not any(actor.messages for actor in self._actors)
             if is_idle and self._feed.is_at_end:
                 return
-            is_hungry = any(actor.load < actor.room for actor in self._actors)
+            is_hungry = any(actor.is_hungry for actor in self._actors)
             ready, _ = ray.wait([*self._pending], timeout=0.02 if is_hungry and not self._suspects else _WATCH_S)
             for ref in ready:
                 self._take(ref, self._pending.pop(ref))
@@ -204,7 +209,7 @@ class ClusterEngine:
                 actor.is_alone = True
                 self._post(actor, [self._suspects.popleft()])
             return
-        while actor.load < actor.room and (jobs := self._feed.take(self._message_size())):
+        while actor.is_hungry and (jobs := self._feed.take(self._message_size())):
             known = [job for job in jobs if isinstance(job.task, Outcome)]
             for job in known:
                 job.outcome = job.task

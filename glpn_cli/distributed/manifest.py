@@ -26,6 +26,7 @@ from glpn_cli.pipeline.sources import Sources
 from glpn_cli.pipeline.stages import Stages
 
 _MOST_SHOWN = 3
+_PIECE = 1 << 16
 
 
 def plan_manifest(
@@ -76,9 +77,10 @@ class Manifest:
         for source in read_lists(self.inputs):
             named.append(hash(self._fold(source.given)))
             made.extend(map(hash, self._outputs(source)))
-        hashes = np.sort(np.frombuffer(made, np.int64))
-        twice, overwritten = _find_equal(hashes), _find_common(hashes, np.frombuffer(named, np.int64))
         self.count = len(named)
+        hashes = np.frombuffer(made, np.int64)
+        hashes.sort()
+        twice, overwritten = _find_equal(hashes), _find_common(hashes, np.frombuffer(named, np.int64))
         if twice or overwritten:
             self._judge(twice, overwritten)
 
@@ -122,11 +124,18 @@ class Manifest:
 
 
 def _find_equal(hashes: NDArray[np.int64]) -> set[int]:
+    """The values that sorted hashes have more than once."""
     return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
-def _find_common(one: NDArray[np.int64], other: NDArray[np.int64]) -> set[int]:
-    return set(one[np.isin(one, other)].tolist())
+def _find_common(hashes: NDArray[np.int64], others: NDArray[np.int64]) -> set[int]:
+    """The values of sorted hashes that are among others, too; a piece at a time, which bounds the memory."""
+    common: set[int] = set()
+    for start in range(0, len(others) if len(hashes) else 0, _PIECE):
+        piece = others[start : start + _PIECE]
+        nearest = hashes[np.minimum(np.searchsorted(hashes, piece), len(hashes) - 1)]
+        common.update(piece[nearest == piece].tolist())
+    return common
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,8 @@ class ClusterEngine:
         assert model is not None, "predict has a model"
         share = divide(nodes, self._cluster, threads=model.threads, device=model.device)
         weights = model.inference.model.checkpoint.weights
-        sources = (str(each.source.path) for each in first if isinstance(each, Task) and each.source.path is not None)
+        paths = [each.source.path for each in first if isinstance(each, Task) and each.source.path is not None]
+        samples = {path.parent: str(path) for path in paths if path.exists()}  # one of each folder
         workers = self._cluster.workers or min(share.cpus, _MOST_WORKERS)
         reading = self._reading
         if reading.workers is not None:
@@ -167,7 +168,7 @@ class ClusterEngine:
             self._stages.with_threads(share.cpus),
             reading,
             folder=str(Path.cwd()),
-            seen=(*filter(_is_there, sources), str(weights), *markers),
+            seen=(*samples.values(), str(weights), *markers),
             weights=model.inference.weights_sha256,
             workers=workers,
             batch_size=self._batch_size,
@@ -196,9 +197,13 @@ class ClusterEngine:
             if is_idle and self._feed.is_at_end:
                 return
             is_hungry = any(actor.is_hungry for actor in self._actors)
-            ready, _ = ray.wait([*self._pending], timeout=0.02 if is_hungry and not self._suspects else _WATCH_S)
+            refs = [*self._pending]
+            ready, _ = ray.wait(refs, timeout=0.02 if is_hungry and not self._suspects else _WATCH_S)
+            if ready:  # and whatever else is, by one question
+                ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
             for ref in ready:
-                self._take(ref, self._pending.pop(ref))
+                if (actor := self._pending.pop(ref, None)) is not None:  # or it died meanwhile
+                    self._take(ref, actor)
 
     def _send(self, actor: _Actor) -> None:
         """Give an actor as much as keeps it busy; where another died, one of its tasks alone."""
@@ -242,15 +247,21 @@ class ClusterEngine:
             self._take_answer(actor, actor.messages.pop(ref), answer)
 
     def _take_answer(self, actor: _Actor, jobs: list[Job], answer: Answer) -> None:
+        """Tell all that an actor did, even where the run ends by one of them."""
         actor.is_alone = False
+        end: Exception | None = answer.stopped
         for job, done in zip(jobs, answer.done, strict=True):
-            if done is not None:
-                job.outcome, job.error, job.seconds = done.outcome, done.error, done.seconds or 0.0
-                if done.outcome is not None and done.seconds is None:
-                    job.task = done.outcome
+            if done is None:
+                continue
+            job.outcome, job.error, job.seconds = done.outcome, done.error, done.seconds or 0.0
+            if done.outcome is not None and done.seconds is None:
+                job.task = done.outcome
+            try:
                 self._tell_one(job)
-        if answer.stopped is not None:
-            raise answer.stopped
+            except (_EnoughError, StoppedError) as error:
+                end = end or error
+        if end is not None:
+            raise end
 
     def _dismiss(self, actor: _Actor, error: GlpnError) -> None:
         """Do without an actor that cannot work. Raises its error where no other works."""
@@ -376,10 +387,6 @@ def _for_travel(task: Task) -> Task:
     """A task without what an actor has already: the options of reading, with their processes."""
     source: Any = replace(task.source, options=ReadOptions())  # type: ignore[type-var]  # each kind has them
     return replace(task, source=source)
-
-
-def _is_there(path: str) -> bool:
-    return Path(path).exists()
 
 
 def _has_cpus(node: Any) -> bool:

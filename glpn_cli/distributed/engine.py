@@ -202,8 +202,8 @@ class ClusterEngine:
             if ready:  # and whatever else is, by one question
                 ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
             for ref in ready:
-                if (actor := self._pending.pop(ref, None)) is not None:  # or it died meanwhile
-                    self._take(ref, actor)
+                if ref in self._pending:  # else its actor died meanwhile
+                    self._take(ref, self._pending.pop(ref))
 
     def _send(self, actor: _Actor) -> None:
         """Give an actor as much as keeps it busy; where another died, one of its tasks alone."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import math
 import socket
+import time
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
 
@@ -16,6 +18,7 @@ from glpn_cli.serve.app import AppSettings, make_app
 from glpn_cli.serve.service import DepthService
 
 _BACKLOG = 256
+_HEADERS_S = 10.0
 
 
 def check_access(host: str, *, token: str | None, no_auth: bool) -> None:
@@ -66,7 +69,7 @@ def run_server(
             timeout_keep_alive=5,
             timeout_graceful_shutdown=math.ceil(settings.timeout_s),
         )
-        server = _Server(config, service)
+        server = _Server(config, service, headers_s=min(_HEADERS_S, settings.timeout_s))
         announce()
         server.run(sockets=[listener])
     if service.ended is not None and service.ended.stopped is not None:
@@ -74,15 +77,35 @@ def run_server(
 
 
 class _Server(uvicorn.Server):
-    """A server that ends where its service does."""
+    """A server that ends where its service does, and waits for no client that sends its headers slowly.
 
-    def __init__(self, config: uvicorn.Config, service: DepthService) -> None:
+    headers_s: how long a connection may be there without a request
+    """
+
+    def __init__(self, config: uvicorn.Config, service: DepthService, *, headers_s: float) -> None:
         super().__init__(config)
         self._service = service
+        self._headers_s = headers_s
+        self._waiting: dict[Any, tuple[Any, float]] = {}  # connection -> its last request, and since when
 
     async def on_tick(self, counter: int) -> bool:
         """Say whether to end; asked ten times a second."""
+        self._close_slow()
         return await super().on_tick(counter) or self._service.ended is not None
+
+    def _close_slow(self) -> None:
+        """Close connections on which no request has begun for too long."""
+        now, before = time.monotonic(), self._waiting
+        self._waiting = {}
+        connections: set[Any] = {*self.server_state.connections}  # of HTTP alone: there are no web sockets
+        for connection in connections:
+            last = connection.cycle
+            if last is not None and not last.response_complete:
+                continue
+            known, since = before.get(connection, (last, now))
+            self._waiting[connection] = (last, since if known is last else now)
+            if now - self._waiting[connection][1] > self._headers_s:
+                connection.transport.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -91,9 +91,13 @@ def test_clients_that_go_or_stall_hurt_no_other_and_sigterm_answers_what_was_tak
         server.begin(length, PNG).close()  # gone before its answer
         server.begin(length, PNG[:100]).close()  # gone while it sends
         slow = server.begin(length, PNG[:100])
+        silent = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+        silent.sendall(b"POST /v1/depth HTTP/1.1\r\nHost: 127")
         assert server.ask()[0] == 200
         assert b" 408 " in slow.recv(1000).partition(b"\r\n")[0]
         slow.close()
+        assert silent.recv(1000) == b""  # its headers never end
+        silent.close()
         large = png(300, 300)
         answers: list[tuple[int, bytes]] = []
         threads = [threading.Thread(target=lambda: answers.append(server.ask(body=large))) for _ in range(4)]

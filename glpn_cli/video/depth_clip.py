@@ -47,6 +47,12 @@ def read_clip_record(metadata: dict[str, str] | None) -> Record | None:
     return Record.from_text(text_from_json((metadata or {}).get(RECORD_KEY, "")))
 
 
+def depth_record_of(clip: Clip) -> Record | None:
+    """The record of a clip that holds depth which was made earlier; None for others."""
+    record = read_clip_record(clip.facts.metadata)
+    return record if record is not None and record.map in DEPTH_MAPS else None
+
+
 class DepthClipWriter:
     """Writes frames of depth into a stream, one after the other.
 
@@ -105,8 +111,8 @@ class DepthClip:
     def __init__(self, path: Path, settings: ClipSettings | None = None, options: ReadOptions | None = None) -> None:
         source = ImageSource(path, path.name, str(path), options=options or ReadOptions())
         self.clip = Clip(source, settings)
-        record = read_clip_record(self.clip.facts.metadata)
-        if record is None or record.map not in DEPTH_MAPS:
+        record = depth_record_of(self.clip)
+        if record is None:
             self.clip.close()
             raise InputError(
                 f"{source.label} is a video, and no depth of ours",

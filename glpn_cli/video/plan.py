@@ -48,12 +48,21 @@ def plan_clips(
         outputs.explicit.refuse(*_FOR_PICTURES, because="is about pictures, and there are only clips")
     if model is not None and model.inference.predicts_labels:
         raise UsageError(f"{model.inference.model.name!r} labels pictures, and clips are made depth of")
+    own = _say_steady(model) if asked.steady else model
     return ClipRun(
         clips.clips,
-        ClipWork(outputs, model, settings, asked, open_stages(model, outputs)),
+        ClipWork(outputs, own, settings, asked, open_stages(own, outputs)),
         write_clip if is_single else write_frames,
         plan_clip if is_single else plan_frames,
         None if pictures is None else plan_run(pictures, replace(outputs), model, settings),
         clips.refused,
         len(clips.clips) + len(clips.refused) if is_single else None,
     )
+
+
+def _say_steady(model: ModelSettings | None) -> ModelSettings | None:
+    """The same model, whose results say that they were steadied."""
+    if model is None:
+        return None
+    view = ", ".join(filter(None, (model.inference.view, "steady")))
+    return replace(model, inference=replace(model.inference, view=view))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -22,7 +23,7 @@ from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSetting
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
 from glpn_cli.prediction import Result
 from glpn_cli.video.clip import Clip, Frame
-from glpn_cli.video.depth_clip import DEPTH_MAPS, decode_levels, read_clip_record
+from glpn_cli.video.depth_clip import decode_levels, depth_record_of
 from glpn_cli.video.settings import ClipSettings
 
 Results = Generator[tuple[Frame, Result | GlpnError]]
@@ -70,10 +71,22 @@ class ClipWork:
     stages: Stages
     view: ClipView = field(default_factory=_Nobody)
 
-    def results(self, clip: Clip, frames: Iterator[Frame]) -> Results:
-        """The results of frames of a clip: read from it where it holds depth, else predicted."""
-        record = read_clip_record(clip.facts.metadata)
-        if record is None or record.map not in DEPTH_MAPS:
+    def results(self, clip: Clip, frames: Iterator[Frame], *, steady: bool | None = None) -> Results:
+        """The results of frames of a clip: read from it where it holds depth, else predicted, and steadied.
+
+        steady: whether they are; None: as asked
+        """
+        if (self.asked.steady if steady is None else steady) and depth_record_of(clip) is None:
+            from glpn_cli.video.steadied import steady_results
+
+            with closing(self._plain(clip, frames)) as plain:
+                yield from steady_results(plain)
+        else:
+            yield from self._plain(clip, frames)
+
+    def _plain(self, clip: Clip, frames: Iterator[Frame]) -> Results:
+        record = depth_record_of(clip)
+        if record is None:
             width = self.stages.open()
             ahead = 2 * (self.settings.threads + width.lanes * (self.settings.batch_size or width.batch_size))
             yield from iterate_results(self.stages, frames, self.settings, ahead=ahead)

@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from glpn_cli.errors import UsageError
 from glpn_cli.options import option
 
+WARM_UP = 24
+"""A run that goes on in the middle of a clip sees so many of the frames before again, so that it steadies as one that
+never stopped: three times the frames that `Steady` looks ahead."""
+
 _TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(s|ms)?")
 
 
 AT = "The frame of a clip that is shown at this time, such as 12.5s."
 """The help of `--at`."""
 
-OPTIONS = ("--start", "--end", "--every", "--fps")
+OPTIONS = ("--start", "--end", "--every", "--fps", "--steady", "--no-steady")
 
 
 def parse_time(text: str | float) -> float:
@@ -37,6 +41,7 @@ class ClipSettings:
     end_s:   up to this time, which is not taken; None: to the end
     every:   one of so many frames, the first of them
     fps:     at most so many frames in a second; of an image sequence, its own rate; None: all
+    steady:  take the flicker out of what is predicted
 
     Raises UsageError for a part that is empty and a rate that is none.
     """
@@ -55,6 +60,7 @@ class ClipSettings:
     fps: float | None = option(
         "--fps N", None, "Take at most so many frames in a second; of frame_%05d.png, the rate.", show_default="all"
     )
+    steady: bool = option("--steady/--no-steady", True, "Take the flicker out of the depth of a clip.")
 
     def __post_init__(self) -> None:
         if self.end_s is not None and self.end_s <= self.start_s:

@@ -15,7 +15,7 @@ from glpn_cli.depth_files.styles import Gray, Gray16
 from glpn_cli.errors import UsageError
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.video.clip import Clip, Frame
-from glpn_cli.video.depth_clip import DEPTH_MAPS, read_clip_record
+from glpn_cli.video.depth_clip import depth_record_of
 from glpn_cli.video.settings import ClipSettings
 
 _BEFORE_S = 1.0
@@ -40,8 +40,8 @@ def extract_still(path: Path, time_s: float, options: ReadOptions | None = None)
     if found is None or (ends_s is not None and time_s >= ends_s and time_s > found.time_s):
         length = "" if ends_s is None else f", which is {ends_s:.3f} s long"
         raise UsageError(f"{str(path)!r} shows nothing at {time_s:g} s{length}", hint="Choose another time with --at.")
-    record = read_clip_record(facts.metadata)
-    if record is None or record.map not in DEPTH_MAPS:
+    record = depth_record_of(clip)
+    if record is None:
         data = io.BytesIO()
         Image.fromarray(found.read_colors()).save(data, "PNG", compress_level=1)
         return data.getvalue()

@@ -16,7 +16,7 @@ from glpn_cli.pipeline.outputs import check_used
 from glpn_cli.pipeline.settings import Existing, OutputSettings
 from glpn_cli.prediction import DepthKind, Provenance
 from glpn_cli.video.clip import Clip
-from glpn_cli.video.depth_clip import DEPTH_MAPS, read_clip_record
+from glpn_cli.video.depth_clip import depth_record_of, read_clip_record
 from glpn_cli.video.painted_clip import CONTAINERS
 
 FORMATS = ("png16", "gray16", "gray", "color")
@@ -153,10 +153,10 @@ def holds_depth(source: ImageSource) -> bool:
     if source.path is None:
         return False
     try:
-        record = read_record_of(source.path)
+        with Clip(source) as clip:
+            return depth_record_of(clip) is not None
     except InputError:
         return False
-    return record is not None and record.map in DEPTH_MAPS
 
 
 def read_record_of(path: Path) -> Record | None:

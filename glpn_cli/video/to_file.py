@@ -8,9 +8,11 @@ behind them.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,9 +28,10 @@ from glpn_cli.pipeline.report import LOST_FRAMES, Outcome, Output, RunEnd, Statu
 from glpn_cli.pipeline.run import Show
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 from glpn_cli.video.clip import Clip, Frame
-from glpn_cli.video.depth_clip import DEPTH_MAPS, DepthClip, DepthClipWriter, quantize, read_clip_record
+from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, depth_record_of, quantize
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
 from glpn_cli.video.run import ClipWork, first_error, with_view
+from glpn_cli.video.settings import WARM_UP
 from glpn_cli.video.target import ClipTarget, PipeOut, choose_target, read_record_of, resolve_existing
 
 _RANGE_FRAMES = 240
@@ -82,11 +85,9 @@ def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
 
 def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
     """The file of a clip, and its record as far as it is known. Raises UsageError."""
-    stored = read_clip_record(clip.facts.metadata)
-    is_depth = stored is not None and stored.map in DEPTH_MAPS
+    stored = depth_record_of(clip)
     provenance: Provenance | None
-    if is_depth:
-        assert stored is not None
+    if stored is not None:
         kind, limit_m, provenance = stored.depth_kind, stored.limit_m, stored.provenance
     else:
         assert work.model is not None
@@ -96,7 +97,7 @@ def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
         provenance = work.outputs.calibration.apply_to(provenance)
         kind, limit_m = DepthKind.METRIC, work.outputs.calibration.limit_of(limit_m)
     target = choose_target(work.outputs, kind, limit_m, is_stream=clip.source.path is None)
-    if is_depth and target.look is not None and target.look.side_by_side:
+    if stored is not None and target.look is not None and target.look.side_by_side:
         raise UsageError("--side-by-side needs the pictures, and this clip holds depth", hint="Name the clip itself.")
     if target.path is not None and clip.source.path is not None and target.path.exists():
         with suppress(OSError):
@@ -124,7 +125,10 @@ def _settle_range(work: ClipWork, source: ImageSource, policy: RangePolicy) -> R
     with Clip(source, work.asked) as counted:
         expected = counted.expected_frames or 0
     every = work.asked.every * max(1, expected // _RANGE_FRAMES)
-    with Clip(source, replace(work.asked, every=every)) as clip, closing(work.results(clip, clip.frames())) as results:
+    with (
+        Clip(source, replace(work.asked, every=every)) as clip,
+        closing(work.results(clip, clip.frames(), steady=False)) as results,
+    ):
         work.begin(clip, f"{source.name}: range")
         for frame, one in results:
             work.view.advance(frame.time_s - clip.settings.start_s)
@@ -180,12 +184,16 @@ class Making:
         """Write all frames; an interrupt, or an error of the disk, ends the file where it is. Raises GlpnError."""
         frames = self.clip.frames()
         self.work.begin(self.clip, self.clip.source.name)
+        taken: deque[Frame] = deque(maxlen=WARM_UP if self.work.asked.steady else 0)
         for frame, levels in self._take_over(frames):  # interrupted here, the earlier file stays
             self._open(stream).write(frame, levels)
             self._count(frame)
+            taken.append(frame)
         try:
-            with closing(self.work.results(self.clip, frames)) as results:
+            with closing(self.work.results(self.clip, chain(list(taken), frames))) as results:
                 for frame, one in results:
+                    if frame in taken:
+                        continue
                     if isinstance(one, GlpnError):
                         self._failed.append((frame, one))
                         continue

@@ -22,6 +22,7 @@ from glpn_cli.prediction import Result
 from glpn_cli.video.clip import Clip, Frame
 from glpn_cli.video.depth_clip import read_clip_record
 from glpn_cli.video.run import ClipWork
+from glpn_cli.video.settings import WARM_UP
 
 
 def write_frames(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
@@ -84,7 +85,9 @@ class _FrameRun:
             try:
                 for frame, one in results:
                     self._tell_known()
-                    task = self._tasks.pop(frame)
+                    task = self._tasks.pop(frame, None)
+                    if task is None:
+                        continue
                     writing.append((frame, pool.submit(self._finish, task, one)))
                     while len(writing) > 2 * workers or (writing and writing[0][1].done()):
                         self._tell(*writing.popleft())
@@ -99,14 +102,25 @@ class _FrameRun:
             return RunEnd(is_enough=self._is_enough)
 
     def _remaining(self) -> Iterator[Frame]:
-        """The frames whose files are not there yet; called in a thread."""
+        """The frames whose files are not there yet, and those about them that they are steadied by. In a thread."""
+        is_steady = self._work.asked.steady
+        before: deque[Frame] = deque(maxlen=WARM_UP if is_steady else 0)
+        behind = 0
         for frame in self._clip.frames():
             planned = self._existing.resolve(frame, self._rules.targets(frame))
-            if isinstance(planned, Outcome):
-                self._known.put((frame, planned))
-            else:
+            if isinstance(planned, Task):
+                yield from before
+                before.clear()
                 self._tasks[frame] = planned
+                behind = WARM_UP if is_steady else 0
                 yield frame
+                continue
+            self._known.put((frame, planned))
+            if behind:
+                behind -= 1
+                yield frame
+            else:
+                before.append(frame)
 
     def _finish(self, task: Task, one: Result | GlpnError) -> Outcome:
         """Write the files of one frame, in a thread. Raises StoppedError where the disk takes no more."""

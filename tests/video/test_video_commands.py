@@ -88,7 +88,7 @@ def test_a_clip_of_depth_tells_its_depth_at_a_time(glpn: Glpn, tmp_path: Path) -
 
 def test_a_frame_of_a_clip_is_measured_through_the_model(glpn: Glpn, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", 3)
-    glpn("predict", clip, "-o", tmp_path / "d.mkv")
+    glpn("predict", clip, "-o", tmp_path / "d.mkv", "--no-steady")
     stored = json.loads(glpn("measure", tmp_path / "d.mkv", "10,20", "--at", "0.08s", "--json").stdout)
     direct = json.loads(glpn("measure", clip, "10,20", "--at", "0.08s", "--json").stdout)
     assert direct["points"][0]["depth"] == pytest.approx(stored["points"][0]["depth"], abs=1e-3)
@@ -153,6 +153,24 @@ def test_stored_depth_is_painted_without_a_model(glpn: Glpn, tmp_path: Path, mon
     assert result.exit_code == 0, result.stderr
     assert len(read_frames(tmp_path / "look.mp4")) == 6
     assert glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "b.mp4", "--side-by-side").exit_code != 0
+
+
+def test_a_folder_that_lacks_frames_gets_those_that_one_run_would_have_made(glpn: Glpn, tmp_path: Path) -> None:
+    clip, folder = make_clip(tmp_path / "a.mp4", 12), tmp_path / "frames"
+    assert glpn("predict", clip, "-o", folder).exit_code == 0
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in sorted(whole)[5:8]:
+        (folder / name).unlink()
+    again = glpn("predict", clip, "-o", folder, "--json")
+    assert json.loads(again.stdout.splitlines()[-1])["skipped"] == 9
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+def test_steadied_depth_says_so_and_stands_for_no_other(glpn: Glpn, tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "a.mp4", 3), tmp_path / "d.mkv"
+    assert glpn("predict", clip, "-o", out).exit_code == 0
+    assert "E_EXISTS" in glpn("predict", clip, "-o", out, "--no-steady").stderr
+    assert "steady" in run("inspect", out).stdout
 
 
 def test_pictures_and_clips_of_a_folder_are_done_together(glpn: Glpn, tmp_path: Path) -> None:

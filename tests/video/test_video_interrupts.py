@@ -45,21 +45,26 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(KeyboardInterrupt(), 130), (StoppedError("full", code=ErrorCode.NO_SPACE), 4)]
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, ()),
+        (KeyboardInterrupt(), 130, ("--no-steady",)),
+        (StoppedError("full", code=ErrorCode.NO_SPACE), 4, ()),
+    ],
 )
 def test_an_interrupted_clip_of_depth_is_gone_on_with(
-    error: BaseException, code: int, stop_after: Any, tmp_path: Path
+    error: BaseException, code: int, words: tuple[str, ...], stop_after: Any, tmp_path: Path
 ) -> None:
     clip, out, partial = make_clip(tmp_path / "a.mp4", 8), tmp_path / "d.mkv", tmp_path / "d.partial.mkv"
     stop_after(3, error)
-    assert run("predict", clip, "-o", out).exit_code == code
+    assert run("predict", clip, "-o", out, *words).exit_code == code
     assert not out.exists()
     assert len(read_frames(partial)) == 3
-    again = run("predict", clip, "-o", out)
+    again = run("predict", clip, "-o", out, *words)
     assert again.exit_code == 0, again.stderr
     assert "gone on with" in again.stderr
     assert not partial.exists()
-    assert run("predict", clip, "-o", tmp_path / "whole.mkv").exit_code == 0
+    assert run("predict", clip, "-o", tmp_path / "whole.mkv", *words).exit_code == 0
     for (time, levels), (wanted, others) in zip(read_frames(out), read_frames(tmp_path / "whole.mkv"), strict=True):
         assert time == wanted
         assert (levels == others).all()

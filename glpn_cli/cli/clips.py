@@ -77,24 +77,20 @@ def plan_all(
     from glpn_cli.video.plan import plan_clips
 
     assert taken.asked is not None
-    run = plan_clips(taken.clips, found, outputs, model, work, taken.asked)
-    run.work.view = ClipProgress()
-    return run
+    return plan_clips(taken.clips, found, outputs, model, work, taken.asked)
 
 
 class ClipProgress:
-    """The line that says how far a clip is: in time, in frames, and how fast beside real time."""
+    """The line that says how far a clip is: in time, in frames, and how fast beside real time.
 
-    def begin(self, name: str, *, frames: int | None, duration_s: float | None) -> None:
-        """A clip, or a pass over it, begins."""
+    frames, duration_s: how many there are to do, and how long they are shown; None where nobody knows
+    """
+
+    def __init__(self, name: str, *, frames: int | None, duration_s: float | None) -> None:
         self._name, self._frames, self._duration_s = name, frames, duration_s
         self._done, self._time_s = 0, 0.0
         self._started = self._told = time.monotonic()
         self._drawn = 0.0
-
-    def say(self, text: str) -> None:
-        """A remark for the user."""
-        console.note(text)
 
     def advance(self, time_s: float) -> None:
         """One more frame is done, shown at this time of the clip."""

@@ -20,6 +20,7 @@ from glpn_cli.pipeline.run import Run
 from glpn_cli.pipeline.settings import Allowance, OutputSettings
 
 if TYPE_CHECKING:
+    from glpn_cli.cli.clips import ClipProgress
     from glpn_cli.pipeline.settings import OutputSettings
     from glpn_cli.process_pool import Workers
     from glpn_cli.video.run import ClipRun
@@ -39,6 +40,7 @@ class RunView:
         self._is_unread = False
         self._failed: list[str] = []
         self._progress = Progress(tally.planned_total)
+        self._clip: ClipProgress | None = None
 
     def show(self, outcome: Outcome) -> None:
         """Count one outcome and show it."""
@@ -54,7 +56,23 @@ class RunView:
             console.warn(f"{outcome.place}: {warning_text(code)} [{code}]")
         if console.verbose and not console.draws_progress:
             console.detail(self._detail(outcome))
-        self._progress.advance(outcome.place, computed=outcome.seconds is not None)
+        if self._clip is None:
+            self._progress.advance(outcome.place, computed=outcome.seconds is not None)
+
+    def say(self, text: str) -> None:
+        """A remark about a clip."""
+        console.note(text)
+
+    def begin(self, name: str, *, frames: int | None, duration_s: float | None) -> None:
+        """A clip, or a pass over it, begins: from now on the line tells how far that is."""
+        from glpn_cli.cli.clips import ClipProgress
+
+        self._clip = ClipProgress(name, frames=frames, duration_s=duration_s)
+
+    def advance(self, time_s: float) -> None:
+        """One more frame of the clip is done, shown at this time."""
+        if self._clip is not None:
+            self._clip.advance(time_s)
 
     def __enter__(self) -> Self:
         return self
@@ -196,6 +214,8 @@ def show_run(
         open_report(output.report) as file,
         RunView(tally, json=output.json, report=file) as view,
     ):
+        if (work := getattr(run, "work", None)) is not None:
+            work.view = view
         try:
             tally.ended = (run.dry_run if output.dry_run else run.execute)(view.show)
         except KeyboardInterrupt as error:  # while nothing was computed, but told

@@ -245,7 +245,7 @@ class Clip:
         """The facts, with the help of the first frame. Raises InputError where there is none, or it is too large."""
         image, stream, label = self._first, self._stream, self.source.label
         if image is None:
-            raise InputError(f"{label} holds no frame that can be decoded")
+            raise InputError(f"{label} holds no frame that can be decoded", hint=self._pipe_hint)
         matrix = read_matrix(image)
         rate = stream.average_rate or stream.guessed_rate
         duration = stream.duration * stream.time_base if stream.duration else None
@@ -369,12 +369,15 @@ class Clip:
 
     def _error(self, error: Exception, what: str) -> InputError:
         reason = getattr(error, "strerror", None) or str(error)
-        hint = None
-        if self.source.path is None:
-            hint = "An MP4 cannot be read from a pipe unless its index comes first: pipe Matroska, NUT or MPEG-TS."
         if isinstance(error, FileNotFoundError):
             return InputError(f"{self.source.label} does not exist", code=ErrorCode.NOT_FOUND)
-        return InputError(f"{self.source.label} {what}: {reason.lower()}", hint=hint)
+        return InputError(f"{self.source.label} {what}: {reason.lower()}", hint=self._pipe_hint)
+
+    @property
+    def _pipe_hint(self) -> str | None:
+        if self.source.path is not None:
+            return None
+        return "An MP4 cannot be read from a pipe unless its index comes first: pipe Matroska, NUT or MPEG-TS."
 
 
 def _odd(image: Any, facts: ClipFacts) -> Iterator[str]:

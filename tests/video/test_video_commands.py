@@ -276,3 +276,14 @@ def test_what_makes_no_sense_is_told_before_anything_starts(
     result = glpn(command, *words)
     assert result.exit_code == 2, (result.stdout, result.stderr)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_line_tells_time_frames_and_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from glpn_cli.cli import clips
+
+    clock = iter([0.0, *(10.0,) * 9])
+    lines: list[str] = []
+    monkeypatch.setattr(clips.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(clips.console, "progress", lines.append)
+    clips.ClipProgress("a.mp4", frames=90, duration_s=3600.0).advance(5.0)
+    assert "0:05/1:00:00  1/90 frames  0.1/s  0.50x real time  1:59:50 left" in lines[0]

@@ -82,7 +82,7 @@ def test_what_is_documented_is_there() -> None:
     known = {option for command in commands().values() for param in command.params for option in param.opts}
     known |= {option for command in commands().values() for param in command.params for option in param.secondary_opts}
     known |= {"--version", "--help", "--install-completion", "--show-completion"}
-    known |= {"--nproc-per-node", "--rm", "--user"}  # torchrun's, and docker's
+    known |= {"--nproc-per-node", "--rm", "--user", "--torch-backend", "--from"}  # of torchrun, docker and uv
     for page in DOCS.rglob("*.md"):
         for line in page.read_text("utf-8").splitlines():
             if "glpn" not in line:

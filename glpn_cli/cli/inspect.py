@@ -135,6 +135,8 @@ def _inspect_clip(
     target: str | None, at: str | None, inputs: InputSettings, output: OutputSettings, table: DepthTable | None
 ) -> bool:
     """Show a clip of depth, or the map of one of its frames; whether the target is a clip. Raises typer.Exit."""
+    if at is None and not _is_file(target):
+        return False  # without the libraries that look into files
     from glpn_cli.video.find import is_clip_file
 
     path = Path(target or "-")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from glpn_cli.cli.console import console
 from glpn_cli.cli.groups import without
 from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.errors import UsageError
@@ -74,7 +75,7 @@ class ClusterParams:
             hint = "Run: pip install 'glpn-cli[ray]'"
             raise UsageError(f"--engine ray needs more than is installed: {error.name}", hint=hint) from error
         settings = ClusterSettings(self.address, self.actors, self.gpus_per_actor, workers)
-        return partial(ClusterEngine, cluster=settings, reading=reading)
+        return partial(ClusterEngine, cluster=settings, reading=reading, note=console.note)
 
 
 def _plan_on_cluster(

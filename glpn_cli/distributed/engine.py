@@ -49,6 +49,7 @@ _PROBED = 256
 
 _PROBE_S = 120.0
 _WATCH_S = 0.5
+_LONG_S = 60.0
 _GRACE_S = 3.0
 """How long an interrupted run waits for the files that are being written."""
 
@@ -86,6 +87,7 @@ class ClusterEngine:
     cluster:    which cluster, and how much of it
     reading:    how pictures are read
     batch_size: tasks per batch of a network; None: as an actor's device likes
+    note:       told, in a sentence, of what the user may want to know
     planner:    plans the tasks where they are done; None: they are planned
     is_stream:  the next task may come at any time
     """
@@ -97,6 +99,7 @@ class ClusterEngine:
         *,
         cluster: ClusterSettings,
         reading: ReadOptions,
+        note: Callable[[str], None],
         batch_size: int | None = None,
         planner: StreamPlanner | None = None,
         is_stream: bool = False,
@@ -107,6 +110,7 @@ class ClusterEngine:
         self._cluster = cluster
         self._reading = reading
         self._batch_size = batch_size
+        self._note: Callable[[str], None] | None = note
         self._planner = planner
         self._is_stream = is_stream
         self._actors: list[_Actor] = []
@@ -191,6 +195,7 @@ class ClusterEngine:
 
     def _work(self) -> None:
         while True:
+            self._note_waiting()
             for actor in self._actors:
                 self._send(actor)
             is_idle = not self._suspects and not any(actor.messages for actor in self._actors)
@@ -204,6 +209,15 @@ class ClusterEngine:
             for ref in ready:
                 if ref in self._pending:  # else its actor died meanwhile
                     self._take(ref, self._pending.pop(ref))
+
+    def _note_waiting(self) -> None:
+        """Say once that no actor has begun for long: the cluster may be busy with other work."""
+        if self._note is not None and time.monotonic() - self._began > _LONG_S:
+            if not self._told and not any(actor.room for actor in self._actors):
+                share = self._share
+                size = f"{share.cpus} CPUs" + (f" and {share.gpus:g} GPUs" if share.gpus else "")
+                self._note(f"waiting for room in the cluster: an actor takes {size} (ray status says who has them)")
+            self._note = None
 
     def _send(self, actor: _Actor) -> None:
         """Give an actor as much as keeps it busy; where another died, one of its tasks alone."""

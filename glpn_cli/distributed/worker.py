@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -81,7 +82,7 @@ _SAME = "Install the same release, with the same extras, on all machines."
 
 
 def _machine() -> str:
-    return f"the machine {os.uname().nodename!r}"
+    return f"the machine {platform.node()!r}"
 
 
 def _unseen(path: str, error: OSError) -> UsageError:

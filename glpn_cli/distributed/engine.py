@@ -33,7 +33,8 @@ from glpn_cli.distributed.worker import Answer, Setup, Worker, check_view
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
 from glpn_cli.images import ReadOptions
 from glpn_cli.pipeline.engine import Job
-from glpn_cli.pipeline.plan import StreamPlanner, Task
+from glpn_cli.pipeline.plan import Task
+from glpn_cli.pipeline.plan_stream import StreamPlanner
 from glpn_cli.pipeline.report import Outcome, RunEnd
 from glpn_cli.pipeline.stages import Stages
 

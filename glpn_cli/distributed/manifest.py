@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from glpn_cli.errors import UsageError
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
-from glpn_cli.pipeline.plan import StreamPlanner, Task
+from glpn_cli.pipeline.plan import Task
+from glpn_cli.pipeline.plan_stream import StreamPlanner
 from glpn_cli.pipeline.report import Outcome, RunEnd, Status
 from glpn_cli.pipeline.run import MakeEngine, Show, telling
 from glpn_cli.pipeline.search import read_lists

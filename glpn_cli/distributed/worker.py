@@ -17,7 +17,8 @@ from glpn_cli.atomic_write import remove_stale, remove_unfinished
 from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, UsageError, reason_of, wrap_exception
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.pipeline.engine import Engine, Job
-from glpn_cli.pipeline.plan import StreamPlanner, Task
+from glpn_cli.pipeline.plan import Task
+from glpn_cli.pipeline.plan_stream import StreamPlanner
 from glpn_cli.pipeline.report import Outcome, RunEnd
 from glpn_cli.pipeline.stages import Stages
 

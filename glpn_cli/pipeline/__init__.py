@@ -5,6 +5,7 @@ sources    the inputs: pictures and stored maps
 naming     how outputs are named
 outputs    the files that an input becomes
 plan       what is left to do for each input, and everything that can be refused before a model is loaded
+plan_stream  the same for a list that is still being written
 stages     one input on its way: read, predict, write
 engine     many at once, in bounded memory
 run        the two runs: a plan, and a stream

@@ -3,9 +3,6 @@
 Planning reads names, file dates and the records of existing outputs, never a pixel. A request that makes no sense as a
 whole (two inputs for one output, an output that is an input, a folder that cannot be written) is a UsageError, and
 nothing was started; a problem of one input is that input's outcome.
-
-A list that is still being written is planned item by item: nothing is known of the items to come, so that there a
-collision is the error of the item that brings it.
 """
 
 from __future__ import annotations
@@ -21,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glpn_cli.atomic_write import probe_writable
-from glpn_cli.depth_files import Record, is_own_output, read_record
+from glpn_cli.depth_files import Record, read_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError, code_of, reason_of
 from glpn_cli.images import ImageSource, Refused
 from glpn_cli.pipeline.outputs import OutputRules, Target
 from glpn_cli.pipeline.report import Outcome, Output, Status, record_facts
-from glpn_cli.pipeline.search import interpret, read_stream
 from glpn_cli.pipeline.settings import Existing
 from glpn_cli.pipeline.sources import Source, Sources, is_made_from
 
@@ -153,7 +149,7 @@ def _check_collisions(sources: Sequence[Source], wanted: Sequence[Sequence[Targe
     first: dict[str, tuple[int, Target]] = {}
     pairs: list[str] = []
     count, hint = 0, ""
-    fold = _name_folding(next((target.path for targets in wanted for target in targets), None))
+    fold = name_folding(next((target.path for targets in wanted for target in targets), None))
     for index, targets in enumerate(wanted):
         for target in targets:
             assert target.path is not None
@@ -188,7 +184,7 @@ def _folder_of(path: str) -> str:
     return os.path.dirname(path)  # noqa: PTH120 - plain strings, 100,000 of them
 
 
-def _name_folding(path: str | None) -> Callable[[str], str]:
+def name_folding(path: str | None) -> Callable[[str], str]:
     """How the file system at a path compares names: as they are, without case, without the form of accents."""
     if sys.platform == "darwin":
         return lambda name: unicodedata.normalize("NFC", name).casefold()
@@ -379,96 +375,3 @@ def _is_of_same_bytes(found: Record, wanted: Record | None, source: Source) -> b
 
 def _in_the_way(path: str, why: str, hint: str) -> OutputError:
     return OutputError(f"{path!r} {why}", hint=hint, code=ErrorCode.EXISTS)
-
-
-# Lists that are still being written
-
-
-class StreamPlanner:
-    """Plans the items of a list one by one, and remembers their outputs.
-
-    folder: of the results
-    fold:   how its file system compares names
-
-    Raises UsageError where the results would not go into a folder, or that cannot be written, and where two formats of
-    an item would be one file.
-    """
-
-    def __init__(self, inputs: Sources, rules: OutputRules) -> None:
-        destination = rules.destination
-        if destination.path is None or destination.is_file:
-            raise UsageError("a list on standard input needs a folder for its results", hint="Name one with -o DIR.")
-        _check_formats(rules)
-        self._inputs = inputs
-        self._rules = rules
-        self._existing = ExistingOutputs(rules, (), may_come=self._may_come)
-        self._taken: dict[str, str] = {}
-        self.fold = _name_folding(str(destination.path / "x"))
-        self.folder: Path = destination.path
-        probe_writable(self.folder)
-
-    def plan_all(self) -> Iterator[Task | Outcome]:
-        """The work for every item, or its outcome, as the items come."""
-        is_empty = True
-        for item in read_stream(self._inputs):
-            is_empty = False
-            yield refused_outcome(item) if isinstance(item, Refused) else self.plan(item)
-        if is_empty and not self._inputs.settings.allow_empty:
-            raise UsageError("the list on standard input is empty", hint="Add --allow-empty to make this no error.")
-
-    def plan(self, item: ImageSource) -> Task | Outcome:
-        """The work for one item, or its outcome."""
-        self._existing.add_input(item)
-        try:
-            source = interpret(self._inputs, item)
-        except InputError as error:
-            return make_outcome(item, Status.ERROR, error=error)
-        self._existing.add_input(source)
-        targets = self._rules.targets(source)
-        for target in targets:
-            assert target.path is not None
-            other = self._taken.setdefault(self.fold(target.path), place_of(source))
-            if other != place_of(source):
-                taken = OutputError(f"{other!r} is written to {target.path!r} already", code=ErrorCode.EXISTS)
-                return make_outcome(source, Status.ERROR, error=taken)
-        return _resolve(self._existing, source, targets)
-
-    def plan_alone(self, item: ImageSource) -> Task | Outcome:
-        """The work for one item whose outputs are nobody else's; nothing is remembered of it."""
-        try:
-            source = interpret(self._inputs, item)
-        except InputError as error:
-            return make_outcome(item, Status.ERROR, error=error)
-        existing = ExistingOutputs(self._rules, (item, source), may_come=self._may_come)
-        return _resolve(existing, source, self._rules.targets(source))
-
-    def _may_come(self, path: str) -> bool:
-        """Whether a file could be a later item: it is none of ours, and can be worked on."""
-        if is_own_output(Path(path)):
-            return False
-        try:
-            interpret(self._inputs, ImageSource(Path(path), path, path))
-        except InputError:
-            return False
-        return True
-
-
-def _resolve(existing: ExistingOutputs, source: Source, targets: Sequence[Target]) -> Task | Outcome:
-    """The work that is left for an item; where nothing can be written, now or ever, that is its error."""
-    try:
-        return existing.resolve(source, targets)
-    except UsageError as error:
-        known = OutputError(error.message, hint=error.hint, code=error.code)
-        return make_outcome(source, Status.ERROR, error=known)
-
-
-def _check_formats(rules: OutputRules) -> None:
-    """Refuse two formats of any one item for one file (UsageError)."""
-    first: dict[str, str] = {}
-    for writer in rules.writers:
-        other = first.setdefault(rules.name_of(writer, "x.x", parent="x"), writer.format)
-        if other != writer.format:
-            raise UsageError(
-                f"{other} and {writer.format} of every input would be the same file",
-                hint="Tell them apart with --name, such as '{stem}_{format}'.",
-            )

@@ -22,7 +22,7 @@ from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import OutputError, StoppedError, UsageError
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
-from glpn_cli.pipeline.plan import Plan, StreamPlanner, Task, make_outcome, make_plan
+from glpn_cli.pipeline.plan import Plan, Task, make_outcome, make_plan
 from glpn_cli.pipeline.report import Outcome, RunEnd, Status
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.sources import Sources
@@ -105,6 +105,8 @@ def _needs_settling(outputs: OutputSettings) -> bool:
 
 def _plan_list(inputs: Sources, rules: OutputRules, *, is_dry: bool) -> Iterator[Task | Outcome]:
     """The tasks of a list on standard input. Raises UsageError where there can be none."""
+    from glpn_cli.pipeline.plan_stream import StreamPlanner
+
     planner = StreamPlanner(inputs, rules)
     if is_dry:
         return planner.plan_all()

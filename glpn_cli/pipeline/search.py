@@ -1,20 +1,17 @@
-"""Finding the inputs of a run: what commands name, what folders hold, and what a list on standard input says.
+"""Finding the inputs of a run: what commands name, what folders hold, and what lists say.
 
 Maps of labels and of uncertainty are painted only where all inputs are of that sort.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 from glpn_cli.depth_files import is_own_output
-from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.images import (
     PICTURE_EXTENSIONS,
     Found,
@@ -25,7 +22,6 @@ from glpn_cli.images import (
     Refused,
     Search,
     find_images,
-    iterate_list,
     make_listed,
     parse_shard,
     read_names,
@@ -40,14 +36,14 @@ from glpn_cli.pipeline.pairing import (
     pair_up,
 )
 from glpn_cli.pipeline.settings import InputKind, InputSettings
-from glpn_cli.pipeline.sources import Content, Source, Sources, ambiguous_error, identify
+from glpn_cli.pipeline.sources import Content, Sources, ambiguous_error, identify
 
-_PAINT_IT = "Paint it with glpn export, or take it for a picture with --as picture."
-_DEPTH_LIKE = (PictureWarning.DEPTH_LIKE.value,)
+PAINT_IT = "Paint it with glpn export, or take it for a picture with --as picture."
+DEPTH_LIKE = (PictureWarning.DEPTH_LIKE.value,)
 # A picture in another format, as most are, holds no depth that is not told from its bytes.
 _DEEP_EXTENSIONS = frozenset({".png", ".tif", ".tiff", ".pgm", ".pnm", ".jp2", ".j2k", ".j2c", ".jpx"})
 _SAYS_DEPTH = re.compile(r"(?i)(?<![a-z])(depth|disp|disparity)s?(?![a-z])|depthmaps?|depth_?maps?")
-_NAME_ANOTHER = "Name the depth map or the photograph, or take it for a picture with --as picture."
+NAME_ANOTHER = "Name the depth map or the photograph, or take it for a picture with --as picture."
 
 
 def find_pictures(settings: InputSettings) -> Sources:
@@ -74,7 +70,7 @@ def find_pictures(settings: InputSettings) -> Sources:
     if maps and len(maps) == len(found.sources) and not found.refused:
         raise UsageError(
             f"{maps[0].given!r} is a depth map already" + (f", and so are {len(maps) - 1} more" if maps[1:] else ""),
-            hint=_PAINT_IT,
+            hint=PAINT_IT,
         )
     sources, notes = list(found.sources), list(found.notes)
     if maps:
@@ -83,7 +79,7 @@ def find_pictures(settings: InputSettings) -> Sources:
         sources = [source for source in sources if id(source) not in left]
     if unclear:
         warned = set(map(id, unclear))
-        sources = [replace(each, warnings=_DEPTH_LIKE) if id(each) in warned else each for each in sources]
+        sources = [replace(each, warnings=DEPTH_LIKE) if id(each) in warned else each for each in sources]
         notes += _note_depth_by_name(unclear)
     return Sources(settings, takes_maps=False, sources=sources, refused=found.refused, notes=notes)
 
@@ -141,7 +137,7 @@ def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sour
                 more = f", and so are {len(ours) - 1} more" if ours[1:] else ""
                 raise UsageError(
                     f"{ours[0].source.given!r} is a picture that was made of depth already{more}",
-                    hint=_NAME_ANOTHER,
+                    hint=NAME_ANOTHER,
                 )
         if ours:
             files = (
@@ -166,12 +162,13 @@ def find_files(settings: InputSettings, extensions: frozenset[str]) -> Sequence[
     """The files that are named, whatever they hold, and those in folders that end in one of `extensions`."""
     lists = [ListFile(path) for path in settings.lists if Path(path).is_file()]
     lists += [ListFile(path, is_nulled=True) for path in settings.lists0 if Path(path).is_file()]
-    return find_images(settings.named, _search(settings, extensions), lists=lists).sources
+    return find_images(settings.named, make_search(settings, extensions), lists=lists).sources
 
 
-def _search(
+def make_search(
     settings: InputSettings, extensions: frozenset[str], leave_out: Callable[[Path], bool] | None = None
 ) -> Search:
+    """How the inputs are searched for files of these extensions. Raises UsageError for a shard that is none."""
     return Search(
         is_recursive=settings.recursive,
         root=settings.root,
@@ -208,7 +205,7 @@ def _find(settings: InputSettings, extensions: frozenset[str], leave_out: Callab
         left.append(path)
         return True
 
-    found = find_images(settings.named, _search(settings, extensions, leave), lists=_lists(settings))
+    found = find_images(settings.named, make_search(settings, extensions, leave), lists=_lists(settings))
     if not found.sources and not settings.allow_empty and settings.shard is None:
         _refuse_nothing(settings, found, left_count=len(left))
     return found
@@ -235,66 +232,10 @@ def _refuse_nothing(settings: InputSettings, found: Found, *, left_count: int) -
     )
 
 
-def read_stream(inputs: Sources) -> Iterator[ImageSource | Refused]:
-    """The items of the list on standard input, each as soon as its line is complete."""
-    if sys.stdin is None:
-        raise UsageError("standard input is closed")
-    extensions = PICTURE_EXTENSIONS | frozenset(DEPTH_EXTENSIONS if inputs.takes_maps else ())
-    search = _search(inputs.settings, extensions)
-    return iterate_list(_Unbuffered(sys.stdin.buffer), search, is_nulled=bool(inputs.settings.lists0))
-
-
 def read_lists(settings: InputSettings) -> Iterator[ImageSource]:
     """The files that lists name, by their names alone, a piece of the lists at a time. Raises UsageError."""
-    search = _search(settings, PICTURE_EXTENSIONS)
+    search = make_search(settings, PICTURE_EXTENSIONS)
     for entry in _lists(settings):
         for name in read_names(entry):
             if (source := make_listed(name, search)) is not None:
                 yield source
-
-
-def interpret(inputs: Sources, item: ImageSource) -> Source:
-    """An item of the stream as a picture or a depth map. Raises InputError where it is neither."""
-    settings = inputs.settings
-    if settings.kind is InputKind.PICTURE:
-        return item
-    content, record = identify(item.content)
-    if settings.kind is InputKind.AUTO:
-        if content is Content.AMBIGUOUS:
-            if inputs.takes_maps:
-                raise ambiguous_error(item.label)
-            return replace(item, warnings=_DEPTH_LIKE)
-        if not inputs.takes_maps and content is not Content.PICTURE:
-            raise InputError(
-                f"{item.label} is a depth map already",
-                hint=_PAINT_IT,
-                code=ErrorCode.UNSUPPORTED,
-            )
-        if content in (Content.LABELS, Content.UNCERTAINTY):
-            raise InputError(
-                f"{item.label} is a map of {content.value}, which is painted only where all inputs are such maps",
-                hint="Name it itself, not in a list, or take it for a picture with --as picture.",
-                code=ErrorCode.UNSUPPORTED,
-            )
-        if content is Content.OTHER:
-            raise InputError(
-                f"{item.label} is a picture that was made of depth already",
-                hint=_NAME_ANOTHER,
-                code=ErrorCode.UNSUPPORTED,
-            )
-    return pair_up([Identified(item, content, record)], settings)[0] if inputs.takes_maps else item
-
-
-class _Unbuffered:
-    """Standard input without Python's lock around it, which a thread that waits for more would hold at exit."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        try:
-            self._number: int | None = stream.fileno()
-        except OSError:
-            self._number = None
-
-    def read1(self, size: int = -1, /) -> bytes:
-        """The bytes that are there, up to `size`."""
-        return self._stream.read(size) if self._number is None else os.read(self._number, max(size, 1))

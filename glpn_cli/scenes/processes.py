@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Event
 from types import FrameType
 
 from glpn_cli.errors import ErrorCode, StoppedError
-from glpn_cli.process_pool import follow_parent
+from glpn_cli.process_pool.worker import follow_parent
 
 _stops: list[Event] = []
 """In a worker: set when no further task may start."""

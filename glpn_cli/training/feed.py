@@ -16,7 +16,7 @@ from torch import Tensor
 from glpn_cli.data.augment import Augmentation, augment
 from glpn_cli.data.samples import Sample, SampleSource, index_at, read_ahead
 from glpn_cli.errors import ErrorCode, InputError, StoppedError
-from glpn_cli.process_pool import follow_parent
+from glpn_cli.process_pool.worker import follow_parent
 
 _AUGMENT_STREAM = 1
 """Keeps the augmentation's random numbers apart from those of anything else with the same seed."""

@@ -61,7 +61,7 @@ def children_of(parent: int) -> set[int]:
             command = stat.with_name("cmdline").read_bytes()
         except OSError:
             continue
-        if state != "Z" and int(owner) == parent and b"process_pool import serve" in command:
+        if state != "Z" and int(owner) == parent and b"process_pool.worker import serve" in command:
             found.add(int(stat.parent.name))
     return found
 

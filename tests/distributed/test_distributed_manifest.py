@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 from glpn_cli.cli import app
 from glpn_cli.cli.predict import ClusterParams
 from glpn_cli.pipeline.engine import Engine
-from glpn_cli.pipeline.plan import StreamPlanner
+from glpn_cli.pipeline.plan_stream import StreamPlanner
 from glpn_cli.pipeline.report import RunEnd
 from glpn_cli.pipeline.stages import Stages
 

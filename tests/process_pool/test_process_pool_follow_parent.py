@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 LEFT_BEHIND = """
 import multiprocessing, os, signal, time
 from concurrent.futures import ProcessPoolExecutor
-from glpn_cli.process_pool import follow_parent
+from glpn_cli.process_pool.worker import follow_parent
 
 if __name__ == "__main__":
     pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=follow_parent)

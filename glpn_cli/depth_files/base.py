@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -104,6 +105,7 @@ class Guess(StrEnum):
     PICTURE = "picture"
 
 
+@dataclass(frozen=True)
 class Format:
     """A format: how its files are recognised, peeked at, read and written. By default it holds floats and is not read.
 
@@ -186,6 +188,26 @@ class Format:
     def encode(self, result: Result) -> EncodedFile:
         """The file and its record. Raises OutputError (code RANGE) where the format cannot hold a value."""
         raise NotImplementedError
+
+
+class ValuesOnly(Format):
+    """A format of numbers, which hold depth whatever wrote them; no record beside them.
+
+    signature: what its files begin with
+    """
+
+    carries_record: ClassVar[bool] = False
+    signature: ClassVar[re.Pattern[bytes]]
+
+    @classmethod
+    def sniff(cls, head: bytes) -> bool:
+        """Whether a file is of this format."""
+        return cls.signature.match(head) is not None
+
+    @classmethod
+    def is_depth(cls, head: bytes) -> bool:
+        """Always."""
+        return cls.sniff(head)
 
 
 def depth_of(result: Result) -> DepthMap:

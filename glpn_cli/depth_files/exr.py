@@ -8,7 +8,6 @@ OpenEXR, from the extra `exr`; records are read without it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -25,7 +24,6 @@ from glpn_cli.prediction import DepthKind, Result
 _OWN_HEAD = SIGNATURE + b"\2\0\0\0Software\0string\0"
 
 
-@dataclass(frozen=True)
 class Exr(Format):
     """Depth as OpenEXR, exactly as it is in memory; any kind."""
 

@@ -10,7 +10,6 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, ClassVar
 
@@ -37,7 +36,6 @@ _MAX_TEXTURE = 4096
 _JPEG_QUALITY = 90
 
 
-@dataclass(frozen=True)
 class Glb(SpaceFormat):
     """Depth as a mesh, in the colours of the picture; painted by depth where that is not at hand."""
 

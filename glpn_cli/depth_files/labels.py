@@ -27,7 +27,6 @@ _PALETTE_LABELS = 255
 _NO_LABEL: dict[np.dtype[Any], int] = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
-@dataclass(frozen=True)
 class Labels(Format):
     """A label a pixel: 8-bit palette PNG, or 16-bit grey where there are more than 255; names in its record."""
 

@@ -6,7 +6,6 @@ are OpenGL's (green is up) unless others are asked for: in DirectX's green is do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,6 @@ from glpn_cli.images.exr import check_library, encode_channels
 from glpn_cli.prediction import DepthKind, Result
 
 
-@dataclass(frozen=True)
 class Normals(SpaceFormat):
     """Normals as an 8-bit RGB PNG."""
 
@@ -48,7 +46,6 @@ class Normals(SpaceFormat):
         return encode_png(levels, text=record.to_text())
 
 
-@dataclass(frozen=True)
 class Normals16(Normals):
     """The same in 16 bits."""
 
@@ -56,7 +53,6 @@ class Normals16(Normals):
     dtype: ClassVar[np.dtype[Any]] = np.dtype(np.uint16)
 
 
-@dataclass(frozen=True)
 class NormalsNpz(Normals):
     """Normals as a NumPy archive: `normals` is float32 (H, W, 3)."""
 
@@ -68,7 +64,6 @@ class NormalsNpz(Normals):
         return archive_array("normals", normals, record)
 
 
-@dataclass(frozen=True)
 class NormalsExr(Normals):
     """Normals as OpenEXR: channels N.X, N.Y and N.Z, float32."""
 

@@ -13,19 +13,26 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import MAX_PIXELS, EncodedFile, Format, check_size, depth_of, depth_record, with_holes
+from glpn_cli.depth_files.base import (
+    MAX_PIXELS,
+    EncodedFile,
+    Format,
+    ValuesOnly,
+    check_size,
+    depth_of,
+    depth_record,
+    with_holes,
+)
 from glpn_cli.depth_files.record import Record, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
 
-_NUMPY = b"\x93NUMPY"
 _DESCR = re.compile(rb"'descr': *'([<>|=]?[fiuS][0-9]{1,6})'")
 _ORDER = re.compile(rb"'fortran_order': *(True|False)")
 _SHAPE = re.compile(rb"'shape': *\(([0-9, L]*)\)")
@@ -49,23 +56,12 @@ _DAMAGED = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Npy(Format):
+class Npy(ValuesOnly):
     """Depth as a NumPy array on disk, exactly as it is in memory."""
 
     format: ClassVar[str] = "npy"
     extension: ClassVar[str] = ".npy"
-    carries_record: ClassVar[bool] = False
-
-    @classmethod
-    def sniff(cls, head: bytes) -> bool:
-        """Whether a file is NumPy's."""
-        return head.startswith(_NUMPY)
-
-    @classmethod
-    def is_depth(cls, head: bytes) -> bool:
-        """Always."""
-        return cls.sniff(head)
+    signature: ClassVar[re.Pattern[bytes]] = re.compile(rb"\x93NUMPY")
 
     @classmethod
     def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
@@ -77,7 +73,6 @@ class Npy(Format):
         return EncodedFile(encode_array(with_holes(depth_of(result))))
 
 
-@dataclass(frozen=True)
 class Npz(Format):
     """Depth as a NumPy archive, exactly as it is in memory: `numpy.load(path)["depth"]`."""
 

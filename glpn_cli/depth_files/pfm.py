@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DEEPEST_GREY_BITS, EncodedFile, Format, Guess, check_size, depth_of, with_holes
+from glpn_cli.depth_files.base import (
+    DEEPEST_GREY_BITS,
+    EncodedFile,
+    Format,
+    Guess,
+    ValuesOnly,
+    check_size,
+    depth_of,
+    with_holes,
+)
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import Result
 
@@ -25,23 +33,12 @@ _SPACE = rb"(?:\s|#[^\n]{0,1024}\n){1,64}"
 _PGM_HEADER = re.compile(rb"P5" + rb"([0-9]{1,9})".join([_SPACE] * 3) + rb"([0-9]{1,5})\s")
 
 
-@dataclass(frozen=True)
-class Pfm(Format):
+class Pfm(ValuesOnly):
     """Depth as a portable float map, exactly as it is in memory."""
 
     format: ClassVar[str] = "pfm"
     extension: ClassVar[str] = ".pfm"
-    carries_record: ClassVar[bool] = False
-
-    @classmethod
-    def sniff(cls, head: bytes) -> bool:
-        """Whether a file is a portable float map."""
-        return _HEADER.match(head) is not None
-
-    @classmethod
-    def is_depth(cls, head: bytes) -> bool:
-        """Always."""
-        return cls.sniff(head)
+    signature: ClassVar[re.Pattern[bytes]] = _HEADER
 
     @classmethod
     def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
@@ -68,7 +65,6 @@ class Pfm(Format):
         return EncodedFile(f"Pf\n{width} {height}\n-1.0\n".encode("ascii") + values[::-1].tobytes())
 
 
-@dataclass(frozen=True)
 class Pgm(Format):
     """Whole numbers of 16 bits, the higher byte first, as Netpbm says; their units per metre are not told."""
 

@@ -7,7 +7,6 @@ into the depth map that it was made of.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -36,7 +35,6 @@ _PROPERTIES = (
 _END = b"end_header\n"
 
 
-@dataclass(frozen=True)
 class Ply(SpaceFormat):
     """Depth as a cloud of points, in the colours of the picture; painted by depth where that is not at hand."""
 

@@ -139,7 +139,6 @@ class Gray(Format):
         return ColorizeOptions(range=self.look.range, colormap="gray", invert=self.look.invert)
 
 
-@dataclass(frozen=True)
 class Gray16(Gray):
     """The same in 16 bits: 65535 at the near end, 1 at the far one, 0 where nothing is known."""
 

@@ -72,7 +72,6 @@ class _Layout:
     is_float: bool
 
 
-@dataclass(frozen=True)
 class Tiff(Format):
     """Depth as float TIFF, exactly as it is in memory; any kind."""
 

@@ -29,7 +29,6 @@ UNCERTAINTY = "uncertainty"
 """The map of these files."""
 
 
-@dataclass(frozen=True)
 class Uncertainty(Format):
     """The standard deviation of several answers at every pixel, as float TIFF, NaN where nothing is known."""
 

@@ -60,7 +60,7 @@ class ClipTarget:
     def with_range(self, policy: RangePolicy) -> ClipTarget:
         """The same in another range."""
         assert self.look is not None
-        return replace(self, writer=replace(self.writer, look=replace(self.look, range=policy)))  # type: ignore[type-var]  # writers are dataclasses
+        return replace(self, writer=replace(self.writer, look=replace(self.look, range=policy)))  # type: ignore[call-arg]  # those that paint have a look
 
     def expect(self, source: str, kind: DepthKind, provenance: Provenance | None) -> Record:
         """The record of the file as it is written now, as far as it is known before the first frame."""

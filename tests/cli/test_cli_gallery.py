@@ -22,8 +22,7 @@ from glpn_cli.cli import app
 from glpn_cli.depth_files import ColorizeOptions, make_writer
 from glpn_cli.errors import InputError
 from glpn_cli.images import ImageSource
-from glpn_cli.pipeline.gallery import Page
-from glpn_cli.pipeline.gallery.entries import make_entry
+from glpn_cli.pipeline.gallery import Page, make_entry
 from glpn_cli.pipeline.report import Outcome, Status
 from glpn_cli.prediction import DepthKind, DepthMap
 from glpn_cli.prediction import Result as Answer

@@ -18,8 +18,7 @@ from glpn_cli.cli import app
 from glpn_cli.depth_files import ColorizeOptions, make_writer
 from glpn_cli.geometry import find_hanging, make_camera
 from glpn_cli.images import ImageSource
-from glpn_cli.pipeline.gallery import Page
-from glpn_cli.pipeline.gallery.entries import encode_depths, make_entry
+from glpn_cli.pipeline.gallery import Page, encode_depths, make_entry
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Result
 
 pytestmark = pytest.mark.browser

@@ -16,8 +16,7 @@ from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import InputError, StoppedError, UsageError
 from glpn_cli.images import ImageSource
-from glpn_cli.pipeline.gallery import Page, check_page
-from glpn_cli.pipeline.gallery.entries import DEPTH_SIDE, PICTURE_SIDE, encode_depths, make_entry
+from glpn_cli.pipeline.gallery import DEPTH_SIDE, PICTURE_SIDE, Page, check_page, encode_depths, make_entry
 from glpn_cli.pipeline.report import Outcome, Status
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Result
 

@@ -37,14 +37,6 @@ _POWERS = 4
 _MOST_OF_A_FAMILY = 200
 
 
-@dataclass(frozen=True)
-class _Label:
-    """Text beside the bar; place 0 is its lower (near) end, 1 its upper (far) one."""
-
-    text: str
-    place: float
-
-
 def add_colorbar(
     rgb: NDArray[np.uint8],
     *,
@@ -75,31 +67,34 @@ def add_colorbar(
 
     bar_left, bar_width, tick = round(size * 0.7), max(4, round(size * 1.1)), max(2, round(size * 0.35))
     text_left = bar_left + bar_width + tick + max(2, round(size * 0.3))
-    texts = (_USUAL_LABEL, *(label.text for label in labels)) if labels else ()
+    texts = (_USUAL_LABEL, *(text for text, _ in labels)) if labels else ()
     text_width = max(map(font.getlength, texts), default=0.0)
     panel = Image.new("RGB", (math.ceil(text_left + text_width + size * 0.6), height), BACKGROUND)
     draw = ImageDraw.Draw(panel)
     stroke = max(1, round(size / 16))
     # A fine frame, without which the white end of a grey scale would run into the panel.
     draw.rectangle((bar_left - 1, pad - 1, bar_left + bar_width, pad + bar_length), outline=FRAME)
-    for label in labels:
-        y = pad + (1 - label.place) * (bar_length - 1)
+    for text, place in labels:
+        y = pad + (1 - place) * (bar_length - 1)
         top = round(y - (stroke - 1) / 2)
         draw.rectangle((bar_left + bar_width, top, bar_left + bar_width + tick, top + stroke - 1), fill=INK)
         # "lm" centres on the font's ascent and descent; figures have no descent, so they are centred by their own box.
         _, upper, _, lower = font.getbbox("0", anchor="ls")
-        draw.text((text_left, y - (upper + lower) / 2), label.text, fill=INK, font=font, anchor="ls")
+        draw.text((text_left, y - (upper + lower) / 2), text, fill=INK, font=font, anchor="ls")
     canvas = np.asarray(panel).copy()
     canvas[pad : pad + bar_length, bar_left : bar_left + bar_width] = _gradient(bar_length, colormap, invert)[:, None]
     return np.concatenate([rgb, canvas], axis=1)
 
 
-def _make_labels(ends: PaintRange, kind: DepthKind, unit: str | None, least_gap: float, margin: float) -> list[_Label]:
+def _make_labels(
+    ends: PaintRange, kind: DepthKind, unit: str | None, least_gap: float, margin: float
+) -> list[tuple[str, float]]:
+    """Texts beside the bar, and their places: 0 is its lower (near) end, 1 its upper (far) one."""
     if unit is None:
-        return [_Label("near", margin), _Label("far", 1 - margin)]
+        return [("near", margin), ("far", 1 - margin)]
     scale = Scale(ends.near, ends.far, is_log=is_log_scale(kind))
     ticks = make_ticks(scale, least_gap=least_gap, margin=margin)
-    return [_Label(f"{tick.label} {unit}".rstrip(), tick.place) for tick in ticks]
+    return [(f"{tick.label} {unit}".rstrip(), tick.place) for tick in ticks]
 
 
 def _gradient(length: int, colormap: str, invert: bool) -> NDArray[np.uint8]:

@@ -28,12 +28,13 @@ from glpn_cli.video.motion import Grid, Mask, View, find_motion, interpolate, li
 LOOK_AHEAD = 8
 """Frames that are waited for."""
 
-_LEAST_LIKENESS = 0.35
+_LEAST_LIKENESS = 0.7
 _LEAST_COMMON = 0.2
-_OTHER_THING = 3.0
+_OTHER_THING = 0.7
 """A disagreement of this much in log depth, beyond the frame's own, is another surface."""
 _REACH = 3
-_DOUBT = 0.05
+_DOUBT = 0.3
+"""Where less than this share of the cells around shows the same thing, the local part is left out."""
 _STILL = np.eye(4)
 
 
@@ -150,9 +151,11 @@ def _compare(view: View, other: View, motion: Matrix, kind: DepthKind) -> Grid |
     change = np.abs(grey - view.grey)
     usual = 4 * float(np.median(change[seen])) + 0.02
     weights = seen * np.maximum(0, 1 - (rest / _OTHER_THING) ** 2) ** 2 / (1 + (change / usual) ** 2)
-    local = _spread(weights * rest) / (_spread(weights) + _DOUBT * (2 * _REACH + 1) ** 2)
-    field: Grid = whole + local
-    return field
+    around = _spread(weights)
+    share = around / np.float32((2 * _REACH + 1) ** 2)  # of the part of the picture that shows the same
+    trust = share**4 / (share**4 + np.float32(_DOUBT**4))
+    local = trust * _spread(weights * rest) / np.maximum(around, np.float32(1e-3))
+    return np.asarray(whole + local, np.float32)
 
 
 def _agree(farther: Grid, expected: Grid, seen: Mask, kind: DepthKind) -> Grid:

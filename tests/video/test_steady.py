@@ -76,6 +76,20 @@ def test_edges_of_the_map_are_not_smeared(film: list[tuple[NDArray[np.uint8], Va
         assert np.abs(np.diff(change, axis=1)).max() < 0.03  # smooth, where the depth itself is cut in half
 
 
+def test_a_thing_that_moves_by_itself_keeps_its_depth() -> None:
+    rgb, truth = photograph(pose_at())
+    other, _ = photograph(pose_at(), seed=5)
+    frames = []
+    for start in range(8, 32, 2):  # two hundredths of the picture's width a frame
+        picture, depth = rgb.copy(), truth.copy()
+        picture[20:52, start : start + 24], depth[20:52, start : start + 24] = other[20:52, 10:34], 1.5
+        frames.append((DepthMap(depth), picture))
+    for after, (before, _) in zip(steadied(frames), frames, strict=True):
+        thing = before.values == np.float32(1.5)
+        assert np.mean(np.abs(after.values[thing] / before.values[thing] - 1)) < 0.03  # the wall is 100 % behind it
+        assert np.median(np.abs(after.values[~thing] / before.values[~thing] - 1)) < 0.01
+
+
 def test_relative_maps_lose_jitter_of_scale_and_shift(film: list[tuple[NDArray[np.uint8], Values]]) -> None:
     rng = np.random.default_rng(3)
     wobbles = [(np.exp(rng.normal(0, 0.05)), rng.normal(0, 0.02)) for _ in film]

@@ -7,6 +7,7 @@ Typer's own panels need rich, which takes longer to import than the rest of `glp
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import textwrap
 from dataclasses import dataclass
@@ -103,9 +104,9 @@ def _without_ranges(words: str) -> str:
     text, bracket, facts = words.removesuffix("]").rpartition("  [")
     if not bracket:
         return words
+    facts = re.sub(r"default: \((.*)\)(?=; |$)", r"default: \1", facts)
     told = [fact for fact in facts.split("; ") if "<=" not in fact and ">=" not in fact]
-    plain = [f"default: {fact[10:-1]}" if fact.startswith("default: (") else fact for fact in told]
-    return f"{text}  [{'; '.join(plain)}]" if plain else text
+    return f"{text}  [{'; '.join(told)}]" if told else text
 
 
 def _usage_of(argument: Any, ctx: Any) -> str:

@@ -65,6 +65,7 @@ def test_help_is_at_most_80_columns_wide() -> None:
     for arguments in ([], *([name] for name in cli.COMMANDS)):
         for line in glpn(*arguments, "--help", env={"COLUMNS": "80"}).stdout.splitlines():
             assert len(line) <= 80, line
+            assert ")]" not in line, "a default of two parts lost its bracket"
 
 
 @pytest.mark.parametrize("columns", ["20", "200", "nonsense"])

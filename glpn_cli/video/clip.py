@@ -403,7 +403,7 @@ def is_sequence(text: str) -> bool:
 
 
 def first_of_sequence(path: Path) -> int:
-    """The lowest number of a sequence's files. Raises InputError where there is none."""
+    """The lowest number of a sequence's files. Raises InputError where there is none, or one is missing between."""
     head, tail = _SEQUENCE.split(path.name)[0], _SEQUENCE.split(path.name)[-1]
     pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
     try:
@@ -412,7 +412,15 @@ def first_of_sequence(path: Path) -> int:
         numbers = []
     if not numbers:
         raise InputError(f"there is no picture of the sequence {str(path)!r}", code=ErrorCode.NOT_FOUND)
-    return min(numbers)
+    first = min(numbers)
+    if len(set(numbers)) <= max(numbers) - first:
+        missing = next(number for number in range(first, max(numbers)) if number not in numbers)
+        raise InputError(
+            f"the sequence {str(path)!r} lacks number {missing}, and would end there",
+            hint="Number its pictures one after the other, or name their folder to take them one by one.",
+            code=ErrorCode.DATA,
+        )
+    return first
 
 
 class _Pipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from glpn_cli.colormaps import parse_range
 from glpn_cli.errors import UsageError
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.run import plan_run
@@ -48,13 +49,16 @@ def plan_clips(
         outputs.explicit.refuse(*_FOR_PICTURES, because="is about pictures, and there are only clips")
     if model is not None and model.inference.predicts_labels:
         raise UsageError(f"{model.inference.model.name!r} labels pictures, and clips are made depth of")
+    of_pictures = outputs
+    if not is_single:
+        outputs = _with_one_range(outputs, clips)
     own = _say_steady(model) if asked.steady else model
     return ClipRun(
         clips.clips,
         ClipWork(outputs, own, settings, asked, open_stages(own, outputs)),
         write_clip if is_single else write_frames,
         plan_clip if is_single else plan_frames,
-        None if pictures is None else plan_run(pictures, replace(outputs), model, settings),
+        None if pictures is None else plan_run(pictures, of_pictures, model, settings),
         clips.refused,
         len(clips.clips) + len(clips.refused) if is_single else None,
     )
@@ -66,3 +70,17 @@ def _say_steady(model: ModelSettings | None) -> ModelSettings | None:
         return None
     view = ", ".join(filter(None, (model.inference.view, "steady")))
     return replace(model, inference=replace(model.inference, view=view))
+
+
+def _with_one_range(outputs: OutputSettings, clips: Clips) -> OutputSettings:
+    """The same with one range for all frames, unless another was asked for. Raises UsageError for a stream."""
+    is_stream = any(clip.path is None for clip in clips.clips)
+    if outputs.look is None:
+        return outputs
+    if outputs.explicit.among("--range"):
+        if is_stream and outputs.look.range.needs_settling:
+            raise UsageError(
+                "--range batch needs two passes, and standard input comes once", hint="Use --range image or NEAR:FAR."
+            )
+        return outputs
+    return outputs if is_stream else replace(outputs, look=replace(outputs.look, range=parse_range("batch")))

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from glpn_cli.colormaps import DepthHistogram, RangePolicy, merge_ranges
 from glpn_cli.errors import GlpnError, InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import ImageSource, Refused
@@ -21,10 +22,13 @@ from glpn_cli.pipeline.report import RunEnd, Status
 from glpn_cli.pipeline.run import Run, Show
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
-from glpn_cli.prediction import Result
+from glpn_cli.prediction import DepthMap, Result
 from glpn_cli.video.clip import Clip, Frame
 from glpn_cli.video.depth_clip import decode_levels, depth_record_of
 from glpn_cli.video.settings import ClipSettings
+
+RANGE_FRAMES = 240
+"""The first pass of a range over the whole clip looks at about so many frames, evenly."""
 
 Results = Generator[tuple[Frame, Result | GlpnError]]
 """Frames in their order, each with its result or its error."""
@@ -102,9 +106,26 @@ class ClipWork:
             else:
                 yield frame, result
 
-    def begin(self, clip: Clip, name: str, settings: ClipSettings | None = None) -> None:
+    def settle_range(self, source: ImageSource, policy: RangePolicy) -> RangePolicy:
+        """The first pass over a clip: the range of all of it, by frames that are evenly spread."""
+        seen: list[DepthHistogram] = []
+        with Clip(source, self.asked) as counted:
+            expected = counted.expected_frames or 0
+        every = self.asked.every * max(1, expected // RANGE_FRAMES)
+        with (
+            Clip(source, replace(self.asked, every=every)) as clip,
+            closing(self.results(clip, clip.frames(), steady=False)) as results,
+        ):
+            self.begin(clip, f"{source.name}: range")
+            for frame, one in results:
+                self.view.advance(frame.time_s - clip.settings.start_s)
+                if isinstance(one, Result) and isinstance(one.prediction, DepthMap):
+                    seen[:] = [sum(seen, DepthHistogram.of(one.prediction))]
+        return merge_ranges(policy, seen)
+
+    def begin(self, clip: Clip, name: str) -> None:
         """Tell that a pass over a clip begins."""
-        asked, facts = settings or clip.settings, clip.facts
+        asked, facts = clip.settings, clip.facts
         end_s = min(filter(None, (asked.end_s, facts.duration_s)), default=None)
         length_s = None if end_s is None else max(0.0, end_s - asked.start_s)
         self.view.begin(name, frames=clip.expected_frames, duration_s=length_s)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from glpn_cli.atomic_write import probe_writable, remove_stale, write_atomically
-from glpn_cli.colormaps import DepthHistogram, RangePolicy, RangeRule, merge_ranges, resolve_range
+from glpn_cli.colormaps import RangeRule, resolve_range
 from glpn_cli.depth_files import Record
 from glpn_cli.depth_files.record import make_record
 from glpn_cli.depth_files.styles import Color
@@ -33,9 +33,6 @@ from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
 from glpn_cli.video.run import ClipWork, first_error, with_view
 from glpn_cli.video.settings import WARM_UP
 from glpn_cli.video.target import ClipTarget, PipeOut, choose_target, read_record_of, resolve_existing
-
-_RANGE_FRAMES = 240
-"""The first pass of a range over the whole clip looks at no more frames than these, evenly."""
 
 _SAME_S = 0.002
 
@@ -56,7 +53,7 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
             probe_writable(path.parent)
             remove_stale(path.parent)
         if target.look is not None and target.look.range.needs_settling:
-            target = target.with_range(_settle_range(work, source, target.look.range))
+            target = target.with_range(work.settle_range(source, target.look.range))
         making = Making(work, clip, target, wanted)
         if path is None:
             making.write(PipeOut())
@@ -117,25 +114,6 @@ def _complete(record: Record, clip: Clip) -> Record:
     if content is not None and made.source_blake2b is None:
         made = replace(made, source_bytes=content.size, source_blake2b=content.blake2b)
     return replace(record, provenance=replace(made, view=view))
-
-
-def _settle_range(work: ClipWork, source: ImageSource, policy: RangePolicy) -> RangePolicy:
-    """The first pass: the range of the whole clip, by frames that are evenly spread over it."""
-    seen: DepthHistogram | None = None
-    with Clip(source, work.asked) as counted:
-        expected = counted.expected_frames or 0
-    every = work.asked.every * max(1, expected // _RANGE_FRAMES)
-    with (
-        Clip(source, replace(work.asked, every=every)) as clip,
-        closing(work.results(clip, clip.frames(), steady=False)) as results,
-    ):
-        work.begin(clip, f"{source.name}: range")
-        for frame, one in results:
-            work.view.advance(frame.time_s - clip.settings.start_s)
-            if isinstance(one, Result) and isinstance(one.prediction, DepthMap):
-                histogram = DepthHistogram.of(one.prediction)
-                seen = histogram if seen is None else seen + histogram
-    return merge_ranges(policy, [] if seen is None else [seen])
 
 
 def _publish(partial: Path, path: Path, *, may_replace: bool) -> None:

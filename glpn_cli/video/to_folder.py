@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from queue import SimpleQueue
 
 from glpn_cli.atomic_write import probe_writable, remove_stale
@@ -34,6 +35,11 @@ def write_frames(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
         assert rules.destination.path is not None
         probe_writable(rules.destination.path)
         remove_stale(rules.destination.path)
+        look = work.outputs.look
+        if look is not None and look.range.needs_settling and any(hasattr(each, "look") for each in rules.writers):
+            settled = replace(look, range=work.settle_range(source, look.range))
+            work = replace(work, outputs=replace(work.outputs, look=settled))
+            rules = _choose_rules(work, clip)
         work.begin(clip, source.name)
         ended = _FrameRun(work, clip, rules, show).run()
         for warning in clip.warnings:

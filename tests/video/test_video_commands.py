@@ -191,6 +191,24 @@ def test_an_image_sequence_is_a_clip(glpn: Glpn, tmp_path: Path) -> None:
     assert [round(time, 3) for time, _ in read_frames(tmp_path / "d.mkv")] == [0, 0.1, 0.2]
 
 
+def test_an_image_sequence_with_a_gap_is_told(glpn: Glpn, tmp_path: Path) -> None:
+    for number in (1, 2, 4):
+        Image.fromarray(pictures(1)[0]).save(tmp_path / f"f_{number}.png")
+    result = glpn("predict", tmp_path / "f_%d.png", "-o", tmp_path / "d.mkv")
+    assert result.exit_code == 1
+    assert "lacks number 3" in result.stderr
+
+
+def test_painted_frames_of_a_clip_share_a_range(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 4)
+    for words in ((), ("--range", "batch")):
+        result = glpn("export", clip, "-o", tmp_path / "frames", "--json", *words)
+        assert result.exit_code == 0, result.stderr
+        made = [json.loads(line) for line in result.stdout.splitlines()[:-1]]
+        assert len({tuple(each["outputs"][0]["range"]) for each in made}) == 1
+    assert {each["status"] for each in made} == {"skipped"}
+
+
 def test_a_stream_on_standard_input_is_a_clip(glpn: Glpn, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mkv", 4)
     result = glpn("export", "-", "-o", tmp_path / "look.mp4", input=clip.read_bytes())

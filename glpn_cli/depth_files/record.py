@@ -56,6 +56,12 @@ _IN_WORDS = {
 }
 """The keys of a record that are no words for people; of the others the words are the key's."""
 
+_OPTIONS = frozenset(
+    "depth_scale input_size tta upsample metres calibration side_by_side range colormap invert colorbar focal axes"
+    " edge_cull stride max_faces".split()
+)
+"""The keys that are options of the command line; they are told as such."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -66,7 +72,8 @@ class Difference:
     wanted: str | None
 
     def __str__(self) -> str:
-        words = _IN_WORDS.get(self.key, self.key.replace("_", " "))
+        words = f"--{self.key.replace('_', '-')}" if self.key in _OPTIONS else self.key.replace("_", " ")
+        words = _IN_WORDS.get(self.key, words)
         return f"{words} is {self.found or 'not recorded'}, not {self.wanted or 'unset'}"
 
 

@@ -90,10 +90,10 @@ def test_equal_recipes_do_not_differ_whatever_was_learned_since() -> None:
     ("changed", "said"),
     [
         ({"provenance": replace(PROVENANCE, weights_sha256="cd" * 32)}, "the checksum of the weights is"),
-        ({"provenance": replace(PROVENANCE, tta="none")}, "tta is flip, not none"),
-        ({"provenance": None}, "input size is 640x480, not unset"),
+        ({"provenance": replace(PROVENANCE, tta="none")}, "--tta is flip, not none"),
+        ({"provenance": None}, "--input-size is 640x480, not unset"),
         ({"limit_m": 80.0}, "the model's limit in metres is 10, not 80"),
-        ({"depth_scale": 1000.0}, "depth scale is 0.1, not 1000"),
+        ({"depth_scale": 1000.0}, "--depth-scale is 0.1, not 1000"),
         ({"source": "b/x.jpg"}, "not b/x.jpg"),
         ({"look": ColorizeOptions()}, "range is 0.5:8, not image"),
         ({"painted": (0.5, 9.0)}, "far is 8, not 9"),

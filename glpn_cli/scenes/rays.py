@@ -128,6 +128,18 @@ def leave_shell(
     return now, cuboid, face
 
 
+@compiled_small
+def _grow(box: Floats, other: Floats) -> float:
+    """Make a box, low then high, hold another one too; half of its surface."""
+    for c in range(3):
+        box[c] = min(box[c], other[c])
+        box[3 + c] = max(box[3 + c], other[3 + c])
+    dx = max(box[3] - box[0], 0.0)
+    dy = max(box[4] - box[1], 0.0)
+    dz = max(box[5] - box[2], 0.0)
+    return dx * dy + dy * dz + dz * dx
+
+
 @compiled
 def grow_tree(low: Floats, high: Floats, order: Integers, nodes: Floats) -> int:
     """Fill the first rows of `nodes` with a tree over boxes [low, high] (N, 3); how many rows.
@@ -183,25 +195,13 @@ def grow_tree(low: Floats, high: Floats, order: Integers, nodes: Floats) -> int:
             total = 0
             for slot in range(11, 0, -1):
                 total += counts[slot]
-                for c in range(3):
-                    box[c] = min(box[c], bounds[slot, c])
-                    box[3 + c] = max(box[3 + c], bounds[slot, 3 + c])
-                dx = max(box[3] - box[0], 0.0)
-                dy = max(box[4] - box[1], 0.0)
-                dz = max(box[5] - box[2], 0.0)
-                costs[slot] = total * (dx * dy + dy * dz + dz * dx)
+                costs[slot] = total * _grow(box, bounds[slot])
             box[0:3] = FAR
             box[3:6] = -FAR
             total = 0
             for slot in range(11):
                 total += counts[slot]
-                for c in range(3):
-                    box[c] = min(box[c], bounds[slot, c])
-                    box[3 + c] = max(box[3 + c], bounds[slot, 3 + c])
-                dx = max(box[3] - box[0], 0.0)
-                dy = max(box[4] - box[1], 0.0)
-                dz = max(box[5] - box[2], 0.0)
-                cost = costs[slot + 1] + total * (dx * dy + dy * dz + dz * dx)
+                cost = costs[slot + 1] + total * _grow(box, bounds[slot])
                 if 0 < total < b - a and cost < best:
                     best = cost
                     best_axis = axis

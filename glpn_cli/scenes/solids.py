@@ -26,19 +26,22 @@ def inverse(value: float) -> float:
 
 
 @compiled_small
+def _turn(s: Floats, i: int, x: float, y: float, z: float) -> tuple[float, float, float]:
+    """A direction of the world in the axes of solid `i`."""
+    return (
+        s[i, 3] * x + s[i, 4] * y + s[i, 5] * z,
+        s[i, 6] * x + s[i, 7] * y + s[i, 8] * z,
+        s[i, 9] * x + s[i, 10] * y + s[i, 11] * z,
+    )
+
+
+@compiled_small
 def hit_solid(
     s: Floats, i: int, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float, near: float, far: float
 ) -> float:
     """The ray parameter at which the ray enters (or leaves) solid `i` within (near, far), else FAR."""
-    ax = ox - s[i, 0]
-    ay = oy - s[i, 1]
-    az = oz - s[i, 2]
-    px = s[i, 3] * ax + s[i, 4] * ay + s[i, 5] * az
-    py = s[i, 6] * ax + s[i, 7] * ay + s[i, 8] * az
-    pz = s[i, 9] * ax + s[i, 10] * ay + s[i, 11] * az
-    qx = s[i, 3] * dx + s[i, 4] * dy + s[i, 5] * dz
-    qy = s[i, 6] * dx + s[i, 7] * dy + s[i, 8] * dz
-    qz = s[i, 9] * dx + s[i, 10] * dy + s[i, 11] * dz
+    px, py, pz = _turn(s, i, ox - s[i, 0], oy - s[i, 1], oz - s[i, 2])
+    qx, qy, qz = _turn(s, i, dx, dy, dz)
     hx = s[i, 12]
     hy = s[i, 13]
     hz = s[i, 14]
@@ -180,12 +183,7 @@ def surface(
     s: Floats, i: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float, float, float]:
     """At a world point on solid `i`: (normal x, y, z; u, v in metres; half extents of u, v; face)."""
-    ax = x - s[i, 0]
-    ay = y - s[i, 1]
-    az = z - s[i, 2]
-    px = s[i, 3] * ax + s[i, 4] * ay + s[i, 5] * az
-    py = s[i, 6] * ax + s[i, 7] * ay + s[i, 8] * az
-    pz = s[i, 9] * ax + s[i, 10] * ay + s[i, 11] * az
+    px, py, pz = _turn(s, i, x - s[i, 0], y - s[i, 1], z - s[i, 2])
     hx = s[i, 12]
     hy = s[i, 13]
     hz = s[i, 14]

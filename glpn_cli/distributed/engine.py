@@ -12,24 +12,22 @@ written before its actor died is taken for what it is when the task is done agai
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from queue import Empty, Queue
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from glpn_cli.atomic_write import new_temporary_name
 from glpn_cli.distributed.cluster import ClusterSettings, divide, join_cluster, live_nodes
-from glpn_cli.distributed.worker import Answer, Setup, Worker, check_view
+from glpn_cli.distributed.feed import Feed
+from glpn_cli.distributed.probe import await_probes, first_line, mark_folders, start_probes
+from glpn_cli.distributed.worker import Answer, Setup, Worker
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
 from glpn_cli.images import ReadOptions
 from glpn_cli.pipeline.engine import Job
@@ -48,7 +46,6 @@ _LARGEST_MESSAGE = 64
 _PROBED = 256
 """Tasks of which all machines must see the inputs and the places of the results, before anything runs."""
 
-_PROBE_S = 120.0
 _WATCH_S = 0.5
 _LONG_S = 60.0
 _GRACE_S = 3.0
@@ -131,8 +128,8 @@ class ClusterEngine:
         ended = RunEnd()
         try:
             first = list(islice(tasks := iter(tasks), 1 if self._is_stream else _PROBED))
-            with join_cluster(self._cluster.address), _mark_folders(self._folders(first)) as markers:
-                self._feed = _Feed(chain(first, tasks))
+            with join_cluster(self._cluster.address), mark_folders(self._folders(first)) as markers:
+                self._feed = Feed(chain(first, tasks))
                 try:
                     self._begin(first, markers)
                     self._work()
@@ -180,12 +177,10 @@ class ClusterEngine:
             planner=self._planner,
         )
         self._share, self._setup = share, ray.put(setup)
-        probe = ray.remote(num_cpus=0, max_retries=1)(check_view)
-        places = [NodeAffinitySchedulingStrategy(each["NodeID"], soft=False) for each in nodes if _has_cpus(each)]
-        probes = [probe.options(scheduling_strategy=place).remote(self._setup) for place in places]
+        probes = start_probes(nodes, self._setup)
         for _ in range(share.actors):
             self._start_actor()
-        _await_probes(probes)
+        await_probes(probes)
 
     def _start_actor(self) -> None:
         share = self._share
@@ -292,7 +287,7 @@ class ClusterEngine:
             self._idle_deaths += 1
             if self._idle_deaths >= _MOST_IDLE_DEATHS and not any(each.room for each in self._actors):
                 raise StoppedError(
-                    f"the actors of the cluster die before they begin: {_first_line(error)}",
+                    f"the actors of the cluster die before they begin: {first_line(error)}",
                     hint="Look into Ray's logs: is there enough memory for the model?",
                     code=ErrorCode.CRASH,
                 ) from error
@@ -337,97 +332,7 @@ class ClusterEngine:
             ray.kill(actor.handle)
 
 
-def _await_probes(probes: list[Any]) -> None:
-    """Wait until every machine has looked. Raises what it cannot see; one that is gone meanwhile is no error."""
-    lost: RayError | None = None
-    ready, silent = ray.wait(probes, num_returns=len(probes), timeout=_PROBE_S)
-    for probe in ready:
-        try:
-            error = ray.get(probe)
-        except RayError as gone:
-            lost = gone
-            silent.append(probe)
-        else:
-            if error is not None:
-                raise error
-    if len(silent) == len(probes):
-        why = f" within {_PROBE_S:g} s" if lost is None else f": {_first_line(lost)}"
-        raise StoppedError(f"no machine of the cluster answers{why}", hint="Look at it with: ray status")
-
-
-class _Feed:
-    """The tasks, taken from their iterator in a thread: a list that is still being written holds up nothing."""
-
-    def __init__(self, tasks: Iterator[Any]) -> None:
-        self._queue: Queue[Job | BaseException | None] = Queue(4 * _LARGEST_MESSAGE)
-        self._is_closed = False
-        self.is_at_end = False
-        self._thread = threading.Thread(target=self._fill, args=(tasks,), name="feed", daemon=True)
-        self._thread.start()
-
-    def take(self, most: int) -> list[Job]:
-        """Up to so many jobs, as far as they are there. Raises what the iterator raised."""
-        jobs: list[Job] = []
-        with suppress(Empty):
-            while len(jobs) < most and not self.is_at_end:
-                item = self._queue.get_nowait()
-                if isinstance(item, BaseException):
-                    raise item
-                if item is None:
-                    self.is_at_end = True
-                else:
-                    jobs.append(item)
-        return jobs
-
-    def close(self) -> None:
-        """Take no more."""
-        self._is_closed = True
-        with suppress(Empty):
-            while True:
-                self._queue.get_nowait()
-
-    def _fill(self, tasks: Iterator[Any]) -> None:
-        last: BaseException | None = None
-        try:
-            for number, task in enumerate(tasks):
-                self._queue.put(Job(task, number))
-                if self._is_closed:
-                    return
-        except BaseException as error:  # noqa: BLE001 - raised in the main thread
-            last = error
-        self._queue.put(last)
-
-
 def _for_travel(task: Task) -> Task:
     """A task without what an actor has already: the options of reading, with their processes."""
     source: Any = replace(task.source, options=ReadOptions())  # type: ignore[type-var]  # each kind has them
     return replace(task, source=source)
-
-
-def _has_cpus(node: Any) -> bool:
-    return bool(node["Resources"].get("CPU", 0) >= 1)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
-
-
-@contextmanager
-def _mark_folders(folders: Iterable[Path]) -> Iterator[tuple[str, ...]]:
-    """Empty files in folders, by which another machine knows them; they go when the run ends."""
-    markers = []
-    try:
-        for folder in folders:
-            with suppress(FileExistsError):
-                folder.mkdir(parents=True, exist_ok=True)
-            marker = folder / new_temporary_name()
-            try:
-                marker.touch()
-            except OSError:
-                continue  # the write itself will say so
-            markers.append(marker)
-        yield tuple(map(str, markers))
-    finally:
-        for marker in markers:
-            with suppress(OSError):
-                marker.unlink()

@@ -238,7 +238,7 @@ def test_a_folder_that_the_machines_do_not_see_is_refused(
     cluster: Cluster, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_pictures("a.png")
-    monkeypatch.setattr("glpn_cli.distributed.engine._mark_folders", unseen_folders)
+    monkeypatch.setattr("glpn_cli.distributed.engine.mark_folders", unseen_folders)
     ray = predict("out", *on(cluster))
     assert ray.exit_code == 2, ray.output
     assert "does not see" in ray.stderr

@@ -86,13 +86,19 @@ class View:
         """The logarithm of depth, and the grey values: float32 (2, h, w)."""
         return np.stack([self.log_depth, self.grey])
 
-    @cached_property
+    @property
     def levels(self) -> tuple[View, ...]:
         """Itself, and coarser ones of half the size each."""
-        levels = [self]
-        while len(levels) < _LEVELS and min(levels[-1].grey.shape) >= 16:
-            last = levels[-1]
-            levels.append(View(_halve(last.grey), _halve(last.log_depth), 0.5 * last.focal))
+        return (self, *self._coarser)
+
+    @cached_property
+    def _coarser(self) -> tuple[View, ...]:
+        # Without itself: a view that held itself would stay in memory until the collector of cycles comes by.
+        levels: list[View] = []
+        last = self
+        while len(levels) + 1 < _LEVELS and min(last.grey.shape) >= 16:
+            last = View(_halve(last.grey), _halve(last.log_depth), 0.5 * last.focal)
+            levels.append(last)
         return tuple(levels)
 
     def carry(self, motion: Matrix) -> tuple[Grid, Grid, Grid, Mask]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from itertools import pairwise
 
@@ -139,9 +141,17 @@ def test_holes_stay_and_limits_hold(film: list[tuple[NDArray[np.uint8], Values]]
     assert max(m.values[valid].max() for m in maps) <= truth.max()
 
 
-def test_memory_does_not_grow(film: list[tuple[NDArray[np.uint8], Values]]) -> None:
+def test_frames_that_are_done_are_let_go(film: list[tuple[NDArray[np.uint8], Values]]) -> None:
     steady = Steady(ahead=2)
     rgb, truth = film[0]
-    for _ in range(12):
-        steady.push(DepthMap(truth), rgb)
+    steady.push(DepthMap(truth), rgb)
+    view, depth = weakref.ref(steady._frames[0].view), weakref.ref(steady._frames[0].depth)
+    gc.disable()  # or a cycle would be collected by chance
+    try:
+        for _ in range(6):
+            steady.push(DepthMap(truth), rgb)
+    finally:
+        gc.enable()
+    assert view() is None
+    assert depth() is None
     assert len(steady._frames) <= 4

@@ -6,5 +6,6 @@ clip         reading, frame by frame; colors: from a decoded frame to 8-bit sRGB
 target       the file that a clip becomes, and whether it is there already
 depth_clip   depth in a video file, written and read; painted_clip: colours, with the sound
 run          a run over clips and the pictures beside them; plan: what makes sense of it
+steady       maps of a film without flicker; motion: the camera's, between two pictures
 to_file      a clip becomes a video file; to_folder: every frame becomes files
 """

@@ -16,10 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.errors import ErrorCode, InputError, UsageError
+from glpn_cli.options import MAX_FACES
 from glpn_cli.prediction import DepthMap, Intrinsics
-
-MAX_FACES = 1_000_000
-"""The most triangles of a mesh, unless more are asked for: viewers on a phone still turn it."""
 
 ASSUMED_FOV_DEG = 60.0
 """The field of view along the longer side where nobody knows it: a phone's main camera has 57 to 68."""

@@ -13,6 +13,12 @@ from glpn_cli.errors import UsageError
 ARGUMENTS, INPUTS, MODEL, OUTPUTS, SPACE, BATCH = "Arguments", "Inputs", "Model", "Outputs", "Space", "Whole runs"
 """Chapters of the help screens: the `PANEL` of a class of settings."""
 
+MAX_PIXELS = 250_000_000
+"""The most pixels of a picture or a map, unless more are asked for: the default of `--max-pixels`."""
+
+MAX_FACES = 1_000_000
+"""The most triangles of a mesh, unless more are asked for: viewers on a phone still turn it."""
+
 
 def option(spec: str, default: Any, help: str, *, panel: str | None = None, **more: Any) -> Any:
     """A field that is an option, written as on its help screen: `-o, --output PATH`.

@@ -23,6 +23,7 @@ from glpn_cli.devices import cores
 from glpn_cli.distributed.tables import make_table, record_schema
 from glpn_cli.errors import StoppedError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
+from glpn_cli.options import MAX_PIXELS
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import Target
 from glpn_cli.pipeline.plan import Task, make_outcome
@@ -59,7 +60,7 @@ class Predictor:
         *,
         format: str = "png16",  # noqa: A002 - the word of the command line
         timeout_s: float = 60.0,
-        max_pixels: int = 250_000_000,
+        max_pixels: int = MAX_PIXELS,
         threads: int | None = None,
         **settings: Any,
     ) -> None:

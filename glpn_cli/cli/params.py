@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glpn_cli.cli.console import console
 from glpn_cli.errors import UsageError
-from glpn_cli.options import MODEL, SPACE, ExplicitOptions, option, parse_count
+from glpn_cli.options import MAX_FACES, MODEL, SPACE, ExplicitOptions, option, parse_count
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class SpaceParams:
     stride: int = option("--stride N", 1, "Keep every N-th row and column of points.", min=1)
     voxel: float | None = option("--voxel METRES", None, "Keep one point per cube with sides of so many metres.")
     max_faces: int = option(
-        "--max-faces N", 1_000_000, "Most triangles of a mesh.", parser=parse_count, show_default="1M"
+        "--max-faces N", MAX_FACES, "Most triangles of a mesh.", parser=parse_count, show_default="1M"
     )
 
     def read_calibration(self) -> Calibration | None:

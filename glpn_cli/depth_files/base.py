@@ -18,10 +18,8 @@ from glpn_cli.depth_files.record import PREFIX, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, code_of, reason_of
 from glpn_cli.geometry import make_camera
 from glpn_cli.images.formats import check_pixels
+from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result, UncertaintyMap
-
-MAX_PIXELS = 250_000_000
-"""The largest map that is read unless more is allowed, as for pictures."""
 
 _PIECE_BYTES = 1 << 16
 

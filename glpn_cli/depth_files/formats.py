@@ -14,7 +14,6 @@ import numpy as np
 from glpn_cli.colormaps import ColorizeOptions
 from glpn_cli.depth_files.base import (
     DEEPEST_GREY_BITS,
-    MAX_PIXELS,
     DepthReadOptions,
     Format,
     Guess,
@@ -35,6 +34,7 @@ from glpn_cli.depth_files.styles import Color, Gray, Gray16
 from glpn_cli.depth_files.tiff import Tiff
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import PointCloudOptions
+from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import DepthKind
 
 FORMATS: Mapping[str, type[Format]] = {

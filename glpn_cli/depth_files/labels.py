@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from glpn_cli.colormaps import HOLE_COLOR
 from glpn_cli.colormaps.colorbar import add_legend
 from glpn_cli.colormaps.painting import label_palette, paint_labels
-from glpn_cli.depth_files.base import MAX_PIXELS, EncodedFile, Format, read_contents
+from glpn_cli.depth_files.base import EncodedFile, Format, read_contents
 from glpn_cli.depth_files.png import decode_png, encode_png
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.styles import put_beside_picture
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
+from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import DepthKind, LabelMap, Provenance, Result
 
 _PALETTE_LABELS = 255

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.base import (
-    MAX_PIXELS,
     EncodedFile,
     Format,
     ValuesOnly,
@@ -31,6 +30,7 @@ from glpn_cli.depth_files.base import (
 )
 from glpn_cli.depth_files.record import Record, text_from_json, text_to_json
 from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import Result
 
 _DESCR = re.compile(rb"'descr': *'([<>|=]?[fiuS][0-9]{1,6})'")

@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
-from glpn_cli.depth_files.base import MAX_PIXELS, check_size
+from glpn_cli.depth_files.base import check_size
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.completeness import check_png
+from glpn_cli.options import MAX_PIXELS
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Level 1 over differences from the row above takes 20 ms for the 16-bit map of a photograph of 1.5 megapixels

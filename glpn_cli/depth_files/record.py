@@ -26,7 +26,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from glpn_cli._version import __version__
 from glpn_cli.colormaps import ColorizeOptions, parse_range
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.geometry import MAX_FACES, Axes, FocalChoice, PointCloudOptions, make_camera
+from glpn_cli.geometry import Axes, FocalChoice, PointCloudOptions, make_camera
+from glpn_cli.options import MAX_FACES
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
 
 PROGRAM = "glpn-cli"

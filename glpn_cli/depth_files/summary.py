@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from glpn_cli.depth_files.base import MAX_PIXELS
 from glpn_cli.depth_files.formats import read_depth, read_record
 from glpn_cli.depth_files.record import Record
 from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty
+from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import DepthKind, DepthMap, UncertaintyMap
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import ColorizeOptions, add_colorbar, paint, resolve_range
 from glpn_cli.depth_files.base import (
-    MAX_PIXELS,
     EncodedFile,
     Format,
     depth_of,
@@ -23,6 +22,7 @@ from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
 from glpn_cli.depth_files.tiff import Tiff, encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError
+from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, UncertaintyMap
 
 UNCERTAINTY = "uncertainty"

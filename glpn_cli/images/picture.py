@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.options import MAX_PIXELS
+
 if TYPE_CHECKING:
     from glpn_cli.process_pool import Workers
 
@@ -87,7 +89,7 @@ class ReadOptions:
     Raises ValueError for anything else.
     """
 
-    max_pixels: int = 250_000_000
+    max_pixels: int = MAX_PIXELS
     orientation: Literal["exif", "ignore"] = "exif"
     frame: int = 0
     allow_truncated: bool = False

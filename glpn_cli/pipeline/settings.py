@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glpn_cli.devices import cores
 from glpn_cli.errors import UsageError
-from glpn_cli.options import BATCH, INPUTS, MODEL, OUTPUTS, ExplicitOptions, argument, option, parse_count
+from glpn_cli.options import BATCH, INPUTS, MAX_PIXELS, MODEL, OUTPUTS, ExplicitOptions, argument, option, parse_count
 
 if TYPE_CHECKING:
     from glpn_cli.calibration import Calibration
@@ -129,7 +129,7 @@ class InputSettings:
     )
     max_pixels: int = option(
         "--max-pixels N",
-        250_000_000,
+        MAX_PIXELS,
         "Refuse pictures with more pixels than this.",
         parser=parse_count,
         show_default="250M",

@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,13 @@ from typing import Any
 import ray
 
 from glpn_cli.devices import cores
-from glpn_cli.errors import ErrorCode, StoppedError, UsageError
+from glpn_cli.errors import ErrorCode, StoppedError, UsageError, reason_of
 
 _OBJECT_STORE_BYTES = 100 << 20
 """Shared memory of a cluster started here. Only names and records go through it."""
+
+
+_ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,28 @@ def join_cluster(address: str | None) -> Iterator[None]:
     Raises UsageError where there is no cluster at the address, StoppedError where none can be started.
     """
     if address is not None:
+        _check_reachable(address)
         with _connect(address, {}):
             yield
         return
     options = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
     with _on_this_machine_alone(), _connect(None, options):
         yield
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nobody listens, which Ray would try for minutes (UsageError)."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise UsageError(f"--address {address!r} is neither auto nor HOST:PORT", hint="Write for example head:6379.")
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        reason = reason_of(error) if isinstance(error, OSError) else str(error)
+        hint = "Start one with: ray start --head"
+        raise UsageError(f"there is no Ray cluster at {address!r}: {reason}", hint=hint) from error
 
 
 @contextmanager

@@ -307,6 +307,14 @@ def test_a_list_is_planned_by_the_actors(cluster: Cluster, place: Path) -> None:
     assert Counter(each["status"] for each in records("out").values()) == {"skipped": 20, "error": 1}
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "somewhere", "ray://127.0.0.1:1"])
+def test_an_address_without_a_cluster_is_refused_at_once(place: Path, address: str) -> None:
+    add_pictures("a.png")
+    ray = predict("out", "--engine", "ray", "--address", address)
+    assert ray.exit_code == 2, ray.output
+    assert address in ray.stderr
+
+
 def test_two_inputs_of_one_name_are_refused_before_a_cluster_is_asked(place: Path) -> None:
     add_pictures("a.png", "a.jpg")
     ray = predict("out", "--engine", "ray", "--address", "127.0.0.1:1")

@@ -158,7 +158,7 @@ class Stages:
             task.source,
             Status.OK,
             outputs=outputs,
-            facts=result_facts(result),
+            facts=result_facts(result) if self.watch is None else {},  # who watches has the result itself
             warnings=warnings,
             stdout=stdout,
         )

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -32,6 +33,11 @@ _MOST_FAILURES = 16
 """After so many reads that fail one after the other, nothing more is expected of a file."""
 
 _PROBE_BYTES = 1 << 16
+_FOOTER, _ONES = 8, 0xFFFFFFFF
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+RECORD_KEY = "GLPN"
+"""Under which clips of ours have their record, among the texts of the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +89,7 @@ class ClipFacts:
     duration_s: its length, where it is known
     aspect:     width of a pixel for its height
     codec:      as FFmpeg calls it
+    pixels:     the form of its pixels, as FFmpeg calls it
     notes:      what is odd about it, for the user
     content:    what tells its bytes from others; None for streams and image sequences
     metadata:   the texts in it
@@ -97,6 +104,7 @@ class ClipFacts:
     duration_s: float | None
     aspect: Fraction
     codec: str
+    pixels: str
     notes: tuple[str, ...] = ()
     content: ContentId | None = None
     metadata: dict[str, str] | None = None
@@ -224,6 +232,9 @@ class Clip:
         self._stream.thread_type = "AUTO"
         sounds = self._container.streams.audio if self._with_sound else ()
         self.sound_streams = [each for each in sounds if each.codec_context is not None][:1]
+        context = self._stream.codec_context
+        # The decoder patches a frame whose checksum is wrong and says nothing; of depth that would be another depth.
+        self._is_checked = bool(RECORD_KEY in self._container.metadata and context.name == "ffv1" and context.extradata)
         self._images = self._decode()
         self.sound.clear()
 
@@ -257,6 +268,8 @@ class Clip:
         check_pixels(size, self.source.options.max_pixels, label=label)
         aspect = Fraction(stream.sample_aspect_ratio or 1)
         start = stream.start_time if stream.start_time is not None else image.pts
+        if RECORD_KEY in self._container.metadata:
+            start = 0  # a file of ours has the times of the clip that it was made of, also where it is a part of it
         facts = ClipFacts(
             size=size,
             matrix=matrix,
@@ -267,6 +280,7 @@ class Clip:
             duration_s=float(duration) if duration else None,
             aspect=aspect if size == stored else 1 / aspect,
             codec=stream.codec_context.name,
+            pixels=image.format.name,
             content=self._hash(),
             metadata=dict(self._container.metadata),
         )
@@ -322,6 +336,7 @@ class Clip:
     def _decode(self) -> Iterator[Any]:
         """The decoded frames; what fails is left out."""
         failures = 0
+        is_sound = True
         wanted = [self._stream, *self.sound_streams]
         packets = self._container.demux(wanted)
         last = 0.0
@@ -343,13 +358,18 @@ class Clip:
                 if packet.dts is not None:
                     self.sound.append(packet)
                 continue
+            if self._is_checked and packet.size:
+                is_sound = are_slices_sound(bytes(packet)) and (is_sound or packet.is_keyframe)
+                if not is_sound:
+                    self.lost.append(self._lost_time_of(packet))
+                    continue
             try:
                 images = packet.decode()
             except self._av.error.EOFError:
                 return
             except (self._av.error.FFmpegError, OSError, ValueError):
                 if packet.pts is not None:
-                    last = float(packet.pts * packet.time_base)
+                    last = self._lost_time_of(packet)
                 self.lost.append(last)
                 continue
             failures = 0
@@ -361,6 +381,11 @@ class Clip:
             return int(image.pts)
         rate = self.facts.rate or Fraction(25)
         return self.facts.start + round(number / rate / self.facts.time_base)
+
+    def _lost_time_of(self, packet: Any) -> float:
+        facts = getattr(self, "facts", None)  # not known yet where the first frame is lost
+        start = facts.start if facts is not None else self._stream.start_time or 0
+        return float((packet.pts - start) * packet.time_base) if packet.pts is not None else 0.0
 
     def _name_of(self, number: int, time_s: float) -> str:
         stem, dot, extension = self.source.name.rpartition(".")
@@ -392,6 +417,23 @@ def _odd(image: Any, facts: ClipFacts) -> Iterator[str]:
 
 def _count(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
+
+
+def are_slices_sound(packet: bytes) -> bool:
+    """Whether the checksums of a frame of FFV1, of version 3, hold.
+
+    Each slice ends in its size (24 bits), a status (8 bits), and what makes the CRC of all of it 0.
+    """
+    end = len(packet)
+    while end > 0:
+        begin = end - _FOOTER - int.from_bytes(packet[end - _FOOTER : end - _FOOTER + 3], "big")
+        if begin < 0 or end < _FOOTER:
+            return False
+        # The CRC takes the highest bit of a byte first, and zlib's the lowest.
+        if zlib.crc32(packet[begin:end].translate(_REVERSED), _ONES) != _ONES:
+            return False
+        end = begin
+    return True
 
 
 # Image sequences and streams

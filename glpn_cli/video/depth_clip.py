@@ -20,14 +20,15 @@ from glpn_cli.depth_files.styles import Gray, depth_of_levels
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.prediction import DepthMap
-from glpn_cli.video.clip import Clip, ClipFacts, Frame
+from glpn_cli.video.clip import RECORD_KEY, Clip, ClipFacts, Frame
 from glpn_cli.video.library import load_av
 from glpn_cli.video.settings import ClipSettings
 
 DEPTH_MAPS = ("depth", "gray")
 """The maps of records of clips whose frames are depths, or stand for them."""
 
-RECORD_KEY = "GLPN"
+_PIXELS = ("gray16le", "gray16be")
+_LOSSLESS = ("ffv1", "png", "rawvideo", "tiff")
 _SLICES = "4"
 """Parts of a frame that FFV1 codes side by side."""
 
@@ -48,9 +49,22 @@ def read_clip_record(metadata: dict[str, str] | None) -> Record | None:
 
 
 def depth_record_of(clip: Clip) -> Record | None:
-    """The record of a clip that holds depth which was made earlier; None for others."""
+    """The record of a clip that holds depth which was made earlier; None for others.
+
+    Raises InputError where another program coded its numbers anew: programs pass the record on all the same.
+    """
     record = read_clip_record(clip.facts.metadata)
-    return record if record is not None and record.map in DEPTH_MAPS else None
+    if record is None or record.map not in DEPTH_MAPS:
+        return None
+    codec, pixels = clip.facts.codec, clip.facts.pixels
+    if codec not in _LOSSLESS or pixels not in (_PIXELS if record.map == "depth" else (*_PIXELS, "gray")):
+        raise InputError(
+            f"{clip.source.label} has the record of a clip of depth, but another program coded its frames anew "
+            f"({codec}, {pixels}), and their numbers are no depth any more",
+            hint="Take the file that glpn wrote. What keeps its numbers is: ffmpeg -i IN -c copy OUT.mkv",
+            code=ErrorCode.DATA,
+        )
+    return record
 
 
 class DepthClipWriter:
@@ -76,6 +90,7 @@ class DepthClipWriter:
         self._stream.height, self._stream.width = facts.size
         self._stream.pix_fmt = self._format
         self._stream.time_base = self._stream.codec_context.time_base = facts.time_base
+        self._stream.codec_context.gop_size = 1  # a frame that is damaged on the disk takes no other with it
         self._stream.thread_type = "AUTO"
         if facts.aspect > 0:
             self._stream.sample_aspect_ratio = facts.aspect
@@ -153,6 +168,7 @@ def describe_clip(path: Path) -> dict[str, Any]:
         facts, record = clip.facts, read_clip_record(clip.facts.metadata)
         if record is None:
             raise InputError("it is a video, and was not made by glpn", code=ErrorCode.UNSUPPORTED)
+        depth_record_of(clip)
         text = {key.removeprefix(PREFIX): unescape(value) for key, value in record.to_text().items()}
         return {
             "width": facts.size[1],

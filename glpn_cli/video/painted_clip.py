@@ -13,8 +13,7 @@ from glpn_cli.depth_files import Record
 from glpn_cli.depth_files.record import text_to_json
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.prediction import DepthMap
-from glpn_cli.video.clip import Clip, Frame
-from glpn_cli.video.depth_clip import RECORD_KEY
+from glpn_cli.video.clip import RECORD_KEY, Clip, Frame
 from glpn_cli.video.library import load_av
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -64,7 +63,8 @@ class PaintedClipWriter:
                 code=ErrorCode.UNSUPPORTED,
             )
         self._frame_type, self._clip, self._facts = av.VideoFrame, clip, clip.facts
-        self._shift = round(clip.settings.start_s / self._facts.time_base)
+        # Without sound the first frame is the beginning: clips of depth have the times of the clip they are a part of.
+        self._shift = round(clip.settings.start_s / self._facts.time_base) if clip.sound_streams else None
         options = {} if form == "matroska" else {"movflags": "+use_metadata_tags"}
         self._container = av.open(stream, "w", format=form, container_options=options)
         self._container.metadata[RECORD_KEY] = text_to_json(record.to_text()).decode("ascii")
@@ -93,6 +93,8 @@ class PaintedClipWriter:
                 self._video.sample_aspect_ratio = self._facts.aspect
         coded = self._frame_type.from_ndarray(_fit(canvas, self._size), format="rgb24")
         coded = coded.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        if self._shift is None:
+            self._shift = frame.pts - self._facts.start
         coded.pts, coded.time_base = frame.pts - self._facts.start - self._shift, self._facts.time_base
         if frame.length:
             coded.duration = frame.length

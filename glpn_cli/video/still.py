@@ -12,7 +12,7 @@ from PIL import Image
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.png16 import Png16
 from glpn_cli.depth_files.styles import Gray, Gray16
-from glpn_cli.errors import UsageError
+from glpn_cli.errors import InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.video.clip import Clip, Frame
 from glpn_cli.video.depth_clip import depth_record_of
@@ -41,6 +41,8 @@ def extract_still(path: Path, time_s: float, options: ReadOptions | None = None)
         length = "" if ends_s is None else f", which is {ends_s:.3f} s long"
         raise UsageError(f"{str(path)!r} shows nothing at {time_s:g} s{length}", hint="Choose another time with --at.")
     record = depth_record_of(clip)
+    if any(found.time_s < lost_s <= time_s + 1e-6 for lost_s in clip.lost) or (record and found.image.is_corrupt):
+        raise InputError(f"{str(path)!r}: the frame that is shown at {time_s:g} s cannot be decoded")
     if record is None:
         data = io.BytesIO()
         Image.fromarray(found.read_colors()).save(data, "PNG", compress_level=1)

@@ -63,6 +63,24 @@ def make_clip(
     return path
 
 
+def code_anew(path: Path, made: Path, codec: str, pix_fmt: str) -> Path:
+    """The frames of a clip in another codec, with the texts of its file, as ffmpeg passes them on."""
+    import av
+
+    with av.open(str(path)) as given, av.open(str(made), "w") as container:
+        container.metadata.update(given.metadata)
+        stream = container.add_stream(codec, rate=25)
+        stream.height, stream.width, stream.pix_fmt = (
+            given.streams.video[0].height,
+            given.streams.video[0].width,
+            pix_fmt,
+        )
+        for frame in given.decode(video=0):
+            container.mux(stream.encode(frame.reformat(format=pix_fmt)))
+        container.mux(stream.encode(None))
+    return made
+
+
 def read_packets(path: Path, kind: str) -> list[bytes]:
     """The coded bytes of a stream, packet by packet."""
     import av

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 pytest.importorskip("av", reason="needs the extra video")
 
-from video.clips import make_clip, pictures, read_frames, read_packets
+from video.clips import code_anew, make_clip, pictures, read_frames, read_packets
 
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
@@ -84,6 +84,62 @@ def test_a_clip_of_depth_tells_its_depth_at_a_time(glpn: Glpn, tmp_path: Path) -
     seen = json.loads(run("inspect", depth, "--at", "0.1", "--json").stdout)
     assert (seen["width"], seen["height"]) == (64, 48)
     assert seen["min"] == pytest.approx(float(third.values.min()))
+
+
+def depth_at(glpn: Glpn, path: Path, time: str) -> float:
+    result = glpn("measure", path, "10,20", "--at", time, "--json")
+    assert result.exit_code == 0, result.stderr
+    depth: float = json.loads(result.stdout)["points"][0]["depth"]
+    return depth
+
+
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("libx264", "yuv420p"), ("ffv1", "gray"), ("ffv1", "gray10le")])
+def test_depth_that_another_program_coded_anew_is_no_depth(
+    codec: str, pix_fmt: str, glpn: Glpn, tmp_path: Path
+) -> None:
+    depth = tmp_path / "d.mkv"
+    glpn("predict", make_clip(tmp_path / "a.mp4", 3), "-o", depth)
+    anew = code_anew(depth, tmp_path / "anew.mkv", codec, pix_fmt)
+    for words in (
+        ("measure", anew, "1,2", "--at", "0"),
+        ("inspect", anew),
+        ("inspect", anew, "--at", "0"),
+        ("export", anew, "-o", tmp_path / "look.mp4"),
+    ):
+        result = run(*words)
+        assert result.exit_code == 1, words
+        assert "coded its frames anew" in result.stderr
+        assert "E_DATA" in result.stderr
+    same = code_anew(depth, tmp_path / "same.mkv", "ffv1", "gray16le")
+    assert depth_at(glpn, same, "0.04") == depth_at(glpn, depth, "0.04")
+
+
+def test_depth_of_a_part_has_the_times_of_its_clip(glpn: Glpn, tmp_path: Path) -> None:
+    clip, whole, part = make_clip(tmp_path / "a.mp4", 30), tmp_path / "whole.mkv", tmp_path / "part.mkv"
+    assert glpn("predict", clip, "-o", whole, "--no-steady").exit_code == 0
+    assert glpn("predict", clip, "-o", part, "--no-steady", "--start", "0.4s").exit_code == 0
+    for time in ("0.4", "0.52", "1.1"):
+        assert depth_at(glpn, part, time) == depth_at(glpn, whole, time)
+    assert glpn("measure", part, "1,2", "--at", "0.3").exit_code == 2
+    assert glpn("export", part, "-o", tmp_path / "look.mp4").exit_code == 0
+    assert [round(time, 3) for time, _ in read_frames(tmp_path / "look.mp4")] == [round(n / 25, 3) for n in range(20)]
+
+
+def test_a_damaged_frame_of_depth_is_left_out_and_never_patched(glpn: Glpn, tmp_path: Path) -> None:
+    depth, damaged = tmp_path / "d.mkv", tmp_path / "damaged.mkv"
+    assert glpn("predict", make_clip(tmp_path / "a.mp4", 6), "-o", depth).exit_code == 0
+    packet, whole = read_packets(depth, "video")[2], depth.read_bytes()
+    for place in (len(packet) // 5, len(packet) // 2, len(packet) - 20):
+        data = bytearray(whole)
+        data[whole.index(packet) + place] ^= 0x10
+        damaged.write_bytes(data)
+        result = glpn("measure", damaged, "10,20", "--at", "0.1s")
+        assert (result.exit_code, "E_DECODE" in result.stderr) == (1, True)
+        for time in ("0", "0.04", "0.12", "0.2"):
+            assert depth_at(glpn, damaged, time) == depth_at(glpn, depth, time)
+    painted = glpn("export", damaged, "-o", tmp_path / "look.mp4", "--json")
+    assert json.loads(painted.stdout.splitlines()[0])["warnings"] == ["W_FRAMES"]
+    assert "0.080 s" in painted.stderr
 
 
 def test_a_frame_of_a_clip_is_measured_through_the_model(glpn: Glpn, tmp_path: Path) -> None:

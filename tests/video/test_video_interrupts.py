@@ -49,6 +49,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
     [
         (KeyboardInterrupt(), 130, ()),
         (KeyboardInterrupt(), 130, ("--no-steady",)),
+        (KeyboardInterrupt(), 130, ("--start", "0.08s")),
         (StoppedError("full", code=ErrorCode.NO_SPACE), 4, ()),
     ],
 )

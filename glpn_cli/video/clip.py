@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import os
@@ -91,7 +92,7 @@ class ClipFacts:
     codec:      as FFmpeg calls it
     pixels:     the form of its pixels, as FFmpeg calls it
     notes:      what is odd about it, for the user
-    content:    what tells its bytes from others; None for streams and image sequences
+    content:    what tells its bytes from others; of a sequence all its files, one behind the other; None for streams
     metadata:   the texts in it
     """
 
@@ -288,10 +289,12 @@ class Clip:
 
     def _hash(self) -> ContentId | None:
         path = self.source.path
-        if path is None or not path.is_file():
-            return None
-        with suppress(OSError), path.open("rb") as file:
-            return ContentId.of(file)
+        with suppress(OSError):
+            if path is not None and is_sequence(str(path)):
+                return _hash_all(files_of_sequence(path))
+            if path is not None and path.is_file():
+                with path.open("rb") as file:
+                    return ContentId.of(file)
         return None
 
     # Reading
@@ -445,24 +448,44 @@ def is_sequence(text: str) -> bool:
 
 
 def first_of_sequence(path: Path) -> int:
-    """The lowest number of a sequence's files. Raises InputError where there is none, or one is missing between."""
+    """The lowest number of a sequence's files. Raises InputError as `files_of_sequence` does."""
+    return next(iter(_number_sequence(path)))
+
+
+def files_of_sequence(path: Path) -> list[Path]:
+    """The files of a sequence, in order. Raises InputError where there is none, or one is missing between."""
+    return list(_number_sequence(path).values())
+
+
+def _hash_all(paths: list[Path]) -> ContentId:
+    """What tells the bytes of files, one behind the other, from others."""
+    hashed, size = hashlib.blake2b(digest_size=16), 0
+    for path in paths:
+        with path.open("rb") as file:
+            while piece := file.read(_PROBE_BYTES):
+                hashed.update(piece)
+                size += len(piece)
+    return ContentId(size, hashed.hexdigest())
+
+
+def _number_sequence(path: Path) -> dict[int, Path]:
     head, tail = _SEQUENCE.split(path.name)[0], _SEQUENCE.split(path.name)[-1]
     pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
     try:
-        numbers = [int(found[1]) for name in os.listdir(path.parent) if (found := pattern.fullmatch(name))]  # noqa: PTH208
+        found = {int(match[1]): name for name in os.listdir(path.parent) if (match := pattern.fullmatch(name))}  # noqa: PTH208
     except OSError:
-        numbers = []
-    if not numbers:
+        found = {}
+    if not found:
         raise InputError(f"there is no picture of the sequence {str(path)!r}", code=ErrorCode.NOT_FOUND)
-    first = min(numbers)
-    if len(set(numbers)) <= max(numbers) - first:
-        missing = next(number for number in range(first, max(numbers)) if number not in numbers)
+    first, last = min(found), max(found)
+    if len(found) <= last - first:
+        missing = next(number for number in range(first, last) if number not in found)
         raise InputError(
             f"the sequence {str(path)!r} lacks number {missing}, and would end there",
             hint="Number its pictures one after the other, or name their folder to take them one by one.",
             code=ErrorCode.DATA,
         )
-    return first
+    return {number: path.parent / found[number] for number in sorted(found)}
 
 
 class _Pipe:

@@ -141,11 +141,17 @@ def resolve_existing(path: Path, wanted: Record, existing: Existing) -> Record |
         hint = "Replace it with --existing overwrite, or choose another name with -o."
         raise _in_the_way(path, "was not written by glpn", hint)
     differences = found.differences(wanted)
-    if not differences:
+    if not differences and says_source(wanted):
         return found
     if existing is Existing.UPDATE:
         return None
-    raise _in_the_way(path, f"was made otherwise: {differences[0]}", "Make it again with --existing update.")
+    why = f"was made otherwise: {differences[0]}" if differences else "is there already, perhaps of another stream"
+    raise _in_the_way(path, why, "Make it again with --existing update.")
+
+
+def says_source(record: Record) -> bool:
+    """Whether a record tells the clip that it was made from from others: that of a stream does not."""
+    return record.provenance is not None and record.provenance.source_blake2b is not None
 
 
 def holds_depth(source: ImageSource) -> bool:
@@ -163,6 +169,17 @@ def read_record_of(path: Path) -> Record | None:
     """The record of a clip of ours; None for others. Raises InputError where it cannot be read."""
     with Clip(ImageSource(path, path.name, str(path))) as clip:
         return read_clip_record(clip.facts.metadata)
+
+
+def read_partial(path: Path) -> Record:
+    """The record of what an earlier run left. Raises OutputError where the file is not one of ours."""
+    try:
+        found = read_record_of(path)
+    except InputError:
+        found = None
+    if found is None:
+        raise _in_the_way(path, "is no partial file of glpn, and one would be written there", "Move it, or remove it.")
+    return found
 
 
 def _in_the_way(path: Path, why: str, hint: str) -> OutputError:

@@ -32,7 +32,14 @@ from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, depth_record_o
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
 from glpn_cli.video.run import ClipWork, first_error, with_view
 from glpn_cli.video.settings import WARM_UP
-from glpn_cli.video.target import ClipTarget, PipeOut, choose_target, read_record_of, resolve_existing
+from glpn_cli.video.target import (
+    ClipTarget,
+    PipeOut,
+    choose_target,
+    read_partial,
+    resolve_existing,
+    says_source,
+)
 
 _SAME_S = 0.002
 
@@ -50,6 +57,8 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
             show(make_outcome(source, Status.SKIPPED, outputs=outputs, facts=record_facts(kept)))
             return RunEnd()
         if path is not None:
+            if target.partial.exists():
+                read_partial(target.partial)
             probe_writable(path.parent)
             remove_stale(path.parent)
         if target.look is not None and target.look.range.needs_settling:
@@ -96,10 +105,11 @@ def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
     target = choose_target(work.outputs, kind, limit_m, is_stream=clip.source.path is None)
     if stored is not None and target.look is not None and target.look.side_by_side:
         raise UsageError("--side-by-side needs the pictures, and this clip holds depth", hint="Name the clip itself.")
-    if target.path is not None and clip.source.path is not None and target.path.exists():
-        with suppress(OSError):
-            if target.path.samefile(clip.source.path):
-                raise UsageError(f"output {str(target.path)!r} is the input", hint="Choose another name with -o.")
+    if target.path is not None and clip.source.path is not None:
+        for path in (target.path, target.partial):
+            with suppress(OSError):
+                if path.samefile(clip.source.path):
+                    raise UsageError(f"output {str(path)!r} is the input", hint="Choose another name with -o.")
     wanted = target.expect(clip.source.name, kind, provenance)
     return target, _complete(wanted, clip)
 
@@ -268,13 +278,10 @@ class Making:
         if self.target.path is None or not self.target.partial.exists():
             return
         partial = self.target.partial
-        try:
-            found = read_record_of(partial)
-        except InputError:
-            found = None
+        found = read_partial(partial)
         why = None
-        if found is None:
-            why = "it cannot be read as one of ours"
+        if not says_source(self.wanted):
+            why = "it may be of another stream"
         elif self.target.paints:
             why = "coded colours cannot be appended to"
         elif differences := found.differences(self.wanted):
@@ -282,7 +289,6 @@ class Making:
         if why is not None:
             self.work.view.say(f"{partial} of an earlier run is begun anew: {why}")
             return
-        assert found is not None
         self.wanted = replace(found, format=self.target.format)
         with DepthClip(partial) as stored:
             for earlier, levels in stored.levels():

@@ -273,6 +273,45 @@ def test_a_stream_on_standard_input_is_a_clip(glpn: Glpn, tmp_path: Path) -> Non
     assert "E_USAGE" in glpn("export", "-", "-o", "x.mp4", "--range", "batch", input=clip.read_bytes()).stderr
 
 
+def test_another_stream_or_sequence_is_never_taken_for_done(glpn: Glpn, tmp_path: Path) -> None:
+    one, two = make_clip(tmp_path / "a.mkv", 3).read_bytes(), make_clip(tmp_path / "b.mkv", 4).read_bytes()
+    out = tmp_path / "d.mkv"
+    assert glpn("predict", "-", "-o", out, input=one).exit_code == 0
+    before = out.read_bytes()
+    again = glpn("predict", "-", "-o", out, input=two)
+    assert (again.exit_code, "E_EXISTS" in again.stderr) == (1, True)
+    assert out.read_bytes() == before
+    assert glpn("predict", "-", "-o", out, "--existing", "update", input=two).exit_code == 0
+    assert len(read_frames(out)) == 4
+    out.rename(tmp_path / "e.partial.mkv")
+    result = glpn("predict", "-", "-o", tmp_path / "e.mkv", input=one)
+    assert "begun anew" in result.stderr
+    assert len(read_frames(tmp_path / "e.mkv")) == 3
+
+    names, pattern = [tmp_path / f"f_{number:03d}.png" for number in range(3)], tmp_path / "f_%03d.png"
+    for name, rgb in zip(names, pictures(3), strict=True):
+        Image.fromarray(rgb).save(name)
+    for words in (("-o", tmp_path / "s.mkv"), ("-o", tmp_path / "frames")):
+        assert glpn("predict", pattern, *words).exit_code == 0
+        again = glpn("predict", pattern, *words, "--json")
+        assert json.loads(again.stdout.splitlines()[0])["status"] == "skipped"
+    for name, rgb in zip(names, pictures(3), strict=True):
+        Image.fromarray(255 - rgb).save(name)
+    for words in (("-o", tmp_path / "s.mkv"), ("-o", tmp_path / "frames")):
+        again = glpn("predict", pattern, *words)
+        assert (again.exit_code, "E_EXISTS" in again.stderr) == (1, True), again.stderr
+
+
+def test_a_file_in_the_place_of_a_partial_one_is_left_alone(glpn: Glpn, tmp_path: Path) -> None:
+    clip, partial = make_clip(tmp_path / "a.mp4", 3), make_clip(tmp_path / "d.partial.mkv", 4)
+    before = partial.read_bytes()
+    result = glpn("predict", clip, "-o", tmp_path / "d.mkv")
+    assert (result.exit_code, "E_EXISTS" in result.stderr) == (1, True)
+    assert "is the input" in glpn("predict", partial, "-o", tmp_path / "d.mkv").stderr
+    assert partial.read_bytes() == before
+    assert not (tmp_path / "d.mkv").exists()
+
+
 def test_the_part_that_is_asked_for_is_taken(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", 30)
 

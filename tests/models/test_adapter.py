@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import sys
 from importlib import import_module
@@ -188,6 +189,43 @@ def test_a_config_that_makes_no_network_is_refused() -> None:
         read_config({"model_type": "zoedepth", "neck_hidden_sizes": "wide"}).build()
     with pytest.raises(ModelError, match="a network of elsewhere"):
         read_config({"model_type": "zoedepth", "backbone": "microsoft/resnet-50"}).build()
+
+
+@pytest.mark.parametrize("choice", ["somebody/kernel", "flash_attention_2", {"": "somebody/kernel"}])
+def test_a_config_that_asks_for_code_of_the_hub_gets_none(
+    choice: object, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import modeling_utils
+
+    def fetch(*names: object, **_: object) -> None:
+        raise AssertionError(f"code was asked for: {names}")
+
+    monkeypatch.setattr(modeling_utils, "lazy_import_flash_attention", fetch)
+    monkeypatch.setattr(modeling_utils, "is_kernels_available", lambda *_: True)
+    raw = json.loads((folders["zoedepth"] / "config.json").read_text())
+    for changed in (raw, raw["backbone_config"]):
+        changed |= {"attn_implementation": choice, "_attn_implementation": choice, "use_kernels": True}
+    read_config(raw).build()
+
+
+def test_networks_of_elsewhere_are_refused_wherever_they_are_named(folders: dict[str, Path]) -> None:
+    raw = json.loads((folders["zoedepth"] / "config.json").read_text())
+    elsewhere = {"model_type": "timm_backbone", "backbone": "hf-hub:somebody/network"}
+    with pytest.raises(ModelError, match="a network of elsewhere"):
+        read_config({**raw, "backbone_config": elsewhere}).build()
+    with pytest.raises(ModelError, match="num_hidden_layers = 10000000"):
+        read_config({**raw, "backbone_config": {**raw["backbone_config"], "num_hidden_layers": 10**7}}).build()
+    with pytest.raises(ModelError, match="fp32"):
+        read_config({**raw, "quantization_config": {"quant_method": "fp8"}}).build()
+
+
+def test_depth_pro_without_the_field_of_view_gives_no_metres(folders: dict[str, Path]) -> None:
+    raw = json.loads((folders["depth_pro"] / "config.json").read_text())
+    assert read_config(raw).kind is DepthKind.METRIC
+    for without in ({**raw, "use_fov_model": False}, {key: raw[key] for key in raw if key != "use_fov_model"}):
+        assert read_config(without).kind is DepthKind.SCALE
+    said = {**raw, "use_fov_model": False, "glpn_cli": {"depth_kind": "metric"}}
+    assert read_config(said).kind is DepthKind.METRIC
 
 
 def test_a_processor_that_is_none_is_refused() -> None:

@@ -123,6 +123,8 @@ class AdapterConfig(ModelConfig):
     @property
     def kind(self) -> DepthKind:
         """As the user says, else as is known of the type, else unknown."""
+        if self.depth_kind is None and self.model_type == "depth_pro" and not self.unknown.get("use_fov_model"):
+            return DepthKind.SCALE  # without the field of view its numbers are metres over an unknown focal length
         return DepthKind(self.depth_kind or KNOWN_KINDS.get(self.model_type, DepthKind.UNKNOWN))
 
     @property

@@ -17,7 +17,12 @@ from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.adapter.config import AdapterConfig
 from glpn_cli.models.config_base import Cost
+from glpn_cli.models.fields import is_whole
 from glpn_cli.models.state_dict import StateDictMatch
+
+_HOW_IT_COMPUTES = ("attn_implementation", "attn_implementation_internal", "experts_implementation", "use_kernels")
+_MOST_LAYERS = 1000
+_OF_TORCH = (None, False, "eager", "sdpa")
 
 
 class AdaptedNetwork(nn.Module):
@@ -138,13 +143,27 @@ def _find(config: AdapterConfig) -> tuple[Any, Any]:
 
     Runs no code of the model's folder, and fetches nothing. Raises ModelError for a config that would need either.
     """
-    raw = {"model_type": config.model_type, **config.unknown}
-    if raw.get("backbone"):  # transformers would look for it on the hub
-        raise ModelError(f"config.json: backbone = {raw['backbone']!r} is a network of elsewhere, not in this folder")
+    raw = _check_local({"model_type": config.model_type, **config.unknown})
     with _own_errors(config):
         auto = import_module("transformers.models.auto")
         described = auto.CONFIG_MAPPING[config.model_type].from_dict(raw)
         return auto.MODEL_FOR_DEPTH_ESTIMATION_MAPPING[type(described)], described
+
+
+def _check_local(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The same config, and those within it, without what makes transformers fetch code. Raises ModelError."""
+    checked: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key == "backbone" and value:  # transformers, or timm, would look for it on the hub
+            raise ModelError(f"config.json: backbone = {value!r} is a network of elsewhere, not in this folder")
+        if key == "quantization_config" and value:
+            raise ModelError("config.json: quantization_config asks for numbers of fewer bits; models here have fp32")
+        if "layers" in key and is_whole(value) and value > _MOST_LAYERS:
+            raise ModelError(f"config.json: {key} = {value}, and no network has more than {_MOST_LAYERS}")
+        if key.endswith(_HOW_IT_COMPUTES) and value not in _OF_TORCH:
+            continue  # a kernel of the hub is code, and so is what stands in for a flash attention that is not here
+        checked[key] = _check_local(value) if isinstance(value, Mapping) else value
+    return checked
 
 
 @contextmanager

@@ -34,6 +34,7 @@ _MOST_FAILURES = 16
 """After so many reads that fail one after the other, nothing more is expected of a file."""
 
 _PROBE_BYTES = 1 << 16
+_LEAST_MISSING_S = 1.0
 _FOOTER, _ONES = 8, 0xFFFFFFFF
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -190,8 +191,12 @@ class Clip:
         facts, chooser = self.facts, FrameChooser(self.settings)
         number, first = self._seek()
         image = first
+        last: int | None = None
         while image is not None:
             pts = self._pts_of(image, number)
+            if last is not None and pts <= last:  # in files that were joined, and some AVIs, time goes back
+                pts = last + (max(1, image.duration or 0) if pts < last else 1)
+            last = pts
             time_s = self.read_s = facts.time_of(pts)
             if chooser.is_past(time_s):
                 return
@@ -199,7 +204,7 @@ class Clip:
                 self.concealed += bool(image.is_corrupt)
                 yield Frame(
                     self.source.path,
-                    self._name_of(number, time_s),
+                    self.name_of(number, time_s),
                     self.source.given,
                     self.source.data,
                     options=self.source.options,
@@ -212,6 +217,15 @@ class Clip:
                 )
             number += 1
             image = self._next_image()
+        if last is not None:
+            self._check_end(facts.time_of(last))
+
+    def _check_end(self, last_s: float) -> None:
+        """Note a file that ends long before it says it does. Only these say so for certain."""
+        says = self.facts.duration_s
+        if says is not None and {"matroska", "mp4"} & set(self._container.format.name.split(",")):
+            is_alone = self._stream.duration is not None or len(self._container.streams) == 1
+            self.is_cut_short |= is_alone and says - last_s > max(_LEAST_MISSING_S, 0.02 * says)
 
     # Opening
 
@@ -390,7 +404,8 @@ class Clip:
         start = facts.start if facts is not None else self._stream.start_time or 0
         return float((packet.pts - start) * packet.time_base) if packet.pts is not None else 0.0
 
-    def _name_of(self, number: int, time_s: float) -> str:
+    def name_of(self, number: int, time_s: float) -> str:
+        """What a frame is called among pictures."""
         stem, dot, extension = self.source.name.rpartition(".")
         stem, extension = (stem, extension) if dot and "/" not in extension else (self.source.name, "png")
         return f"{_SEQUENCE.sub('', stem).rstrip('_-. ')}_{number:06d}_{time_s:.3f}s.{extension}"

@@ -29,8 +29,8 @@ DEPTH_MAPS = ("depth", "gray")
 
 _PIXELS = ("gray16le", "gray16be")
 _LOSSLESS = ("ffv1", "png", "rawvideo", "tiff")
-_SLICES = "4"
-"""Parts of a frame that FFV1 codes side by side."""
+_SLICES = 2
+"""Parts of a frame that FFV1 codes side by side, along each side."""
 
 
 def quantize(writer: Format, depth: DepthMap) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -85,7 +85,7 @@ class DepthClipWriter:
         self._container.metadata.update(
             {RECORD_KEY: text_to_json(record.to_text()).decode("ascii"), "COMMENT": _comment(record)}
         )
-        options = {"level": "3", "slices": _SLICES, "slicecrc": "1"}
+        options = {"level": "3", "slices": str(min(_SLICES, *facts.size) ** 2), "slicecrc": "1"}
         self._stream = self._container.add_stream("ffv1", rate=facts.rate, options=options)
         self._stream.height, self._stream.width = facts.size
         self._stream.pix_fmt = self._format

@@ -78,9 +78,19 @@ def find_clips(settings: InputSettings, *, wants_video: bool) -> Clips:
     if not clips and not refused:
         return Clips((), (), settings)
     given = {clip.given for clip in clips}
-    left = [name for name in named if name not in given]
+    files = {_identity(clip.path) for clip in clips if clip.path is not None}
+    left = [name for name in named if name not in given and _identity(name) not in files]
     has_rest = bool(left or settings.lists or settings.lists0)
     return Clips(clips, refused, replace(settings, named=left, allow_empty=True) if has_rest else None)
+
+
+def _identity(path: str | Path) -> object:
+    """What is equal for two names of one file."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - text, 100,000 of them
+    except OSError:
+        return path
+    return status.st_dev, status.st_ino
 
 
 def _is_clip(source: ImageSource, *, wants_video: bool) -> bool:

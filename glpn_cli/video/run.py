@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from glpn_cli.colormaps import DepthHistogram, RangePolicy, merge_ranges
-from glpn_cli.errors import GlpnError, InputError, StoppedError, UsageError, wrap_exception
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import ImageSource, Refused
 from glpn_cli.pipeline.many import iterate_results
@@ -66,6 +66,7 @@ class ClipWork:
 
     model: None where all clips hold depth already
     view:  who is told
+    claims: the files of first frames, and the clip that each is of, so that no two clips write the same
     """
 
     outputs: OutputSettings
@@ -74,6 +75,7 @@ class ClipWork:
     asked: ClipSettings
     stages: Stages
     view: ClipView = field(default_factory=_Nobody)
+    claims: dict[str, str] = field(default_factory=dict)
 
     def results(self, clip: Clip, frames: Iterator[Frame], *, steady: bool | None = None) -> Results:
         """The results of frames of a clip: read from it where it holds depth, else predicted, and steadied.
@@ -199,6 +201,11 @@ def open_stages(model: ModelSettings | None, outputs: OutputSettings) -> Stages:
 def first_error(error: GlpnError, frame: Frame) -> InputError:
     """The error of a clip of which not one frame could be used."""
     return InputError(f"not one frame could be used; at {frame.time_s:.3f} s: {error.message}", code=error.code)
+
+
+def no_frame() -> InputError:
+    """The error of a part of a clip that has no frame."""
+    return InputError("there is no frame in the part of the clip that is asked for", code=ErrorCode.USAGE)
 
 
 def with_view(result: Result, view: str | None) -> Result:

@@ -30,7 +30,7 @@ from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 from glpn_cli.video.clip import Clip, Frame
 from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, depth_record_of, quantize
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
-from glpn_cli.video.run import ClipWork, first_error, with_view
+from glpn_cli.video.run import ClipWork, first_error, no_frame, with_view
 from glpn_cli.video.settings import WARM_UP
 from glpn_cli.video.target import (
     ClipTarget,
@@ -185,7 +185,12 @@ class Making:
                     if isinstance(one, GlpnError):
                         self._failed.append((frame, one))
                         continue
-                    self._add(stream, frame, with_view(one, self.clip.settings.view))
+                    try:
+                        self._add(stream, frame, with_view(one, self.clip.settings.view))
+                    except OutputError as error:  # one depth that does not fit loses one frame, and not all of them
+                        if error.code is not ErrorCode.RANGE:
+                            raise
+                        self._failed.append((frame, error))
         except KeyboardInterrupt as error:
             self.ended = RunEnd(interrupt=error)
         except StoppedError as error:
@@ -215,15 +220,17 @@ class Making:
     def _add(self, stream: BinaryIO | PipeOut, frame: Frame, result: Result) -> None:
         depth = result.prediction
         assert isinstance(depth, DepthMap)
+        writer = self.target.writer
+        levels = None if isinstance(writer, Color) else quantize(writer, depth)
         sink = self._open(stream, result)
         self._first = self._first or replace(result, source=self.clip.source)
         if (reach := depth.min_max()) is not None:
             low, high = self._min_max or reach
             self._min_max = min(low, reach[0]), max(high, reach[1])
-        writer = self.target.writer
-        if not isinstance(writer, Color):
-            sink.write(frame, quantize(writer, depth))
+        if levels is not None:
+            sink.write(frame, levels)
         else:
+            assert isinstance(writer, Color)
             if self._running is not None:
                 ends = self._running.follow(depth, frame.time_s)
             else:
@@ -293,6 +300,9 @@ class Making:
         with DepthClip(partial) as stored:
             for earlier, levels in stored.levels():
                 frame = next(frames, None)
+                while frame is not None and frame.time_s < earlier.time_s - _SAME_S:
+                    self._failed.append((frame, InputError("an earlier run left it out")))
+                    frame = next(frames, None)
                 if frame is None or abs(frame.time_s - earlier.time_s) > _SAME_S:
                     raise OutputError(
                         f"{str(partial)!r} of an earlier run does not fit the clip any more",
@@ -305,7 +315,7 @@ class Making:
     def _nothing(self) -> GlpnError:
         if self._failed:
             return first_error(self._failed[0][1], self._failed[0][0])
-        return InputError("there is no frame in the part of the clip that is asked for", code=ErrorCode.USAGE)
+        return no_frame()
 
     def _tell_lost(self) -> None:
         name = self.clip.source.given

@@ -10,7 +10,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from glpn_cli.atomic_write import probe_writable, remove_stale
-from glpn_cli.errors import GlpnError, StoppedError, UsageError, wrap_exception
+from glpn_cli.errors import ErrorCode, GlpnError, OutputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
 from glpn_cli.pipeline.plan import ExistingOutputs, Task, make_outcome
@@ -22,7 +22,7 @@ from glpn_cli.pipeline.stages import Stages
 from glpn_cli.prediction import Result
 from glpn_cli.video.clip import Clip, Frame
 from glpn_cli.video.depth_clip import read_clip_record
-from glpn_cli.video.run import ClipWork
+from glpn_cli.video.run import ClipWork, no_frame
 from glpn_cli.video.settings import WARM_UP
 
 
@@ -41,7 +41,10 @@ def write_frames(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
             work = replace(work, outputs=replace(work.outputs, look=settled))
             rules = _choose_rules(work, clip)
         work.begin(clip, source.name)
-        ended = _FrameRun(work, clip, rules, show).run()
+        run = _FrameRun(work, clip, rules, show)
+        ended = run.run()
+        if ended == RunEnd() and not run.has_frames:
+            raise no_frame()
         for warning in clip.warnings:
             work.view.say(f"{source.given}: {warning}")
         return ended
@@ -52,9 +55,12 @@ def plan_frames(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
     with Clip(source, work.asked) as clip:
         rules = _choose_rules(work, clip)
         existing = ExistingOutputs(rules, [])
+        frame = None
         for frame in clip.frames():
             planned = existing.resolve(frame, rules.targets(frame))
             show(planned.planned() if isinstance(planned, Task) else planned)
+        if frame is None:
+            raise no_frame()
     return RunEnd()
 
 
@@ -66,7 +72,16 @@ def _choose_rules(work: ClipWork, clip: Clip) -> OutputRules:
             hint="Paint a clip of depth with: glpn export CLIP -o FILE.mp4",
         )
     inputs = Sources(InputSettings(), takes_maps=False, sources=(clip.source,))
-    return choose_outputs(inputs, work.model, work.outputs)
+    rules = choose_outputs(inputs, work.model, work.outputs)
+    given = clip.source.given
+    for target in rules.targets(replace(clip.source, name=clip.name_of(0, 0.0))):
+        if target.path is not None and (other := work.claims.setdefault(target.path, given)) != given:
+            raise OutputError(
+                f"{given!r} and {other!r} would be the same files, such as {target.path!r}",
+                hint="Tell them apart with: --name '{name}_{map}'",
+                code=ErrorCode.EXISTS,
+            )
+    return rules
 
 
 class _FrameRun:
@@ -79,6 +94,7 @@ class _FrameRun:
         self._known: SimpleQueue[tuple[Frame, Outcome]] = SimpleQueue()
         self._tasks: dict[Frame, Task] = {}
         self._is_enough = False
+        self.has_frames = False
 
     def run(self) -> RunEnd:
         """Write them all."""
@@ -113,6 +129,7 @@ class _FrameRun:
         before: deque[Frame] = deque(maxlen=WARM_UP if is_steady else 0)
         behind = 0
         for frame in self._clip.frames():
+            self.has_frames = True
             planned = self._existing.resolve(frame, self._rules.targets(frame))
             if isinstance(planned, Task):
                 yield from before

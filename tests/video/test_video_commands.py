@@ -312,6 +312,85 @@ def test_a_file_in_the_place_of_a_partial_one_is_left_alone(glpn: Glpn, tmp_path
     assert not (tmp_path / "d.mkv").exists()
 
 
+def test_clips_whose_frames_would_be_the_same_files_are_told(glpn: Glpn, tmp_path: Path) -> None:
+    clips = [make_clip(tmp_path / name, 2) for name in ("x.mkv", "x.mp4")]
+    result = glpn("predict", *clips, "-o", tmp_path / "out", "-f", "npy")
+    assert (result.exit_code, "would be the same files" in result.stderr) == (3, True)
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    words = ("-o", tmp_path / "both", "-f", "npy", "--name", "{name}_{map}")
+    assert glpn("predict", *clips, *words).exit_code == 0
+    assert len(list((tmp_path / "both").iterdir())) == 4
+
+
+def test_a_clip_of_two_names_is_one_clip(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "x.mp4", 2)
+    (tmp_path / "link.mp4").symlink_to(clip)
+    result = glpn("predict", clip, tmp_path / "link.mp4", "-o", tmp_path / "out", "--json")
+    assert (result.exit_code, json.loads(result.stdout.splitlines()[-1])["total"]) == (0, 2), result.stderr
+
+
+@pytest.mark.parametrize("words", [("-o", "out"), ("-o", "d.mkv"), ("-o", "out", "--dry-run")])
+def test_a_part_without_frames_is_an_error(
+    words: tuple[str, ...], glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = glpn("predict", make_clip(tmp_path / "x.mp4", 2), *words, "--start", "9s")
+    assert (result.exit_code, "no frame in the part" in result.stderr) == (2, True)
+
+
+def test_frames_of_files_that_were_joined_follow_each_other(glpn: Glpn, tmp_path: Path) -> None:
+    parts = [make_clip(tmp_path / f"{count}.ts", count, codec="mpeg2video") for count in (4, 5)]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    result = glpn("predict", joined, "-o", tmp_path / "d.mkv")
+    assert result.exit_code == 0, result.stderr
+    times = [time for time, _ in read_frames(tmp_path / "d.mkv")]
+    assert len(times) == 9
+    assert np.diff(times) == pytest.approx(0.04, abs=2e-3)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 8), (3, 2)])
+def test_the_smallest_clips_have_depth(size: tuple[int, int], glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mkv", 3, size=size, codec="ffv1", pix_fmt="bgr0")
+    assert glpn("predict", clip, "-o", tmp_path / "d.mkv").exit_code == 0
+    assert {levels.shape for _, levels in read_frames(tmp_path / "d.mkv")} == {size}
+    assert glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "look.mp4").exit_code == 0
+
+
+def test_a_clip_that_is_cut_short_is_told(glpn: Glpn, tmp_path: Path) -> None:
+    whole = make_clip(tmp_path / "a.mkv", 100)
+    (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    result = glpn("predict", tmp_path / "cut.mkv", "-o", tmp_path / "d.mkv", "--json")
+    assert json.loads(result.stdout.splitlines()[0])["warnings"] == ["W_FRAMES"]
+    assert "cut short" in result.stderr
+    assert glpn("predict", whole, "-o", tmp_path / "w.mkv", "--json").stderr == ""
+
+
+def test_a_depth_that_does_not_fit_loses_one_frame(glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from glpn_cli.errors import ErrorCode, OutputError
+    from glpn_cli.video import to_file
+
+    usual, called = to_file.quantize, 0
+
+    def quantize(*given: Any) -> Any:
+        nonlocal called
+        called += 1
+        if called == 2 or (is_hopeless and called):
+            raise OutputError("too far", code=ErrorCode.RANGE)
+        return usual(*given)
+
+    monkeypatch.setattr(to_file, "quantize", quantize)
+    is_hopeless, clip = False, make_clip(tmp_path / "a.mp4", 4)
+    result = glpn("predict", clip, "-o", tmp_path / "d.mkv", "--json")
+    made = json.loads(result.stdout.splitlines()[0])
+    assert (made["frames"], made["lost_frames"], made["warnings"]) == (3, 1, ["W_FRAMES"])
+    assert "0.040 s is left out: too far" in result.stderr
+    is_hopeless = True
+    result = glpn("predict", clip, "-o", tmp_path / "e.mkv")
+    assert (result.exit_code, "E_RANGE" in result.stderr) == (1, True)
+    assert not (tmp_path / "e.mkv").exists()
+
+
 def test_the_part_that_is_asked_for_is_taken(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", 30)
 

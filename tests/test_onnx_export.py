@@ -63,7 +63,7 @@ def test_the_programs_of_the_docs_give_the_metres_of_predict(
     language: str, exported: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(5)
-    pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(16, axis=0).repeat(16, axis=1)
+    pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(80, axis=0).repeat(80, axis=1)
     Image.fromarray(pixels).save(tmp_path / "picture.png")
     script = tmp_path / {"python": "depth.py", "js": "depth.mjs"}[language]
     script.write_text(program_of_docs(language))
@@ -80,7 +80,7 @@ def test_the_programs_of_the_docs_give_the_metres_of_predict(
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120)
     metres, unit = done.stdout.split()
     assert unit == "m"
-    expected = DepthEstimator.from_pretrained(str(tiny_model), precision="fp32", input_size="original").predict(pixels)
+    expected = DepthEstimator.from_pretrained(str(tiny_model), precision="fp32").predict(pixels)
     assert expected.limit is not None
     assert float(metres) == pytest.approx(float(expected.values[11, 37]), abs=1e-4 * expected.limit)
 

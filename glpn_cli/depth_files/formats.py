@@ -140,7 +140,7 @@ def read_depth(
     if found is None:
         raise InputError(
             "the file is empty" if not data else "this is no depth file (16-bit PNG, TIFF, npy, npz, PFM, EXR)",
-            hint=None if not data else "Name a depth map; photographs are measured and painted without --as depth.",
+            hint=None if not data else "Run predict on a photograph; measure and export take it without --as depth.",
             code=ErrorCode.DECODE if not data else ErrorCode.UNSUPPORTED,
         )
     try:

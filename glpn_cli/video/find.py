@@ -72,8 +72,15 @@ def find_clips(settings: InputSettings, *, wants_video: bool) -> Clips:
             continue
         named.append(name)
     rest = replace(settings, named=named)
-    if named or settings.lists or settings.lists0:
-        found = find_files(replace(rest, named=[name for name in named if name != "-"]), EXTENSIONS)
+    # What can be read once, a pipe or standard input, is left for the search for pictures.
+    again = replace(
+        rest,
+        named=[name for name in named if not _is_read_once(name)],
+        lists=[name for name in settings.lists if not _is_read_once(name)],
+        lists0=[name for name in settings.lists0 if not _is_read_once(name)],
+    )
+    if again.named or again.lists or again.lists0:
+        found = find_files(again, EXTENSIONS)
         clips += [source for source in found if _is_clip(source, wants_video=wants_video) and _is_wanted(source, rest)]
     if not clips and not refused:
         return Clips((), (), settings)
@@ -91,6 +98,11 @@ def _identity(path: str | Path) -> object:
     except OSError:
         return path
     return status.st_dev, status.st_ino
+
+
+def _is_read_once(name: str) -> bool:
+    """Whether a name is standard input, a pipe or a device."""
+    return name == "-" or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))  # noqa: PTH110, PTH112, PTH113 - text
 
 
 def _is_clip(source: ImageSource, *, wants_video: bool) -> bool:

@@ -120,3 +120,12 @@ def test_what_was_painted_already_is_told_and_an_endless_device_is_given_up() ->
     endless = glpn("export", "/dev/zero", "-o", "out", *TORCH)
     assert endless.exit_code == 1
     assert "[E_UNSUPPORTED]" in endless.stderr
+
+
+def test_a_list_from_a_pipe_is_read_once(untouched_pictures: Path) -> None:
+    """Looking for clips in it too once left the run without its names."""
+    names = f"{untouched_pictures / 'b.png'}\n".encode()
+    with pipe(names) as where:
+        result = glpn("predict", "--files-from", where, "-o", "out", *TORCH)
+    assert result.exit_code == 0, result.stderr
+    assert Path("out/b_depth.png").exists()

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -344,12 +345,10 @@ def read_names(entry: ListFile, *, stdin: BinaryIO | None = None) -> Iterator[st
     Raises UsageError where it cannot be read.
     """
     with _open_list(entry, stdin) as stream:
-        head = b"" if entry.path == "-" else cast("BinaryIO", stream).read(len(_PARQUET))
-        if head == _PARQUET:
+        # Looked at without taking it: a list may be a pipe.
+        if entry.path != "-" and isinstance(stream, BufferedReader) and stream.peek(len(_PARQUET)).startswith(_PARQUET):
             yield from _read_parquet(entry.path)
             return
-        if entry.path != "-":
-            cast("BinaryIO", stream).seek(0)
         yield from iterate_names(stream, is_nulled=entry.is_nulled)
 
 

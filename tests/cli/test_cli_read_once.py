@@ -124,8 +124,8 @@ def test_what_was_painted_already_is_told_and_an_endless_device_is_given_up() ->
 
 def test_a_list_from_a_pipe_is_read_once(untouched_pictures: Path) -> None:
     """Looking for clips in it too once left the run without its names."""
-    names = f"{untouched_pictures / 'b.png'}\n".encode()
-    with pipe(names) as where:
+    Path("b.png").write_bytes((untouched_pictures / "b.png").read_bytes())
+    with pipe(b"b.png\n") as where:
         result = glpn("predict", "--files-from", where, "-o", "out", *TORCH)
     assert result.exit_code == 0, result.stderr
     assert Path("out/b_depth.png").exists()

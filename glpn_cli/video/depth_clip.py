@@ -17,7 +17,7 @@ from glpn_cli.depth_files import Format, Record
 from glpn_cli.depth_files.png16 import Png16, dequantize
 from glpn_cli.depth_files.record import PREFIX, number_text, text_from_json, text_to_json, unescape
 from glpn_cli.depth_files.styles import Gray, depth_of_levels
-from glpn_cli.errors import ErrorCode, InputError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.prediction import DepthMap
 from glpn_cli.video.clip import RECORD_KEY, Clip, ClipFacts, Frame
@@ -65,6 +65,16 @@ def depth_record_of(clip: Clip) -> Record | None:
             code=ErrorCode.DATA,
         )
     return record
+
+
+def refuse_painted(clip: Clip) -> None:
+    """Raise UsageError for a clip that was painted of depth: what a model says of colours is no depth."""
+    record = read_clip_record(clip.facts.metadata)
+    if record is not None and record.map not in DEPTH_MAPS:
+        raise UsageError(
+            f"{clip.source.label} is a clip that was painted of depth already",
+            hint="Name the clip that it was made of, or a clip of depth.",
+        )
 
 
 class DepthClipWriter:
@@ -131,7 +141,7 @@ class DepthClip:
             self.clip.close()
             raise InputError(
                 f"{source.label} is a video, and no depth of ours",
-                hint=f"Make depth of it first: glpn predict {path} -o {path.stem}_depth.mkv",
+                hint="Make depth of it first with glpn predict.",
                 code=ErrorCode.UNSUPPORTED,
             )
         self.record = record
@@ -167,7 +177,11 @@ def describe_clip(path: Path) -> dict[str, Any]:
     with Clip(ImageSource(path, path.name, str(path))) as clip:
         facts, record = clip.facts, read_clip_record(clip.facts.metadata)
         if record is None:
-            raise InputError("it is a video, and was not made by glpn", code=ErrorCode.UNSUPPORTED)
+            raise InputError(
+                "it is a video, and was not made by glpn",
+                hint="Make depth of it first with glpn predict.",
+                code=ErrorCode.UNSUPPORTED,
+            )
         depth_record_of(clip)
         text = {key.removeprefix(PREFIX): unescape(value) for key, value in record.to_text().items()}
         return {

@@ -15,7 +15,7 @@ from glpn_cli.depth_files.styles import Gray, Gray16
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.video.clip import Clip, Frame
-from glpn_cli.video.depth_clip import depth_record_of
+from glpn_cli.video.depth_clip import depth_record_of, refuse_painted
 from glpn_cli.video.settings import ClipSettings
 
 _BEFORE_S = 1.0
@@ -40,6 +40,7 @@ def extract_still(path: Path, time_s: float, options: ReadOptions | None = None)
     if found is None or (ends_s is not None and time_s >= ends_s and time_s > found.time_s):
         length = "" if ends_s is None else f", which is {ends_s:.3f} s long"
         raise UsageError(f"{str(path)!r} shows nothing at {time_s:g} s{length}", hint="Choose another time with --at.")
+    refuse_painted(clip)
     record = depth_record_of(clip)
     if any(found.time_s < lost_s <= time_s + 1e-6 for lost_s in clip.lost) or (record and found.image.is_corrupt):
         raise InputError(f"{str(path)!r}: the frame that is shown at {time_s:g} s cannot be decoded")

@@ -28,7 +28,7 @@ from glpn_cli.pipeline.report import LOST_FRAMES, Outcome, Output, RunEnd, Statu
 from glpn_cli.pipeline.run import Show
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 from glpn_cli.video.clip import Clip, Frame
-from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, depth_record_of, quantize
+from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, depth_record_of, quantize, refuse_painted
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
 from glpn_cli.video.run import ClipWork, first_error, no_frame, with_view
 from glpn_cli.video.settings import WARM_UP
@@ -42,6 +42,7 @@ from glpn_cli.video.target import (
 )
 
 _SAME_S = 0.002
+_OF_ONE_FRAME = ("mean", "median")
 
 
 def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
@@ -91,6 +92,7 @@ def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
 
 def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
     """The file of a clip, and its record as far as it is known. Raises UsageError."""
+    refuse_painted(clip)
     stored = depth_record_of(clip)
     provenance: Provenance | None
     if stored is not None:
@@ -205,6 +207,7 @@ class Making:
     def outcome(self) -> Outcome:
         """The outcome of the clip."""
         facts: dict[str, Any] = result_facts(self._first) if self._first is not None else record_facts(self.wanted)
+        facts = {key: fact for key, fact in facts.items() if key not in _OF_ONE_FRAME}
         if self._min_max is not None:
             facts |= {"min": float(f"{self._min_max[0]:.6g}"), "max": float(f"{self._min_max[1]:.6g}")}
         lost = len(self.clip.lost) + self.clip.concealed + len(self._failed)

@@ -55,6 +55,8 @@ def test_depth_of_a_clip_keeps_every_frame_and_its_time(glpn: Glpn, tmp_path: Pa
     assert result.exit_code == 0, result.stderr
     made, summary = map(json.loads, result.stdout.splitlines())
     assert (made["frames"], made["lost_frames"], made["width"], made["height"]) == (6, 0, 65, 49)
+    assert not {"mean", "median"} & set(made), "they would be of one frame, beside the least and the most of all"
+    assert "glpn predict" in run("inspect", clip).stderr
     assert summary["ok"] == summary["total"] == 1
     frames = read_frames(tmp_path / "d.mkv")
     assert [round(time * 1000) for time, _ in frames] == list(VARIABLE)
@@ -140,6 +142,18 @@ def test_a_damaged_frame_of_depth_is_left_out_and_never_patched(glpn: Glpn, tmp_
     painted = glpn("export", damaged, "-o", tmp_path / "look.mp4", "--json")
     assert json.loads(painted.stdout.splitlines()[0])["warnings"] == ["W_FRAMES"]
     assert "0.080 s" in painted.stderr
+
+
+def test_no_depth_is_made_of_painted_depth(glpn: Glpn, tmp_path: Path) -> None:
+    painted = tmp_path / "look.mp4"
+    assert glpn("export", make_clip(tmp_path / "a.mp4", 3), "-o", painted).exit_code == 0
+    for words in (
+        ("measure", painted, "1,2", "--at", "0"),
+        ("predict", painted, "-o", tmp_path / "d.mkv"),
+        ("export", painted, "-o", tmp_path / "again.mp4"),
+    ):
+        result = glpn(*words)
+        assert (result.exit_code, "painted of depth" in result.stderr) == (2, True), words
 
 
 def test_a_frame_of_a_clip_is_measured_through_the_model(glpn: Glpn, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def depth_record_of(clip: Clip) -> Record | None:
         raise InputError(
             f"{clip.source.label} has the record of a clip of depth, but another program coded its frames anew "
             f"({codec}, {pixels}), and their numbers are no depth any more",
-            hint="Take the file that glpn wrote. What keeps its numbers is: ffmpeg -i IN -c copy OUT.mkv",
+            hint="Take the file that glpn wrote; a copy by ffmpeg with -c copy keeps its numbers.",
             code=ErrorCode.DATA,
         )
     return record

@@ -290,7 +290,7 @@ def test_labels_painted_otherwise_are_painted_again(glpn: Glpn, label_model: Pat
     assert record_of(glpn(*asked))["status"] == "skipped"
     other = glpn(*asked, "--side-by-side")
     assert other.exit_code == 1
-    assert "side by side" in other.stderr + other.stdout
+    assert "--side-by-side" in other.stderr + other.stdout
     assert record_of(glpn(*asked, "--side-by-side", "--existing", "update"))["status"] == "ok"
     assert record_of(glpn(*asked, "--side-by-side"))["status"] == "skipped"
 

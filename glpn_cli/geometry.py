@@ -159,7 +159,6 @@ class PointCloudOptions:
     stride:    keep every so-manieth row and column
     voxel_m:   keep one point in every cube with sides of so many metres
     max_faces: the most triangles of a mesh
-    size:      (H, W) of the map that the points are of; None until there is one
     camera:    the camera that they were seen by; None until it is known
     """
 
@@ -169,7 +168,6 @@ class PointCloudOptions:
     stride: int = 1
     voxel_m: float | None = None
     max_faces: int = MAX_FACES
-    size: tuple[int, int] | None = None
     camera: Intrinsics | None = None
 
     def __post_init__(self) -> None:

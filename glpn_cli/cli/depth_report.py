@@ -70,7 +70,7 @@ def make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
 
 def describe_depth(path: Path, summary: DepthSummary) -> str:
     """The same for people."""
-    from glpn_cli.depth_files.record import PREFIX
+    from glpn_cli.depth_files.record import CHECKSUM, PREFIX
     from glpn_cli.depth_files.uncertainty import UNCERTAINTY
 
     meaning = "labels" if summary.kind is None else summary.kind.value
@@ -84,8 +84,10 @@ def describe_depth(path: Path, summary: DepthSummary) -> str:
     if summary.map == "normals":
         what = f"{summary.map} as {summary.format}: unit vectors towards the camera; the range is of the depth"
     own = summary.record.to_text() if summary.record else {}
-    # What was said already is not said twice.
-    said = {f"{PREFIX}{key}" for key in ("format", "map", "kind", "unit", "min", "max")}
+    # What was said already is not said twice, and checksums that hold are not said.
+    said = {CHECKSUM, *(f"{PREFIX}{key}" for key in ("format", "map", "kind", "unit", "min", "max", "pixels_crc32"))}
+    if summary.size is not None:
+        said.add(f"{PREFIX}size")
     facts: list[tuple[str, str | None]] = [
         ("holds", what),
         ("size", f"{summary.size[1]}x{summary.size[0]}" if summary.size else None),

@@ -165,6 +165,7 @@ class Format:
                 code=ErrorCode.UNSUPPORTED,
             )
         kind, limit_m = record.depth_kind, record.limit_m
+        record.check_pixels(array)
         depth = depth_from_array(array, kind=kind, limit_m=limit_m, depth_scale=record.depth_scale)
         return StoredDepth(depth, record, cls.format)
 

@@ -68,7 +68,7 @@ class Exr(Format):
     def encode(self, result: Result) -> EncodedFile:
         """The EXR file."""
         values = np.nan_to_num(with_holes(depth_of(result)), nan=np.inf)
-        record = depth_record(self, result)
+        record = depth_record(self, result).with_pixels(values)
         return EncodedFile(encode_channels({"Y": values, "Z": values}, text=record.to_text()), record)
 
 

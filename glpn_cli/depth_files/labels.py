@@ -51,13 +51,13 @@ class Labels(Format):
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file."""
         prediction = labels_of(result)
-        record = replace(self._record(result), names=prediction.names)
-        text = record.to_text()
         is_wide = len(prediction.names) > _PALETTE_LABELS
         pixels: NDArray[Any] = prediction.labels.astype(np.uint16 if is_wide else np.uint8)
         none = _NO_LABEL[pixels.dtype]
         if prediction.valid is not None:
             pixels[~prediction.valid] = none
+        record = replace(self._record(result), names=prediction.names).with_pixels(pixels)
+        text = record.to_text()
         if is_wide:
             return EncodedFile(encode_png(pixels, text=text), record)
         palette = label_palette(len(prediction.names))
@@ -130,6 +130,7 @@ def read_labels(source: str | Path | bytes, *, max_pixels: int = MAX_PIXELS) -> 
     record = Record.from_text(text)
     if record is None or record.map != "labels" or not record.names or labels.ndim != 2:
         raise InputError("this is no file of labels that glpn wrote", code=ErrorCode.UNSUPPORTED)
+    record.check_pixels(labels)
     count = len(record.names)
     valid = labels != _NO_LABEL[labels.dtype] if count <= _NO_LABEL[labels.dtype] else np.ones(labels.shape, np.bool_)
     known = labels[valid]

@@ -120,8 +120,9 @@ class Npz(Format):
 
     def encode(self, result: Result) -> EncodedFile:
         """The .npz file."""
-        record = depth_record(self, result)
-        return EncodedFile(archive_array("depth", with_holes(depth_of(result)), record), record)
+        values = with_holes(depth_of(result))
+        record = depth_record(self, result).with_pixels(values)
+        return EncodedFile(archive_array("depth", values, record), record)
 
 
 def archive_array(name: str, array: NDArray[np.float32], record: Record) -> bytes:

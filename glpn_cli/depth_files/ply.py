@@ -7,13 +7,14 @@ into the depth map that it was made of.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.base import DepthReadOptions, EncodedFile, StoredDepth, check_size, depth_from_values
-from glpn_cli.depth_files.record import PROGRAM, Record
+from glpn_cli.depth_files.record import PROGRAM, Record, pixels_checksum
 from glpn_cli.depth_files.space import SpaceFormat, read_point_colors
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import Axes, back_project, find_hanging, project
@@ -67,17 +68,18 @@ class Ply(SpaceFormat):
         """The map of a cloud of ours, with holes where there is no point. Raises InputError."""
         end = data.find(_END, 0, _MAX_HEADER)
         record = Record.from_text(cls.peek(data[:end])) if end >= 0 else None
-        if record is None or record.cloud is None or record.cloud.size is None or record.cloud.camera is None:
+        if record is None or record.cloud is None or record.size is None or record.cloud.camera is None:
             raise InputError(
                 "this is a cloud of points that does not say which pixels they were", code=ErrorCode.UNSUPPORTED
             )
-        check_size(*record.cloud.size, options.max_pixels)
+        check_size(*record.size, options.max_pixels)
         body = memoryview(data)[end + len(_END) :]
         count = len(body) // _POINT.itemsize
         if len(body) % _POINT.itemsize or not data[:end].endswith(_elements(count)):
             raise InputError("the PLY file is damaged or cut short")
+        record.check_pixels(np.frombuffer(body, np.uint8))
         values = _to_map(
-            np.frombuffer(body, _POINT)["xyz"], record.cloud.axes or cls.usual, record.cloud.camera, record.cloud.size
+            np.frombuffer(body, _POINT)["xyz"], record.cloud.axes or cls.usual, record.cloud.camera, record.size
         )
         return StoredDepth(
             depth_from_values(values, kind=record.depth_kind, limit_m=record.limit_m), record, cls.format
@@ -109,6 +111,7 @@ class Ply(SpaceFormat):
         points = np.empty(len(places), _POINT)
         points["xyz"] = places @ self.axes.from_camera.T
         points["rgb"] = colors
+        record = replace(record, pixels_crc32=pixels_checksum(points.view(np.uint8)))
         return EncodedFile(_header(record.to_text(), len(points)) + points.tobytes(), record)
 
 

@@ -100,6 +100,7 @@ class Png16(Format):
             scale = need_scale(options.depth_scale, pixels.dtype.name)
             depth = dequantize(without_largest(pixels), depth_scale=scale, limit_m=None)
             return StoredDepth(depth, None, cls.format, count_not_depth(pixels))
+        record.check_pixels(pixels)
         if record.map == "gray" and record.painted is not None:
             return StoredDepth(depth_of_levels(pixels, record), record, record.format)
         if record.depth_scale is None or not record.depth_kind.is_metric:
@@ -140,8 +141,9 @@ class Png16(Format):
 
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file. Raises OutputError where a depth does not fit, or is not in metres."""
-        record = depth_record(self, result, depth_scale=self.depth_scale)
-        return EncodedFile(encode_png(self.quantize(depth_of(result)), text=record.to_text()), record)
+        stored = self.quantize(depth_of(result))
+        record = depth_record(self, result, depth_scale=self.depth_scale).with_pixels(stored)
+        return EncodedFile(encode_png(stored, text=record.to_text()), record)
 
     def quantize(self, depth: DepthMap) -> NDArray[np.uint16]:
         """The stored numbers, uint16 (H, W): 1 to 65535 where valid, 0 elsewhere. Raises OutputError."""

@@ -11,17 +11,25 @@ It is a flat table of printable ASCII, which any format can carry: PNG text, a T
     glpn:source          a/x.jpg              the picture, by the name its results carry
 
 `_FIELDS` lists every key: the object that holds it, how it is spelled, and whether two files must agree on it.
+
+A wrong digit in a record is a wrong metre, and few formats have checksums of their texts. So a record ends in a
+checksum of itself, and tells the size and a checksum of the pixels: programs that scale, turn or lighten a file pass
+its texts on. Files of earlier versions have neither, and are read.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import numpy as np
+from numpy.typing import NDArray
 
 from glpn_cli._version import __version__
 from glpn_cli.colormaps import ColorizeOptions, parse_range
@@ -35,11 +43,18 @@ SOFTWARE = f"{PROGRAM} {__version__}"
 PREFIX = "glpn:"
 LABELS = "labels"
 """The kind of maps that hold no depth."""
+CHECKSUM = f"{PREFIX}record_crc32"
+"""The key of the checksum of all the others."""
 
 # Beyond what --focal takes for any picture, and far from what float32 cannot hold.
 _SHORTEST_PX, _LONGEST_PX = 1e-4, 1e9
 _MOST_QUOTED = 200
 """Characters of a reason that are told: it may quote a whole damaged record."""
+
+_AS_WRITTEN = (
+    "Take the file that glpn wrote. If its numbers are depth all the same, save them without its texts, and say "
+    "--as depth --depth-scale 1000."
+)
 
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
@@ -88,6 +103,8 @@ class Record:
     limit_m:      the largest depth that the network can express, metres.
     depth_scale:  stored units per metre, for integer formats.
     min_max:      (smallest, largest) valid value, six significant digits.
+    size:         (H, W) of the map; None where it is not told.
+    pixels_crc32: the checksum of the pixels that go with it, as `pixels_checksum` gives it; None where it is not told.
     provenance:   how the depths were made, where that is known.
     look:         how they were painted, for pictures made of them.
     painted:      the (near, far) that was painted, in the map's own unit.
@@ -105,6 +122,8 @@ class Record:
     limit_m: float | None = None
     depth_scale: float | None = None
     min_max: tuple[float, float] | None = None
+    size: tuple[int, int] | None = None
+    pixels_crc32: str | None = None
     provenance: Provenance | None = None
     look: ColorizeOptions | None = None
     painted: tuple[float, float] | None = None
@@ -129,7 +148,7 @@ class Record:
         return self.kind.unit if self.kind else None
 
     def to_text(self) -> dict[str, str]:
-        """The flat table, `Software` first, so that a file's first bytes tell that it is ours."""
+        """The flat table: `Software` first, so that a file's first bytes tell that it is ours, its checksum last."""
         text = {"Software": escape(self.software)}
         for field in _FIELDS:
             owner = self if field.owner == "record" else getattr(self, field.owner)
@@ -138,13 +157,24 @@ class Record:
                 continue
             values = value if len(field.keys) > 1 else (value,)
             text |= {PREFIX + key: escape(field.type.write(each)) for key, each in zip(field.keys, values, strict=True)}
-        return text
+        return text | {CHECKSUM: _checksum_of(text)}
 
     @classmethod
     def from_text(cls, text: Mapping[str, str]) -> Record | None:
         """Read the flat table back; None where it is not ours. Raises InputError where it is ours and damaged."""
         if not is_ours(text):
             return None
+        record = cls._parse(text)
+        if text.get(CHECKSUM, checksum := _checksum_of(text)) != checksum:
+            raise InputError(
+                "its record is not as it was written: its checksum does not match",
+                hint=_AS_WRITTEN,
+                code=ErrorCode.DATA,
+            )
+        return record
+
+    @classmethod
+    def _parse(cls, text: Mapping[str, str]) -> Record:
         try:
             stored = {
                 key.removeprefix(PREFIX): unescape(value) for key, value in text.items() if key.startswith(PREFIX)
@@ -154,6 +184,33 @@ class Record:
             raise InputError(f"its record has no '{PREFIX}{error.args[0]}'") from error
         except (ValueError, UsageError) as error:
             raise InputError(f"its record makes no sense: {str(error)[:_MOST_QUOTED]}") from error
+
+    def with_pixels(self, pixels: NDArray[Any]) -> Self:
+        """The same, for a file of these pixels, (H, W)."""
+        return replace(self, size=pixels.shape, pixels_crc32=pixels_checksum(pixels))
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Raise InputError for pixels of another size, (H, W), than the file was written with."""
+        if self.size not in (None, size):
+            assert self.size is not None
+            raise InputError(
+                f"its record is of {self.size[1]}x{self.size[0]} pixels, and it has {size[1]}x{size[0]}: another "
+                "program changed them, and its metres hold no more",
+                hint=_AS_WRITTEN,
+                code=ErrorCode.DATA,
+            )
+
+    def check_pixels(self, pixels: NDArray[Any]) -> None:
+        """Raise InputError for other pixels than the file was written with."""
+        if pixels.ndim == 2:
+            self.check_size(pixels.shape)
+        if self.pixels_crc32 is not None and self.pixels_crc32 != pixels_checksum(pixels):
+            raise InputError(
+                "its pixels are not those that its record is of: another program changed them, and its metres hold no "
+                "more",
+                hint=_AS_WRITTEN,
+                code=ErrorCode.DATA,
+            )
 
     def differences(self, expected: Record) -> tuple[Difference, ...]:
         """The settings in which this file differs from `expected`; empty where it can stand for that one.
@@ -215,6 +272,19 @@ def limit_of(provenance: Provenance | None, kind: DepthKind, limit_m: float | No
 def round_for_people(min_max: tuple[float, float] | None) -> tuple[float, float] | None:
     """Six significant digits: what a record says of numbers that are themselves in the file."""
     return None if min_max is None else (float(f"{min_max[0]:.6g}"), float(f"{min_max[1]:.6g}"))
+
+
+def pixels_checksum(pixels: NDArray[Any]) -> str:
+    """The CRC-32 of stored numbers and of their shape, as eight hexadecimal digits."""
+    stored = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<"))
+    return f"{zlib.crc32(stored.data, zlib.crc32(repr(stored.shape).encode())):08x}"
+
+
+def _checksum_of(text: Mapping[str, str]) -> str:
+    """The CRC-32 of a record's text, whatever the order of its keys, and of none of the texts beside it."""
+    kept = (key for key in text if key == "Software" or (key.startswith(PREFIX) and key != CHECKSUM))
+    own = sorted((key, text[key]) for key in kept)
+    return f"{zlib.crc32(json.dumps(own).encode('ascii')):08x}"
 
 
 def is_ours(text: Mapping[str, str]) -> bool:
@@ -358,6 +428,8 @@ _FIELDS = (
     _Field("record", ("depth_scale",), _NUMBER, "always"),
     _Field("record", ("limit_m",), _NUMBER, "if expected"),
     _Field("record", ("min", "max"), _NUMBER_FROM_0, attribute="min_max"),
+    _Field("record", ("size",), _SIZE),
+    _Field("record", ("pixels_crc32",), _TEXT),
     _Field("provenance", ("model",), _TEXT),
     _Field("provenance", ("revision",), _TEXT),
     _Field("provenance", ("weights_sha256",), _TEXT, "always"),
@@ -394,7 +466,6 @@ _FIELDS = (
     _Field("cloud", ("stride",), _COUNT, "always", unwritten=1),
     _Field("cloud", ("voxel_m",), _NUMBER, "always"),
     _Field("cloud", ("max_faces",), _COUNT, "always", unwritten=MAX_FACES),
-    _Field("cloud", ("size",), _SIZE),
     _Field("cloud", ("camera",), _CAMERA),
     _Field("record", ("names",), _NAMES),  # last: it may be longer than the bytes that are peeked at
 )

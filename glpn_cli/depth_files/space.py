@@ -54,7 +54,7 @@ class SpaceFormat(Format):
         """The record of a file of `result`, and the camera that it is seen by."""
         camera = result.intrinsics or self.cloud.focal.camera(depth.size)
         record = make_record(result, depth, format=self.format, map=self.map)
-        return replace(record, cloud=replace(self._settings(), size=depth.size, camera=camera)), camera
+        return replace(record, size=depth.size, cloud=replace(self._settings(), camera=camera)), camera
 
     def depth_of(self, result: Result) -> DepthMap:
         """The result's depth. Raises OutputError where its shape is not known."""

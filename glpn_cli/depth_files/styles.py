@@ -116,7 +116,9 @@ class Gray(Format):
             look=self._recorded_look,
             painted=(ends.near, ends.far),
         )
-        return EncodedFile(encode_png(self.quantize(depth, ends), text=record.to_text()), record)
+        levels = self.quantize(depth, ends)
+        record = record.with_pixels(levels)
+        return EncodedFile(encode_png(levels, text=record.to_text()), record)
 
     def quantize(self, depth: DepthMap, ends: PaintRange) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """The grey levels, uint8 or uint16 (H, W): 1 to the largest where valid, 0 elsewhere."""

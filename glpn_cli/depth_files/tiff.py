@@ -128,8 +128,9 @@ class Tiff(Format):
 
     def encode(self, result: Result) -> EncodedFile:
         """The TIFF file."""
-        record = depth_record(self, result)
-        return EncodedFile(encode_tiff(with_holes(depth_of(result)), text=record.to_text()), record)
+        values = with_holes(depth_of(result))
+        record = depth_record(self, result).with_pixels(values)
+        return EncodedFile(encode_tiff(values, text=record.to_text()), record)
 
 
 def encode_tiff(values: NDArray[np.float32], *, text: Mapping[str, str]) -> bytes:

@@ -46,7 +46,9 @@ class Uncertainty(Format):
             make_record(result, depth, format=self.format, map=self.map),
             min_max=round_for_people(uncertainty.min_max()),
         )
-        return EncodedFile(encode_tiff(with_holes(uncertainty), text=record.to_text()), record)
+        values = with_holes(uncertainty)
+        record = record.with_pixels(values)
+        return EncodedFile(encode_tiff(values, text=record.to_text()), record)
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def read_uncertainty(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> t
     record = Record.from_text(text)
     if record is None or record.map != UNCERTAINTY or values.ndim != 2:
         raise InputError("this is no map of uncertainty that glpn wrote", code=ErrorCode.UNSUPPORTED)
+    record.check_pixels(values)
     valid = np.isfinite(values) & (values >= 0)
     known = np.where(valid, values, 0).astype(np.float32)
     return UncertaintyMap(known, record.depth_kind, None if valid.all() else valid), record

@@ -92,6 +92,7 @@ class ClipFacts:
     aspect:     width of a pixel for its height
     codec:      as FFmpeg calls it
     pixels:     the form of its pixels, as FFmpeg calls it
+    encoder:    the program that coded it, where it wrote its name into the file, as ffmpeg does, and glpn does not
     notes:      what is odd about it, for the user
     content:    what tells its bytes from others; of a sequence all its files, one behind the other; None for streams
     metadata:   the texts in it
@@ -107,6 +108,7 @@ class ClipFacts:
     aspect: Fraction
     codec: str
     pixels: str
+    encoder: str | None = None
     notes: tuple[str, ...] = ()
     content: ContentId | None = None
     metadata: dict[str, str] | None = None
@@ -296,6 +298,7 @@ class Clip:
             aspect=aspect if size == stored else 1 / aspect,
             codec=stream.codec_context.name,
             pixels=image.format.name,
+            encoder=stream.metadata.get("encoder") or stream.metadata.get("ENCODER"),
             content=self._hash(),
             metadata=dict(self._container.metadata),
         )

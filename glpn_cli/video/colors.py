@@ -58,6 +58,12 @@ def turn_upright(rgb: NDArray[Any], matrix: tuple[int, int, int, int]) -> NDArra
     return rgb.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
 
 
+def is_upright(matrix: tuple[int, int, int, int]) -> bool:
+    """Whether a display matrix leaves frames as they are."""
+    a, b, c, d = matrix
+    return a > 0 and d > 0 and b == c == 0
+
+
 def read_matrix(image: Any) -> tuple[int, int, int, int]:
     """The display matrix of a frame, (1, 0, 0, 1) where there is none."""
     for data in image.side_data.keys():  # noqa: SIM118 - it iterates over its values

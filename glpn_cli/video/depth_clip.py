@@ -7,6 +7,7 @@ the range that the record tells. Matroska counts time in milliseconds, and so do
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -21,6 +22,7 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.prediction import DepthMap
 from glpn_cli.video.clip import RECORD_KEY, Clip, ClipFacts, Frame
+from glpn_cli.video.colors import is_upright
 from glpn_cli.video.library import load_av
 from glpn_cli.video.settings import ClipSettings
 
@@ -29,6 +31,7 @@ DEPTH_MAPS = ("depth", "gray")
 
 _PIXELS = ("gray16le", "gray16be")
 _LOSSLESS = ("ffv1", "png", "rawvideo", "tiff")
+_AS_WRITTEN = "Take the file that glpn wrote; a copy by ffmpeg with -c copy keeps its numbers."
 _SLICES = 2
 """Parts of a frame that FFV1 codes side by side, along each side."""
 
@@ -44,25 +47,32 @@ def quantize(writer: Format, depth: DepthMap) -> NDArray[np.uint8] | NDArray[np.
 
 
 def read_clip_record(metadata: dict[str, str] | None) -> Record | None:
-    """The record in the texts of a clip; None where it is not ours. Raises InputError where it makes no sense."""
+    """The record in the texts of a clip; None where it is not ours. Raises InputError where it is damaged."""
     return Record.from_text(text_from_json((metadata or {}).get(RECORD_KEY, "")))
 
 
 def depth_record_of(clip: Clip) -> Record | None:
     """The record of a clip that holds depth which was made earlier; None for others.
 
-    Raises InputError where another program coded its numbers anew: programs pass the record on all the same.
+    Raises InputError where another program coded its numbers anew, scaled or turned them: programs pass the record on
+    all the same.
     """
     record = read_clip_record(clip.facts.metadata)
     if record is None or record.map not in DEPTH_MAPS:
         return None
     codec, pixels = clip.facts.codec, clip.facts.pixels
-    if codec not in _LOSSLESS or pixels not in (_PIXELS if record.map == "depth" else (*_PIXELS, "gray")):
+    fits = codec in _LOSSLESS and pixels in (_PIXELS if record.map == "depth" else (*_PIXELS, "gray"))
+    if not fits or clip.facts.encoder is not None:
         raise InputError(
             f"{clip.source.label} has the record of a clip of depth, but another program coded its frames anew "
-            f"({codec}, {pixels}), and their numbers are no depth any more",
-            hint="Take the file that glpn wrote; a copy by ffmpeg with -c copy keeps its numbers.",
+            f"({clip.facts.encoder or codec}, {pixels}), and their numbers are no depth any more",
+            hint=_AS_WRITTEN,
             code=ErrorCode.DATA,
+        )
+    record.check_size(clip.facts.size)
+    if not is_upright(clip.facts.matrix):
+        raise InputError(
+            f"{clip.source.label} is a clip of depth that was turned", hint=_AS_WRITTEN, code=ErrorCode.DATA
         )
     return record
 
@@ -93,7 +103,10 @@ class DepthClipWriter:
         self._format = "gray16le" if np.dtype(dtype).itemsize == 2 else "gray"
         self._container = av.open(stream, "w", format="matroska")
         self._container.metadata.update(
-            {RECORD_KEY: text_to_json(record.to_text()).decode("ascii"), "COMMENT": _comment(record)}
+            {
+                RECORD_KEY: text_to_json(replace(record, size=facts.size).to_text()).decode("ascii"),
+                "COMMENT": _comment(record),
+            }
         )
         options = {"level": "3", "slices": str(min(_SLICES, *facts.size) ** 2), "slicecrc": "1"}
         self._stream = self._container.add_stream("ffv1", rate=facts.rate, options=options)

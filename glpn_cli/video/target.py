@@ -166,8 +166,9 @@ def holds_depth(source: ImageSource) -> bool:
 
 
 def read_record_of(path: Path) -> Record | None:
-    """The record of a clip of ours; None for others. Raises InputError where it cannot be read."""
+    """The record of a clip of ours; None for others. Raises InputError where it cannot be read, or was changed."""
     with Clip(ImageSource(path, path.name, str(path))) as clip:
+        depth_record_of(clip)
         return read_clip_record(clip.facts.metadata)
 
 

@@ -78,7 +78,7 @@ def test_exif_focal_is_used_after_the_picture_is_turned_upright(glpn: Callable[.
     stored = read_record(tmp_path / "out/a_points.ply")
     assert stored is not None
     assert stored.cloud is not None
-    assert stored.cloud.size == (64, 48)
+    assert stored.size == (64, 48)
 
 
 def test_an_assumed_field_of_view_is_loudly_named_where_it_shapes_something(

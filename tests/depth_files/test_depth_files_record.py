@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from glpn_cli.colormaps import parse_range
 from glpn_cli.depth_files import ColorizeOptions, Record
-from glpn_cli.depth_files.record import escape, make_record, number_text, unescape
-from glpn_cli.errors import InputError
+from glpn_cli.depth_files.record import CHECKSUM, escape, make_record, number_text, unescape
+from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import DepthKind
 
 FULL = Record(
@@ -103,6 +103,40 @@ def test_equal_recipes_do_not_differ_whatever_was_learned_since() -> None:
 def test_a_difference_is_named_with_both_values(changed: dict[str, object], said: str) -> None:
     differences = FULL.differences(replace(FULL, **changed))  # type: ignore[arg-type]
     assert any(said in str(difference) for difference in differences)
+
+
+SIGNED = replace(FULL, focal_px=123.5, focal_source="exif", size=(48, 64), pixels_crc32="0" * 8)
+
+
+@pytest.mark.parametrize("key", [key for key in SIGNED.to_text() if key not in ("Software", CHECKSUM)])
+def test_a_letter_that_changed_anywhere_in_a_record_is_told(key: str) -> None:
+    text = SIGNED.to_text()
+    for at, letter in enumerate(text[key]):
+        changed = text | {key: f"{text[key][:at]}{'1' if letter != '1' else '2'}{text[key][at + 1 :]}"}
+        with pytest.raises(InputError, match="its record"):
+            Record.from_text(changed)
+    text[f"{key}x"] = text.pop(key)
+    if key != "glpn:format":
+        with pytest.raises(InputError, match="record"):
+            Record.from_text(text)
+
+
+def test_a_record_that_makes_sense_and_was_changed_is_told_with_a_way_out() -> None:
+    with pytest.raises(InputError, match="checksum does not match") as caught:
+        Record.from_text(SIGNED.to_text() | {"glpn:depth_scale": "0.2"})
+    assert caught.value.code is ErrorCode.DATA
+    assert "--as depth" in str(caught.value.hint)
+
+
+def test_records_of_earlier_versions_have_no_checksum_and_are_read() -> None:
+    text = FULL.to_text()
+    del text[CHECKSUM]
+    assert Record.from_text(text) == FULL
+
+
+def test_the_order_of_a_records_texts_and_others_beside_it_change_nothing() -> None:
+    text = FULL.to_text()
+    assert Record.from_text({"Comment": "mine", **dict(reversed(text.items()))}) == FULL
 
 
 def test_text_of_others_is_no_record() -> None:

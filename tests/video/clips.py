@@ -63,20 +63,40 @@ def make_clip(
     return path
 
 
-def code_anew(path: Path, made: Path, codec: str, pix_fmt: str) -> Path:
-    """The frames of a clip in another codec, with the texts of its file, as ffmpeg passes them on."""
+def code_anew(
+    path: Path,
+    made: Path,
+    codec: str,
+    pix_fmt: str,
+    *,
+    factor: int = 1,
+    rotation: int = 0,
+    record: tuple[str, str] = ("", ""),
+    encoder: str | None = None,
+) -> Path:
+    """The frames of a clip in another codec, with the texts of its file, as ffmpeg passes them on.
+
+    factor:   by which they are made smaller
+    rotation: by which players shall turn them
+    record:   (this, with that in its place) in its record
+    encoder:  what it says has coded it
+    """
     import av
 
     with av.open(str(path)) as given, av.open(str(made), "w") as container:
-        container.metadata.update(given.metadata)
+        container.metadata.update({key: text.replace(*record) for key, text in given.metadata.items()})
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width, stream.pix_fmt = (
-            given.streams.video[0].height,
-            given.streams.video[0].width,
+            given.streams.video[0].height // factor,
+            given.streams.video[0].width // factor,
             pix_fmt,
         )
+        if rotation:
+            stream.set_display_rotation(rotation)
+        if encoder is not None:
+            stream.metadata["encoder"] = encoder
         for frame in given.decode(video=0):
-            container.mux(stream.encode(frame.reformat(format=pix_fmt)))
+            container.mux(stream.encode(frame.reformat(format=pix_fmt, width=stream.width, height=stream.height)))
         container.mux(stream.encode(None))
     return made
 

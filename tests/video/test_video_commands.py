@@ -116,6 +116,44 @@ def test_depth_that_another_program_coded_anew_is_no_depth(
     assert depth_at(glpn, same, "0.04") == depth_at(glpn, depth, "0.04")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"factor": 2}, "32x24"),
+        ({"rotation": 180}, "turned"),
+        ({"encoder": "Lavc62.1.100 ffv1"}, "coded its frames anew (Lavc62"),
+        ({"record": ('"1000"', '"4000"')}, "its checksum does not match"),
+    ],
+    ids=["scaled", "turned", "by ffmpeg", "scale"],
+)
+def test_depth_that_another_program_changed_without_loss_is_no_depth(
+    change: dict[str, Any], said: str, glpn: Glpn, tmp_path: Path
+) -> None:
+    depth = tmp_path / "d.mkv"
+    glpn("predict", make_clip(tmp_path / "a.mp4", 3), "-o", depth)
+    anew = code_anew(depth, tmp_path / "anew.mkv", "ffv1", "gray16le", **change)
+    for words in (
+        ("measure", anew, "1,2", "--at", "0"),
+        ("inspect", anew),
+        ("export", anew, "-o", tmp_path / "look.mp4"),
+        ("predict", tmp_path / "a.mp4", "-o", anew),
+    ):
+        result = run(*words)
+        assert result.exit_code == 1, words
+        assert said in result.stderr, words
+        assert ("E_EXISTS" if words[0] == "predict" else "E_DATA") in result.stderr
+
+
+def test_depth_of_an_earlier_version_that_does_not_say_its_size_is_read(glpn: Glpn, tmp_path: Path) -> None:
+    depth = tmp_path / "d.mkv"
+    glpn("predict", make_clip(tmp_path / "a.mp4", 3), "-o", depth)
+    with DepthClip(depth) as stored:
+        signed = stored.record.to_text()
+    old = json.dumps({key: text for key, text in signed.items() if "crc32" not in key and key != "glpn:size"})
+    earlier = code_anew(depth, tmp_path / "old.mkv", "ffv1", "gray16le", record=(json.dumps(signed), old))
+    assert depth_at(glpn, earlier, "0.04") == depth_at(glpn, depth, "0.04")
+
+
 def test_depth_of_a_part_has_the_times_of_its_clip(glpn: Glpn, tmp_path: Path) -> None:
     clip, whole, part = make_clip(tmp_path / "a.mp4", 30), tmp_path / "whole.mkv", tmp_path / "part.mkv"
     assert glpn("predict", clip, "-o", whole, "--no-steady").exit_code == 0

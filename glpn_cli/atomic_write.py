@@ -26,10 +26,12 @@ from glpn_cli.errors import ErrorCode, OutputError, StoppedError, UsageError, co
 
 Data = bytes | bytearray | memoryview | Iterable[bytes] | Callable[[BinaryIO], object]
 
-# Errors of the whole disk, not of one file: the next write would fail too, so the run stops.
+# Errors of the whole disk, not of one file: the next write would fail too, so the run stops. EFBIG is the limit on the
+# length of files, of a shell or of a file system.
 _DISK_ERRORS = {
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
     errno.EIO,
     errno.EROFS,
     errno.ESTALE,
@@ -140,12 +142,17 @@ def probe_writable(folder: Path) -> None:
     except OSError as error:
         # A read-only disk is a badly chosen folder; a full or failing one is not.
         if error.errno in _DISK_ERRORS - {errno.EROFS}:
-            raise _write_error(folder, error) from error
+            raise write_error(folder, error) from error
         raise UsageError(
             f"cannot write to output folder {str(folder)!r}: {reason_of(error)}",
             hint="Choose another with -o.",
             code=code_of(error),
         ) from error
+
+
+def follow_link(path: Path) -> Path:
+    """The path that a link leads to, also where nothing is there yet; any other path as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def is_temporary(name: str) -> bool:
@@ -268,7 +275,7 @@ def _follow(path: Path) -> Path:
     else:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
+    return follow_link(path)
 
 
 def _rename(temporary: Path, target: Path) -> None:
@@ -343,10 +350,10 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
 
 
-def _write_error(path: Path, error: OSError) -> OutputError | StoppedError:
+def write_error(path: Path, error: OSError) -> OutputError | StoppedError:
     """The error to raise when writing `path` failed with `error`: of this one file, or of the whole disk."""
     code = code_of(error)
     if isinstance(error, FileExistsError):
@@ -354,6 +361,8 @@ def _write_error(path: Path, error: OSError) -> OutputError | StoppedError:
             f"{str(path)!r} already exists", hint="Choose what happens then with --existing.", code=ErrorCode.EXISTS
         )
     message = f"cannot write {str(path)!r}: {reason_of(error)}"
+    if error.errno == errno.EFBIG:
+        return StoppedError(message, hint="Allow longer files (ulimit -f), and run the same command again.", code=code)
     if error.errno in _DISK_ERRORS:
         again = "Make room and run" if code is ErrorCode.NO_SPACE else "Run"
         return StoppedError(message, hint=f"{again} the same command again.", code=code)

@@ -73,7 +73,10 @@ _EXPLAINED = {
     ErrorCode.NOT_FOUND: ("there is no such file, folder or model", "Check the name, and the folder you are in."),
     ErrorCode.PERMISSION: ("the operating system forbids it", "Check whose it is, and its modes."),
     ErrorCode.IO: ("reading or writing failed", "Check the disk or the connection, and run the same command again."),
-    ErrorCode.NO_SPACE: ("the disk or the quota is full", "Make room, and run the same command again."),
+    ErrorCode.NO_SPACE: (
+        "the disk or the quota is full, or the file too long",
+        "Make room, and run the same command again.",
+    ),
     ErrorCode.EXISTS: ("something else is where the result should go", "Choose what happens then with --existing."),
     ErrorCode.DECODE: ("the file is empty, cut short or damaged", "Fetch or save the file again."),
     ErrorCode.UNSUPPORTED: (
@@ -153,6 +156,7 @@ _CODES_OF_ERRNO = {
     errno.EROFS: ErrorCode.PERMISSION,
     errno.ENOSPC: ErrorCode.NO_SPACE,
     errno.EDQUOT: ErrorCode.NO_SPACE,
+    errno.EFBIG: ErrorCode.NO_SPACE,
 }
 
 

@@ -229,6 +229,7 @@ def inject(monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException) ->
     [
         (errno.ENOSPC, StoppedError, ErrorCode.NO_SPACE),
         (errno.EDQUOT, StoppedError, ErrorCode.NO_SPACE),
+        (errno.EFBIG, StoppedError, ErrorCode.NO_SPACE),
         (errno.EIO, StoppedError, ErrorCode.IO),
         (errno.ESTALE, StoppedError, ErrorCode.IO),
         (errno.EROFS, StoppedError, ErrorCode.PERMISSION),
@@ -263,14 +264,16 @@ def test_what_the_data_raises_passes_through_and_leaves_no_temporary(tmp_path: P
     assert names(tmp_path) == ["x.bin"]
 
 
-def test_a_file_that_grows_too_large_is_an_error_of_that_file(tmp_path: Path) -> None:
+def test_a_file_longer_than_files_may_be_stops_the_run_as_a_full_disk_does(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(OutputError, match="too large"):
+        with pytest.raises(StoppedError, match="too large") as caught:
             write_atomically(tmp_path / "x.bin", bytes(200_000))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.code is ErrorCode.NO_SPACE
+    assert "ulimit -f" in str(caught.value.hint)
     assert names(tmp_path) == []
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, BinaryIO
 
+from glpn_cli.atomic_write import follow_link, write_error
 from glpn_cli.colormaps import IMAGE_RANGE, RangePolicy, RangeRule, parse_range
 from glpn_cli.depth_files import ColorizeOptions, Format, Record, make_writer
 from glpn_cli.depth_files.styles import Color
-from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, UsageError
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.outputs import check_used
@@ -27,7 +30,7 @@ FORMATS = ("png16", "gray16", "gray", "color")
 class ClipTarget:
     """The file that a clip becomes.
 
-    path:   None is standard output
+    path:   None is standard output; a link is written through to where it leads, as those of other outputs are
     form:   the container, as FFmpeg calls it
     writer: what makes the numbers or the colours of a frame
     """
@@ -54,8 +57,13 @@ class ClipTarget:
     @property
     def partial(self) -> Path:
         """Where the file of a run that did not end is left."""
+        return self.file.with_name(f"{self.file.stem}.partial{self.file.suffix}")
+
+    @property
+    def file(self) -> Path:
+        """The file behind `path`."""
         assert self.path is not None
-        return self.path.with_name(f"{self.path.stem}.partial{self.path.suffix}")
+        return follow_link(self.path)
 
     def with_range(self, policy: RangePolicy) -> ClipTarget:
         """The same in another range."""
@@ -172,6 +180,14 @@ def read_record_of(path: Path) -> Record | None:
         return read_clip_record(clip.facts.metadata)
 
 
+def holds_frames(path: Path) -> bool:
+    """Whether a file is a clip of ours, of one frame at least."""
+    try:
+        return read_record_of(path) is not None
+    except InputError:
+        return False
+
+
 def read_partial(path: Path) -> Record:
     """The record of what an earlier run left. Raises OutputError where the file is not one of ours."""
     try:
@@ -185,6 +201,47 @@ def read_partial(path: Path) -> Record:
 
 def _in_the_way(path: Path, why: str, hint: str) -> OutputError:
     return OutputError(f"{str(path)!r} {why}", hint=hint, code=ErrorCode.EXISTS)
+
+
+class UntilFull:
+    """A file for PyAV that keeps what fits on the disk: a container can be closed when the disk takes no more.
+
+    stream: the file
+    path:   what errors call it
+
+    stopped: the error of the first write that failed, and those that come after it go nowhere; None until then
+    kept:    the bytes that are in the file
+    """
+
+    def __init__(self, stream: BinaryIO, path: Path) -> None:
+        self._raw: Any = getattr(stream, "raw", stream)  # a buffer would fail again when it is closed
+        self._path, self._at = path, 0
+        self.stopped: GlpnError | None = None
+        self.kept = 0
+
+    def write(self, data: bytes) -> int:
+        """Write all of it, or note why not."""
+        left = memoryview(data)
+        self._at += len(left)
+        try:
+            while left and self.stopped is None:
+                left = left[self._raw.write(left) :]
+                self.kept = max(self.kept, self._raw.tell())
+        except OSError as error:
+            self.stopped = write_error(self._path, error)
+        return len(data)
+
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
+        """Go to a place, as files do."""
+        if self.stopped is None:
+            self._at = self._raw.seek(place, whence)
+        elif whence != os.SEEK_END:
+            self._at = place + (self._at if whence == os.SEEK_CUR else 0)
+        return self._at
+
+    def tell(self) -> int:
+        """Where the next byte goes."""
+        return self._at
 
 
 class PipeOut:

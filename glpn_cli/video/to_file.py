@@ -35,7 +35,9 @@ from glpn_cli.video.settings import WARM_UP
 from glpn_cli.video.target import (
     ClipTarget,
     PipeOut,
+    UntilFull,
     choose_target,
+    holds_frames,
     read_partial,
     resolve_existing,
     says_source,
@@ -60,8 +62,8 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
         if path is not None:
             if target.partial.exists():
                 read_partial(target.partial)
-            probe_writable(path.parent)
-            remove_stale(path.parent)
+            probe_writable(target.partial.parent)
+            remove_stale(target.partial.parent)
         if target.look is not None and target.look.range.needs_settling:
             target = target.with_range(work.settle_range(source, target.look.range))
         making = Making(work, clip, target, wanted)
@@ -70,9 +72,10 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
         else:
             write_atomically(target.partial, making.write)
             if making.ended == RunEnd():
-                _publish(target.partial, path, may_replace=path.exists())
+                _publish(target.partial, target.file, may_replace=path.exists())
             else:
-                work.view.say(f"what there is up to {making.until_s:.3f} s: {target.partial}")
+                left = f"what there is up to {making.until_s:.3f} s"
+                work.view.say(f"{'what the disk holds of it' if making.is_full else left}: {target.partial}")
         if making.ended == RunEnd():
             show(replace(making.outcome(), seconds=time.perf_counter() - started))
         return making.ended
@@ -155,6 +158,7 @@ class Making:
 
     ended:   why it ended before the last frame; `RunEnd()` where it did not
     until_s: the time of the last frame that is in it
+    is_full: whether the disk took no more of it
     """
 
     work: ClipWork
@@ -163,20 +167,47 @@ class Making:
     wanted: Record
     ended: RunEnd = field(default_factory=RunEnd)
     until_s: float = 0.0
+    is_full: bool = False
     _frames: int = 0
     _first: Result | None = None
     _failed: list[tuple[Frame, GlpnError]] = field(default_factory=list)
     _min_max: tuple[float, float] | None = None
     _sink: Any = None
+    _disk: UntilFull | None = None
     _running: RunningRange | None = None
 
     def write(self, stream: BinaryIO | PipeOut) -> None:
         """Write all frames; an interrupt, or an error of the disk, ends the file where it is. Raises GlpnError."""
+        if isinstance(stream, PipeOut) or self.target.form != "matroska":  # others keep their index for the end
+            self._write(stream)
+            return
+        self._disk = UntilFull(stream, self.target.partial)
+        try:
+            self._write(self._disk)
+        except BaseException:
+            if self._sink is not None:
+                with suppress(Exception):
+                    self._sink.close()
+            raise
+        if self._disk.stopped is not None:
+            self._keep(Path(stream.name), self._disk)
+
+    def _keep(self, written: Path, disk: UntilFull) -> None:
+        """End with the part that is on the disk. Raises GlpnError where an earlier run left as much."""
+        assert disk.stopped is not None
+        partial = self.target.partial
+        earlier = partial.stat().st_size if partial.exists() else 0
+        if disk.kept <= earlier or not isinstance(disk.stopped, StoppedError) or not holds_frames(written):
+            raise disk.stopped
+        self.ended, self.is_full = RunEnd(stopped=disk.stopped), True
+
+    def _write(self, stream: BinaryIO | PipeOut | UntilFull) -> None:
         frames = self.clip.frames()
         self.work.begin(self.clip, self.clip.source.name)
         taken: deque[Frame] = deque(maxlen=WARM_UP if self.work.asked.steady else 0)
         for frame, levels in self._take_over(frames):  # interrupted here, the earlier file stays
             self._open(stream).write(frame, levels)
+            self._check_room()
             self._count(frame)
             taken.append(frame)
         try:
@@ -204,6 +235,11 @@ class Making:
         self._sink.close()
         self._tell_lost()
 
+    def _check_room(self) -> None:
+        """Raise the error of a disk that takes no more."""
+        if self._disk is not None and self._disk.stopped is not None:
+            raise self._disk.stopped
+
     def outcome(self) -> Outcome:
         """The outcome of the clip."""
         facts: dict[str, Any] = result_facts(self._first) if self._first is not None else record_facts(self.wanted)
@@ -220,7 +256,7 @@ class Making:
         output = _describe(self.target, self.wanted, self._painted())
         return make_outcome(self.clip.source, Status.OK, outputs=(output,), facts=facts, warnings=warnings)
 
-    def _add(self, stream: BinaryIO | PipeOut, frame: Frame, result: Result) -> None:
+    def _add(self, stream: BinaryIO | PipeOut | UntilFull, frame: Frame, result: Result) -> None:
         depth = result.prediction
         assert isinstance(depth, DepthMap)
         writer = self.target.writer
@@ -239,6 +275,7 @@ class Making:
             else:
                 ends = resolve_range(writer.look.range, depth)
             sink.write(frame, writer.render(result, ends))
+        self._check_room()
         self._count(frame)
 
     def _count(self, frame: Frame) -> None:
@@ -246,7 +283,7 @@ class Making:
         self.until_s = frame.time_s
         self.work.view.advance(frame.time_s - self.clip.settings.start_s)
 
-    def _open(self, stream: BinaryIO | PipeOut, result: Result | None = None) -> Any:
+    def _open(self, stream: BinaryIO | PipeOut | UntilFull, result: Result | None = None) -> Any:
         """The writer of the file, begun with the first frame."""
         if self._sink is None:
             record = self._record(result)

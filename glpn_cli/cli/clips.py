@@ -55,7 +55,15 @@ def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSett
         return TakenClips(rest=settings)
     from glpn_cli.video.find import find_clips
 
-    found = find_clips(settings, wants_video=wants_video)
+    found = find_clips(
+        settings, wants_video=wants_video, takes_depth=outputs.paints and Destination.parse(outputs.output).is_video
+    )
+    if found.made:
+        console.note(
+            f"{'1 clip that glpn made is' if len(found.made) == 1 else f'{len(found.made)} clips that glpn made are'} "
+            "left out; "
+            "paint one of depth with: glpn export CLIP -o FILE.mp4"
+        )
     if not (found.clips or found.refused):
         outputs.explicit.refuse(*typed, because="is about clips, and there is none among the inputs")
         return TakenClips(rest=settings)

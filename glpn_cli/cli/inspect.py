@@ -67,7 +67,10 @@ def inspect(
 
 
 def _expand(target: str | None, inputs: InputSettings) -> Iterator[str | None]:
-    """The depth files of a folder; everything else as it is. Raises UsageError for a folder of other things."""
+    """The depth files and clips of a folder, damaged ones too; everything else as it is.
+
+    Raises UsageError for a folder of other things.
+    """
     folder = Path(target or "-")
     if not folder.is_dir() or any(
         each.name == "config.json" or each.suffix in _MODEL_SUFFIXES for each in folder.iterdir()
@@ -77,6 +80,7 @@ def _expand(target: str | None, inputs: InputSettings) -> Iterator[str | None]:
     from glpn_cli.images import Search, find_images
     from glpn_cli.pipeline.pairing import DEPTH_EXTENSIONS
     from glpn_cli.pipeline.sources import Content, identify
+    from glpn_cli.video.find import EXTENSIONS
 
     known = {Content.DEPTH, Content.UNCERTAINTY}
     if inputs.kind is InputKind.DEPTH:
@@ -87,9 +91,12 @@ def _expand(target: str | None, inputs: InputSettings) -> Iterator[str | None]:
         content, _ = identify(path)
         if content is Content.AMBIGUOUS and content not in known:
             unclear.append(path)
-        return content not in known
+        if content is Content.CLIP:
+            return not _may_be_own_clip(path)
+        return content not in known and not (content is Content.PICTURE and _is_nothing_known(path))
 
-    found = find_images([str(folder)], Search(extensions=frozenset(DEPTH_EXTENSIONS), leave_out=leave_out))
+    search = Search(extensions=EXTENSIONS | frozenset(DEPTH_EXTENSIONS), leave_out=leave_out)
+    found = find_images([str(folder)], search)
     take_them = "Take them for depth with --as depth, and --depth-scale 1000 where they are whole numbers."
     if not found.sources:
         raise UsageError(
@@ -99,6 +106,29 @@ def _expand(target: str | None, inputs: InputSettings) -> Iterator[str | None]:
     if unclear:
         console.warn(f"{len(unclear)} files that may be depth or pictures are left out", hint=take_them)
     yield from (str(source.path) for source in found.sources)
+
+
+def _may_be_own_clip(path: Path) -> bool:
+    """Whether a clip has a record of ours, or is damaged, so that nobody can tell."""
+    from glpn_cli.video.depth_clip import peek_record
+
+    try:
+        return peek_record(path) is not None
+    except InputError:
+        return True
+    except UsageError:  # without PyAV
+        return False
+
+
+def _is_nothing_known(path: Path) -> bool:
+    """Whether a file is empty, cannot be read, or begins as no file does: a map that is damaged."""
+    from glpn_cli.depth_files.base import read_head
+    from glpn_cli.images.formats import EMPTY, HEAD_BYTES, TEXT, UNKNOWN, recognise
+
+    try:
+        return recognise(read_head(path, HEAD_BYTES), name=path.name) in (EMPTY, TEXT, UNKNOWN)
+    except InputError:
+        return True
 
 
 def _inspect_one(

@@ -168,7 +168,7 @@ class Record:
         if text.get(CHECKSUM, checksum := _checksum_of(text)) != checksum:
             raise InputError(
                 "its record is not as it was written: its checksum does not match",
-                hint=_AS_WRITTEN,
+                hint="Take the file that glpn wrote, or make it again.",
                 code=ErrorCode.DATA,
             )
         return record
@@ -189,14 +189,14 @@ class Record:
         """The same, for a file of these pixels, (H, W)."""
         return replace(self, size=pixels.shape, pixels_crc32=pixels_checksum(pixels))
 
-    def check_size(self, size: tuple[int, int]) -> None:
+    def check_size(self, size: tuple[int, int], *, hint: str = _AS_WRITTEN) -> None:
         """Raise InputError for pixels of another size, (H, W), than the file was written with."""
         if self.size not in (None, size):
             assert self.size is not None
             raise InputError(
                 f"its record is of {self.size[1]}x{self.size[0]} pixels, and it has {size[1]}x{size[0]}: another "
                 "program changed them, and its metres hold no more",
-                hint=_AS_WRITTEN,
+                hint=hint,
                 code=ErrorCode.DATA,
             )
 

@@ -22,7 +22,7 @@ from glpn_cli.pipeline.plan import ExistingOutputs, Task, make_outcome, name_fol
 from glpn_cli.pipeline.report import Outcome, Status
 from glpn_cli.pipeline.search import DEPTH_LIKE, NAME_ANOTHER, PAINT_IT, make_search
 from glpn_cli.pipeline.settings import InputKind
-from glpn_cli.pipeline.sources import Content, Source, Sources, ambiguous_error, identify
+from glpn_cli.pipeline.sources import Content, Source, Sources, ambiguous_error, clip_error, identify
 
 
 class StreamPlanner:
@@ -130,6 +130,8 @@ def interpret(inputs: Sources, item: ImageSource) -> Source:
     if settings.kind is InputKind.PICTURE:
         return item
     content, record = identify(item.content)
+    if content is Content.CLIP:
+        raise clip_error(item.label)
     if settings.kind is InputKind.AUTO:
         if content is Content.AMBIGUOUS:
             if inputs.takes_maps:

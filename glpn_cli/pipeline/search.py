@@ -6,7 +6,7 @@ Maps of labels and of uncertainty are painted only where all inputs are of that 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -36,7 +36,7 @@ from glpn_cli.pipeline.pairing import (
     pair_up,
 )
 from glpn_cli.pipeline.settings import InputKind, InputSettings
-from glpn_cli.pipeline.sources import Content, Sources, ambiguous_error, identify
+from glpn_cli.pipeline.sources import Content, Sources, ambiguous_error, clip_error, identify
 
 PAINT_IT = "Paint it with glpn export, or take it for a picture with --as picture."
 DEPTH_LIKE = (PictureWarning.DEPTH_LIKE.value,)
@@ -57,6 +57,7 @@ def find_pictures(settings: InputSettings) -> Sources:
         return Sources(settings, takes_maps=False)
     found = _find(settings, PICTURE_EXTENSIONS, is_own_output)
     maps: list[ImageSource] = []
+    clips: list[ImageSource] = []
     unclear: list[ImageSource] = []
     if settings.kind is InputKind.AUTO:
         for source in found.sources:
@@ -65,6 +66,8 @@ def find_pictures(settings: InputSettings) -> Sources:
             content, _ = identify(source.content)
             if content is Content.AMBIGUOUS:
                 unclear.append(source)
+            elif content is Content.CLIP:
+                clips.append(source)
             elif content is not Content.PICTURE:
                 maps.append(source)
     if maps and len(maps) == len(found.sources) and not found.refused:
@@ -77,11 +80,20 @@ def find_pictures(settings: InputSettings) -> Sources:
         notes.append(f"{len(maps)} depth maps among the inputs are left out (--as picture takes them for pictures)")
         left = set(map(id, maps))
         sources = [source for source in sources if id(source) not in left]
+    if clips:
+        found = replace(found, refused=(*found.refused, *_refuse_clips(clips)))
+        left = set(map(id, clips))
+        sources = [source for source in sources if id(source) not in left]
     if unclear:
         warned = set(map(id, unclear))
         sources = [replace(each, warnings=DEPTH_LIKE) if id(each) in warned else each for each in sources]
         notes += _note_depth_by_name(unclear)
     return Sources(settings, takes_maps=False, sources=sources, refused=found.refused, notes=notes)
+
+
+def _refuse_clips(clips: Iterable[ImageSource]) -> list[Refused]:
+    """The errors of clips in lists that can be read only once, and under names of pictures."""
+    return [Refused(each.given, each.name, clip_error(each.label)) for each in clips]
 
 
 def _note_depth_by_name(unclear: Sequence[ImageSource]) -> Iterator[str]:
@@ -117,8 +129,9 @@ def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sour
     if settings.kind is InputKind.AUTO:
         unclear = [each.source for each in known if each.content is Content.AMBIGUOUS]
         refused = [Refused(each.given, each.name, ambiguous_error(each.label)) for each in unclear]
+        refused += _refuse_clips(each.source for each in known if each.content is Content.CLIP)
         inputs = replace(inputs, refused=[*found.refused, *refused])
-        known = [each for each in known if each.content is not Content.AMBIGUOUS]
+        known = [each for each in known if each.content not in (Content.AMBIGUOUS, Content.CLIP)]
         if (labels := find_labels_alone(known, settings)) is not None:
             return replace(inputs, sources=labels, content=Content.LABELS)
         known = [each for each in known if each.content is not Content.LABELS]
@@ -158,11 +171,16 @@ def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sour
     return replace(inputs, sources=sources, notes=notes)
 
 
-def find_files(settings: InputSettings, extensions: frozenset[str]) -> Sequence[ImageSource]:
-    """The files that are named, whatever they hold, and those in folders that end in one of `extensions`."""
+def find_files(
+    settings: InputSettings, extensions: frozenset[str], leave_out: Callable[[Path], bool] | None = None
+) -> Sequence[ImageSource]:
+    """The files that are named, whatever they hold, and those in folders that end in one of `extensions`.
+
+    leave_out: the files in folders that are left all the same
+    """
     lists = [ListFile(path) for path in settings.lists if Path(path).is_file()]
     lists += [ListFile(path, is_nulled=True) for path in settings.lists0 if Path(path).is_file()]
-    return find_images(settings.named, make_search(settings, extensions), lists=lists).sources
+    return find_images(settings.named, make_search(settings, extensions, leave_out), lists=lists).sources
 
 
 def make_search(

@@ -24,6 +24,7 @@ from glpn_cli.images import (
     ReadOptions,
     Refused,
 )
+from glpn_cli.images.formats import is_video
 from glpn_cli.options import ExplicitOptions
 from glpn_cli.pipeline.settings import InputSettings
 from glpn_cli.prediction import DepthKind, Result
@@ -35,6 +36,7 @@ class Content(StrEnum):
     """The content of an input.
 
     AMBIGUOUS  greys of more than 8 bits without a record: depth of a sensor, or a photograph
+    CLIP       a video
     OTHER      pictures of depth that we painted, and our clouds of points
     """
 
@@ -43,6 +45,7 @@ class Content(StrEnum):
     LABELS = "labels"
     UNCERTAINTY = "uncertainty"
     AMBIGUOUS = "ambiguous"
+    CLIP = "clip"
     OTHER = "other"
 
 
@@ -67,7 +70,7 @@ def identify(where: Path | bytes) -> tuple[Content, Record | None]:
                 return Content.DEPTH, record
             case Guess.AMBIGUOUS:
                 return (Content.DEPTH, record) if record and record.map == "depth" else (Content.AMBIGUOUS, None)
-        return Content.PICTURE, None
+        return Content.CLIP if is_video(head) else Content.PICTURE, None
     known = {LABELS: Content.LABELS, UNCERTAINTY: Content.UNCERTAINTY}
     return known.get(record.map, Content.OTHER) if record else Content.OTHER, record
 
@@ -203,6 +206,15 @@ def ambiguous_error(label: str) -> InputError:
         f"{label} holds greys of more than 8 bits and does not say what they are: a depth map, or a picture",
         hint="Say which: --as depth --depth-scale 1000 (units per metre), or --as picture.",
         code=ErrorCode.AMBIGUOUS,
+    )
+
+
+def clip_error(label: str) -> InputError:
+    """The error for a clip that stands where pictures are read."""
+    return InputError(
+        f"{label} is a clip, and stands where pictures are read",
+        hint="Name it itself, or in a list that is a file, under a name that ends as one of a clip does, such as .mp4.",
+        code=ErrorCode.UNSUPPORTED,
     )
 
 

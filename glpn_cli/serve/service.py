@@ -54,7 +54,7 @@ class Upload(ImageSource):
                     hint="Say as=picture if it is one.",
                     code=ErrorCode.AMBIGUOUS,
                 )
-            if content is not Content.PICTURE:
+            if content not in (Content.PICTURE, Content.CLIP):  # of which the decoder tells
                 raise InputError(f"this is a map of {content.value}, not a picture", code=ErrorCode.UNSUPPORTED)
         return ImageSource.read(self, at_least=at_least)
 

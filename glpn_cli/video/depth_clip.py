@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.depth_files import Format, Record
 from glpn_cli.depth_files.png16 import Png16, dequantize
-from glpn_cli.depth_files.record import PREFIX, number_text, text_from_json, text_to_json, unescape
+from glpn_cli.depth_files.record import CHECKSUM, PREFIX, number_text, text_from_json, text_to_json, unescape
 from glpn_cli.depth_files.styles import Gray, depth_of_levels
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
@@ -51,6 +51,19 @@ def read_clip_record(metadata: dict[str, str] | None) -> Record | None:
     return Record.from_text(text_from_json((metadata or {}).get(RECORD_KEY, "")))
 
 
+def peek_record(path: Path) -> Record | None:
+    """The record of a clip of ours, without decoding a frame; None for others.
+
+    Raises InputError where it cannot be opened or its record is damaged, UsageError where the extra is not installed.
+    """
+    av = load_av()
+    try:
+        with av.open(str(path)) as container:
+            return read_clip_record(dict(container.metadata))
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r} cannot be opened as a video: {error}") from error
+
+
 def depth_record_of(clip: Clip) -> Record | None:
     """The record of a clip that holds depth which was made earlier; None for others.
 
@@ -69,7 +82,7 @@ def depth_record_of(clip: Clip) -> Record | None:
             hint=_AS_WRITTEN,
             code=ErrorCode.DATA,
         )
-    record.check_size(clip.facts.size)
+    record.check_size(clip.facts.size, hint=_AS_WRITTEN)
     if not is_upright(clip.facts.matrix):
         raise InputError(
             f"{clip.source.label} is a clip of depth that was turned", hint=_AS_WRITTEN, code=ErrorCode.DATA
@@ -196,7 +209,8 @@ def describe_clip(path: Path) -> dict[str, Any]:
                 code=ErrorCode.UNSUPPORTED,
             )
         depth_record_of(clip)
-        text = {key.removeprefix(PREFIX): unescape(value) for key, value in record.to_text().items()}
+        told = replace(record, size=None).to_text().items()
+        text = {key.removeprefix(PREFIX): unescape(value) for key, value in told if key != CHECKSUM}
         return {
             "width": facts.size[1],
             "height": facts.size[0],

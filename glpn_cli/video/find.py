@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glpn_cli.errors import InputError
+from glpn_cli.errors import GlpnError, InputError
 from glpn_cli.images import PICTURE_EXTENSIONS, ImageSource, ReadOptions, Refused
 from glpn_cli.images.formats import HEAD_BYTES, is_video
 from glpn_cli.pipeline.search import find_files
 from glpn_cli.pipeline.settings import InputKind, InputSettings
 from glpn_cli.pipeline.sources import Source, Sources
 from glpn_cli.video.clip import first_of_sequence, is_sequence, peek_stdin
+from glpn_cli.video.depth_clip import DEPTH_MAPS, peek_record
 
 EXTENSIONS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2ts .mts .wmv .asf .flv .ogv .3gp .mxf .y4m .nut .ivf".split()
@@ -33,23 +34,27 @@ class Clips:
     clips:   in the order of the inputs
     refused: sequences without a picture
     rest:    the inputs that are left; None where none is
+    made:    the names of clips that glpn made, which are left out
     """
 
     clips: Sequence[ImageSource]
     refused: Sequence[Refused]
     rest: InputSettings | None
+    made: Sequence[str] = ()
 
     def without(self, found: Sources) -> Sources:
         """The other inputs, of those that were found."""
         taken = {clip.path for clip in self.clips}
         sources: list[Source] = [source for source in found.sources if source.path is None or source.path not in taken]
-        return replace(found, sources=sources)
+        given = {*self.made, *(clip.given for clip in self.clips)}
+        return replace(found, sources=sources, refused=[each for each in found.refused if each.given not in given])
 
 
-def find_clips(settings: InputSettings, *, wants_video: bool) -> Clips:
-    """Take the clips out of the inputs.
+def find_clips(settings: InputSettings, *, wants_video: bool, takes_depth: bool) -> Clips:
+    """Take the clips out of the inputs. Those that glpn made are left out in folders, and beside other inputs.
 
     wants_video: whether the options ask for a video, so that an animated GIF is one
+    takes_depth: whether clips of depth are inputs, or left out like painted ones
     """
     if settings.is_stream or settings.kind is InputKind.PICTURE:
         return Clips((), (), settings)
@@ -57,6 +62,7 @@ def find_clips(settings: InputSettings, *, wants_video: bool) -> Clips:
     clips: list[ImageSource] = []
     refused: list[Refused] = []
     named: list[str] = []
+    made: list[str] = []
     for name in settings.named:
         if name == "-":
             if _is_video(peek_stdin(), "", wants_video=wants_video):
@@ -80,15 +86,35 @@ def find_clips(settings: InputSettings, *, wants_video: bool) -> Clips:
         lists0=[name for name in settings.lists0 if not _is_read_once(name)],
     )
     if again.named or again.lists or again.lists0:
-        found = find_files(again, EXTENSIONS)
+
+        def leave(path: Path) -> bool:
+            if not _is_left(path, takes_depth=takes_depth):
+                return False
+            made.append(str(path))
+            return True
+
+        found = find_files(again, EXTENSIONS, leave)
         clips += [source for source in found if _is_clip(source, wants_video=wants_video) and _is_wanted(source, rest)]
     if not clips and not refused:
-        return Clips((), (), settings)
+        return Clips((), (), settings, made)
     given = {clip.given for clip in clips}
     files = {_identity(clip.path) for clip in clips if clip.path is not None}
     left = [name for name in named if name not in given and _identity(name) not in files]
     has_rest = bool(left or settings.lists or settings.lists0)
-    return Clips(clips, refused, replace(settings, named=left, allow_empty=True) if has_rest else None)
+    others = [clip for clip in clips if clip.path is None or not _is_left(clip.path, takes_depth=takes_depth)]
+    if has_rest or others:
+        made += [clip.given for clip in clips if clip not in others]
+        clips = others
+    return Clips(clips, refused, replace(settings, named=left, allow_empty=True) if has_rest else None, made)
+
+
+def _is_left(path: Path, *, takes_depth: bool) -> bool:
+    """Whether a clip was made by glpn, and is no input; False where that cannot be told, and its turn comes."""
+    try:
+        record = peek_record(path)
+    except GlpnError:
+        return False
+    return record is not None and not (takes_depth and record.map in DEPTH_MAPS)
 
 
 def _identity(path: str | Path) -> object:

@@ -102,7 +102,13 @@ def choose_target(
     look = outputs.look or ColorizeOptions()
     policy = _choose_range(look, outputs, is_stream=is_stream)
     checked = replace(look, range=IMAGE_RANGE if policy.rule is RangeRule.RUNNING else policy)
-    writer = make_writer(names[0], kind=kind, limit_m=limit_m, depth_scale=outputs.depth_scale, look=checked)
+    try:
+        writer = make_writer(names[0], kind=kind, limit_m=limit_m, depth_scale=outputs.depth_scale, look=checked)
+    except UsageError as error:
+        if error.code is not ErrorCode.RANGE:
+            raise
+        hint = f"{error.hint} A video holds {', '.join(FORMATS)}; for the others name a folder with -o."
+        raise UsageError(error.message, hint=hint, code=error.code) from error
     check_used(outputs, [writer], elsewhere=("--range",) if outputs.paints else ())
     target = ClipTarget(destination.path, CONTAINERS[extension], writer)
     if target.look is None:

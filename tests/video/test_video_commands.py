@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -531,3 +532,79 @@ def test_the_line_tells_time_frames_and_speed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(clips.console, "progress", lines.append)
     clips.ClipProgress("a.mp4", frames=90, duration_s=3600.0).advance(5.0)
     assert "0:05/1:00:00  1/90 frames  0.1/s  0.50x real time  1:59:50 left" in lines[0]
+
+
+def test_a_folder_with_clips_of_ours_is_predicted_and_exported_without_them(glpn: Glpn, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    clip = make_clip(folder / "a.mp4", 2)
+    assert glpn("predict", clip, "-o", folder / "d.mkv").exit_code == 0
+    assert glpn("export", folder / "d.mkv", "-o", folder / "look.mp4").exit_code == 0
+    for command, ending in (("predict", "depth"), ("export", "color")):
+        result = glpn(command, folder, "-o", tmp_path / command)
+        assert result.exit_code == 0, result.stderr
+        assert "2 clips that glpn made are left out" in result.stderr
+        assert {path.name[-9:] for path in (tmp_path / command).iterdir()} == {f"{ending}.png"}
+    named = glpn("predict", *sorted(folder.iterdir()), "-o", tmp_path / "named")
+    assert named.exit_code == 0, named.stderr
+    assert "2 clips that glpn made are left out" in named.stderr
+    clip.unlink()
+    assert glpn("export", folder, "-o", tmp_path / "again.mp4").exit_code == 0, "the clip of depth is an input there"
+    nothing = glpn("predict", folder, "-o", tmp_path / "nothing")
+    assert nothing.exit_code == 2
+    assert "left out" in nothing.stderr
+
+
+def test_a_folder_is_inspected_with_what_is_damaged_in_it(glpn: Glpn, tmp_path: Path) -> None:
+    folder = tmp_path / "maps"
+    make_clip(tmp_path / "a.mp4", 3)
+    assert glpn("predict", tmp_path / "a.mp4", "-o", folder / "d.mkv").exit_code == 0
+    assert glpn("predict", tmp_path / "a.mp4", "-o", folder, "-f", "png16,npz,tiff", "--end", "0.02").exit_code == 0
+    make_clip(folder / "photographed.mp4", 2)
+    Image.new("RGB", (8, 8)).save(folder / "photograph.png")
+    (sound,) = folder.glob("*.tiff")
+    assert run("inspect", folder).exit_code == 0
+    code_anew(folder / "d.mkv", folder / "small.mkv", "ffv1", "gray16le", factor=2)
+    (folder / "cut.mkv").write_bytes((folder / "d.mkv").read_bytes()[:900])
+    (folder / "cut.tiff").write_bytes(sound.read_bytes()[:2000])
+    (folder / "empty.npz").touch()
+    (folder / "noise.npy").write_bytes(bytes(range(128, 256)))
+    result = run("inspect", folder, "--json")
+    assert result.exit_code == 3
+    assert sum(json.loads(line)["type"] == "depth" for line in result.stdout.splitlines()) == 3
+    assert sum(json.loads(line)["type"] == "clip" for line in result.stdout.splitlines()) == 1
+    for name in ("small.mkv", "cut.mkv", "cut.tiff", "empty.npz", "noise.npy"):
+        assert name in result.stderr, name
+    assert not {"photograph.png", "photographed.mp4"} & set(re.findall(r"[\w.]+", result.stderr))
+
+
+def test_the_hint_for_depth_that_does_not_fit_a_video_works(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 2)
+    result = glpn("predict", clip, "-o", tmp_path / "d.mkv", "--max-depth", 80, "--depth-scale", 1000)
+    assert result.exit_code == 2
+    assert "E_RANGE" in result.stderr
+    assert "name a folder with -o" in result.stderr
+    words = ("predict", clip, "--max-depth", 80)
+    assert glpn(*words, "-o", tmp_path / "d.mkv", "--depth-scale", 256).exit_code == 0
+    assert glpn(*words, "-o", tmp_path / "maps", "-f", "tiff").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["predict", "export"])
+def test_a_clip_in_a_list_that_comes_through_a_pipe_is_told_as_one(command: str, glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", 2)
+    Image.new("RGB", (64, 48)).save(tmp_path / "b.png")
+    names = f"{clip}\n{tmp_path / 'b.png'}\n"
+    made = glpn(command, "--files-from", "-", "--root", tmp_path, "-o", tmp_path / "out", "--json", input=names)
+    assert made.exit_code == 3
+    first, second, _ = map(json.loads, made.stdout.splitlines())
+    assert (first["error"]["code"], second["status"]) == ("E_UNSUPPORTED", "ok")
+    assert "is a clip" in first["error"]["message"]
+    (tmp_path / "list.txt").write_text(names)
+    listed = glpn(command, "--files-from", tmp_path / "list.txt", "--root", tmp_path, "-o", tmp_path / "listed")
+    assert listed.exit_code == 0, listed.stderr
+    depth = tmp_path / "d.mkv"
+    assert glpn("predict", clip, "-o", depth).exit_code == 0
+    (tmp_path / "list.txt").write_text(f"{names}{depth}\n")
+    again = glpn(command, "--files-from", tmp_path / "list.txt", "--root", tmp_path, "-o", tmp_path / "listed")
+    assert again.exit_code == 0, again.stderr
+    assert "1 clip that glpn made is left out" in again.stderr

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glpn_cli.models.layers import DTYPES, PatchConvTranspose2d, StridedConv2d, attend
+from glpn_cli.models.layers import DTYPES, PatchConvTranspose2d, StridedConv2d
 
 _CHANNELS = (3, 8, 16, 24, 32, 64)
 _GRIDS = ((1, 1), (1, 9), (9, 1), (3, 4))
@@ -52,16 +52,10 @@ class _Case:
     shape: tuple[int, ...]
 
 
-class _TorchAttention(nn.Module):
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, heads, N, C), each token its own query, key and value."""
-        return F.scaled_dot_product_attention(tokens, tokens, tokens)
-
-
 class _Attention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, heads, N, C), each token its own query, key and value."""
-        return attend(tokens, tokens, tokens)
+        return F.scaled_dot_product_attention(tokens, tokens, tokens)
 
 
 def check_layers(precision: str, device: str = "cpu") -> list[LayerCheck]:
@@ -98,6 +92,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _cases() -> Iterator[_Case]:
+    attention = _Attention()
     for channels in _CHANNELS:
         for kernel in (2, 4, 8):
             patches = "convolutions whose kernel is their stride"
@@ -115,7 +110,7 @@ def _cases() -> Iterator[_Case]:
         linear = nn.Linear(channels, 4 * channels)
         for height, width in _GRIDS:
             yield _Case("linear layers", linear, linear, (2, height, width, channels))
-            yield _Case("attentions", _TorchAttention(), _Attention(), (2, 2, height * width, channels))
+            yield _Case("attentions", attention, attention, (2, 2, height * width, channels))
 
 
 def _convolutions(kind: str, channels: int, *, kernel: int, stride: int) -> Iterator[_Case]:

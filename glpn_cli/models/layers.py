@@ -90,33 +90,8 @@ def _convolve_patches(grid: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     return F.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias).permute(0, 3, 1, 2)
 
 
-_SCORES = 2**22
-"""Most attention scores of one head that are held at one time."""
-_MANY_KEYS, _ROWS_OF_MANY = 1024, 128
-"""Where there are more keys than this, only so many rows of scores are: those of all heads then stay in the processor's
-cache. Six heads of 1,814 tokens take 45 ms of one core instead of 110; where keys are few, larger parts are quicker."""
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, *, dropout: float = 0.0) -> Tensor:
-    """softmax(query keyᵀ / sqrt(d)) value, for (B, heads, N, d) and (B, heads, n, d).
-
-    torch's fused kernel, but for bf16 on CPUs, which it multiplies at the rate of fp32: there two plain products with a
-    softmax between them take half the time (measured at every stage of the published GLPN at 480x640).
-    """
-    if query.device.type != "cpu" or query.dtype != torch.bfloat16:
-        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
-    query = query * query.shape[-1] ** -0.5
-    keys = key.shape[2]
-    rows = _ROWS_OF_MANY if keys > _MANY_KEYS else max(1, _SCORES // keys)
-    parts = [
-        F.dropout((part @ key.transpose(-1, -2)).softmax(dim=-1), dropout, dropout > 0) @ value
-        for part in torch.split(query, rows, dim=2)
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
-
-
 def attention_weights(query: Tensor, key: Tensor) -> Tensor:
-    """softmax(query keyᵀ / sqrt(d)) whole, (B, heads, N, n): what `attend` multiplies by, before any dropout."""
+    """softmax(query keyᵀ / sqrt(d)), (B, heads, N, n): what attention multiplies values by, before any dropout."""
     scores: Tensor = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
     return scores.softmax(dim=-1)
 

@@ -11,14 +11,12 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import GLPNForDepthEstimation as TheirModel
 
-from glpn_cli.models import layers
 from glpn_cli.models.glpn import decoder as decoder_module
 from glpn_cli.models.glpn import network as network_module
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.decoder import SelectiveFeatureFusion
 from glpn_cli.models.glpn.network import GLPN, cast
 from glpn_cli.models.glpn.weights import weight_rows
-from glpn_cli.models.layers import attend
 
 TOLERANCE = 1e-5  # of max_depth
 
@@ -204,13 +202,3 @@ def test_depth_in_bands_equals_depth_in_one(
         whole = network(pixels)
     monkeypatch.setattr(network_module, "_BAND_BYTES", band_bytes)
     torch.testing.assert_close(network(pixels), whole, rtol=0, atol=1e-5)
-
-
-@torch.no_grad()
-def test_plain_products_for_bf16_equal_the_fused_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    query, key, value = (torch.randn(2, 3, n, 16, generator=torch.Generator().manual_seed(n)) for n in (50, 20, 20))
-    exact = attend(query, key, value)
-    monkeypatch.setattr(layers, "_SCORES", 20 * 7)
-    rough = attend(query.bfloat16(), key.bfloat16(), value.bfloat16())
-    assert rough.dtype == torch.bfloat16
-    torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.03)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.layers import Activation, LayerNorm, StridedConv2d, attend, attention_weights
+from glpn_cli.models.layers import Activation, LayerNorm, StridedConv2d, attention_weights
 
 EMBEDDINGS = -1
 """The key of the tokens before the first block among an encoder's states."""
@@ -71,7 +72,8 @@ class SelfAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, 1 + N, C) -> (B, 1 + N, C)."""
         query, key, value = (self._split(to(tokens)) for to in (self.query, self.key, self.value))
-        mixed = attend(query, key, value, dropout=self.dropout if self.training else 0.0)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
         attended: Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return attended
 

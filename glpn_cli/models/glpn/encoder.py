@@ -9,6 +9,7 @@ from __future__ import annotations
 from itertools import islice
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.layers import (
@@ -16,7 +17,6 @@ from glpn_cli.models.layers import (
     DropPath,
     LayerNorm,
     StridedConv2d,
-    attend,
     attention_weights,
     find_activation,
 )
@@ -73,7 +73,8 @@ class EfficientSelfAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
         query, key, value = self._project(tokens)
-        mixed = attend(query, key, value, dropout=self.dropout if self.training else 0.0)  # (B, heads, N, d)
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)  # (B, heads, N, d)
         attended: Tensor = self.output(mixed.transpose(1, 2).reshape(tokens.shape))
         return attended
 

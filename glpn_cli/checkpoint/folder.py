@@ -31,6 +31,10 @@ CARD_FILE = "README.md"
 OWN_KEY = "glpn_cli"
 """The one key of config.json that holds what only we know."""
 
+_SIZES = ("size", "crop_size", "pad_size", "size_divisor", "ensure_multiple_of")
+_MOST_SIDE = 4096
+"""Of pictures as a processor makes them; as published 1536 at most."""
+
 COMMIT = re.compile(r"[0-9a-f]{40}")
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -131,11 +135,26 @@ def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
         weights=weights,
         config=config,
         name=name,
-        preprocessor=read_json_object(preprocessor) if preprocessor.exists() else None,
+        preprocessor=_read_preprocessor(preprocessor) if preprocessor.exists() else None,
         source=source,
         revision=revision,
         is_cached=is_cached,
     )
+
+
+def _read_preprocessor(path: Path) -> dict[str, Any]:
+    """The settings of a picture processor. Raises ModelError for sizes that no picture for a network has."""
+    settings = read_json_object(path)
+    for key in _SIZES:
+        size = settings.get(key)
+        sides = size.values() if isinstance(size, dict) else size if isinstance(size, list) else [size]
+        for side in sides:
+            if side is not None and not (type(side) is int and 1 <= side <= _MOST_SIDE):
+                raise ModelError(
+                    f"{str(path)!r}: {key!r} makes no sense with {str(side)[:20]!r}: sides of pictures for a network "
+                    f"are whole numbers from 1 to {_MOST_SIDE}"
+                )
+    return settings
 
 
 def find_weights(folder: Path) -> Path | None:

@@ -37,6 +37,29 @@ def test_a_folder_is_opened_with_all_that_it_says(tmp_path: Path) -> None:
     assert all(torch.equal(read[name], state[name]) for name in state)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"size": {"height": 10**9, "width": 384}},
+        {"size": {"shortest_edge": 0}},
+        {"size": -5},
+        {"size": [384, 1.5]},
+        {"crop_size": {"height": "384", "width": 384}},
+        {"size_divisor": 10**9},
+        {"ensure_multiple_of": True},
+    ],
+)
+def test_sizes_of_pictures_that_no_network_has_are_refused_before_memory_is_taken(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    folder = make_model_folder(tmp_path / "model")
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match=f"'{next(iter(settings))}' makes no sense") as caught:
+        open_checkpoint(folder)
+    assert caught.value.code is ErrorCode.MODEL
+    assert len(caught.value.message) < 300 + len(str(folder))
+
+
 def test_a_weights_file_is_opened_with_the_config_beside_it(tmp_path: Path) -> None:
     folder = make_model_folder(tmp_path / "model")
     checkpoint = open_checkpoint(folder / "model.safetensors")

@@ -41,9 +41,12 @@ class PictureProcessor:
         self._sizes: dict[tuple[int, int], tuple[int, int]] = {}
 
     def network_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) that it makes of a picture of (H, W), found out by trying."""
+        """(h, w) that it makes of a picture of (H, W), found out by trying. Raises ModelError where it makes none."""
         if size not in self._sizes:
-            height, width = self.prepare(np.zeros((*size, 3), np.uint8)).shape[-2:]
+            try:
+                height, width = self.prepare(np.zeros((*size, 3), np.uint8)).shape[-2:]
+            except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+                raise ModelError(f"preprocessor_config.json makes no picture: {str(error)[:200]}") from error
             self._sizes[size] = (height, width)
         return self._sizes[size]
 

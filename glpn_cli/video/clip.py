@@ -252,6 +252,9 @@ class Clip:
         context = self._stream.codec_context
         # The decoder patches a frame whose checksum is wrong and says nothing; of depth that would be another depth.
         self._is_checked = bool(RECORD_KEY in self._container.metadata and context.name == "ffv1" and context.extradata)
+        # AVI counts frames in the order in which they are coded, and FFmpeg guesses when they are shown: it is wrong by
+        # two frames where some are coded before those that are shown earlier (B frames).
+        self._is_counted = bool(context.has_b_frames and self._container.format.name == "avi")
         self._images = self._decode()
         self.sound.clear()
 
@@ -319,7 +322,7 @@ class Clip:
     def _seek(self) -> tuple[int, Any]:
         """Go to the beginning of the part that is asked for: the number of the first frame there, and that frame."""
         facts, start_s = self.facts, self.settings.start_s
-        if not start_s or not self._seekable or is_sequence(str(self.source.path)):
+        if not start_s or not self._seekable or self._is_counted or is_sequence(str(self.source.path)):
             return 0, self._first
         wanted = facts.start + math.floor(start_s / facts.time_base)
         times = sorted(
@@ -356,6 +359,7 @@ class Clip:
     def _decode(self) -> Iterator[Any]:
         """The decoded frames; what fails is left out."""
         failures = 0
+        counted: deque[int] = deque()
         is_sound = True
         wanted = [self._stream, *self.sound_streams]
         packets = self._container.demux(wanted)
@@ -393,6 +397,10 @@ class Clip:
                 self.lost.append(last)
                 continue
             failures = 0
+            if self._is_counted:
+                counted += [packet.dts] if packet.size and packet.dts is not None else []
+                for image in images:
+                    image.pts = counted.popleft() if counted else image.pts
             yield from images
 
     def _pts_of(self, image: Any, number: int) -> int:

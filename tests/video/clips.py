@@ -33,6 +33,7 @@ def make_clip(
     rotation: int = 0,
     sound: bool = False,
     trc: int | None = None,
+    b_frames: int | None = None,
 ) -> Path:
     """A clip of `count` frames, shown at `times` (in units of `time_base`; None: 0, 1, 2, ...)."""
     import av
@@ -41,6 +42,8 @@ def make_clip(
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width, stream.pix_fmt = *size, pix_fmt
         stream.time_base = stream.codec_context.time_base = time_base
+        if b_frames is not None:
+            stream.codec_context.max_b_frames = b_frames
         if trc is not None:
             stream.codec_context.color_trc, stream.codec_context.color_primaries = trc, 9
             stream.codec_context.colorspace = 9

@@ -608,3 +608,21 @@ def test_a_clip_in_a_list_that_comes_through_a_pipe_is_told_as_one(command: str,
     again = glpn(command, "--files-from", tmp_path / "list.txt", "--root", tmp_path, "-o", tmp_path / "listed")
     assert again.exit_code == 0, again.stderr
     assert "1 clip that glpn made is left out" in again.stderr
+
+
+@pytest.mark.parametrize(("codec", "ending"), [("libx264", "avi"), ("mpeg4", "avi"), ("libx264", "mp4")])
+def test_frames_that_are_coded_in_another_order_have_the_times_at_which_they_are_shown(
+    codec: str, ending: str, tmp_path: Path
+) -> None:
+    path = make_clip(tmp_path / f"a.{ending}", 30, codec=codec, b_frames=2)
+    with Clip(source(path)) as clip:
+        assert clip._stream.codec_context.has_b_frames
+        frames = [(frame.number, frame.time_s, frame.read_colors()) for frame in clip.frames()]
+    shown = pictures(30)
+    assert [number for number, *_ in frames] == list(range(30))
+    for number, time_s, rgb in frames:
+        assert time_s == pytest.approx(number / 25)
+        nearest = min(range(30), key=lambda each: float(np.abs(shown[each].astype(float) - rgb).mean()))
+        assert nearest == number
+    with Clip(source(path), ClipSettings(start_s=0.6, end_s=0.7)) as part:
+        assert [round(frame.time_s * 25) for frame in part.frames()] == [15, 16, 17]

@@ -19,6 +19,9 @@ MAX_PIXELS = 250_000_000
 MAX_FACES = 1_000_000
 """The most triangles of a mesh, unless more are asked for: viewers on a phone still turn it."""
 
+READ_SCALE = {"depth_scale": "Units per metre in integer files that do not say it themselves."}
+"""The help of `--depth-scale` in commands that read depth and write none."""
+
 
 def option(spec: str, default: Any, help: str, *, panel: str | None = None, **more: Any) -> Any:
     """A field that is an option, written as on its help screen: `-o, --output PATH`.

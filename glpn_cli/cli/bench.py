@@ -83,7 +83,7 @@ def bench(
     model: Annotated[ModelParams, only("max_depth", "offline", "device", "precision", "input_size", "threads")],
     run: Annotated[RunSettings, only("batch_size", "workers")],
     output: Annotated[OutputSettings, only("json")],
-    inputs: Annotated[InputSettings, only("named")],
+    inputs: Annotated[InputSettings, only(help={"named": "Pictures, folders of them, or glob patterns."})],
 ) -> None:
     """Measure how fast a model is on this machine.
 

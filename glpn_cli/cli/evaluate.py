@@ -14,7 +14,7 @@ import typer
 from glpn_cli.cli.groups import only
 from glpn_cli.cli.params import DATA, ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import check_used
-from glpn_cli.options import INPUTS, MODEL, OUTPUTS, ExplicitOptions, option
+from glpn_cli.options import INPUTS, MODEL, OUTPUTS, READ_SCALE, ExplicitOptions, option
 from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings, parse_batch_size
 
 if TYPE_CHECKING:
@@ -177,9 +177,9 @@ def evaluate(
         ModelParams, only("max_depth", "offline", "device", "input_size", "tta", "threads", precision="fp32")
     ],
     table: TableParams,
-    pace: Annotated[RunSettings, only("workers", "fail_fast", "allow_failed")],
+    pace: Annotated[RunSettings, only("fail_fast", "allow_failed", help={"workers": "Threads that decode."})],
     inputs: Annotated[InputSettings, only("max_pixels", "isolate", "timeout", "depth_kind", "allow_empty")],
-    output: Annotated[OutputSettings, only("depth_scale", "json", "report")],
+    output: Annotated[OutputSettings, only("json", "report", help=READ_SCALE)],
 ) -> None:
     """Score a model, or depth maps in a folder, against measured depth.
 

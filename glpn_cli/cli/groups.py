@@ -20,7 +20,7 @@ from glpn_cli.options import ExplicitOptions
 
 @dataclass(frozen=True)
 class Selection:
-    """The fields of a group that a command offers as options, and defaults that differ there.
+    """The fields of a group that a command offers as options, and the defaults and help that differ there.
 
     names: None: all of them
     """
@@ -28,29 +28,33 @@ class Selection:
     names: frozenset[str] | None
     left_out: frozenset[str]
     defaults: Mapping[str, Any]
+    help: Mapping[str, str]
 
     def of(self, group: Any) -> Iterator[inspect.Parameter]:
         """The chosen options of a group, as parameters for Typer."""
         options = {each.name: each for each in fields(group) if each.metadata}
-        assert options.keys() >= {*(self.names or ()), *self.left_out, *self.defaults}, f"{group} has no such option"
+        named = {*(self.names or ()), *self.left_out, *self.defaults, *self.help}
+        assert options.keys() >= named, f"{group} has no such option"
         chosen = [each for each in options if each not in self.left_out and (self.names is None or each in self.names)]
         names = SimpleNamespace(__annotations__={name: options[name].type for name in chosen})
         for name, annotation in get_type_hints(names, vars(sys.modules[group.__module__])).items():
             facts = dict(options[name].metadata["facts"])
             facts["rich_help_panel"] = facts["rich_help_panel"] or getattr(group, "PANEL", None)
+            facts["help"] = self.help.get(name, facts["help"])
             kind = typer.Option if (spellings := options[name].metadata["names"]) else typer.Argument
             info = kind(*spellings, **facts)
             yield _keyword(name, Annotated[annotation, info], self.defaults.get(name, _default_of(options[name])))
 
 
-def only(*names: str, **defaults: Any) -> Selection:
-    """Offer these options of a group; those in `defaults` with another default than elsewhere."""
-    return Selection(frozenset(names) | frozenset(defaults), frozenset(), defaults)
+def only(*names: str, help: Mapping[str, str] | None = None, **defaults: Any) -> Selection:
+    """Offer these options of a group; those in `defaults` and in `help` with another default or help than elsewhere."""
+    told = help or {}
+    return Selection(frozenset(names) | defaults.keys() | told.keys(), frozenset(), defaults, told)
 
 
 def without(*names: str) -> Selection:
     """Offer all options of a group but these."""
-    return Selection(None, frozenset(names), {})
+    return Selection(None, frozenset(names), {}, {})
 
 
 def with_groups(function: Callable[..., None]) -> Callable[..., None]:

@@ -15,7 +15,7 @@ from glpn_cli.cli.groups import only
 from glpn_cli.cli.params import ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
-from glpn_cli.options import INPUTS, ExplicitOptions
+from glpn_cli.options import INPUTS, READ_SCALE, ExplicitOptions
 from glpn_cli.pipeline.settings import InputKind, InputSettings, OutputSettings
 from glpn_cli.text import SCHEMA, path_text
 from glpn_cli.video.settings import AT
@@ -36,7 +36,7 @@ def inspect(
     explicit: ExplicitOptions,
     inputs: Annotated[InputSettings, only("kind", "depth_kind", "max_pixels")],
     model: Annotated[ModelParams, only("model", "max_depth", "offline", "input_size")],
-    output: Annotated[OutputSettings, only("depth_scale", "json")],
+    output: Annotated[OutputSettings, only("json", help=READ_SCALE)],
     targets: Annotated[
         list[str] | None,
         typer.Argument(

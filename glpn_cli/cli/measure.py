@@ -15,7 +15,7 @@ from glpn_cli.cli.groups import only, without
 from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import check_used, note_made_earlier
 from glpn_cli.errors import ExitCode, UsageError
-from glpn_cli.options import INPUTS, OUTPUTS, SPACE, ExplicitOptions, argument, option
+from glpn_cli.options import INPUTS, OUTPUTS, READ_SCALE, SPACE, ExplicitOptions, argument, option
 from glpn_cli.pipeline.settings import InputSettings, OutputSettings
 from glpn_cli.video.settings import AT
 
@@ -70,7 +70,7 @@ def measure(
         ),
     ],
     model: Annotated[ModelParams, without("uncertainty")],
-    printing: Annotated[OutputSettings, only("depth_scale", "json")],
+    printing: Annotated[OutputSettings, only("json", help=READ_SCALE)],
     space: Annotated[SpaceParams, only("calibration", "metres", "focal", "intrinsics")],
 ) -> None:
     """Measure metres at pixels, in boxes and between points.

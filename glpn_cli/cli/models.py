@@ -12,7 +12,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.cli.convert import place_folder, show_folder
 from glpn_cli.cli.groups import only, with_groups
 from glpn_cli.cli.help import PlainCommand, PlainGroup
-from glpn_cli.cli.params import ModelParams
+from glpn_cli.cli.params import MODEL_NAME, ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ExitCode, ModelError
 from glpn_cli.options import MODEL, OUTPUTS, ExplicitOptions, option
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 
 Printing = Annotated[OutputSettings, only("json")]
-Name = Annotated[str, typer.Argument(metavar="NAME", help="mini, nyu, kitti, a folder, or OWNER/NAME[@REVISION].")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help=MODEL_NAME)]
 
 
 @app.command("list", cls=PlainCommand, epilog="glpn models list\nglpn models list --json")

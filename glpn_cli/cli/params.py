@@ -25,6 +25,8 @@ DATA = (
 )
 """The help of `--data`."""
 
+MODEL_NAME = "A name that glpn models list shows, such as nyu; a folder; or OWNER/NAME[@REVISION] on the Hub."
+
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -44,7 +46,7 @@ class ModelParams:
     model: str | None = option(
         "-m, --model NAME",
         None,
-        "mini, nyu, kitti, a folder, or OWNER/NAME[@REVISION] on the Hub.",
+        MODEL_NAME,
         autocompletion=complete_model,
         envvar="GLPN_MODEL",
         show_default="mini",
@@ -134,7 +136,7 @@ class SpaceParams:
     PANEL = SPACE
 
     calibration: Path | None = option(
-        "--calibration FILE", None, "Convert depth to metres by glpn measure --calibrate."
+        "--calibration FILE", None, "Convert depth to metres by the file that glpn measure --calibrate wrote."
     )
     metres: Literal["trained", "focal"] = option(
         "--metres KIND",

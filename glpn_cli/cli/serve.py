@@ -48,7 +48,7 @@ class ServeParams:
     )
     queue: int = option("--queue N", 32, "Pictures that wait or are worked on; others get 503.", min=1, max=10_000)
     timeout: float = option(
-        "--timeout SECONDS", 60.0, "Give up on a picture that takes longer to arrive, or to be done."
+        "--timeout SECONDS", 60.0, "Give up on a picture that takes longer to arrive, or to be done.", show_default="60"
     )
     workers: int | None = option(
         "--workers N", None, "Processes that decode.", min=1, max=256, show_default="one per core"
@@ -100,7 +100,7 @@ def serve(server: ServeParams, model: Annotated[ModelParams, without("uncertaint
 
     A picture that is sent to /v1/depth comes back as the file that glpn predict writes, or as its JSON record. Pictures
     are decoded in separate processes. Only this machine can connect unless --host says otherwise, which needs
-    --token-file or --no-auth. It needs the extra: pip install 'glpn-cli[serve]'.
+    --token-file or --no-auth. Install it by: pip install 'glpn-cli[serve]'.
     """
     from glpn_cli.cli.console import console
 

@@ -96,7 +96,7 @@ def measure(
     calibration = read_calibration(space.calibration) if space.calibration is not None else None
     reading = inputs.choose_reading()
     found = _find_still(wanted, reading) or _find(wanted.file, inputs, printing.depth_scale, reading)
-    note_made_earlier(found, explicit)
+    note_made_earlier(found, explicit, "--kind", "--depth-scale")
     found.check_maps(explicit, "--kind", "--depth-scale")
     used = None
     if found.needs_network:

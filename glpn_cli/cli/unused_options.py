@@ -95,10 +95,14 @@ def check_used(explicit: ExplicitOptions, situations: dict[str, bool], *, name: 
             explicit.refuse(*unused.options, because=unused.because.format(repr(name)), hint=unused.hint)
 
 
-def note_made_earlier(found: Sources, explicit: ExplicitOptions) -> None:
-    """Name the typed options that change nothing in maps that exist already."""
+def note_made_earlier(found: Sources, explicit: ExplicitOptions, *for_others: str) -> None:
+    """Name the typed options that change nothing in maps that exist already.
+
+    for_others: the options that do where a map does not say what its numbers mean
+    """
     # How a network computes, such as --precision, is no promise where none has to run.
-    typed = explicit.among("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres")
+    typed = explicit.among("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres", "--white")
+    typed += () if found.bare_names else explicit.among(*for_others)
     if not typed or not (count := found.stored_count):
         return
     maps = "1 map is there already" if count == 1 else f"{count} maps are there already"

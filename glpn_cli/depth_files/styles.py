@@ -6,6 +6,7 @@ white and far is black, by inverse depth, as ControlNet and parallax tools expec
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -26,6 +27,9 @@ from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, PictureSource, Provenance, Result
+
+_SAME = 1e-4
+"""Records tell the least and the most in six digits."""
 
 # Kinds whose numbers cannot be inverted: disparity already is, and depth with an unknown shift has no inverse.
 _LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE, DepthKind.UNKNOWN})
@@ -149,9 +153,10 @@ class Gray16(Gray):
 
 
 def depth_of_levels(levels: NDArray[np.uint8] | NDArray[np.uint16], record: Record) -> DepthMap:
-    """The depths that grey levels stand for, as far as the range that they record reaches; 0 is a hole."""
+    """The depths that grey levels stand for; 0 is a hole, and so is an end of the range where more lay beyond it."""
     assert record.painted is not None
-    first, last = _levels_of(PaintRange(*record.painted), record.depth_kind)
+    ends = PaintRange(*record.painted)
+    first, last = _levels_of(ends, record.depth_kind)
     most = np.iinfo(levels.dtype).max
     share = (np.arange(most + 1) - 1) / (most - 1)
     if record.look is not None and record.look.invert:
@@ -160,6 +165,15 @@ def depth_of_levels(levels: NDArray[np.uint8] | NDArray[np.uint16], record: Reco
     inverse[0] = first  # a hole; any number but 0
     table = (inverse if record.depth_kind in _LINEAR else 1 / inverse).astype(np.float32)
     valid = levels > 0
+    low, high = record.min_max or (0.0, math.inf)
+    is_inverted = record.look is not None and record.look.invert
+    (least, level_of_least), (largest, level_of_largest) = sorted(
+        ((ends.near, 1 if is_inverted else most), (ends.far, most if is_inverted else 1))
+    )
+    if low < least * (1 - _SAME):
+        valid &= levels != level_of_least
+    if high > largest * (1 + _SAME):
+        valid &= levels != level_of_largest
     return DepthMap(
         table.take(levels),
         kind=record.depth_kind,

@@ -65,7 +65,8 @@ _TEXTS = {
     PictureWarning.DARK: "none of its 16-bit values reaches a quarter of white; --white 4095 is for 12 bits in 16",
     PictureWarning.PANORAMA: "it is a panorama, no picture of one camera: its depths are wrong",
     PictureWarning.OTHER_MAP: (
-        "the depth map that is there was made from another picture, or does not say that it is depth, and was not used"
+        "the depth map that is there was made from another picture, frame or orientation, or does not say that it is "
+        "depth, and was not used"
     ),
     PictureWarning.DEPTH_LIKE: (
         "its greys of 16 bits may be a depth map, and were taken for a picture; paint depth with glpn export --as depth"
@@ -122,6 +123,11 @@ class ReadOptions:
         stored = "as stored" if self.orientation == "ignore" else ""
         white = "" if self.white is None else f"white {self.white}"
         return ", ".join(filter(None, (frame, stored, white))) or None
+
+
+def framing_of(view: str | None) -> frozenset[str]:
+    """The parts of a view that say which pixels lie where: the frame, and whether it is turned upright."""
+    return frozenset(part for part in (view or "").split(", ") if part == "as stored" or part.startswith("frame "))
 
 
 @dataclass(frozen=True, slots=True)

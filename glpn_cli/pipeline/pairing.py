@@ -15,6 +15,7 @@ from typing import NamedTuple
 from glpn_cli.depth_files import Record, is_depth_format
 from glpn_cli.errors import UsageError
 from glpn_cli.images import ImageSource, PictureWarning
+from glpn_cli.images.picture import framing_of
 from glpn_cli.pipeline.settings import InputKind, InputSettings
 from glpn_cli.pipeline.sources import Content, Source, StoredSource, identify, is_made_from
 from glpn_cli.prediction import DepthKind
@@ -48,7 +49,7 @@ def make_stored(found: Identified, settings: InputSettings, content: Content | N
         beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
         if beside != source.path and beside.is_file():
             picture = replace(source, path=beside, name=name)
-            if is_made_from(record, picture) is False:
+            if _shows(record, picture) is False:
                 picture = None
     kind = DepthKind(settings.depth_kind)
     return StoredSource(
@@ -169,7 +170,7 @@ def _choose_map(picture: ImageSource, maps: Sequence[StoredSource]) -> StoredSou
     A file of bare values that lies beside the map of another picture was most likely made with it.
     """
     maps = [each for each in maps if each.content is Content.DEPTH]
-    is_own = [is_made_from(each.record, picture) for each in maps]
+    is_own = [_shows(each.record, picture) for each in maps]
     if True in is_own:
         return maps[is_own.index(True)]
     return maps[0] if maps and False not in is_own else None
@@ -187,11 +188,19 @@ def _join(sources: Sequence[Source]) -> list[Source]:
     for each in sources:
         if isinstance(each, ImageSource) and (stored := alone.pop(each.name, None)) is not None:
             gone.add(id(stored))
-            is_other = is_made_from(stored.record, each) is False
+            is_other = _shows(stored.record, each) is False
             joined.append(replace(each, warnings=_OTHER_MAP) if is_other else replace(stored, picture=each))
         else:
             joined.append(each)
     return [each for each in joined if id(each) not in gone]
+
+
+def _shows(record: Record | None, picture: ImageSource) -> bool | None:
+    """Whether a map is of these bytes, and of the frame and the orientation that are read; None: it does not tell."""
+    made = record.provenance if record is not None else None
+    if made is not None and framing_of(made.view) != framing_of(picture.options.view):
+        return False
+    return is_made_from(record, picture)
 
 
 def _is_of(record: Record | None, picture: PurePosixPath) -> bool:

@@ -108,6 +108,35 @@ def test_a_map_of_another_picture_is_not_measured(glpn: Glpn, tmp_path: Path, fo
     assert "W_OTHER_MAP" in measured.stderr
 
 
+def test_a_map_of_another_frame_or_orientation_is_not_measured(glpn: Glpn, tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.ascontiguousarray(make_rgb(48, 64)[::step])) for step in (1, -1)]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frames[0].save(tmp_path / "p.tiff", save_all=True, append_images=frames[1:], exif=exif)
+    assert glpn("predict", "p.tiff", "-f", "npz").exit_code == 0
+    for words in (("--frame", "1"), ("--orientation", "ignore")):
+        other = glpn("measure", "p.tiff", "40,20", "--json", *words)
+        assert other.exit_code == 0, other.stderr
+        assert json.loads(other.stdout)["stored_map"] is None
+        assert "W_OTHER_MAP" in other.stderr
+        assert glpn("predict", "p.tiff", "-f", "npz", "--existing", "update", *words).exit_code == 0
+        same = glpn("measure", "p.tiff", "40,20", "--json", *words)
+        assert json.loads(same.stdout)["stored_map"] == "p_depth.npz"
+        assert json.loads(same.stdout)["points"][0]["depth"] == pytest.approx(
+            json.loads(other.stdout)["points"][0]["depth"], abs=1e-4
+        )
+        assert "W_OTHER_MAP" in glpn("measure", "p.tiff", "20,40").stderr
+        again = glpn("export", "p.tiff", "-o", "painted", "--json", "--existing", "overwrite")
+        assert "W_OTHER_MAP" in json.loads(again.stdout.splitlines()[0])["warnings"]
+
+
+def test_options_that_a_map_answers_itself_are_said_to_change_nothing(glpn: Glpn, ramp: Path) -> None:
+    for words in (("--kind", "disparity"), ("--depth-scale", "5000"), ("--white", "1023")):
+        result = glpn("measure", ramp, "29,19", *words)
+        assert result.stdout.split()[-1] == "3.000"
+        assert f"{words[0]} changes nothing in it" in result.stderr
+
+
 def test_distances_in_space_from_pixel_to_pixel(glpn: Glpn, ramp: Path) -> None:
     result = glpn("measure", ramp, "1,1", "29,1", "29,19", "--focal", "30px", "--json")
     assert result.exit_code == 0

@@ -329,6 +329,20 @@ def test_near_is_white_and_holes_are_black(name: str, kind: DepthKind) -> None:
         assert read_depth(data).depth.valid_values() == pytest.approx([1, 2, 4], rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["gray", "gray16"])
+@pytest.mark.parametrize("kind", [DepthKind.METRIC, DepthKind.DISPARITY, DepthKind.AFFINE])
+@pytest.mark.parametrize("invert", [False, True])
+def test_what_lies_beyond_the_range_of_greys_is_unknown_and_not_its_end(
+    name: str, kind: DepthKind, *, invert: bool
+) -> None:
+    depth = DepthMap(np.array([[0.5, 1, 2, 3, 4, 9]], np.float32), kind=kind)
+    for ends, known in (("1:4", [2, 3]), ("0.5:4", [0.5, 1, 2, 3]), ("1:9", [2, 3, 4, 9]), ("0.25:20", None)):
+        look = ColorizeOptions(range=parse_range(ends), invert=invert)
+        data = make_writer(name, kind=kind, limit_m=None, look=look).encode(make_result(depth)).data
+        found = read_depth(data).depth.valid_values()
+        assert found == pytest.approx(known or depth.values[0].tolist(), rel=0.08), ends
+
+
 def test_grey_levels_go_by_inverse_depth() -> None:
     depth = DepthMap(np.array([[1, 4 / 3, 2, 4]], np.float32))
     look = ColorizeOptions(range=parse_range("1:4"))

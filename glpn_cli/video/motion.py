@@ -161,12 +161,24 @@ class View:
 
 
 def make_view(picture: NDArray[np.uint8], depth: Grid, focal_px: float) -> View:
-    """The view of a picture, uint8 (H, W, 3), with its depth, float32 (H', W') > 0; focal_px is of the picture."""
-    height, width = picture.shape[:2]
+    """The view of a picture, uint8 (h, w, 3), with its depth, float32 (H, W) > 0; focal_px is of the depth.
+
+    The picture may have fewer pixels than the depth, `enough_for_view` of them.
+    """
+    height, width = depth.shape
     scale = GRID_SIDE / max(height, width)
     size = (max(8, round(height * scale)), max(8, round(width * scale)))
     grey = shrink(np.asarray(Image.fromarray(picture).convert("L"), np.float32), size) / np.float32(255)
-    return View(_soften(grey), np.log(shrink(depth, size)), focal_px * size[1] / width)
+    skip = max(1, min(height // size[0], width // size[1]) // 4)
+    return View(
+        _soften(grey), np.log(shrink(depth[skip // 2 :: skip, skip // 2 :: skip], size)), focal_px * size[1] / width
+    )
+
+
+def enough_for_view(size: tuple[int, int]) -> tuple[int, int]:
+    """The size at which a picture of (H, W) pixels still makes the same view: two pixels a cell along each side."""
+    height, width = (-(-side * 2 * GRID_SIDE // max(size)) for side in size)
+    return height, width
 
 
 def find_motion(first: View, second: View, expected: Matrix) -> Matrix:

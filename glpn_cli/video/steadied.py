@@ -8,6 +8,7 @@ from dataclasses import replace
 from glpn_cli.errors import GlpnError
 from glpn_cli.prediction import DepthMap, Result
 from glpn_cli.video.clip import Frame
+from glpn_cli.video.motion import enough_for_view
 from glpn_cli.video.run import Results
 from glpn_cli.video.steady import Steady
 
@@ -25,7 +26,7 @@ def steady_results(results: Results) -> Results:
             is_known = camera is not None and camera.source != "assumed"
             steady = Steady(focal_px=camera.fx if camera is not None and is_known else None)
         waiting.append((frame, one))
-        yield from _pair(waiting, steady.push(one.prediction, frame.read_colors()))
+        yield from _pair(waiting, steady.push(one.prediction, frame.read(at_least=enough_for_view).rgb))
     if steady is not None:
         yield from _pair(waiting, steady.flush())
 

@@ -64,16 +64,14 @@ class Steady:
         self._focal_px = focal_px
         self._ahead = ahead
         self._frames: deque[_Frame] = deque()
-        self._size: tuple[int, int] | None = None
 
     def push(self, depth: DepthMap, picture: NDArray[np.uint8]) -> list[DepthMap]:
         """Add a frame; the maps that are ready.
 
         depth:   of the picture; of any kind, with or without holes
-        picture: uint8 (H, W, 3), upright
+        picture: uint8 (h, w, 3), upright, of the depth's size or `enough_for_view`
         """
-        size = picture.shape[:2]
-        focal_px = self._focal_px or focal_from_fov(ASSUMED_FOV_DEG, max(size))
+        focal_px = self._focal_px or focal_from_fov(ASSUMED_FOV_DEG, max(depth.size))
         view = make_view(picture, _working_depth(depth), focal_px)
         ready: list[DepthMap] = []
         motion = _STILL
@@ -193,10 +191,13 @@ def _spread(grid: Grid) -> Grid:
 
 def _working_depth(depth: DepthMap) -> Grid:
     """Numbers that grow with distance, > 0 everywhere: inverse disparity; holes are as far as the median."""
+    is_far_large = depth.kind in (DepthKind.METRIC, DepthKind.SCALE)
+    if is_far_large and depth.valid is None:
+        return depth.values
     known = depth.valid_values()
     middle = float(np.median(known)) if known.size else 1.0
     values = depth.values if depth.valid is None else np.where(depth.valid, depth.values, np.float32(middle))
-    if depth.kind in (DepthKind.METRIC, DepthKind.SCALE):
+    if is_far_large:
         return values
     values = np.maximum(values, np.float32(0.05 * middle))  # a shift can bring some near 0
     return np.reciprocal(values) if depth.kind is DepthKind.DISPARITY else values

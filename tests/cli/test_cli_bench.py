@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
+import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,9 +16,11 @@ from random_weights_dpt import SMALL, randomized_estimator, randomized_segmenter
 from tiny_checkpoints import TINY
 from typer.testing import CliRunner, Result
 
-from glpn_cli.benchmark import stages
+from glpn_cli.benchmark import measure, stages
 from glpn_cli.benchmark.stages import ModelStages
+from glpn_cli.benchmark.timing import ProcessRun
 from glpn_cli.cli import app
+from glpn_cli.cli.console import console
 
 STAGES = ["import", "load", "decode", "preprocess", "network", "postprocess", "encode"]
 
@@ -30,6 +35,34 @@ def _own_threads():
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run what `bench` would start as processes here: each would import torch, and theirs transformers."""
+
+    def run(_m: str, module: str, *arguments: str) -> ProcessRun:
+        started = time.perf_counter()
+        if module == "glpn_cli":
+            with monkeypatch.context() as patch:
+                patch.setattr(console, "quiet", False)
+                done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+            assert done.exit_code == 0, done.stderr
+        else:
+            with monkeypatch.context() as patch:
+                patch.setattr("sys.argv", [module, *arguments])
+                runpy.run_path(module_path(module), run_name="__main__")
+        return ProcessRun(time.perf_counter() - started, 2**30)
+
+    monkeypatch.setattr(measure, "run_python", run)
+    monkeypatch.setattr(measure, "import_seconds", lambda _module: time.perf_counter() / 1e6)
+
+
+def module_path(name: str) -> str:
+    """The file of a module that can be run."""
+    spec = find_spec(name)
+    assert spec is not None and spec.origin is not None
+    return spec.origin
 
 
 def bench(*arguments: object) -> Result:
@@ -60,6 +93,7 @@ def test_a_model_is_measured_stage_by_stage_and_beside_transformers(tiny_model: 
     assert theirs["whole"][0]["ratio"] == pytest.approx(theirs["whole"][0]["median_s"] / record["whole"][0]["median_s"])
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_people_get_a_table_for_every_model(tiny_model: Path, tmp_path: Path, tiny_pictures: Path) -> None:
     other = shutil.copytree(tiny_model, tmp_path / "other")
     result = bench(tiny_pictures / "a.jpg", tiny_pictures / "b.png", "-m", tiny_model, "-m", other)
@@ -86,6 +120,7 @@ def test_a_busy_machine_is_told(
     assert ("the machine is busy" in result.stderr) is is_told
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_every_stage_shows_its_spread(tiny_model: Path, tiny_pictures: Path) -> None:
     result = bench(tiny_pictures / "a.jpg", "-m", tiny_model, "--rounds", 2, "--json")
     assert result.exit_code == 0, result.output
@@ -94,6 +129,7 @@ def test_every_stage_shows_its_spread(tiny_model: Path, tiny_pictures: Path) -> 
     assert all(stage["low_s"] < stage["high_s"] for stage in stages.values())
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_random_weights_of_a_config_file_are_called_by_it(tmp_path: Path, tiny_pictures: Path) -> None:
     path = tmp_path / "own.json"
     path.write_text(json.dumps(TINY))
@@ -103,6 +139,7 @@ def test_random_weights_of_a_config_file_are_called_by_it(tmp_path: Path, tiny_p
     assert result.stdout.count("random weights") == 1
 
 
+@pytest.mark.usefixtures("_in_this_process")
 @pytest.mark.parametrize("kind", ["depth", "labels"])
 def test_a_dpt_that_transformers_wrote_is_measured_beside_it(kind: str, tmp_path: Path, tiny_pictures: Path) -> None:
     model = (randomized_segmenter if kind == "labels" else randomized_estimator)(**SMALL)
@@ -140,6 +177,7 @@ def test_pixels_that_transformers_cannot_take_are_refused_with_the_way_out(tmp_p
     assert "--input-size original" in result.stderr
 
 
+@pytest.mark.usefixtures("_in_this_process")
 def test_numbers_that_differ_are_told_and_fail(
     tiny_model: Path, tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -20,6 +21,15 @@ from glpn_cli.cli import app
 from glpn_cli.models import arithmetic, registry
 from glpn_cli.models.arithmetic import LayerCheck
 from glpn_cli.models.registry import REGISTRY
+
+
+check_layers_once = functools.cache(arithmetic.check_layers)
+"""What is found of the machine's layers does not change from test to test, and takes seconds."""
+
+
+@pytest.fixture(autouse=True)
+def _layers_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "check_layers", check_layers_once)
 
 
 def doctor(*arguments: object) -> Result:

@@ -411,7 +411,7 @@ def test_the_smallest_clips_have_depth(size: tuple[int, int], glpn: Glpn, tmp_pa
 
 
 def test_a_clip_that_is_cut_short_is_told(glpn: Glpn, tmp_path: Path) -> None:
-    whole = make_clip(tmp_path / "a.mkv", 100)
+    whole = make_clip(tmp_path / "a.mkv", 30)
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     result = glpn("predict", tmp_path / "cut.mkv", "-o", tmp_path / "d.mkv", "--json")
     assert json.loads(result.stdout.splitlines()[0])["warnings"] == ["W_FRAMES"]

@@ -10,6 +10,7 @@ import builtins
 import io
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ OPERATIONS = ("mkdir", "open", "write", "close", "fsync", "rename", "link")
 
 
 class FaultyDisk:
-    """Counts the operations of one kind below `root`, and fails one of them, or all from there on.
+    """Counts the operations below `root`, and fails one of a kind, or all from there on.
 
     call:    which one fails, from 1; 0 for none
     number:  the errno it fails with
@@ -34,10 +35,15 @@ class FaultyDisk:
         self.call = call
         self.number = number
         self.lasting = lasting
-        self.calls = 0
+        self.counts: Counter[str] = Counter()
         self.versions: dict[str, set[bytes]] = {}  # all that was ever renamed to a name below `root`
         self._lock = threading.Lock()
         self._descriptors: set[int] = set()
+
+    @property
+    def calls(self) -> int:
+        """How many operations of its kind there were."""
+        return self.counts[self.operation]
 
     @property
     def has_failed(self) -> bool:
@@ -60,10 +66,10 @@ class FaultyDisk:
 
     def count(self, operation: str) -> None:
         """One more operation: raises where it is the one to fail."""
-        if operation != self.operation:
-            return
         with self._lock:
-            self.calls += 1
+            self.counts[operation] += 1
+            if operation != self.operation:
+                return
             fails = self.call and (self.calls == self.call or (self.lasting and self.calls > self.call))
         if fails:
             raise OSError(self.number, os.strerror(self.number))

@@ -61,7 +61,8 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 def module_path(name: str) -> str:
     """The file of a module that can be run."""
     spec = find_spec(name)
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     return spec.origin
 
 

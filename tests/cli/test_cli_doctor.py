@@ -22,7 +22,6 @@ from glpn_cli.models import arithmetic, registry
 from glpn_cli.models.arithmetic import LayerCheck
 from glpn_cli.models.registry import REGISTRY
 
-
 check_layers_once = functools.cache(arithmetic.check_layers)
 """What is found of the machine's layers does not change from test to test, and takes seconds."""
 

@@ -28,6 +28,8 @@ DEEPEST_GREY_BITS = 8
 
 # Renderers write 1e10 where a ray meets nothing, others inf or the largest float.
 _NOTHING_FROM = 1e9
+# What a float of 16 bits has for both, and what is left of 65535 in a file of floats.
+_LARGEST_HALF, _LARGEST_UINT16 = 65504, 65535
 
 
 @dataclass(frozen=True)
@@ -280,7 +282,13 @@ def depth_from_values(values: NDArray[np.float32], *, kind: DepthKind, limit_m: 
 
 
 def without_largest(array: NDArray[Any]) -> NDArray[Any]:
-    """Integers of 16 bits and more with 0 for the largest there is, which sensors write where nothing is known."""
+    """Numbers with 0 for the largest there is, which sensors and programs write where nothing is known.
+
+    Of integers of 16 bits and more that is their own largest; of floats, that of those of 16 bits, and 65535.
+    """
+    if array.dtype.kind == "f":
+        is_largest = (array == _LARGEST_HALF) | (array == _LARGEST_UINT16)
+        return np.where(is_largest, array.dtype.type(0), array) if is_largest.any() else array
     if array.dtype.kind not in "iu" or array.dtype.itemsize < 2:
         return array
     return np.where(array == np.iinfo(array.dtype).max, array.dtype.type(0), array)
@@ -289,7 +297,8 @@ def without_largest(array: NDArray[Any]) -> NDArray[Any]:
 def count_not_depth(array: NDArray[Any]) -> int:
     """How many numbers are no depth, nor the usual holes, 0 and NaN: negative, 1e9 and more, 65535 in 16 bits."""
     if array.dtype.kind == "f":
-        return int(np.count_nonzero((array < 0) | (array >= _NOTHING_FROM)))
+        is_largest = (array == _LARGEST_HALF) | (array == _LARGEST_UINT16)
+        return int(np.count_nonzero((array < 0) | (array >= _NOTHING_FROM) | is_largest))
     return int(np.count_nonzero((array < 0) | (without_largest(array) != array)))
 
 

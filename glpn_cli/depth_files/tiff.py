@@ -48,6 +48,7 @@ _COMPRESS_LEVEL = 1
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION = 256, 257, 258, 259, 262, 270
 _OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _COUNTS, _PLANAR, _SOFTWARE = 273, 277, 278, 279, 284, 305
+_GDAL_NODATA = 42113
 _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT = 317, 322, 323, 339
 _NONE, _DEFLATE, _OLD_DEFLATE = 1, 8, 32946
 _LETTER_OF_SAMPLE_FORMAT = {1: "u", 2: "i", 3: "f"}
@@ -124,7 +125,7 @@ class Tiff(Format):
             raise InputError("the TIFF file's tiles are too large", code=ErrorCode.TOO_LARGE)
         dtype = _dtype_of(tags, data[:2])
         values = _decode_by_pillow(data) if dtype is None else _decode_strips(data, tags, dtype, (height, width))
-        return values, _text_of(tags)
+        return _without_nodata(values, tags), _text_of(tags)
 
     def encode(self, result: Result) -> EncodedFile:
         """The TIFF file."""
@@ -150,6 +151,16 @@ def encode_tiff(values: NDArray[np.float32], *, text: Mapping[str, str]) -> byte
     tags[_COUNTS] = tuple(counts)
     tags[_OFFSETS] = tuple(sum(counts[:index]) for index in range(len(counts)))  # Pillow adds how long all tags are
     return b"".join([struct.pack("<4sI", b"II*\0", 8), tags.tobytes(8), *strips])
+
+
+def _without_nodata(values: NDArray[Any], tags: Tags) -> NDArray[Any]:
+    """The same with 0 for the number that GDAL's tag says stands for nothing known."""
+    try:
+        nothing = float(tags.get(_GDAL_NODATA, "nan"))
+    except (TypeError, ValueError):
+        return values
+    is_nothing = values == (np.float32(nothing) if values.dtype.kind == "f" else nothing)
+    return np.where(is_nothing, values.dtype.type(0), values) if is_nothing.any() else values
 
 
 def _decode_strips(data: bytes, tags: Tags, dtype: np.dtype[Any], size: tuple[int, int]) -> NDArray[Any]:

@@ -30,6 +30,8 @@ _BLOCK_ROWS = 256
 _LARGE_TILE = 1 << 22
 _BYTES_PER_PIXEL = 16
 _LARGE_BLOCK = 1 << 28
+_MOST_HIDDEN = 4
+"""A picture may store so many times the pixels that it shows."""
 _INSTALL = "Run: pip install 'glpn-cli[exr]'"
 
 
@@ -57,13 +59,33 @@ class ExrHeader:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(H, W). Raises InputError where the header gives no size."""
-        raw = self._value("dataWindow", "box2i")
-        left, top, right, bottom = struct.unpack("<4i", raw) if len(raw) == 16 else (0, 0, -1, -1)
+        """(H, W) of the picture, by its display window. Raises InputError where the header gives no size."""
+        return self.stored_size if self.place is None else self._size_of("displayWindow")
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(H, W) of the pixels that are stored: programs leave out what is empty, or keep more than is shown."""
+        return self._size_of("dataWindow")
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        """(row, column) of the first stored pixel in the picture, below 0 outside; None where they are the picture."""
+        if "displayWindow" not in self.attributes or self._window("displayWindow") == self._window("dataWindow"):
+            return None
+        (left, top, *_), (shown_left, shown_top, *_) = self._window("dataWindow"), self._window("displayWindow")
+        return top - shown_top, left - shown_left
+
+    def _size_of(self, window: str) -> tuple[int, int]:
+        left, top, right, bottom = self._window(window)
         height, width = bottom - top + 1, right - left + 1
         if height < 1 or width < 1:
             raise InputError(f"the EXR file is damaged: its size is {width}x{height}")
         return height, width
+
+    def _window(self, name: str) -> tuple[int, int, int, int]:
+        raw = self._value(name, "box2i")
+        left, top, right, bottom = struct.unpack("<4i", raw) if len(raw) == 16 else (0, 0, -1, -1)
+        return left, top, right, bottom
 
     @property
     def texts(self) -> dict[str, str]:
@@ -79,8 +101,9 @@ class ExrHeader:
         """Raise InputError where the pixels need more memory than `max_pixels` allows, or the header is damaged."""
         if not self.is_complete or not self.channels:
             raise InputError("the EXR file is damaged or cut short: its header does not end")
-        height, width = self.size
-        check_pixels(self.size, max_pixels, label="the EXR file")
+        height, width = self.stored_size
+        for size in (self.size, self.stored_size):
+            check_pixels(size, max_pixels, label="the EXR file")
         block = 4 * width * min(height, _BLOCK_ROWS) * len(self.channels)
         tile = self._value("tiles", "tiledesc")[:8]
         tile_width, tile_height = struct.unpack("<II", tile) if len(tile) == 8 else (0, 0)
@@ -121,7 +144,7 @@ def _read_name(head: bytes, at: int) -> tuple[str, int]:
 
 
 def read_channels(stream: IO[bytes], names: Sequence[str], *, max_pixels: int) -> list[NDArray[np.float32]]:
-    """Read some channels, each float32 (H, W), from a seekable stream.
+    """Read some channels, each float32 (H, W), from a seekable stream; 0 where the picture shows what is not stored.
 
     Raises InputError for damaged files, for those with more than `max_pixels`, and without the library.
     """
@@ -141,9 +164,23 @@ def read_channels(stream: IO[bytes], names: Sequence[str], *, max_pixels: int) -
 
         file = library.InputFile(stream)
         planes = file.channels(list(names), Imath.PixelType(Imath.PixelType.FLOAT))
-        return [np.frombuffer(plane, np.float32).reshape(header.size) for plane in planes]
+        stored = [np.frombuffer(plane, np.float32).reshape(header.stored_size) for plane in planes]
+        return [_lay_out(each, header) for each in stored]
     except Exception as error:
         raise InputError(f"the EXR file is damaged, or of a kind that cannot be read: {error}") from error
+
+
+def _lay_out(stored: NDArray[np.float32], header: ExrHeader) -> NDArray[np.float32]:
+    """Stored pixels where they lie in the picture."""
+    if header.place is None:
+        return stored
+    laid = np.zeros(header.size, np.float32)
+    row, column = header.place
+    height, width = laid.shape
+    seen = stored[max(0, -row) : max(0, height - row), max(0, -column) : max(0, width - column)]
+    row, column = max(0, row), max(0, column)
+    laid[row : row + seen.shape[0], column : column + seen.shape[1]] = seen
+    return laid
 
 
 def encode_channels(channels: Mapping[str, NDArray[np.float32]], *, text: Mapping[str, str]) -> bytes:
@@ -195,7 +232,8 @@ class ExrImageFile(ImageFile.ImageFile):
         """Decode the pixels, once."""
         if not self._is_decoded:
             assert self.fp is not None
-            planes = read_channels(self.fp, tuple(self.mode), max_pixels=self.width * self.height)
+            most = _MOST_HIDDEN * self.width * self.height
+            planes = read_channels(self.fp, tuple(self.mode), max_pixels=most)
             pixels = np.empty((*self.size[::-1], len(planes)), np.uint8)
             for rows in strips(*self.size[::-1]):
                 pixels[rows] = make_srgb(np.stack([plane[rows] for plane in planes], axis=-1))

@@ -24,7 +24,7 @@ from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, LabelMap, Provenance, Result
 from glpn_cli.text import SCHEMA, error_fields, path_text, words_text
 
-FLAT, FOCAL, ASSUMED_FOV, LOST_FRAMES = "W_FLAT", "W_FOCAL", "W_FOV", "W_FRAMES"
+FLAT, FOCAL, ASSUMED_FOV, LOST_FRAMES, AXIS = "W_FLAT", "W_FOCAL", "W_FOV", "W_FRAMES", "W_AXIS"
 """Warnings about results; `PictureWarning` has those about pictures."""
 
 _TEXTS = {
@@ -33,6 +33,8 @@ _TEXTS = {
     "(--metres focal brings them to it)",
     ASSUMED_FOV: f"its camera is not known: a field of view of {ASSUMED_FOV_DEG:g} degrees is ASSUMED, and the points "
     "have the right shape only if that is so (say it with --focal)",
+    AXIS: "the optical axis of --intrinsics is far from the middle of the picture: if they are of another size, "
+    "distances and points are wrong (scale them to the picture's)",
     LOST_FRAMES: "some of its frames could not be used, and are missing or patched",
 }
 

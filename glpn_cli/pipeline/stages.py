@@ -18,7 +18,7 @@ from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.images import Picture
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.plan import Task, make_outcome
-from glpn_cli.pipeline.report import ASSUMED_FOV, FLAT, FOCAL, Outcome, Status, result_facts
+from glpn_cli.pipeline.report import ASSUMED_FOV, AXIS, FLAT, FOCAL, Outcome, Status, result_facts
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 from glpn_cli.pipeline.sources import Source, StoredSource
 from glpn_cli.prediction import DepthMap, Intrinsics, Prediction, Result
@@ -34,6 +34,8 @@ LARGEST_BATCH = 16
 """Larger ones gain nothing that was measured."""
 
 _MOST_FOCAL_OFF = 0.3
+_MOST_AXIS_OFF = 0.2
+"""Of the width and of the height; pictures of half the size place it a quarter off."""
 _ROUNDING = 1e-5
 
 
@@ -112,7 +114,8 @@ class Stages:
         """Read the picture, with as many pixels as the network needs, or the stored map. Called in threads."""
         if isinstance(task.source, StoredSource):
             stored = task.source.read(self._focal, writes_scale=self._writes_scale)
-            return self._calibrate(replace(stored, warnings=_depth_warnings(stored.prediction)))
+            warnings = _depth_warnings(stored.prediction) + _axis_warnings(stored)
+            return self._calibrate(replace(stored, warnings=warnings))
         inference = self._inference
         picture = task.source.read(at_least=inference.enough_pixels)
         inference.network_size(picture.full_size)  # an impossible size is this picture's error, here in its own thread
@@ -198,7 +201,8 @@ class Stages:
             warnings += _camera_warnings(camera, picture.full_size, self._inference)
         assert self._model is not None
         uncertainty = self._estimator.predict_std(picture) if self._model.uncertainty else None
-        return self._calibrate(Result(prediction, source, provenance, camera, warnings, uncertainty))
+        result = Result(prediction, source, provenance, camera, warnings, uncertainty)
+        return self._calibrate(replace(result, warnings=warnings + _axis_warnings(result)))
 
     def _calibrate(self, result: Result) -> Result:
         """The same in true metres. Raises InputError for a calibration that does not fit."""
@@ -241,6 +245,16 @@ def _depth_warnings(made: Prediction) -> tuple[str, ...]:
     min_max = made.min_max() if isinstance(made, DepthMap) else None
     is_flat = min_max is not None and min_max[1] - min_max[0] <= _ROUNDING * min_max[1]
     return (FLAT,) if is_flat and isinstance(made, DepthMap) and made.values.size > 1 else ()
+
+
+def _axis_warnings(result: Result) -> tuple[str, ...]:
+    """W_AXIS where intrinsics that were given place the optical axis where those of another size of picture do."""
+    camera, depth = result.intrinsics, result.prediction
+    if camera is None or camera.source != "option" or not isinstance(depth, DepthMap):
+        return ()
+    height, width = depth.size
+    is_off = abs(camera.cx / width - 0.5) > _MOST_AXIS_OFF and abs(camera.cy / height - 0.5) > _MOST_AXIS_OFF
+    return (AXIS,) if is_off else ()
 
 
 def _camera_warnings(camera: Intrinsics, size: tuple[int, int], inference: InferenceSettings) -> tuple[str, ...]:

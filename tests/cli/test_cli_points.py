@@ -179,6 +179,21 @@ def test_intrinsics_place_the_points_and_are_recorded(glpn: Callable[..., Result
     assert measured["intrinsics"] == [60.5, 50, 20, 30.25]
 
 
+def test_intrinsics_of_a_picture_of_another_size_are_warned_of(glpn: Callable[..., Result], tmp_path: Path) -> None:
+    save_photo(tmp_path / "a.jpg")
+    for words, is_warned in (
+        ("60,60,20,30", False),
+        ("30,30,16,12", True),
+        ("90,90,47,35", True),
+        ("60,60,5,24", False),
+    ):
+        for run in ("predicted", "stored"):
+            result = glpn("measure", "a.jpg", "10,10", "20,20", "--intrinsics", words)
+            assert result.exit_code == 0, result.stderr
+            assert ("W_AXIS" in result.stderr) == is_warned, (words, run)
+            glpn("predict", "a.jpg")
+
+
 def test_intrinsics_scale_metres_like_a_focal_length(glpn: Callable[..., Result], tmp_path: Path) -> None:
     save_photo(tmp_path / "a.jpg")
     asked = ("measure", "a.jpg", "3,4", "--metres", "focal", "--json", "-m", "mini", "--precision", "fp32")

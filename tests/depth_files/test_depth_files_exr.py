@@ -67,6 +67,30 @@ def test_depth_of_renderers_is_read_in_any_compression(compression: str, dtype: 
     assert (depth.valid is not None and not depth.valid[0, 0]) == (dtype is np.float32)
 
 
+@pytest.mark.parametrize(
+    "shown", [((0, 0), (9, 7)), ((-2, -3), (9, 7)), ((2, 1), (4, 3)), ((5, 5), (20, 20)), ((50, 50), (60, 60))]
+)
+def test_a_map_is_as_large_as_it_is_shown_whatever_part_of_it_is_stored(
+    shown: tuple[tuple[int, int], tuple[int, int]], tmp_path: Path
+) -> None:
+    stored = np.arange(1, 81, dtype=np.float32).reshape(8, 10)
+    (left, top), (right, bottom) = shown
+    windows = {
+        "dataWindow": (np.array([0, 0], np.int32), np.array([9, 7], np.int32)),
+        "displayWindow": tuple(np.array(corner, np.int32) for corner in shown),
+    }
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage, **windows}
+    OpenEXR.File(header, {"Z": stored}).write(str(tmp_path / "x.exr"))
+    around = np.zeros((200, 200), np.float32)
+    around[100:108, 100:110] = stored
+    expected = around[100 + top : 101 + bottom, 100 + left : 101 + right]
+    depth = read_depth(tmp_path / "x.exr").depth
+    assert np.array_equal(np.where(expected > 0, depth.values, 0), expected)
+    assert depth.valid is None or np.array_equal(depth.valid, expected > 0)
+    with pytest.raises(InputError, match="pixels"):
+        read_depth(tmp_path / "x.exr", max_pixels=max(stored.size, expected.size) - 1)
+
+
 def test_the_channel_of_depth_is_found_by_its_name(tmp_path: Path) -> None:
     one, two = np.full((4, 4), 1, np.float32), np.full((4, 4), 2, np.float32)
     none = OpenEXR.NO_COMPRESSION

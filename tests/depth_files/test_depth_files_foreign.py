@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from depth_samples import make_depth, make_result
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from glpn_cli.depth_files import is_depth_file, make_writer, read_depth
 from glpn_cli.depth_files.npy import encode_array
@@ -226,3 +226,24 @@ def test_a_record_with_a_focal_length_that_is_none_is_an_input_error(focal: str)
             ]  # fmt: skip
         with pytest.raises(InputError, match="record"):
             read_depth(changed)
+
+
+@pytest.mark.parametrize(("dtype", "nothing"), [("<f4", -9999.0), ("<f4", 12345.0), ("<u2", 4095.0)])
+def test_the_number_that_gdal_says_is_nothing_is_a_hole(dtype: str, nothing: float, tmp_path: Path) -> None:
+    values = np.array([[2, 3], [nothing, 4]], dtype)
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    info[42113] = f"{nothing:g}"
+    Image.fromarray(values).save(tmp_path / "x.tiff", tiffinfo=info)
+    depth = read_depth(tmp_path / "x.tiff", depth_scale=1).depth
+    assert sorted(depth.valid_values()) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("largest", [65504, 65535])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_the_largest_numbers_of_16_bits_are_nothing_in_floats_too(largest: int, dtype: type, tmp_path: Path) -> None:
+    with np.errstate(over="ignore"):
+        values = np.array([[2, 3], [largest, 4]]).astype(dtype)
+    np.save(tmp_path / "x.npy", values)
+    stored = read_depth(tmp_path / "x.npy")
+    assert sorted(stored.depth.valid_values()) == [2, 3, 4]
+    assert stored.not_depth == 1

@@ -289,7 +289,7 @@ def _layout_of(shapes: Shapes, weights: Path) -> Layout:
     """Whose names these are."""
     if any(re.match(r"encoder\.(patch_embed\d|block\d)", name) for name in shapes):
         return Layout.AUTHOR
-    if any(name.startswith(("glpn.encoder.", "dpt.encoder.", "backbone.encoder.")) for name in shapes):
+    if any(name.startswith(("glpn.encoder.", "dpt.encoder.", "backbone.encoder.", "encoder.stem.")) for name in shapes):
         return Layout.TRANSFORMERS
     raise ModelError(
         f"{str(weights)!r} is of no known layout (its tensors are called {first_of(shapes)})",

@@ -34,6 +34,7 @@ FAMILIES = {
     "depth_anything": "glpn_cli.models.depth_anything.config:DepthAnythingConfig",
     "dpt": "glpn_cli.models.dpt.config:DPTConfig",
     "glpn": "glpn_cli.models.glpn.config:GLPNConfig",
+    "lite_depth": "glpn_cli.models.lite_depth.config:LiteDepthConfig",
 }
 """`model_type` of a config.json -> module and name of the config class."""
 

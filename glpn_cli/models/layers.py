@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from glpn_cli.errors import ModelError
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precision, as users name it -> torch's type."""
 
@@ -44,10 +46,10 @@ class StridedConv2d(nn.Conv2d):
     def convolve(self, grid: Tensor, weight: Tensor) -> Tensor:
         """As `forward`, with other weights of the same shape."""
         assert isinstance(self.padding, tuple)
-        settings = self.stride, self.padding, self.dilation
+        settings = self.stride, self.padding, self.dilation, self.groups
         if self.stride == (1, 1):
             return F.conv2d(grid, weight, self.bias, *settings)
-        if self.stride == self.kernel_size and self.dilation == (1, 1):
+        if self.stride == self.kernel_size and self.dilation == (1, 1) and self.groups == 1:
             above, left = self.padding
             padded = F.pad(grid, (left, left, above, above)) if above or left else grid
             return _convolve_patches(padded, weight, self.bias)
@@ -137,6 +139,18 @@ class DropPath(nn.Module):
     def extra_repr(self) -> str:
         """Shown in `print(network)`."""
         return f"rate={self.rate:.3f}"
+
+
+def check_pixels(pixels: Tensor, stride: int) -> None:
+    """Raise ModelError unless these are (B, C, h, w) with sides that are multiples of `stride`."""
+    if pixels.dim() != 4:
+        raise ModelError(f"pixels must be (B, C, h, w), not {tuple(pixels.shape)}")
+    height, width = pixels.shape[-2:]
+    if height % stride or width % stride:
+        raise ModelError(
+            f"pixels of {width}x{height} (width x height) do not fit: both sides must be multiples of {stride}",
+            hint="The image processor brings pictures to such a size.",
+        )
 
 
 def initialise(module: nn.Module, deviation: float) -> None:

@@ -156,6 +156,21 @@ REGISTRY: Mapping[str, ModelRow] = {
             weights=(KnownWeights("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
         ),
         ModelRow(
+            name="lite",
+            description="Small and bundled, an ImageNet-trained encoder taught depth on procedural rooms",
+            limit_m=10.0,
+            published_limit_m=10.0,
+            scale_source="10 m, trained on procedural rooms with exact depth",
+            license="Apache-2.0",
+            license_facts="Its encoder began as EfficientNet-Lite2, which TensorFlow's authors trained on ImageNet and "
+            "published under Apache-2.0; ImageNet gives its pictures out for non-commercial research and education",
+            weights_mb=9,
+            best_for="rooms to 10 m, without a download: better than mini in rooms and on photographs of them",
+            training_size=(192, 256),
+            training_focal_px=220.0,
+            weights=(KnownWeights("2f3c9961ab81280c633bbc6b56ca4a0482cb4909bb50214922add6b59c6382eb", 9296066),),
+        ),
+        ModelRow(
             name="nyu",
             description="GLPN trained on NYU Depth v2, indoor",
             repository="vinvino02/glpn-nyu",
@@ -221,11 +236,17 @@ REGISTRY: Mapping[str, ModelRow] = {
 }
 
 
+def bundled_folder(row: ModelRow) -> Path:
+    """Where a model lies that comes along with the program."""
+    return BUNDLED / row.name
+
+
 def find_here(row: ModelRow) -> Path | None:
     """The folder that a model of the registry lies in on this machine, or None. No network, nothing is verified."""
     if row.hub_name is not None:
         return find_cached(row.hub_name)
-    return BUNDLED if BUNDLED.is_dir() else None
+    folder = bundled_folder(row)
+    return folder if folder.is_dir() else None
 
 
 def better_than_bundled() -> ModelRow | None:

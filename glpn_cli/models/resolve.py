@@ -149,13 +149,14 @@ def _registered(name: str) -> tuple[ModelRow | None, HubName | None]:
 
 
 def _open_bundled(row: ModelRow) -> Checkpoint:
-    if not registry.BUNDLED.is_dir():
+    folder = registry.bundled_folder(row)
+    if not folder.is_dir():
         raise ModelError(
-            f"this installation comes without its bundled model {row.name!r} (no {str(registry.BUNDLED)!r})",
+            f"this installation comes without its bundled model {row.name!r} (no {str(folder)!r})",
             hint="Run: pip install --force-reinstall glpn-cli",
             code=ErrorCode.NOT_FOUND,
         )
-    checkpoint = open_checkpoint(registry.BUNDLED, name=row.name)
+    checkpoint = open_checkpoint(folder, name=row.name)
     if row.weights and not row.has(checkpoint):
         raise ModelError(
             f"{str(checkpoint.weights)!r} does not match its checksum: the installation is damaged",

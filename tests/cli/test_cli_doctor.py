@@ -20,7 +20,7 @@ from glpn_cli import devices
 from glpn_cli.cli import app
 from glpn_cli.models import arithmetic, registry
 from glpn_cli.models.arithmetic import LayerCheck
-from glpn_cli.models.registry import REGISTRY
+from glpn_cli.models.registry import DEFAULT_MODEL, REGISTRY
 
 check_layers_once = functools.cache(arithmetic.check_layers)
 """What is found of the machine's layers does not change from test to test, and takes seconds."""
@@ -37,7 +37,7 @@ def doctor(*arguments: object) -> Result:
 
 @pytest.fixture
 def _healthy(monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tmp_path: Path) -> None:
-    monkeypatch.setattr(registry, "BUNDLED", tiny_model)
+    monkeypatch.setattr(registry, "bundled_folder", lambda _row: tiny_model)
     monkeypatch.setattr(registry, "REGISTRY", {"mini": replace(registry.REGISTRY["mini"], weights=())})
 
 
@@ -142,7 +142,7 @@ def test_cleaning_a_folder_that_is_not_there_is_a_usage_error(tmp_path: Path) ->
 
 def test_a_damaged_bundled_model_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     damaged = shutil.copytree(registry.BUNDLED, tmp_path / "bundled")
-    weights = damaged / "model.safetensors"
+    weights = damaged / DEFAULT_MODEL / "model.safetensors"
     data = weights.read_bytes()
     weights.write_bytes(data[:-9] + bytes([data[-9] ^ 4]) + data[-8:])
     monkeypatch.setattr(registry, "BUNDLED", damaged)

@@ -12,6 +12,7 @@ import pytest
 import random_weights
 import random_weights_depth_anything
 import random_weights_dpt
+import random_weights_lite
 from PIL import Image
 from torch import nn
 from toy_family import Toy, ToyConfig
@@ -33,6 +34,7 @@ SMALL_CONFIGS: dict[str, dict[str, Any]] = {
     "depth_anything": {"model_type": "depth_anything", **random_weights_depth_anything.SMALL},
     "depth_anything metric": {"model_type": "depth_anything", **random_weights_depth_anything.METRIC},
     "depth_anything registers": {"model_type": "depth_anything", **random_weights_depth_anything.REGISTERS},
+    "lite_depth": random_weights_lite.SMALL,
     "dpt hybrid": {"model_type": "dpt", **random_weights_dpt.HYBRID},
     "dpt labels": {
         "model_type": "dpt",
@@ -52,6 +54,8 @@ class _Native(FamilyContract):
         if config.kind is DepthKind.DISPARITY:
             pixels = config.prepare(picture((64, 96)), config.scaled((64, 96), 1.0))
             random_weights_dpt.randomize(network, network.head.output, pixels)
+        if config.model_type == "lite_depth":
+            random_weights_lite.spread_scores(network)
         return network
 
 
@@ -63,6 +67,7 @@ TestGLPN = _contract("glpn")
 TestDPT = _contract("dpt")
 TestDPTHybrid = _contract("dpt hybrid")
 TestDPTLabels = _contract("dpt labels")
+TestLiteDepth = _contract("lite_depth")
 TestDepthAnything = _contract("depth_anything")
 TestDepthAnythingMetric = _contract("depth_anything metric")
 TestDepthAnythingRegisters = _contract("depth_anything registers")
@@ -150,13 +155,13 @@ def test_a_package_brings_a_family_by_an_entry_point(monkeypatch: pytest.MonkeyP
     for name, message in (("gone", "there_is_no_such_module"), ("net", "no ModelConfig"), ("swin", "'swin'")):
         with pytest.raises(ModelError, match=message) as caught:
             read_config({"model_type": name})
-    assert "glpn, toy" in str(caught.value.hint)
+    assert "lite_depth, toy" in str(caught.value.hint)
 
 
 def test_an_unknown_family_is_named_with_those_there_are() -> None:
     with pytest.raises(ModelError, match="swin") as caught:
         read_config({"model_type": "swin"})
-    assert "depth_anything, dpt, glpn" in str(caught.value.hint)
+    assert "depth_anything, dpt, glpn, lite_depth" in str(caught.value.hint)
     with pytest.raises(ModelError, match="model_type"):
         read_config({})
 

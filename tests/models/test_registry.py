@@ -135,7 +135,7 @@ def test_an_absent_registry_model_says_how_to_get_it_by_the_name_that_was_typed(
     [
         ("kiti", "there is no model 'kiti'", "Did you mean kitti? "),
         ("MINI", "there is no model 'MINI'", "Did you mean mini? "),
-        ("glpn", "there is no model 'glpn'", "Known are mini, nyu, kitti"),
+        ("glpn", "there is no model 'glpn'", "Known are mini, lite, nyu"),
         ("", "the model's name is empty", "Known are"),
         ("  ", "the model's name is empty", "Known are"),
         ("./nothing", "there is no file or folder './nothing'", "Check the name"),
@@ -196,12 +196,12 @@ def test_a_missing_bundled_model_says_how_to_mend_the_installation(
 
 
 def test_a_damaged_bundled_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = make_model_folder(tmp_path / "bundled")
+    folder = make_model_folder(tmp_path / "bundled/mini")
     weights = folder / "model.safetensors"
     known = KnownWeights(sha256_of(weights), weights.stat().st_size)
     row = replace(REGISTRY["mini"], weights=(known,))
     monkeypatch.setattr(registry, "REGISTRY", {**REGISTRY, "mini": row})
-    monkeypatch.setattr(registry, "BUNDLED", folder)
+    monkeypatch.setattr(registry, "BUNDLED", folder.parent)
     assert resolve_model("mini").row is row
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(ModelError, match="does not match its checksum") as caught:
@@ -210,9 +210,9 @@ def test_a_damaged_bundled_model_is_told(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_rows_say_what_a_user_must_know() -> None:
-    assert list(REGISTRY)[:6] == ["mini", "nyu", "kitti", "dpt-large", "dpt-hybrid-midas", "dpt-large-ade"]
+    assert list(REGISTRY)[:7] == ["mini", "lite", "nyu", "kitti", "dpt-large", "dpt-hybrid-midas", "dpt-large-ade"]
     kinds, sizes = ("da2", "da2-indoor", "da2-outdoor", "da1"), ("small", "base", "large")
-    assert list(REGISTRY)[6:] == [f"{kind}-{size}" for kind in kinds for size in sizes]
+    assert list(REGISTRY)[7:] == [f"{kind}-{size}" for kind in kinds for size in sizes]
     assert REGISTRY["da2-outdoor-base"].repository == "depth-anything/Depth-Anything-V2-Metric-Outdoor-Base-hf"
     assert REGISTRY["da1-small"].repository == "LiheYoung/depth-anything-small-hf"
     assert [REGISTRY[f"{kind}-large"].limit_m for kind in kinds] == [None, 20.0, 80.0, None]
@@ -244,11 +244,12 @@ def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> No
         resolve_model(str(tmp_path / "dpt"), max_depth=10)
 
 
-def test_the_bundled_model_is_the_one_that_the_registry_knows() -> None:
-    weights = BUNDLED / "model.safetensors"
+@pytest.mark.parametrize("name", ["mini", "lite"])
+def test_a_bundled_model_is_the_one_that_the_registry_knows(name: str) -> None:
+    weights = BUNDLED / name / "model.safetensors"
     found = KnownWeights(sha256_of(weights), weights.stat().st_size)
-    assert REGISTRY["mini"].weights == (found,)
-    model = resolve_model("mini")
+    assert REGISTRY[name].weights == (found,)
+    model = resolve_model(name)
     assert (
         model.limit_m == model.row.limit_m == model.checkpoint.own.get("limit_m", model.checkpoint.config["max_depth"])
     )

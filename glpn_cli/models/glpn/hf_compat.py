@@ -8,9 +8,9 @@ from torch import Tensor
 
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.encoder import MixTransformer
-from glpn_cli.models.glpn.network import GLPN, check_pixels
+from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.hf_compat_base import BareEncoder, DepthEstimatorOutput, EncoderOutput, Encoding, HeadedModel
-from glpn_cli.models.layers import initialise
+from glpn_cli.models.layers import check_pixels, initialise
 from glpn_cli.models.losses import silog_loss
 
 

@@ -13,7 +13,7 @@ from glpn_cli.models.bf16_rounding import mean_inputs, rounded_to_bf16
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.decoder import Decoder, SelectiveFeatureFusion, upsample
 from glpn_cli.models.glpn.encoder import MixTransformer, Stage
-from glpn_cli.models.layers import DTYPES, LayerNorm, fold, initialise
+from glpn_cli.models.layers import DTYPES, LayerNorm, check_pixels, fold, initialise
 
 _HALO = 2
 """Rows beside a band that its depth depends on, of features and of enlarged features alike; see `DepthHead._band`."""
@@ -115,18 +115,6 @@ class GLPN(nn.Module):
         """The encoder's grids, finest first -> depth (B, h, w)."""
         depth: Tensor = self.head(self.decoder(grids)[self.head_in_index])
         return depth
-
-
-def check_pixels(pixels: Tensor, stride: int) -> None:
-    """Raise ModelError unless these are (B, C, h, w) with sides that are multiples of `stride`."""
-    if pixels.dim() != 4:
-        raise ModelError(f"pixels must be (B, C, h, w), not {tuple(pixels.shape)}")
-    height, width = pixels.shape[-2:]
-    if height % stride or width % stride:
-        raise ModelError(
-            f"pixels of {width}x{height} (width x height) do not fit: both sides must be multiples of {stride}",
-            hint="The image processor brings pictures to such a size.",
-        )
 
 
 @torch.no_grad()

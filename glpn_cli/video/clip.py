@@ -34,7 +34,9 @@ _MOST_FAILURES = 16
 """After so many reads that fail one after the other, nothing more is expected of a file."""
 
 _PROBE_BYTES = 1 << 16
+_HEAD_BYTES = 256
 _LEAST_MISSING_S = 1.0
+_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _FOOTER, _ONES = 8, 0xFFFFFFFF
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -222,9 +224,19 @@ class Clip:
         if last is not None:
             self._check_end(facts.time_of(last))
 
+    def check_whole(self) -> None:
+        """Raise InputError for a file of Matroska that is shorter than it says. Nothing is decoded."""
+        if self.source.path is not None and lacks_bytes(self.source.path):
+            raise self.cut_short_error()
+
+    def cut_short_error(self) -> InputError:
+        """The error for what lies behind the end of a file that is cut short."""
+        return InputError(f"{self.source.label} is cut short or damaged, and the rest of it cannot be read")
+
     def _check_end(self, last_s: float) -> None:
-        """Note a file that ends long before it says it does. Only these say so for certain."""
-        says = self.facts.duration_s
+        """Note a file that ends before it says it does: Matroska and MP4 alone say so for certain."""
+        says, path = self.facts.duration_s, self.source.path
+        self.is_cut_short |= path is not None and lacks_bytes(path)
         if says is not None and {"matroska", "mp4"} & set(self._container.format.name.split(",")):
             is_alone = self._stream.duration is not None or len(self._container.streams) == 1
             self.is_cut_short |= is_alone and says - last_s > max(_LEAST_MISSING_S, 0.02 * says)
@@ -446,6 +458,30 @@ def _odd(image: Any, facts: ClipFacts) -> Iterator[str]:
 
 def _count(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
+
+
+def lacks_bytes(path: Path) -> bool:
+    """Whether a file of Matroska is shorter than its segment says (RFC 8794 and 9559); False for all others."""
+    try:
+        with path.open("rb") as file:
+            head, length = file.read(_HEAD_BYTES), os.fstat(file.fileno()).st_size
+    except OSError:
+        return False
+    if not head.startswith(_EBML):
+        return False
+    at, size = _read_element_size(head, len(_EBML))
+    at += size or 0
+    if size is None or head[at : at + 4] != _SEGMENT:
+        return False
+    begin, size = _read_element_size(head, at + len(_SEGMENT))
+    return size is not None and begin + size > length
+
+
+def _read_element_size(head: bytes, at: int) -> tuple[int, int | None]:
+    """Where an element's content begins, and its length; None where it is not told, as in pipes."""
+    count = 9 - head[at : at + 1].ljust(1, b"\xff")[0].bit_length()
+    number = int.from_bytes(head[at : at + count], "big") & ((1 << 7 * count) - 1)
+    return at + count, None if number == (1 << 7 * count) - 1 or count > 8 else number
 
 
 def are_slices_sound(packet: bytes) -> bool:

@@ -209,6 +209,7 @@ def describe_clip(path: Path) -> dict[str, Any]:
                 code=ErrorCode.UNSUPPORTED,
             )
         depth_record_of(clip)
+        clip.check_whole()
         told = replace(record, size=None).to_text().items()
         text = {key.removeprefix(PREFIX): unescape(value) for key, value in told if key != CHECKSUM}
         return {

@@ -30,18 +30,20 @@ def extract_still(path: Path, time_s: float, options: ReadOptions | None = None)
     Raises InputError for a clip that cannot be read, UsageError for a time behind its end.
     """
     source = ImageSource(path, path.name, str(path), options=options or ReadOptions())
-    found = None
     for start_s in dict.fromkeys((max(0.0, time_s - _BEFORE_S), 0.0)):
         with Clip(source, ClipSettings(start_s=start_s)) as clip:
             facts = clip.facts
-            if found is None:
-                found = _frame_at(clip.frames(), time_s)
+            found = _frame_at(clip.frames(), time_s)
+        if found is not None:
+            break  # the clip that is looked into below is the one that was read
     ends_s = facts.duration_s
     if found is None or (ends_s is not None and time_s >= ends_s and time_s > found.time_s):
         length = "" if ends_s is None else f", which is {ends_s:.3f} s long"
         raise UsageError(f"{str(path)!r} shows nothing at {time_s:g} s{length}", hint="Choose another time with --at.")
     refuse_painted(clip)
     record = depth_record_of(clip)
+    if clip.is_cut_short and clip.read_s <= time_s + 1e-6:
+        raise clip.cut_short_error()
     if any(found.time_s < lost_s <= time_s + 1e-6 for lost_s in clip.lost) or (record and found.image.is_corrupt):
         raise InputError(f"{str(path)!r}: the frame that is shown at {time_s:g} s cannot be decoded")
     if record is None:

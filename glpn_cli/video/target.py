@@ -146,7 +146,7 @@ def resolve_existing(path: Path, wanted: Record, existing: Existing) -> Record |
     if existing is Existing.ERROR:
         raise _in_the_way(path, "is there already", "Use --existing skip, update or overwrite.")
     try:
-        found = read_record_of(path)
+        found = read_record_of(path, whole=True)
     except InputError as error:
         raise _in_the_way(
             path, f"cannot be trusted: {error.message}", "Replace it with --existing overwrite."
@@ -179,10 +179,15 @@ def holds_depth(source: ImageSource) -> bool:
         return False
 
 
-def read_record_of(path: Path) -> Record | None:
-    """The record of a clip of ours; None for others. Raises InputError where it cannot be read, or was changed."""
+def read_record_of(path: Path, *, whole: bool = False) -> Record | None:
+    """The record of a clip of ours; None for others. Raises InputError where it cannot be read, or was changed.
+
+    whole: whether it must not be cut short
+    """
     with Clip(ImageSource(path, path.name, str(path))) as clip:
         depth_record_of(clip)
+        if whole:
+            clip.check_whole()
         return read_clip_record(clip.facts.metadata)
 
 

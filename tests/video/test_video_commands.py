@@ -626,3 +626,35 @@ def test_frames_that_are_coded_in_another_order_have_the_times_at_which_they_are
         assert nearest == number
     with Clip(source(path), ClipSettings(start_s=0.6, end_s=0.7)) as part:
         assert [round(frame.time_s * 25) for frame in part.frames()] == [15, 16, 17]
+
+
+def test_a_frame_that_is_damaged_late_in_a_clip_is_not_the_one_before_it(glpn: Glpn, tmp_path: Path) -> None:
+    depth, damaged = tmp_path / "d.mkv", tmp_path / "damaged.mkv"
+    clip = make_clip(tmp_path / "a.mkv", 12, time_base=Fraction(1, 5))
+    assert glpn("predict", clip, "-o", depth).exit_code == 0
+    packet, data = read_packets(depth, "video")[9], bytearray(depth.read_bytes())
+    data[data.index(packet) + len(packet) // 2] ^= 0x10
+    damaged.write_bytes(data)
+    result = glpn("measure", damaged, "10,20", "--at", "1.9s")
+    assert (result.exit_code, "E_DECODE" in result.stderr) == (1, True), result.stdout
+    for time in ("1.7s", "2.1s"):
+        assert depth_at(glpn, damaged, time) == depth_at(glpn, depth, time)
+
+
+def test_the_missing_end_of_a_clip_is_not_its_last_frame(glpn: Glpn, tmp_path: Path) -> None:
+    depth, cut = tmp_path / "d.mkv", tmp_path / "cut.mkv"
+    clip = make_clip(tmp_path / "a.mp4", 12)
+    assert glpn("predict", clip, "-o", depth).exit_code == 0
+    data = depth.read_bytes()
+    cut.write_bytes(data[: data.index(read_packets(depth, "video")[8])])
+    assert depth_at(glpn, cut, "0.21s") == depth_at(glpn, depth, "0.21s")
+    for words in (("measure", cut, "10,20", "--at", "0.4s"), ("inspect", cut)):
+        result = run(*words)
+        assert (result.exit_code, "E_DECODE" in result.stderr, "cut short" in result.stderr) == (1, True, True), words
+    kept = glpn("predict", clip, "-o", cut)
+    assert (kept.exit_code, "E_EXISTS" in kept.stderr) == (1, True), "half a clip is not taken for done"
+    painted = glpn("export", cut, "-o", tmp_path / "look.mp4", "--json")
+    assert json.loads(painted.stdout.splitlines()[0])["warnings"] == ["W_FRAMES"]
+    pipe = tmp_path / "pipe.mkv"
+    pipe.write_bytes(glpn("predict", clip, "-o", "-").stdout_bytes)
+    assert depth_at(glpn, pipe, "0.44s") == depth_at(glpn, depth, "0.44s"), "a clip from a pipe does not say its length"

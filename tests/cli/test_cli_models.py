@@ -90,7 +90,7 @@ def test_the_list_says_unit_licence_and_what_is_here(glpn: Glpn) -> None:
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["name", "unit", "MB", "here", "licence"]
     cells = ["kitti", "metres, to 80 m", "245", "yes", "apache-2.0 on its card"]
-    assert re.split(r"  +", lines[3]) == cells
+    assert re.split(r"  +", lines[4]) == cells
     assert "Not yet verified on the weights" in " ".join(result.stdout.split())
     assert "kitti vinvino02/glpn-kitti: GLPN trained on KITTI" in " ".join(result.stdout.split())
     assert "non-commercial" in result.stdout
@@ -100,7 +100,7 @@ def test_the_list_says_unit_licence_and_what_is_here(glpn: Glpn) -> None:
     assert [name for name, record in found.items() if record["needs_consent"]] == [
         f"{kind}-{size}" for kind in ("da2", "da2-indoor", "da2-outdoor") for size in ("base", "large")
     ]
-    assert list(found)[:3] == ["mini", "nyu", "kitti"]
+    assert list(found)[:3] == ["mini", "lite", "nyu"]
     assert (found["kitti"]["limit_m"], found["nyu"]["limit_m"]) == (80.0, 10.0)
     assert found["nyu"]["folder"] is None
     assert found["kitti"]["folder"].endswith(COMMIT)

@@ -103,6 +103,10 @@ def note_made_earlier(found: Sources, explicit: ExplicitOptions, *for_others: st
     # How a network computes, such as --precision, is no promise where none has to run.
     typed = explicit.among("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres", "--white")
     typed += () if found.bare_names else explicit.among(*for_others)
+    from glpn_cli.pipeline.sources import StoredSource
+
+    if all(isinstance(each, StoredSource) and each.given == str(each.path) for each in found.sources):
+        typed += explicit.among("--frame", "--orientation")
     if not typed or not (count := found.stored_count):
         return
     maps = "1 map is there already" if count == 1 else f"{count} maps are there already"

@@ -18,7 +18,7 @@ from glpn_cli.depth_files.base import read_head
 from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import Picture, ReadOptions
 from glpn_cli.models.settings import InferenceSettings
-from glpn_cli.pipeline.sources import is_made_from
+from glpn_cli.pipeline.sources import is_made_from, shows_same
 from glpn_cli.prediction import DepthKind, DepthMap
 
 if TYPE_CHECKING:
@@ -168,6 +168,12 @@ class FolderPredictor:
             raise InputError(
                 f"{path}: this map was made from another picture than {sample.name} is now",
                 hint="Predict the picture again, or compare with the pictures that the maps were made from.",
+                code=ErrorCode.DATA,
+            )
+        if sample.source is not None and not shows_same(stored.record, sample.source):
+            raise InputError(
+                f"{path}: this map is of another frame or orientation of {sample.name} than is compared with",
+                hint="Predict the picture again, without --frame and --orientation.",
                 code=ErrorCode.DATA,
             )
         self._used.add(path)

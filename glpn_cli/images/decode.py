@@ -67,6 +67,8 @@ _TURN_BACK = {
 # EXIF's units of a sensor's resolution in millimetres, and the diagonals that sensors have: phones to medium format.
 _SENSOR_UNITS_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 _SENSORS_MM = (2.0, 90.0)
+# Cameras round the sides that they write by some pixels.
+_SHAPES_DIFFER = 0.02
 
 # TIFF's NewSubfileType, SubIFDs and DNGVersion: a reduced first page with the real one below it is a camera's.
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
@@ -107,6 +109,7 @@ def decode(
             _check_pixels(image.size, options, label)
 
             focal, is_panorama = _focal_35mm(image), b":ProjectionType" in _xmp(image)
+            is_cropped = _is_cropped(image, shrunk_from or image.size[::-1])
             upright: Image.Image = image
             if options.orientation == "exif":
                 with _metadata_may_be_broken():
@@ -120,6 +123,7 @@ def decode(
         PictureWarning.ANIMATED: is_animated,
         PictureWarning.TRUNCATED: is_short,
         PictureWarning.PANORAMA: is_panorama,
+        PictureWarning.CROPPED: focal is not None and is_cropped,
         PictureWarning.TINY: min(full_size) < TINY,
         PictureWarning.DARK: has_colors_of_16_bits and 0 < flat.rgb.max() < _DARK_FROM_16,
     }
@@ -330,6 +334,16 @@ def _focal_from_sensor(exif: dict[int, Any], size: tuple[int, int]) -> float:
     if not _SENSORS_MM[0] <= diagonal_mm <= _SENSORS_MM[1]:
         return 0.0
     return float(exif[ExifTags.Base.FocalLength]) * math.hypot(36, 24) / diagonal_mm
+
+
+def _is_cropped(image: Image.Image, size: tuple[int, int]) -> bool:
+    """Whether a picture of (H, W) has another shape than the one that its EXIF says its camera took."""
+    shape = 0.0
+    with _metadata_may_be_broken():
+        exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        taken = int(exif[ExifTags.Base.ExifImageWidth]), int(exif[ExifTags.Base.ExifImageHeight])
+        shape = max(taken) / min(taken) if min(taken) > 0 else 0.0
+    return shape > 0 and abs(max(size) / min(size) / shape - 1) > _SHAPES_DIFFER
 
 
 def _xmp(image: Image.Image) -> bytes:

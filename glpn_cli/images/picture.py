@@ -46,6 +46,7 @@ class PictureWarning(StrEnum):
     RANGE = "W_RANGE"
     DARK = "W_DARK"
     PANORAMA = "W_PANORAMA"
+    CROPPED = "W_CROPPED"
     MORE = "W_MORE"
     OTHER_MAP = "W_OTHER_MAP"
     DEPTH_LIKE = "W_DEPTH_LIKE"
@@ -64,6 +65,10 @@ _TEXTS = {
     PictureWarning.RANGE: "its values have no fixed range; they were stretched to black and white",
     PictureWarning.DARK: "none of its 16-bit values reaches a quarter of white; --white 4095 is for 12 bits in 16",
     PictureWarning.PANORAMA: "it is a panorama, no picture of one camera: its depths are wrong",
+    PictureWarning.CROPPED: (
+        "its EXIF is of a picture of another shape: if it was cropped, its focal length is another, and distances in "
+        "space are wrong (--focal says it)"
+    ),
     PictureWarning.OTHER_MAP: (
         "the depth map that is there was made from another picture, frame or orientation, or does not say that it is "
         "depth, and was not used"

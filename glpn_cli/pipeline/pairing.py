@@ -15,9 +15,8 @@ from typing import NamedTuple
 from glpn_cli.depth_files import Record, is_depth_format
 from glpn_cli.errors import UsageError
 from glpn_cli.images import ImageSource, PictureWarning
-from glpn_cli.images.picture import framing_of
 from glpn_cli.pipeline.settings import InputKind, InputSettings
-from glpn_cli.pipeline.sources import Content, Source, StoredSource, identify, is_made_from
+from glpn_cli.pipeline.sources import Content, Source, StoredSource, identify, is_made_from, shows_same
 from glpn_cli.prediction import DepthKind
 
 DEPTH_EXTENSIONS = (".png", ".tif", ".tiff", ".npy", ".npz", ".pfm", ".exr")
@@ -197,10 +196,7 @@ def _join(sources: Sequence[Source]) -> list[Source]:
 
 def _shows(record: Record | None, picture: ImageSource) -> bool | None:
     """Whether a map is of these bytes, and of the frame and the orientation that are read; None: it does not tell."""
-    made = record.provenance if record is not None else None
-    if made is not None and framing_of(made.view) != framing_of(picture.options.view):
-        return False
-    return is_made_from(record, picture)
+    return is_made_from(record, picture) if shows_same(record, picture) else False
 
 
 def _is_of(record: Record | None, picture: PurePosixPath) -> bool:

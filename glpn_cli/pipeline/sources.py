@@ -25,6 +25,7 @@ from glpn_cli.images import (
     Refused,
 )
 from glpn_cli.images.formats import is_video
+from glpn_cli.images.picture import framing_of
 from glpn_cli.options import ExplicitOptions
 from glpn_cli.pipeline.settings import InputSettings
 from glpn_cli.prediction import DepthKind, Result
@@ -216,6 +217,12 @@ def clip_error(label: str) -> InputError:
         hint="Name it itself, or in a list that is a file, under a name that ends as one of a clip does, such as .mp4.",
         code=ErrorCode.UNSUPPORTED,
     )
+
+
+def shows_same(record: Record | None, picture: ImageSource) -> bool:
+    """Whether a file is of the frame and the orientation that a picture is read in, as far as its record tells."""
+    made = record.provenance if record is not None else None
+    return made is None or framing_of(made.view) == framing_of(picture.options.view)
 
 
 def is_made_from(record: Record | None, picture: ImageSource) -> bool | None:

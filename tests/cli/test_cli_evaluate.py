@@ -293,6 +293,18 @@ def test_a_map_of_another_picture_is_never_scored(pairs: Path, tiny_model: Path)
     assert {row["picture"] for row in rows if row["abs_rel"]} == {"1.png"}
 
 
+def test_a_map_of_another_orientation_is_never_scored(pairs: Path, tiny_model: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3  # upside down, and of the same size
+    Image.fromarray(make_rgb(64, 96)).save("0.png", exif=exif)
+    words = ["0.png", "1.png", "-m", tiny_model, "-o", "maps", "--threads", 1, "--orientation", "ignore"]
+    assert glpn("predict", *words).exit_code == 0
+    result = glpn("evaluate", "--predictions", "maps", "--data", pairs)
+    assert "0_depth.png: this map is of another frame or orientation of 0.png" in result.stderr
+    assert glpn("predict", *words[:-2], "--existing", "update").exit_code == 0
+    assert "orientation" not in glpn("evaluate", "--predictions", "maps", "--data", pairs).stderr
+
+
 def test_one_limit_of_pixels_holds_for_pictures_truths_and_maps(perfect: list[object]) -> None:
     refused = glpn(*perfect, "--max-pixels", 6143)
     assert refused.exit_code == 1

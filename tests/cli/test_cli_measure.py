@@ -131,7 +131,7 @@ def test_a_map_of_another_frame_or_orientation_is_not_measured(glpn: Glpn, tmp_p
 
 
 def test_options_that_a_map_answers_itself_are_said_to_change_nothing(glpn: Glpn, ramp: Path) -> None:
-    for words in (("--kind", "disparity"), ("--depth-scale", "5000"), ("--white", "1023")):
+    for words in (("--kind", "disparity"), ("--depth-scale", "5000"), ("--white", "1023"), ("--frame", "2")):
         result = glpn("measure", ramp, "29,19", *words)
         assert result.stdout.split()[-1] == "3.000"
         assert f"{words[0]} changes nothing in it" in result.stderr

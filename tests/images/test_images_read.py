@@ -706,3 +706,21 @@ def test_transparent_parts_show_the_background_in_every_format_that_has_them() -
 def test_decode_is_the_only_name_needed_for_streams() -> None:
     read: Callable[..., Any] = decode.decode
     assert read(io.BytesIO(encode(make_rgb(), "PNG")), ReadOptions(), label="x", name="x").size == (48, 64)
+
+
+def test_a_cropped_picture_that_kept_its_exif_is_told() -> None:
+    for size, exif_size, focal_mm, is_told in (
+        ((60, 80), (4000, 3000), 28, False),
+        ((80, 60), (4000, 3000), 28, False),  # its EXIF is of the sensor, and it stands upright
+        ((60, 80), (4000, 3010), 28, False),
+        ((60, 60), (4000, 3000), 28, True),
+        ((45, 80), (4000, 3000), 28, True),
+        ((60, 60), (4000, 3000), 0, False),  # nothing is made of its lens
+        ((60, 60), (0, 0), 28, False),
+    ):
+        exif = Image.Exif()
+        inner = exif.get_ifd(ExifTags.IFD.Exif)
+        inner[ExifTags.Base.FocalLengthIn35mmFilm] = focal_mm
+        inner[ExifTags.Base.ExifImageWidth], inner[ExifTags.Base.ExifImageHeight] = exif_size
+        picture = read_rgb(encode(make_rgb(*size), "JPEG", exif=exif))
+        assert ("W_CROPPED" in picture.warnings) == is_told, (size, exif_size, focal_mm)

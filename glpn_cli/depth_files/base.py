@@ -153,6 +153,11 @@ class Format:
         return {}
 
     @classmethod
+    def ends_whole(cls, head: bytes, tail: bytes, length: int) -> bool:  # noqa: ARG003
+        """Whether one of our files of so many bytes is not cut short, as far as its first and last bytes tell."""
+        return True
+
+    @classmethod
     def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
         """Read a file. Raises InputError."""
         array, text = cls.read_array(data, options.max_pixels)
@@ -339,6 +344,17 @@ def read_head(source: str | Path | bytes, count: int) -> bytes:
     except OSError as error:
         raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
     return b"".join(pieces)
+
+
+def read_tail(path: Path) -> tuple[bytes, int]:
+    """The last bytes of a file, 64 where there are as many, and its length. Raises InputError."""
+    try:
+        with path.open("rb") as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(max(0, length - 64))
+            return file.read(), length
+    except OSError as error:
+        raise InputError(f"the file cannot be read: {reason_of(error)}", code=code_of(error)) from error
 
 
 def check_size(height: int, width: int, max_pixels: int) -> None:

@@ -20,6 +20,7 @@ from glpn_cli.depth_files.base import (
     StoredDepth,
     read_contents,
     read_head,
+    read_tail,
 )
 from glpn_cli.depth_files.exr import Exr
 from glpn_cli.depth_files.glb import Glb
@@ -151,14 +152,21 @@ def read_depth(
         raise InputError(f"the file's depths make no sense: {error}") from error
 
 
-def read_record(source: str | Path | bytes) -> Record | None:
+def read_record(source: str | Path | bytes, *, whole: bool = False) -> Record | None:
     """The record of a file of ours, without decoding a pixel; None for files of others and those without record.
+
+    whole: whether it must not be cut short, as far as that can be seen in its first and last bytes
 
     Raises InputError where it cannot be opened, or its record makes no sense.
     """
     head = read_head(source, _HEAD_BYTES)
     found = _find_format(head)
-    return Record.from_text(found.peek(head)) if found else None
+    record = Record.from_text(found.peek(head)) if found else None
+    if whole and found is not None and record is not None and not isinstance(source, bytes):
+        tail, length = read_tail(Path(source))
+        if not found.ends_whole(head, tail, length):
+            raise InputError("it is cut short")
+    return record
 
 
 def is_depth_file(source: Path | bytes) -> bool:

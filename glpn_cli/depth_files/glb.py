@@ -66,6 +66,11 @@ class Glb(SpaceFormat):
         return {key: value for key, value in text.items() if isinstance(value, str)}
 
     @classmethod
+    def ends_whole(cls, head: bytes, tail: bytes, length: int) -> bool:  # noqa: ARG003
+        """Whether it is as long as its header says."""
+        return int.from_bytes(head[8:12], "little") == length
+
+    @classmethod
     def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:  # noqa: ARG003
         """Refuse: a thinned mesh is no depth map any more (InputError)."""
         raise InputError(

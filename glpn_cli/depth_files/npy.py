@@ -42,6 +42,7 @@ _LARGEST_NUMBER = 8
 _HEAD_BYTES = _MAX_HEADER + 12
 
 _ZIP = b"PK\x03\x04"
+_ZIP_END, _ZIP_END_BYTES = b"PK\x05\x06", 22
 _RECORD_MEMBER = "glpn.npy"
 _DEPTH_MEMBER = "depth.npy"
 # The record comes first, so that a scan knows our files from their first bytes: a member begins with 30 bytes, then its
@@ -105,6 +106,11 @@ class Npz(Format):
         if head[_NAME_AT : _NAME_AT + name_length] != _RECORD_MEMBER.encode() or start + size > len(head):
             return {}
         return _text_of(head[start : start + size])
+
+    @classmethod
+    def ends_whole(cls, head: bytes, tail: bytes, length: int) -> bool:  # noqa: ARG003
+        """Whether the directory of the archive ends it."""
+        return tail[-_ZIP_END_BYTES:].startswith(_ZIP_END)
 
     @classmethod
     def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:

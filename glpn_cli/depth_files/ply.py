@@ -64,6 +64,12 @@ class Ply(SpaceFormat):
         return text
 
     @classmethod
+    def ends_whole(cls, head: bytes, tail: bytes, length: int) -> bool:  # noqa: ARG003
+        """Whether all points are there that the header counts."""
+        end = head.find(_END) + len(_END)
+        return end < len(_END) or head[: end - len(_END)].endswith(_elements((length - end) // _POINT.itemsize))
+
+    @classmethod
     def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
         """The map of a cloud of ours, with holes where there is no point. Raises InputError."""
         end = data.find(_END, 0, _MAX_HEADER)

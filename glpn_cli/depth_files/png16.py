@@ -24,7 +24,7 @@ from glpn_cli.depth_files.base import (
     need_scale,
     without_largest,
 )
-from glpn_cli.depth_files.png import SIGNATURE, decode_png, encode_png, is_deep_grey, peek_text
+from glpn_cli.depth_files.png import END, SIGNATURE, decode_png, encode_png, is_deep_grey, peek_text
 from glpn_cli.depth_files.record import PROGRAM, Record, number_text
 from glpn_cli.depth_files.styles import depth_of_levels
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
@@ -77,6 +77,11 @@ class Png16(Format):
     def peek(cls, head: bytes) -> Mapping[str, str]:
         """The text in front of the pixels."""
         return peek_text(head)
+
+    @classmethod
+    def ends_whole(cls, head: bytes, tail: bytes, length: int) -> bool:  # noqa: ARG003
+        """Whether the last chunk is the one that ends a file."""
+        return tail.endswith(END)
 
     @classmethod
     def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:

@@ -320,7 +320,7 @@ class ExistingOutputs:
     def _compare_record(self, source: Source, target: Target, path: str, is_older: bool) -> Target | tuple[Record]:
         """The same for a format whose files say how they were made."""
         try:
-            found = read_record(Path(path))
+            found = read_record(Path(path), whole=True)
         except InputError as error:
             raise _in_the_way(path, f"cannot be trusted: {error.message}", _OVERWRITE) from error
         if found is None:

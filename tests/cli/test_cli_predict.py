@@ -474,6 +474,21 @@ def test_a_picture_that_is_newer_than_its_map_is_done_again_by_update(
     assert read_depth(out / "a_depth.png").depth.size == (10, 20)
 
 
+def test_a_map_that_is_cut_short_is_not_taken_for_done(
+    glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path
+) -> None:
+    words = (tiny_pictures / "a.jpg", "-o", tmp_path / "out", "-f", "png16,tiff")
+    assert glpn(*words).exit_code == 0
+    for ending in ("png", "tiff"):
+        path = tmp_path / f"out/a_depth.{ending}"
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-20])
+        result = glpn(*words)
+        assert (result.exit_code, "cut short" in result.stderr) == (1, True)
+        assert glpn(*words, "--existing", "overwrite").exit_code == 0
+        assert path.read_bytes() == whole
+
+
 def test_what_somebody_else_wrote_is_replaced_only_by_overwrite(
     glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,3 +147,15 @@ def test_labels_and_uncertainty_that_were_changed_are_none() -> None:
     assert read_uncertainty(spread.data)[0].size == SIZE
     with pytest.raises(InputError, match="another program changed them"):
         read_uncertainty(encode_tiff(np.full((9, 9), 0.5, np.float32), text=spread.record.to_text()))
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("npy", "pfm", "exr", "normals-exr")])
+def test_a_file_that_is_cut_short_is_seen_without_decoding_it(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    data = encode(name)
+    path.write_bytes(data)
+    assert read_record(path, whole=True) == read_record(path)
+    for length in (len(data) - 1, len(data) * 2 // 3):
+        path.write_bytes(data[:length])
+        with pytest.raises(InputError, match="cut short"):
+            read_record(path, whole=True)

@@ -167,7 +167,7 @@ def test_levels_are_normalised_as_the_processor_does_it(model_type: str) -> None
 def test_transformers_take_any_batch_and_size(family: str, tmp_path: Path) -> None:
     """Once `len` of a batch fixed it at that of the example."""
     make = {
-        "dpt": random_weights_dpt.randomized_estimator,
+        "dpt": lambda: random_weights_dpt.randomized_estimator(**random_weights_dpt.SMALL),
         "hybrid": lambda: random_weights_dpt.randomized_estimator(**random_weights_dpt.HYBRID),
         "labels": random_weights_dpt.randomized_segmenter,
         "da": random_weights_depth_anything.randomized_model,

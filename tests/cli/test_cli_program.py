@@ -46,6 +46,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], No
         home.EXAMPLES = "glpn answer"
         monkeypatch.setitem(sys.modules, "glpn_cli.cli.answer", home)
         monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, "answer"))
+        monkeypatch.setattr("typer.testing._get_command", typer.main.get_command)  # built anew for each answer
 
     return teach
 

@@ -102,9 +102,9 @@ def test_a_backbone_that_pads_on_all_sides_equals_transformers(layer_type: str) 
     theirs_config = type(theirs.config)(**(theirs.config.to_dict() | fields))
     backbone = type(theirs)(theirs_config).eval()
     config = DPTConfig(**(HYBRID | {"backbone_config": BACKBONE | fields}))
-    prefix = "encoder.embedding.backbone."
+    prefix, theirs_state = "encoder.embedding.backbone.", backbone.state_dict()
     state = {
-        row.name.removeprefix(prefix): backbone.state_dict()[row.transformers.removeprefix("dpt.embeddings.backbone.")]
+        row.name.removeprefix(prefix): theirs_state[row.transformers.removeprefix("dpt.embeddings.backbone.")]
         for row in weight_rows(config)
         if row.name.startswith(prefix)
     }

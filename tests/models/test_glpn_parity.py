@@ -25,7 +25,8 @@ def ours(theirs: TheirModel, **changed: object) -> GLPN:
     """Our network with their weights."""
     config = GLPNConfig.from_dict(theirs.config.to_dict() | changed)
     network = GLPN(config).eval()
-    network.load_state_dict({row.name: theirs.state_dict()[row.transformers] for row in weight_rows(config)})
+    state = theirs.state_dict()
+    network.load_state_dict({row.name: state[row.transformers] for row in weight_rows(config)})
     return network
 
 

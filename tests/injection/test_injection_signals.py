@@ -151,27 +151,25 @@ def test_a_second_interrupt_is_immediate_and_what_it_leaves_is_swept(
         clear()
 
 
-def run_two(warm: WarmStart, command: tuple[object, ...], *, rounds: int, seed: int) -> None:
+def run_two(warm: WarmStart, other: WarmStart, command: tuple[object, ...], *, rounds: int, seed: int) -> None:
     """Two runs of one command over one folder, the second a random while after the first."""
     whole, took = undisturbed(warm, command)
     chance = random.Random(seed)
+    for _ in range(rounds):
+        warm.start(*command, talk=TALK)
+        time.sleep(chance.uniform(0, took))
+        other.start(*command, talk=Path("other.txt"))
+        for start, talk in ((warm, TALK), (other, Path("other.txt"))):
+            assert start.wait() == 0, talk.read_text()
+            assert "Traceback" not in talk.read_text()
+        assert contents(OUT) == whole, "not every file is whole, or something else is there"
+        clear()
+
+
+def test_two_runs_over_one_folder_at_once_do_no_harm(warm: WarmStart, command: tuple[object, ...]) -> None:
     with WarmStart() as other:
-        for _ in range(rounds):
-            warm.start(*command, talk=TALK)
-            time.sleep(chance.uniform(0, took))
-            other.start(*command, talk=Path("other.txt"))
-            for start, talk in ((warm, TALK), (other, Path("other.txt"))):
-                assert start.wait() == 0, talk.read_text()
-                assert "Traceback" not in talk.read_text()
-            assert contents(OUT) == whole, "not every file is whole, or something else is there"
-            clear()
-
-
-@pytest.mark.parametrize("existing", ["skip", "overwrite"])
-def test_two_runs_over_one_folder_at_once_do_no_harm(
-    warm: WarmStart, command: tuple[object, ...], existing: str
-) -> None:
-    run_two(warm, (*command, "--existing", existing), rounds=1, seed=1)
+        for existing in ("skip", "overwrite"):
+            run_two(warm, other, (*command, "--existing", existing), rounds=1, seed=1)
 
 
 @pytest.mark.soak
@@ -179,4 +177,5 @@ def test_two_runs_over_one_folder_at_once_do_no_harm(
 def test_two_runs_over_one_folder_at_once_do_no_harm_again_and_again(
     warm: WarmStart, command: tuple[object, ...], existing: str
 ) -> None:
-    run_two(warm, (*command, "--existing", existing), rounds=20, seed=2)
+    with WarmStart() as other:
+        run_two(warm, other, (*command, "--existing", existing), rounds=20, seed=2)

@@ -110,6 +110,8 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
     _randomize(network, random)
     if config.model_type == "glpn":
         _spread_glpn(network, random)
+    elif config.model_type == "lite_depth":
+        _spread_lite(network, random)
     else:
         _spread_dense(network, random)
     state = network.state_dict()
@@ -149,6 +151,17 @@ def _spread_glpn(network: nn.Module, random: torch.Generator) -> None:
     limit_m = float(network.head.max_depth_m)  # type: ignore[union-attr,arg-type]
     score = torch.logit(network(pixels) / limit_m, eps=1e-6).flatten()
     low, high = score.quantile(torch.tensor([0.01, 0.99])).tolist()
+    _rescale(output, gain=_METRIC_SPAN / max(high - low, 1e-6), middle=(low + high) / 2)
+
+
+@torch.no_grad()
+def _spread_lite(network: nn.Module, random: torch.Generator) -> None:
+    """Scale the last convolution of a network on EfficientNet-Lite to its logs of depth of a smooth picture."""
+    coarse = torch.rand(1, 3, 8, 8, generator=random)
+    pixels = nn.functional.interpolate(coarse, size=(96, 128), mode="bilinear")
+    output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
+    scores: Tensor = network.scores(pixels)  # type: ignore[operator]
+    low, high = scores.flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
     _rescale(output, gain=_METRIC_SPAN / max(high - low, 1e-6), middle=(low + high) / 2)
 
 

@@ -400,7 +400,8 @@ def _config_in_words(report: ModelReport) -> str:
     """What shapes the network; the rest is in --json."""
     fields = (
         *("depths", "hidden_sizes", "num_attention_heads", "sr_ratios", "decoder_hidden_size", "max_depth"),
-        *("hidden_size", "num_hidden_layers", "neck_hidden_sizes", "readout_type", "is_hybrid"),
+        *("width_coefficient", "depth_coefficient", "hidden_size", "num_hidden_layers", "neck_hidden_sizes"),
+        *("readout_type", "is_hybrid"),
     )
     known = ((name, report.config[name]) for name in fields if name in report.config)
     return "; ".join(f"{name} {_plain(value)}" for name, value in known)

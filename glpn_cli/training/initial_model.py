@@ -84,7 +84,11 @@ class InitialModel:
         }
         own |= {"training_size": list(size), "started_from": self.origin}
         own |= {} if focal is None else {"training_focal_px": round(focal, 3)}
-        return {**raw, OWN_KEY: own, "architectures": ["GLPNForDepthEstimation"]}
+        return {
+            **raw,
+            OWN_KEY: own,
+            "architectures": [f"{type(self.config).__name__.removesuffix('Config')}ForDepthEstimation"],
+        }
 
 
 def load_initial_model(settings: InferenceSettings, *, seed: int) -> InitialModel:
@@ -100,7 +104,7 @@ def load_initial_model(settings: InferenceSettings, *, seed: int) -> InitialMode
         raise _no_metres(settings.model.name)
     shapes = {name: info.shape for name, info in checkpoint.header().items()}
     origin = f"{settings.model.name} (weights {checkpoint.sha256()[:16]})"
-    is_bare = not any(name.startswith(("decoder.", "head.")) for name in shapes)
+    is_bare = not any(row.transformers in shapes for row in config.weight_rows() if not row.name.startswith(_ENCODER))
     if is_bare and match_state_dict(config.weight_rows(), shapes, part=_ENCODER, base_prefix=_BARE_PREFIX).is_exact:
         network = config.build()
         initialise(network, seed=seed)

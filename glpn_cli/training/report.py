@@ -117,7 +117,7 @@ def make_card(
         "---",
         "# Depth from one picture",
         "",
-        f"A GLPN that answers in metres along the optical axis, to {limit_m:g} m, trained with `glpn train`.",
+        f"A network that answers in metres along the optical axis, to {limit_m:g} m, trained with `glpn train`.",
         "",
         f"- Started from: {start}",
         f"- Data: {data}",

@@ -17,7 +17,6 @@ from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint import CARD_FILE, encode_checkpoint
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
-from glpn_cli.models.glpn.processor import GLPNImageProcessor
 from glpn_cli.models.state_dict import file_state
 from glpn_cli.training.config import TrainingConfig
 from glpn_cli.training.folder import PREVIEWS_FOLDER, RunFolder
@@ -191,7 +190,7 @@ def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
         encode_checkpoint(
             config=run.initial.trained_config(size),
             state=file_state(trainer.network.state_dict(), run.initial.config.weight_rows()),
-            preprocessor=GLPNImageProcessor().to_dict(),
+            preprocessor=run.initial.config.preprocessor(),
         ).write(run.folder.path)
         yield from _validate(run, trainer, size)
     card = make_card(

@@ -22,8 +22,11 @@ from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import read_config
 from glpn_cli.models.lite_depth.config import LiteDepthConfig
 from glpn_cli.models.lite_depth.network import LiteDepth
+from glpn_cli.models.resolve import resolve_model
+from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import file_state, load_network
 from glpn_cli.onnx_export import TOLERANCE, export_onnx, verify_onnx
+from glpn_cli.training.initial_model import load_initial_model
 
 LITE0 = {"width_coefficient": 1.0, "depth_coefficient": 1.0}
 
@@ -194,8 +197,6 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.soak
 def test_onnx_answers_as_torch_does_at_any_size(small_model: Path) -> None:
-    from glpn_cli.models.resolve import resolve_model
-
     model = resolve_model(str(small_model))
     assert verify_onnx(export_onnx(model), model) <= TOLERANCE
 
@@ -210,3 +211,14 @@ def test_a_weights_file_and_a_config_make_a_folder(small_model: Path, tmp_path: 
     made, given = (open_checkpoint(folder) for folder in (tmp_path / "made", small_model))
     assert read_config(made.config).shapes() == read_config(given.config).shapes()
     assert made.preprocessor == given.preprocessor
+
+
+@torch.no_grad()
+def test_training_starts_from_all_its_weights_and_ends_in_its_family(small_model: Path) -> None:
+    start = load_initial_model(InferenceSettings(resolve_model(str(small_model))), seed=0)
+    pixels = random_weights.picture((64, 64))
+    assert start.origin.startswith(str(small_model))  # "the encoder of ..." would have a fresh decoder
+    torch.testing.assert_close(start.network(pixels), load_network(open_checkpoint(small_model))(pixels))
+    written = start.trained_config((96, 128))
+    assert written["architectures"] == ["LiteDepthForDepthEstimation"]
+    assert read_config(written).training_size == (96, 128)

@@ -14,8 +14,9 @@ from glpn_cli.models.lite_depth.encoder import PointwiseConv2d
 def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     """A 3x3 convolution that repeats the border, beside which zeros would bring everything nearer.
 
-    The bundled weights were trained with zeros. On 60 measured frames of an office the step at the border went from
-    -4.0 % to -.7 % without them, d1 from .780 to .786 (median-scaled) and from .617 to .638 (raw).
+    The bundled weights were trained with zeros, and rendered rooms like those of training are better with them (.173
+    instead of .178, abs_rel after median scaling). But on 60 measured frames of an office the step at the border goes
+    from -4.0 % to -.7 % without them, d1 from .780 to .786 (median-scaled) and from .617 to .638 (raw).
     """
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="replicate")
 

@@ -49,6 +49,8 @@ _COMPRESS_LEVEL = 1
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _DESCRIPTION = 256, 257, 258, 259, 262, 270
 _OFFSETS, _SAMPLES, _ROWS_PER_STRIP, _COUNTS, _PLANAR, _SOFTWARE = 273, 277, 278, 279, 284, 305
 _GDAL_NODATA = 42113
+_SUBFILE, _NOT_A_PAGE = 254, 5
+"""What a page is: the bits say that it is a smaller copy, or a mask."""
 _PREDICTOR, _TILE_WIDTH, _TILE_HEIGHT, _SAMPLE_FORMAT = 317, 322, 323, 339
 _NONE, _DEFLATE, _OLD_DEFLATE = 1, 8, 32946
 _LETTER_OF_SAMPLE_FORMAT = {1: "u", 2: "i", 3: "f"}
@@ -128,6 +130,15 @@ class Tiff(Format):
             raise InputError("the TIFF file is damaged or cut short: it has no size")
         height, width = _number(tags, _HEIGHT, 0), _number(tags, _WIDTH, 0)
         check_size(height, width, max_pixels)
+        second = _read_tags(data, 1)
+        if (_number(second, _HEIGHT, 0), _number(second, _WIDTH, 0)) == (height, width) and not (
+            _number(second, _SUBFILE, 0) & _NOT_A_PAGE
+        ):
+            raise InputError(
+                "the TIFF file holds several maps, and does not say which is meant",
+                hint="Save each of them as a file of its own.",
+                code=ErrorCode.UNSUPPORTED,
+            )
         if _number(tags, _SAMPLES, 1) != 1:
             raise InputError("the TIFF file holds colours; a depth map holds one number per pixel")
         if _number(tags, _TILE_WIDTH, 0) * _number(tags, _TILE_HEIGHT, 0) > max(height * width, _LARGE_TILE):
@@ -254,14 +265,17 @@ def _is_big(head: bytes) -> bool:
     return head.startswith(SIGNATURES[2:])
 
 
-def _read_tags(data: bytes) -> Tags:
-    """The first directory, decoded. Raises InputError."""
+def _read_tags(data: bytes, page: int = 0) -> Tags:
+    """The first directory, or that of another page, decoded; empty where there is none. Raises InputError."""
     try:
         with _WARNINGS_LOCK, catch_warnings(action="ignore"):
             directory = TiffImagePlugin.ImageFileDirectory_v2(data[: 16 if _is_big(data) else 8])
             stream = BytesIO(data)
-            stream.seek(directory.next)
-            directory.load(stream)
+            for _ in range(page + 1):
+                if not directory.next:
+                    return {}
+                stream.seek(directory.next)
+                directory.load(stream)
             return dict(directory)
     except _DAMAGED as error:
         raise InputError(f"the TIFF file is damaged or cut short: {error}") from error

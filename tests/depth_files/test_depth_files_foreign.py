@@ -247,3 +247,15 @@ def test_the_largest_numbers_of_16_bits_are_nothing_in_floats_too(largest: int, 
     stored = read_depth(tmp_path / "x.npy")
     assert sorted(stored.depth.valid_values()) == [2, 3, 4]
     assert stored.not_depth == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16])
+def test_of_several_maps_in_one_tiff_none_is_taken_in_silence(dtype: type, tmp_path: Path) -> None:
+    maps = [Image.fromarray(np.full((20, 30), each, dtype)) for each in (2, 7)]
+    maps[0].save(tmp_path / "x.tiff", save_all=True, append_images=maps[1:])
+    with pytest.raises(InputError, match="several maps") as caught:
+        read_depth(tmp_path / "x.tiff", depth_scale=1)
+    assert caught.value.code is ErrorCode.UNSUPPORTED
+    smaller = Image.fromarray(np.full((10, 15), 7, dtype))
+    maps[0].save(tmp_path / "overview.tiff", save_all=True, append_images=[smaller])
+    assert read_depth(tmp_path / "overview.tiff", depth_scale=1).depth.size == (20, 30)

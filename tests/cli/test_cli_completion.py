@@ -39,8 +39,11 @@ def test_commands_options_and_words_are_completed(shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_formats_and_colormaps_are_completed_by_name(shell: str) -> None:
-    assert "spectral" in complete(shell, "glpn export --colormap sp")
-    assert "pfm" in complete(shell, "glpn predict -f pf")
+def test_a_list_is_completed_behind_its_comma(shell: str) -> None:
     assert "npy,tiff" in complete(shell, "glpn predict -f npy,ti")
-    assert "mini" in complete(shell, "glpn inspect -m mi")
+
+
+def test_formats_colormaps_and_models_are_completed_by_name() -> None:
+    assert "spectral" in complete("bash", "glpn export --colormap sp")
+    assert "pfm" in complete("bash", "glpn predict -f pf")
+    assert "mini" in complete("bash", "glpn inspect -m mi")

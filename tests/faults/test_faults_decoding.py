@@ -650,7 +650,7 @@ FOREIGN = {
     "x.pdf": (b"%PDF-1.7\n" + bytes(100), "PDF"),
     "x.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
     "x.svg": (b"<?xml version='1.0'?><svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-    "x.mp4": (b"\0\0\0\x18ftypisom\0\0\0\0isommp41" + bytes(100), "video"),
+    "x.mp4": (b"\0\0\0\x18ftypisom\0\0\0\0isommp41" + bytes(100), "a clip"),
 }
 
 

@@ -33,6 +33,7 @@ TOLERANCE = 1e-4
 _PIXELS, _IMAGE = "pixel_values", "image"
 _MOST_STEPS = 1024
 _INSTALL = "pip install 'glpn-cli[onnx]'"
+_REPORT = "Nothing was written. Please report this model."
 
 
 def export_onnx(model: ResolvedModel, *, with_preprocessing: bool = False) -> bytes:
@@ -100,7 +101,9 @@ def verify_onnx(data: bytes, model: ResolvedModel) -> float:
 
     config = read_config(model.config)
     network = load_network(model.checkpoint, limit_m=model.limit_m)
-    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    quiet = onnxruntime.SessionOptions()
+    quiet.log_severity_level = 4  # its errors are raised, too
+    session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
     (entry,) = session.get_inputs()
     offset, scale = read_normalisation(config)
     rng = np.random.default_rng(0)
@@ -108,7 +111,13 @@ def verify_onnx(data: bytes, model: ResolvedModel) -> float:
     for count, (height, width) in _unseen_sizes(config):
         image = _make_pictures(rng, count, height, width)
         pixels = (image * scale + offset).transpose(0, 3, 1, 2).astype(np.float32)
-        (answer,) = session.run(None, {entry.name: image if entry.name == _IMAGE else pixels})
+        try:
+            (answer,) = session.run(None, {entry.name: image if entry.name == _IMAGE else pixels})
+        except Exception as error:
+            raise ModelError(
+                f"ONNX Runtime cannot compute {count} of {width}x{height}: {str(error).splitlines()[0][:300]}",
+                hint=_REPORT,
+            ) from error
         with torch.inference_mode():
             expected = network(torch.from_numpy(pixels)).numpy()
         if answer.shape != expected.shape:
@@ -118,7 +127,7 @@ def verify_onnx(data: bytes, model: ResolvedModel) -> float:
         if not worst <= TOLERANCE:
             raise ModelError(
                 f"for {count} of {width}x{height} ONNX answers up to {worst:.2g} of the range apart from torch",
-                hint="Nothing was written. Please report this model.",
+                hint=_REPORT,
             )
     return worst
 

@@ -66,10 +66,10 @@ def is_upright(matrix: tuple[int, int, int, int]) -> bool:
 
 def read_matrix(image: Any) -> tuple[int, int, int, int]:
     """The display matrix of a frame, (1, 0, 0, 1) where there is none."""
-    for data in image.side_data.keys():  # noqa: SIM118 - it iterates over its values
-        if getattr(getattr(data, "type", data), "name", "") == "DISPLAYMATRIX":
-            numbers = np.frombuffer(bytes(data), "<i4")
-            return int(numbers[0]), int(numbers[1]), int(numbers[3]), int(numbers[4])
+    data = image.side_data.get("DISPLAYMATRIX")
+    if data is not None:
+        numbers = np.frombuffer(bytes(data), "<i4")
+        return int(numbers[0]), int(numbers[1]), int(numbers[3]), int(numbers[4])
     return 1, 0, 0, 1
 
 

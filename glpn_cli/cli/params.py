@@ -99,7 +99,7 @@ class ModelParams:
         """
         from glpn_cli.devices import check_device_name
         from glpn_cli.models.config_base import InputSize
-        from glpn_cli.models.registry import DEFAULT_MODEL, better_than_bundled
+        from glpn_cli.models.registry import DEFAULT_MODEL, better_than_default
         from glpn_cli.models.resolve import resolve_model
         from glpn_cli.models.settings import InferenceSettings
         from glpn_cli.models.upsampling import Upsampling
@@ -109,9 +109,10 @@ class ModelParams:
         name = DEFAULT_MODEL if self.model is None else self.model
         model = resolve_model(name, max_depth=self.max_depth, offline=self.offline, announce=console.note)
         if self.model is None and model.row is not None:
-            better = better_than_bundled()
-            choice = "choose another with -m" if better is None else f"better, and here already: -m {better.name}"
-            console.note(f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); {choice}")
+            better = better_than_default().name
+            console.note(
+                f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); better, and here already: -m {better}"
+            )
         if model.overridden:
             console.note(f"{model.name}: {model.limit_source}")
         recipe = InferenceSettings(

@@ -150,7 +150,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             license="Apache-2.0",
             license_facts="No outside data: trained on this project's own scenes alone",
             weights_mb=9,
-            best_for="a first look, without a download, and the least time: rooms to 10 m",
+            best_for="a first look, without a download: rooms to 10 m",
             training_size=(192, 256),
             training_focal_px=220.0,
             weights=(KnownWeights("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
@@ -249,10 +249,10 @@ def find_here(row: ModelRow) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def better_than_bundled() -> ModelRow | None:
-    """A metric model for rooms that is on this machine already, the best first; None where there is none."""
-    names = ("da2-indoor-large", "da2-indoor-base", "da2-indoor-small", "nyu")
-    return next((REGISTRY[name] for name in names if find_here(REGISTRY[name]) is not None), None)
+def better_than_default() -> ModelRow:
+    """The best metric model for rooms that is on this machine already."""
+    names = ("da2-indoor-large", "da2-indoor-base", "da2-indoor-small", "nyu", "lite")
+    return next(REGISTRY[name] for name in names if find_here(REGISTRY[name]) is not None)
 
 
 def row_of_repository(repository: str | None) -> ModelRow | None:

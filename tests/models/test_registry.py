@@ -259,3 +259,11 @@ def test_every_error_of_names_is_one_of_ours() -> None:
     for name in ("~", "~root", "a b", "ü/ü", "\udcff", "nul/", "C:\\x", "-m", "@", "@main", "kitti@", "a/b@"):
         with pytest.raises(GlpnError):
             resolve_model(name, offline=True)
+
+
+@pytest.mark.parametrize(("here", "best"), [({"mini", "lite"}, "lite"), ({"mini", "lite", "nyu"}, "nyu")])
+def test_the_best_model_for_rooms_that_is_here_is_named(
+    here: set[str], best: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "find_here", lambda row: Path(row.name) if row.name in here else None)
+    assert registry.better_than_default().name == best

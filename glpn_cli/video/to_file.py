@@ -28,6 +28,7 @@ from glpn_cli.pipeline.report import LOST_FRAMES, Outcome, Output, RunEnd, Statu
 from glpn_cli.pipeline.run import Show
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.coding import CodingThread
 from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, depth_record_of, quantize, refuse_painted
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
 from glpn_cli.video.run import ClipWork, first_error, no_frame, with_view
@@ -172,24 +173,23 @@ class Making:
     _first: Result | None = None
     _failed: list[tuple[Frame, GlpnError]] = field(default_factory=list)
     _min_max: tuple[float, float] | None = None
-    _sink: Any = None
+    _sink: CodingThread | None = None
     _disk: UntilFull | None = None
     _running: RunningRange | None = None
 
     def write(self, stream: BinaryIO | PipeOut) -> None:
         """Write all frames; an interrupt, or an error of the disk, ends the file where it is. Raises GlpnError."""
-        if isinstance(stream, PipeOut) or self.target.form != "matroska":  # others keep their index for the end
-            self._write(stream)
-            return
-        self._disk = UntilFull(stream, self.target.partial)
+        if not isinstance(stream, PipeOut) and self.target.form == "matroska":  # others keep their index for the end
+            self._disk = UntilFull(stream, self.target.partial)
         try:
-            self._write(self._disk)
+            self._write(self._disk or stream)
         except BaseException:
             if self._sink is not None:
                 with suppress(Exception):
                     self._sink.close()
             raise
-        if self._disk.stopped is not None:
+        if self._disk is not None and self._disk.stopped is not None:
+            assert not isinstance(stream, PipeOut)
             self._keep(Path(stream.name), self._disk)
 
     def _keep(self, written: Path, disk: UntilFull) -> None:
@@ -283,19 +283,21 @@ class Making:
         self.until_s = frame.time_s
         self.work.view.advance(frame.time_s - self.clip.settings.start_s)
 
-    def _open(self, stream: BinaryIO | PipeOut | UntilFull, result: Result | None = None) -> Any:
+    def _open(self, stream: BinaryIO | PipeOut | UntilFull, result: Result | None = None) -> CodingThread:
         """The writer of the file, begun with the first frame."""
         if self._sink is None:
             record = self._record(result)
+            writer: DepthClipWriter | PaintedClipWriter
             if isinstance(self.target.writer, Color):
                 if self.target.writer.look.range.rule is RangeRule.RUNNING:
                     self._running = RunningRange(self.target.writer.look.range)
-                self._sink = PaintedClipWriter(stream, self.target.form, self.clip, record)
-                for warning in self._sink.warnings:
+                writer = PaintedClipWriter(stream, self.target.form, self.clip, record)
+                for warning in writer.warnings:
                     self.work.view.say(f"{self.clip.source.given}: {warning}")
             else:
                 dtype = getattr(self.target.writer, "dtype", "uint16")
-                self._sink = DepthClipWriter(stream, self.clip.facts, record, dtype)
+                writer = DepthClipWriter(stream, self.clip.facts, record, dtype)
+            self._sink = CodingThread(writer)
         return self._sink
 
     def _record(self, result: Result | None) -> Record:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,25 @@ def shrink(values: Grid, size: tuple[int, int]) -> Grid:
     return np.asarray(Image.fromarray(values).resize((size[1], size[0]), how))
 
 
+def scale_smoothly(values: Grid, factors: Grid) -> Grid:
+    """Numbers, (H, W), times factors on a coarser grid, (h, w), and what lies between them (bilinear); float32."""
+    (height, width), count = values.shape, len(factors)
+    if height <= count or width <= factors.shape[1]:
+        return values * shrink(factors, values.shape)
+    wide = shrink(factors, (count, width))
+    rows = (np.arange(height, dtype=np.float32) + np.float32(0.5)) * np.float32(count / height) - np.float32(0.5)
+    scaled = np.empty_like(values)
+    # The rows between two of the grid at a time: they stay in the processor's cache.
+    starts = np.searchsorted(rows, np.arange(-1, count + 1))
+    for row, (begin, end) in enumerate(pairwise(starts), -1):
+        above, below = wide[max(row, 0)], wide[min(row + 1, count - 1)]
+        part = scaled[begin:end]
+        np.multiply(rows[begin:end, None] - np.float32(row), below - above, out=part)
+        part += above
+        part *= values[begin:end]
+    return scaled
+
+
 def interpolate(grids: Grid, x: Grid, y: Grid) -> Grid:
     """The values between cells, bilinear; places outside take those of the edge.
 
@@ -48,8 +68,8 @@ def interpolate(grids: Grid, x: Grid, y: Grid) -> Grid:
     """
     height, width = grids.shape[-2:]
     x, y = np.clip(x, 0, width - 1.001), np.clip(y, 0, height - 1.001)
-    i, j = x.astype(np.int32), y.astype(np.int32)
-    x, y, place = x - i, y - j, j * width + i
+    i, j = np.floor(x), np.floor(y)
+    x, y, place = x - i, y - j, (j * width + i).astype(np.intp)
     flat = grids.reshape(*grids.shape[:-2], -1)
     above, right = flat.take(place, axis=-1), flat.take(place + 1, axis=-1)
     above = above + (right - above) * x
@@ -103,7 +123,11 @@ class View:
 
     def carry(self, motion: Matrix) -> tuple[Grid, Grid, Grid, Mask]:
         """Where cells are after a motion: x, y, the logarithm of their depth, and whether they can be seen; (h, w)."""
-        return self._project(self.rays * np.exp(self.log_depth), motion)
+        return self._project(self._points, motion)
+
+    @cached_property
+    def _points(self) -> Grid:
+        return self.rays * np.exp(self.log_depth)
 
     def _project(self, points: Grid, motion: Matrix) -> tuple[Grid, Grid, Grid, Mask]:
         height, width = self.grey.shape
@@ -142,6 +166,7 @@ class View:
         shift = _LIKELY_SHIFT * float(np.median(points[2]))
         doubt = np.array([shift] * 3 + [_LIKELY_TURN] * 3 + [_LIKELY_LIGHT] * 2)
         light = np.array([1.0, 0.0])
+        back = np.linalg.inv(expected)
         for _ in range(_STEPS):
             x, y, _, seen = self._project(points, motion)
             if np.count_nonzero(seen) < 30:
@@ -150,10 +175,11 @@ class View:
             spread = 2.0 * float(np.median(np.abs(wrong))) + 1e-3
             weights = 1 / (np.maximum(1, np.abs(wrong) / spread) * spread**2)  # Huber's
             rows = change[seen].astype(np.float64)
-            away = np.linalg.inv(expected) @ motion
+            weighed = (rows * weights[:, None]).T
+            away = back @ motion
             strayed = [*away[:3, 3], away[2, 1], away[0, 2], away[1, 0], light[0] - 1, light[1]]
-            pull = (rows * weights[:, None]).T @ wrong + strayed / doubt**2
-            step = np.linalg.solve((rows * weights[:, None]).T @ rows + np.diag(1 / doubt**2), -pull)
+            pull = weighed @ wrong + strayed / doubt**2
+            step = np.linalg.solve(weighed @ rows + np.diag(1 / doubt**2), -pull)
             motion, light = motion @ _rigid(step[:6]), light + step[6:]
             if np.abs(step[:6]).max() < _CLOSE:
                 break

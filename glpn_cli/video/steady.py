@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from glpn_cli.geometry import ASSUMED_FOV_DEG, focal_from_fov
 from glpn_cli.poses import Matrix
 from glpn_cli.prediction import DepthKind, DepthMap
-from glpn_cli.video.motion import Grid, Mask, View, find_motion, interpolate, likeness, make_view, shrink
+from glpn_cli.video.motion import Grid, Mask, View, find_motion, interpolate, likeness, make_view, scale_smoothly
 
 LOOK_AHEAD = 8
 """Frames that are waited for."""
@@ -127,7 +127,7 @@ def _follow(latest: _Frame, view: View) -> tuple[Matrix, float]:
     A hand goes on as before, or it stops: the better of the two.
     """
     best, most = _STILL, -1.0
-    for expected in (latest.motion, _STILL):
+    for expected in (_STILL,) if latest.motion is _STILL else (latest.motion, _STILL):
         motion = find_motion(latest.view, view, expected)
         alike = likeness(latest.view, view, motion)
         if alike > most:
@@ -151,7 +151,7 @@ def _compare(view: View, other: View, motion: Matrix, kind: DepthKind) -> Grid |
     weights = seen * np.maximum(0, 1 - (rest / _OTHER_THING) ** 2) ** 2 / (1 + (change / usual) ** 2)
     around = _spread(weights)
     share = around / np.float32((2 * _REACH + 1) ** 2)  # of the part of the picture that shows the same
-    trust = share**4 / (share**4 + np.float32(_DOUBT**4))
+    trust = 1 / (1 + np.square(np.square(np.float32(_DOUBT) / np.maximum(share, np.float32(1e-3)))))
     local = trust * _spread(weights * rest) / np.maximum(around, np.float32(1e-3))
     return np.asarray(whole + local, np.float32)
 
@@ -206,7 +206,7 @@ def _working_depth(depth: DepthMap) -> Grid:
 def _correct(depth: DepthMap, field: Grid) -> DepthMap:
     """The map, multiplied by a field of log depth on a small grid; within what the network can express."""
     factor = np.exp(-field if depth.kind is DepthKind.DISPARITY else field)
-    values = depth.values * shrink(factor, depth.size)
+    values = scale_smoothly(depth.values, factor)
     if depth.limit is not None:
-        values = np.minimum(values, np.float32(depth.limit))
+        np.minimum(values, np.float32(depth.limit), out=values)
     return replace(depth, values=values)

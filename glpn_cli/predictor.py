@@ -52,7 +52,7 @@ _LOST_DEVICE = ("CUDA error", "CUDA driver", "device-side assert")
 class DepthEstimator:
     """Depth from pictures, by one model with one set of settings.
 
-        DepthEstimator.from_pretrained("mini").predict("photo.jpg").values  # float32 (H, W), metres
+        DepthEstimator.from_pretrained("lite").predict("photo.jpg").values  # float32 (H, W), metres
 
     recipe:  the model and its settings
     device:  auto, cpu, mps, cuda, cuda:N
@@ -77,7 +77,7 @@ class DepthEstimator:
                 self._network = recipe.config.cast(network.to(self.device), self.precision)
             _ = recipe.weights_sha256  # of the weights just read: later their file may be another
         except InputError as error:
-            hint = "Choose a smaller model, such as mini, or another --device."
+            hint = "Choose a smaller model, such as lite, or another --device."
             raise StoppedError("there is not enough memory for the model", hint=hint, code=error.code) from error
 
     @classmethod
@@ -95,7 +95,7 @@ class DepthEstimator:
         offline: bool = False,
         threads: int | None = None,
     ) -> Self:
-        """Open a model by name: mini, nyu, kitti, a folder, a file, or OWNER/NAME of the hub.
+        """Open a model by name: lite, nyu, kitti, a folder, a file, or OWNER/NAME of the hub.
 
         precision:  auto, fp32, bf16, fp16
         max_depth:  depth at the network's full scale, metres, instead of the model's own

@@ -23,6 +23,7 @@ from glpn_cli.devices import cores
 from glpn_cli.distributed.tables import make_table, record_schema
 from glpn_cli.errors import StoppedError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
+from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.options import MAX_PIXELS
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import Target
@@ -56,7 +57,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str = "mini",
+        model: str = DEFAULT_MODEL,
         *,
         format: str = "png16",  # noqa: A002 - the word of the command line
         timeout_s: float = 60.0,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from glpn_cli.benchmark.timing import Timing
 
 EXAMPLES = """
-glpn bench                                  # mini on pictures made for it
+glpn bench                                  # lite on pictures made for it
 glpn bench --config b4 --pictures 64 --against transformers
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
 glpn convert best_model_kitti.ckpt -o kitti-80 --max-depth 80
-glpn convert mini -o mini.onnx --verify
+glpn convert lite -o lite.onnx --verify
 glpn convert downloaded/ -o nyu-glpn
 """
 

@@ -32,9 +32,9 @@ SCORING = "Scoring"
 
 EXAMPLES = """
 glpn evaluate -m nyu --data nyu:datasets/nyu --protocol nyu
-glpn evaluate -m mini -m ./mine --data pairs.csv -o scores.csv
-glpn evaluate -m mini --data scenes:7:64 --metrics depth,normals,edges
-glpn evaluate -m mini --data walks/pairs.csv --temporal
+glpn evaluate -m lite -m ./mine --data pairs.csv -o scores.csv
+glpn evaluate -m lite --data scenes:7:64 --metrics depth,normals,edges
+glpn evaluate -m lite --data walks/pairs.csv --temporal
 """
 
 
@@ -49,7 +49,7 @@ class SubjectParams:
         "-m, --model NAME",
         None,
         "As for predict; if given more than once, differences from the first are printed with paired intervals.",
-        show_default="mini, or GLPN_MODEL",
+        show_default="lite, or GLPN_MODEL",
     )
     predictions: list[Path] | None = option(
         "--predictions DIR", None, "Score the depth maps in a folder; can be given more than once.", panel=SCORING

@@ -87,7 +87,7 @@ def list_models(output: Printing) -> None:
     console.text(f"{table}\n\n{advice}\n\n{make_facts(facts)}")
 
 
-@app.command("path", cls=PlainCommand, epilog="glpn models path mini\nls -l $(glpn models path nyu)")
+@app.command("path", cls=PlainCommand, epilog="glpn models path lite\nls -l $(glpn models path nyu)")
 @with_groups
 def show_path(name: Name, output: Printing) -> None:
     """Print the folder of a model, offline."""

@@ -49,7 +49,7 @@ class ModelParams:
         MODEL_NAME,
         autocompletion=complete_model,
         envvar="GLPN_MODEL",
-        show_default="mini",
+        show_default="lite",
     )
     max_depth: float | None = option(
         "--max-depth METRES",
@@ -109,10 +109,9 @@ class ModelParams:
         name = DEFAULT_MODEL if self.model is None else self.model
         model = resolve_model(name, max_depth=self.max_depth, offline=self.offline, announce=console.note)
         if self.model is None and model.row is not None:
-            better = better_than_default().name
-            console.note(
-                f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); better, and here already: -m {better}"
-            )
+            better = better_than_default()
+            others = "others: glpn models list" if better is None else f"better, and here already: -m {better.name}"
+            console.note(f"using the bundled model {DEFAULT_MODEL} ({model.row.unit}); {others}")
         if model.overridden:
             console.note(f"{model.name}: {model.limit_source}")
         recipe = InferenceSettings(

@@ -123,7 +123,7 @@ def choose_alignments(asked: Sequence[Alignment], predictor: Predictor) -> tuple
     if Alignment.FOCAL in asked and not predictor.knows_camera:
         raise UsageError(
             f"--align focal says nothing about {predictor.name}: for which focal length its metres are is not known",
-            hint="Leave focal out of --align, or score models alone that know their camera, as mini does.",
+            hint="Leave focal out of --align, or score models alone that know their camera, as lite does.",
         )
     return tuple(dict.fromkeys(asked))
 

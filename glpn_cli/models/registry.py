@@ -14,7 +14,7 @@ from glpn_cli.checkpoint import Checkpoint, HubName, find_cached
 from glpn_cli.models.config_base import read_config
 from glpn_cli.prediction import DepthKind
 
-DEFAULT_MODEL = "mini"
+DEFAULT_MODEL = "lite"
 BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -142,20 +142,6 @@ REGISTRY: Mapping[str, ModelRow] = {
     row.name: row
     for row in (
         ModelRow(
-            name="mini",
-            description="Small and bundled, trained by this project on its own procedural rooms",
-            limit_m=10.0,
-            published_limit_m=10.0,
-            scale_source="10 m, trained on procedural rooms with exact depth",
-            license="Apache-2.0",
-            license_facts="No outside data: trained on this project's own scenes alone",
-            weights_mb=9,
-            best_for="a first look, without a download: rooms to 10 m",
-            training_size=(192, 256),
-            training_focal_px=220.0,
-            weights=(KnownWeights("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
-        ),
-        ModelRow(
             name="lite",
             description="Small and bundled, an ImageNet-trained encoder taught depth on procedural rooms",
             limit_m=10.0,
@@ -165,10 +151,24 @@ REGISTRY: Mapping[str, ModelRow] = {
             license_facts="Its encoder began as EfficientNet-Lite2, which TensorFlow's authors trained on ImageNet and "
             "published under Apache-2.0; ImageNet gives its pictures out for non-commercial research and education",
             weights_mb=9,
-            best_for="rooms to 10 m, without a download: better than mini in rooms and on photographs of them",
+            best_for="a first look, without a download: rooms to 10 m",
             training_size=(192, 256),
             training_focal_px=220.0,
             weights=(KnownWeights("2f3c9961ab81280c633bbc6b56ca4a0482cb4909bb50214922add6b59c6382eb", 9296066),),
+        ),
+        ModelRow(
+            name="mini",
+            description="Small and bundled, trained by this project on its own procedural rooms",
+            limit_m=10.0,
+            published_limit_m=10.0,
+            scale_source="10 m, trained on procedural rooms with exact depth",
+            license="Apache-2.0",
+            license_facts="No outside data: trained on this project's own scenes alone",
+            weights_mb=9,
+            best_for="the same, of no outside data: less exact than lite",
+            training_size=(192, 256),
+            training_focal_px=220.0,
+            weights=(KnownWeights("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
         ),
         ModelRow(
             name="nyu",
@@ -249,10 +249,10 @@ def find_here(row: ModelRow) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def better_than_default() -> ModelRow:
-    """The best metric model for rooms that is on this machine already."""
-    names = ("da2-indoor-large", "da2-indoor-base", "da2-indoor-small", "nyu", "lite")
-    return next(REGISTRY[name] for name in names if find_here(REGISTRY[name]) is not None)
+def better_than_default() -> ModelRow | None:
+    """The best metric model for rooms that is on this machine already, if one is better than the default."""
+    names = ("da2-indoor-large", "da2-indoor-base", "da2-indoor-small", "nyu")
+    return next((REGISTRY[name] for name in names if find_here(REGISTRY[name]) is not None), None)
 
 
 def row_of_repository(repository: str | None) -> ModelRow | None:

@@ -38,7 +38,7 @@ def doctor(*arguments: object) -> Result:
 @pytest.fixture
 def _healthy(monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tmp_path: Path) -> None:
     monkeypatch.setattr(registry, "bundled_folder", lambda _row: tiny_model)
-    monkeypatch.setattr(registry, "REGISTRY", {"mini": replace(registry.REGISTRY["mini"], weights=())})
+    monkeypatch.setattr(registry, "REGISTRY", {DEFAULT_MODEL: replace(registry.REGISTRY[DEFAULT_MODEL], weights=())})
 
 
 @pytest.mark.usefixtures("_healthy")

@@ -100,7 +100,7 @@ def test_the_list_says_unit_licence_and_what_is_here(glpn: Glpn) -> None:
     assert [name for name, record in found.items() if record["needs_consent"]] == [
         f"{kind}-{size}" for kind in ("da2", "da2-indoor", "da2-outdoor") for size in ("base", "large")
     ]
-    assert list(found)[:3] == ["mini", "lite", "nyu"]
+    assert list(found)[:3] == ["lite", "mini", "nyu"]
     assert (found["kitti"]["limit_m"], found["nyu"]["limit_m"]) == (80.0, 10.0)
     assert found["nyu"]["folder"] is None
     assert found["kitti"]["folder"].endswith(COMMIT)

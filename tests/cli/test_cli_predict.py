@@ -24,6 +24,7 @@ from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.errors import ErrorCode
 from glpn_cli.models import registry
+from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.pipeline.plan import Task
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.predictor import DepthEstimator
@@ -557,19 +558,20 @@ def test_our_own_outputs_are_left_out_of_scans_and_told_where_named(
     assert glpn(tiny_pictures / "a_depth.png", "-o", "out2", "--as", "picture").exit_code == 0
 
 
-def test_without_a_named_model_mini_is_used_and_said(
+def test_without_a_named_model_the_bundled_one_is_used_and_said(
     glpn: Callable[..., Result], tiny_model: Path, tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GLPN_MODEL")
     monkeypatch.setattr(registry, "bundled_folder", lambda _row: tiny_model)
-    monkeypatch.setitem(registry.REGISTRY, "mini", _unchecked(registry.REGISTRY["mini"]))
+    monkeypatch.setitem(registry.REGISTRY, DEFAULT_MODEL, _unchecked(registry.REGISTRY[DEFAULT_MODEL]))
     result = glpn(tiny_pictures / "a.jpg", "-o", "out", "-n")
     assert result.exit_code == 0
     (line,) = result.stderr.splitlines()
-    assert "mini" in line
-    assert "-m" in line
+    assert DEFAULT_MODEL in line
+    assert "glpn models list" in line
+    assert f"default: {DEFAULT_MODEL}" in glpn("--help").stdout
     assert glpn(tiny_pictures / "a.jpg", "-o", "out", "-n", "-q").stderr == ""
-    assert glpn(tiny_pictures / "a.jpg", "-o", "out", "-n", "-m", "mini").stderr == ""
+    assert glpn(tiny_pictures / "a.jpg", "-o", "out", "-n", "-m", DEFAULT_MODEL).stderr == ""
 
 
 def _unchecked(row: registry.ModelRow) -> registry.ModelRow:

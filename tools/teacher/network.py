@@ -141,7 +141,7 @@ class Fuse(nn.Module):
     def __init__(self, fine: int, width: int) -> None:
         super().__init__()
         self.lateral = Pointwise(fine, width)
-        self.mix = nn.Conv2d(width, width, 3, padding=1)
+        self.mix = nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate")
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         coarse = functional.interpolate(coarse, size=fine.shape[2:], mode="bilinear")
@@ -163,12 +163,12 @@ class LiteDepth(nn.Module):
         half, *finer, coarsest = self.encoder.channels
         self.start = Pointwise(coarsest, width)
         self.context = nn.Sequential(nn.Linear(coarsest, width), nn.ReLU(), nn.Linear(width, width))
-        self.coarse_mix = nn.Conv2d(width, width, 3, padding=1)
+        self.coarse_mix = nn.Conv2d(width, width, 3, padding=1, padding_mode="replicate")
         self.fuse = nn.ModuleList([Fuse(c, width) for c in reversed(finer)])
         self.narrow = Pointwise(width, 24)
         self.edge = Pointwise(half, 24)
-        self.edge_mix = nn.Conv2d(24, 24, 3, padding=1)
-        self.out = nn.Conv2d(24, 1, 3, padding=1)
+        self.edge_mix = nn.Conv2d(24, 24, 3, padding=1, padding_mode="replicate")
+        self.out = nn.Conv2d(24, 1, 3, padding=1, padding_mode="replicate")
         self.feature_dropout, self.feature_noise = feature_dropout, feature_noise
         nn.init.zeros_(self.context[2].weight)
         nn.init.normal_(self.out.weight, std=0.01)

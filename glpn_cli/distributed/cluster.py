@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import ray
@@ -53,18 +54,19 @@ class Share:
 def join_cluster(address: str | None) -> Iterator[None]:
     """Be a driver of the cluster at an address, or of one that is started here, and leave or end it.
 
-    Our signal handlers stay, and Ray prints nothing: standard output carries results. A cluster that is started here
-    listens to this machine alone, lets in only who has its token, has no dashboard, and reports no usage.
+    Our signal handlers stay, an interrupt has the code that they give it, and Ray prints nothing: standard output
+    carries results. A cluster that is started here listens to this machine alone, lets in only who has its token, has
+    no dashboard, and reports no usage.
 
     Raises UsageError where there is no cluster at the address, StoppedError where none can be started.
     """
     if address is not None:
         _check_reachable(address)
-        with _connect(address, {}):
+        with _own_signals(), _connect(address, {}):
             yield
         return
     options = {"num_cpus": cores(), "include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-    with _on_this_machine_alone(), _connect(None, options):
+    with _own_signals(), _on_this_machine_alone(), _connect(None, options):
         yield
 
 
@@ -85,23 +87,50 @@ def _check_reachable(address: str) -> None:
 
 @contextmanager
 def _connect(address: str | None, options: dict[str, Any]) -> Iterator[None]:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     ray._private.worker._worker_logs_enabled = False  # or deaths of actors are told on standard output
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **options)
-    except (ConnectionError, ValueError, RuntimeError, OSError) as error:
+    except Exception as error:  # Ray raises a bare one where a node takes more than 30 s to start
         reason = str(error).partition("\n")[0].rstrip(".")
         if address is None:
             raise StoppedError(f"no Ray cluster can be started here: {reason}", code=ErrorCode.IO) from error
         hint = "Start one with: ray start --head"
         raise UsageError(f"there is no Ray cluster at {address!r}: {reason}", hint=hint) from error
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep Ray from handling SIGTERM, which it answers with exit code 15, and keep the code of an interrupt.
+
+    While Ray waits it takes the KeyboardInterrupt of our handler, and raises one of its own without our exit code.
+    """
+    known = {int(number): signal.getsignal(number) for number in signal.valid_signals()}
+    handlers = {number: handler for number, handler in known.items() if callable(handler)}
+    heard: list[int] = []
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        handlers[number](number, frame)
+
+    for number in handlers:
+        signal.signal(number, hear)
+    names = ray._private.utils
+    set_by_ray, names.set_sigterm_handler = names.set_sigterm_handler, lambda _: None
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if heard and not error.args:
+            raise KeyboardInterrupt(128 + heard[0]) from error
+        raise
+    finally:
+        names.set_sigterm_handler = set_by_ray
+        for number, handler in handlers.items():
+            if signal.getsignal(number) is hear:  # else the first interrupt has set another
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -125,7 +125,6 @@ class ClusterEngine:
         Raises UsageError where the cluster cannot be joined or does not see what this machine sees, ModelError where
         the model cannot be opened there; errors of `tell` and of the iterator pass through.
         """
-        ended = RunEnd()
         try:
             first = list(islice(tasks := iter(tasks), 1 if self._is_stream else _PROBED))
             with join_cluster(self._cluster.address), mark_folders(self._folders(first)) as markers:
@@ -133,19 +132,16 @@ class ClusterEngine:
                 try:
                     self._begin(first, markers)
                     self._work()
-                except _EnoughError:
-                    ended = RunEnd(is_enough=True)
-                except StoppedError as error:
-                    ended = RunEnd(stopped=error)
-                except KeyboardInterrupt as error:
-                    ended = RunEnd(interrupt=error)
-                self._feed.close()
-                self._stop()
-        except KeyboardInterrupt as error:
-            ended = RunEnd(interrupt=error)
+                finally:
+                    self._feed.close()
+                    self._stop()
+        except _EnoughError:
+            return RunEnd(is_enough=True)
         except StoppedError as error:
-            ended = RunEnd(stopped=error)
-        return ended
+            return RunEnd(stopped=error)
+        except KeyboardInterrupt as error:
+            return RunEnd(interrupt=error)
+        return RunEnd()
 
     def _folders(self, first: list[Any]) -> set[Path]:
         """Where results will be, as far as that is known beforehand."""

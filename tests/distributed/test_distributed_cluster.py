@@ -267,30 +267,6 @@ def test_a_disk_that_is_full_stops_the_run(cluster: Cluster, place: Path, monkey
     assert files("out") == {}
 
 
-@pytest.mark.parametrize(
-    ("nodes", "asked", "threads", "share"),
-    [
-        ([(8, 0), (4, 0)], {}, None, (3, 4, 0)),  # three of four CPUs, on two nodes
-        ([(8, 0), (4, 0)], {}, 8, (1, 8, 0)),
-        ([(16, 4), (16, 0)], {}, None, (4, 4, 1)),  # one a GPU, with its part of the CPUs
-        ([(16, 4)], {"gpus": 0.5}, None, (8, 2, 0.5)),
-        ([(16, 4)], {"gpus": 0}, None, (1, 16, 0)),
-        ([(2, 0), (0, 0)], {"actors": 5}, 1, (5, 1, 0)),  # more than there is room for: nodes may come
-    ],
-)
-def test_a_cluster_is_divided_by_nodes_or_gpus(
-    nodes: list[tuple[int, int]], asked: dict[str, Any], threads: int | None, share: tuple[float, ...]
-) -> None:
-    from glpn_cli.distributed.cluster import ClusterSettings, divide
-    from glpn_cli.errors import UsageError
-
-    told = [{"Resources": {"CPU": float(cpus), "GPU": float(gpus)}} for cpus, gpus in nodes]
-    made = divide(told, ClusterSettings(**asked), threads=threads, device="auto")
-    assert (made.actors, made.cpus, made.gpus) == share
-    with pytest.raises(UsageError, match="no node of the cluster has 64 CPUs"):
-        divide(told, ClusterSettings(), threads=64, device="cpu")
-
-
 def test_a_list_is_planned_by_the_actors(cluster: Cluster, place: Path) -> None:
     names = [f"sub{index % 3}/p{index:02}.png" for index in range(20)]
     add_pictures(*names)
@@ -305,20 +281,3 @@ def test_a_list_is_planned_by_the_actors(cluster: Cluster, place: Path) -> None:
     again = runner.invoke(app, [*listed, "-o", "out", "--report", "out.jsonl", *on(cluster)])
     assert again.exit_code == 3
     assert Counter(each["status"] for each in records("out").values()) == {"skipped": 20, "error": 1}
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "somewhere", "ray://127.0.0.1:1"])
-def test_an_address_without_a_cluster_is_refused_at_once(place: Path, address: str) -> None:
-    add_pictures("a.png")
-    ray = predict("out", "--engine", "ray", "--address", address)
-    assert ray.exit_code == 2, ray.output
-    assert address in ray.stderr
-
-
-def test_two_inputs_of_one_name_are_refused_before_a_cluster_is_asked(place: Path) -> None:
-    add_pictures("a.png", "a.jpg")
-    ray = predict("out", "--engine", "ray", "--address", "127.0.0.1:1")
-    assert ray.exit_code == 2
-    assert "several results would be the same file" in ray.stderr
-    ray = predict("out", "--engine", "ray", "--address", "127.0.0.1:1", "--name", "{name}_{map}", "--dry-run")
-    assert ray.exit_code == 0, ray.output

@@ -27,11 +27,15 @@ _REDRAW_S, _STATUS_S = 0.1, 60.0
 
 @dataclass(frozen=True)
 class TakenClips:
-    """The clips of a command and what is asked of them, None where there is none; and the inputs that are left."""
+    """The clips of a command and what is asked of them, None where there is none; and the inputs that are left.
+
+    looks_beside: whether depth that lies beside a clip is painted
+    """
 
     clips: Clips | None = None
     asked: ClipSettings | None = None
     rest: InputSettings | None = None
+    looks_beside: bool = False
 
     def without(self, found: Sources) -> Sources:
         """The other inputs, of those that were found."""
@@ -39,12 +43,12 @@ class TakenClips:
 
     @property
     def needs_network(self) -> bool:
-        """Whether a clip holds pictures, and no depth."""
+        """Whether a clip has no depth yet."""
         if self.clips is None:
             return False
-        from glpn_cli.video.target import holds_depth
+        from glpn_cli.video.target import has_depth
 
-        return not all(map(holds_depth, self.clips.clips))
+        return not all(has_depth(clip, beside=self.looks_beside) for clip in self.clips.clips)
 
 
 def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSettings) -> TakenClips:
@@ -55,9 +59,8 @@ def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSett
         return TakenClips(rest=settings)
     from glpn_cli.video.find import find_clips
 
-    found = find_clips(
-        settings, wants_video=wants_video, takes_depth=outputs.paints and Destination.parse(outputs.output).is_video
-    )
+    paints_video = outputs.paints and Destination.parse(outputs.output).is_video
+    found = find_clips(settings, wants_video=wants_video, takes_depth=paints_video)
     if found.made:
         console.note(
             f"{'1 clip that glpn made is' if len(found.made) == 1 else f'{len(found.made)} clips that glpn made are'} "
@@ -67,7 +70,7 @@ def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSett
     if not (found.clips or found.refused):
         outputs.explicit.refuse(*typed, because="is about clips, and there is none among the inputs")
         return TakenClips(rest=settings)
-    return TakenClips(found, asked, found.rest)
+    return TakenClips(found, asked, found.rest, looks_beside=paints_video)
 
 
 def _is_picture(name: str) -> bool:

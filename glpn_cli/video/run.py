@@ -13,16 +13,19 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from glpn_cli.colormaps import DepthHistogram, RangePolicy, merge_ranges
+from glpn_cli.depth_files import Record
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import ImageSource, Refused
 from glpn_cli.pipeline.many import iterate_results
+from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.plan import make_outcome, refused_outcome
 from glpn_cli.pipeline.report import RunEnd, Status
 from glpn_cli.pipeline.run import Run, Show
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
 from glpn_cli.prediction import DepthMap, Result
+from glpn_cli.video.beside import find_depth, follow_depth, path_beside
 from glpn_cli.video.clip import Clip, Frame
 from glpn_cli.video.depth_clip import decode_levels, depth_record_of
 from glpn_cli.video.settings import ClipSettings
@@ -82,7 +85,7 @@ class ClipWork:
 
         steady: whether they are; None: as asked
         """
-        if (self.asked.steady if steady is None else steady) and depth_record_of(clip) is None:
+        if (self.asked.steady if steady is None else steady) and self.stored_record(clip) is None:
             from glpn_cli.video.steadied import steady_results
 
             with closing(self._plain(clip, frames)) as plain:
@@ -91,22 +94,46 @@ class ClipWork:
             yield from self._plain(clip, frames)
 
     def _plain(self, clip: Clip, frames: Iterator[Frame]) -> Results:
-        record = depth_record_of(clip)
+        record = self.stored_record(clip)
         if record is None:
             width = self.stages.open()
             ahead = 2 * (self.settings.threads + width.lanes * (self.settings.batch_size or width.batch_size))
             yield from iterate_results(self.stages, frames, self.settings, ahead=ahead)
             return
         focal = self.outputs.cloud.focal if self.outputs.cloud is not None else FocalChoice()
-        for frame in frames:
+        path = None if depth_record_of(clip) is not None else path_beside(clip.source)
+        stored = ((frame, None) for frame in frames) if path is None else follow_depth(path, frames)
+        for frame, levels in stored:
+            if isinstance(levels, InputError):
+                yield frame, levels
+                continue
             try:
-                depth = decode_levels(frame.image.to_ndarray(), record)
+                depth = decode_levels(frame.image.to_ndarray() if levels is None else levels, record)
                 camera = focal.camera(depth.size)
                 result = Result(depth, frame, record.provenance, camera)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
                 yield frame, wrap_exception(error)
             else:
                 yield frame, result
+
+    def stored_record(self, clip: Clip) -> Record | None:
+        """The record of the depth that was made earlier: the clip's own, or of the clip of depth beside it."""
+        own = depth_record_of(clip)
+        return find_depth(clip.source, clip.facts.content) if own is None and self.looks_beside else own
+
+    @property
+    def looks_beside(self) -> bool:
+        """Whether depth that lies beside a clip is painted: into a video, as clips of depth are."""
+        return self.outputs.paints and Destination.parse(self.outputs.output).is_video
+
+    def note_of_depth(self, clip: Clip) -> str | None:
+        """The remark on a clip of depth that lies beside a clip; None where there is none."""
+        path = path_beside(clip.source)
+        if path is None or not self.looks_beside or depth_record_of(clip) is not None or not path.is_file():
+            return None
+        if self.stored_record(clip) is not None:
+            return f"its depth is there already, and is painted: {path.name}"
+        return f"{path.name} is no depth of this file, or of a part of it, and is not used"
 
     def settle_range(self, source: ImageSource, policy: RangePolicy) -> RangePolicy:
         """The first pass over a clip: the range of all of it, by frames that are evenly spread."""

@@ -13,6 +13,9 @@ WARM_UP = 24
 """A run that goes on in the middle of a clip sees so many of the frames before again, so that it steadies as one that
 never stopped: three times the frames that `Steady` looks ahead."""
 
+SAME_S = 0.002
+"""Matroska counts milliseconds: times that differ by less are the same."""
+
 _TIME = re.compile(r"(?:(?:(\d{1,4}):)?(\d{1,2}):)?(\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(s|ms)?")
 
 
@@ -78,6 +81,11 @@ class ClipSettings:
             f"at {self.fps:g} a second" if self.fps is not None else "",
         ]
         return ", ".join(filter(None, facts)) or None
+
+    @staticmethod
+    def are_part(view: str | None) -> bool:
+        """Whether the view in a record names a part of a clip."""
+        return any(fact.startswith(("from ", "to ", "every ", "at ")) for fact in (view or "").split(", "))
 
 
 class FrameChooser:

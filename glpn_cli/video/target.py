@@ -18,6 +18,7 @@ from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.outputs import check_used
 from glpn_cli.pipeline.settings import Existing, OutputSettings
 from glpn_cli.prediction import DepthKind, Provenance
+from glpn_cli.video.beside import find_depth
 from glpn_cli.video.clip import Clip
 from glpn_cli.video.depth_clip import depth_record_of, read_clip_record
 from glpn_cli.video.painted_clip import CONTAINERS
@@ -168,13 +169,17 @@ def says_source(record: Record) -> bool:
     return record.provenance is not None and record.provenance.source_blake2b is not None
 
 
-def holds_depth(source: ImageSource) -> bool:
-    """Whether a clip holds depth that was made earlier; False where it cannot be read."""
+def has_depth(source: ImageSource, *, beside: bool) -> bool:
+    """Whether a clip holds depth that was made earlier; False where it cannot be read.
+
+    beside: whether depth that lies beside it counts
+    """
     if source.path is None:
         return False
     try:
         with Clip(source) as clip:
-            return depth_record_of(clip) is not None
+            own = depth_record_of(clip)
+            return own is not None or (beside and find_depth(source, clip.facts.content) is not None)
     except InputError:
         return False
 

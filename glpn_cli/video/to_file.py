@@ -32,7 +32,7 @@ from glpn_cli.video.coding import CodingThread
 from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, depth_record_of, quantize, refuse_painted
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
 from glpn_cli.video.run import ClipWork, first_error, no_frame, with_view
-from glpn_cli.video.settings import WARM_UP
+from glpn_cli.video.settings import SAME_S, WARM_UP
 from glpn_cli.video.target import (
     ClipTarget,
     PipeOut,
@@ -44,7 +44,6 @@ from glpn_cli.video.target import (
     says_source,
 )
 
-_SAME_S = 0.002
 _OF_ONE_FRAME = ("mean", "median")
 
 
@@ -55,6 +54,8 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
         for note in clip.facts.notes:
             work.view.say(f"{source.given}: {note}")
         target, wanted = _plan(work, clip)
+        if (depth_note := work.note_of_depth(clip)) is not None:
+            work.view.say(f"{source.given}: {depth_note}")
         path = target.path
         if path is not None and (kept := resolve_existing(path, wanted, work.outputs.existing)) is not None:
             outputs = (_describe(target, wanted, kept.painted),)
@@ -97,7 +98,7 @@ def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
 def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
     """The file of a clip, and its record as far as it is known. Raises UsageError."""
     refuse_painted(clip)
-    stored = depth_record_of(clip)
+    stored = work.stored_record(clip)
     provenance: Provenance | None
     if stored is not None:
         kind, limit_m, provenance = stored.depth_kind, stored.limit_m, stored.provenance
@@ -109,7 +110,7 @@ def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
         provenance = work.outputs.calibration.apply_to(provenance)
         kind, limit_m = DepthKind.METRIC, work.outputs.calibration.limit_of(limit_m)
     target = choose_target(work.outputs, kind, limit_m, is_stream=clip.source.path is None)
-    if stored is not None and target.look is not None and target.look.side_by_side:
+    if target.look is not None and target.look.side_by_side and depth_record_of(clip) is not None:
         raise UsageError("--side-by-side needs the pictures, and this clip holds depth", hint="Name the clip itself.")
     if target.path is not None and clip.source.path is not None:
         for path in (target.path, target.partial):
@@ -342,10 +343,10 @@ class Making:
         with DepthClip(partial) as stored:
             for earlier, levels in stored.levels():
                 frame = next(frames, None)
-                while frame is not None and frame.time_s < earlier.time_s - _SAME_S:
+                while frame is not None and frame.time_s < earlier.time_s - SAME_S:
                     self._failed.append((frame, InputError("an earlier run left it out")))
                     frame = next(frames, None)
-                if frame is None or abs(frame.time_s - earlier.time_s) > _SAME_S:
+                if frame is None or abs(frame.time_s - earlier.time_s) > SAME_S:
                     raise OutputError(
                         f"{str(partial)!r} of an earlier run does not fit the clip any more",
                         hint="Remove it, and run again.",

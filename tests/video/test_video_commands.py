@@ -264,6 +264,29 @@ def test_stored_depth_is_painted_without_a_model(glpn: Glpn, tmp_path: Path, mon
     assert glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "b.mp4", "--side-by-side").exit_code != 0
 
 
+def test_the_depth_that_lies_beside_a_clip_is_painted_with_its_pictures_and_sound(
+    glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, look = make_clip(tmp_path / "a.mp4", sound=True), tmp_path / "look.mp4"
+    glpn("predict", clip, "-o", tmp_path / "a_depth.mkv", "--start", "0.04s")
+    part = glpn("export", clip, "-o", look)
+    assert part.exit_code == 0
+    assert "is not used" in part.stderr
+    glpn("predict", clip, "-o", tmp_path / "a_depth.mkv", "--existing", "update")
+    monkeypatch.setenv("GLPN_MODEL", str(tmp_path / "there is none"))
+    whole = glpn("export", clip, "-o", look, "--existing", "overwrite")
+    assert whole.exit_code == 0, whole.stderr
+    assert "a_depth.mkv" in whole.stderr
+    assert read_packets(look, "audio") == read_packets(clip, "audio")
+    glpn("export", tmp_path / "a_depth.mkv", "-o", tmp_path / "b.mp4")
+    assert read_packets(look, "video") == read_packets(tmp_path / "b.mp4", "video")
+    few = glpn("export", clip, "-o", tmp_path / "c.mp4", "--side-by-side", "--start", "0.08s", "--every", "2")
+    assert few.exit_code == 0, few.stderr
+    assert len(read_frames(tmp_path / "c.mp4")) == 2
+    make_clip(clip, 5)
+    assert glpn("export", clip, "-o", tmp_path / "d.mp4").exit_code == 2
+
+
 def test_a_folder_that_lacks_frames_gets_those_that_one_run_would_have_made(glpn: Glpn, tmp_path: Path) -> None:
     clip, folder = make_clip(tmp_path / "a.mp4", 12), tmp_path / "frames"
     assert glpn("predict", clip, "-o", folder).exit_code == 0

@@ -1,47 +1,32 @@
-"""A clip that is read frame by frame: files, image sequences, and streams that come once."""
+"""A clip that is read frame by frame: opened, sought in, decoded; what fails is left out and counted."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import math
-import os
-import re
-import sys
-import zlib
 from collections import deque
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import ImageSource, Picture
-from glpn_cli.images.formats import check_pixels
 from glpn_cli.images.picture import AtLeast, ContentId
-from glpn_cli.video.colors import is_hdr, make_picture, read_matrix, reduced_size, to_rgb, turn_upright
+from glpn_cli.video.colors import make_picture, reduced_size, to_rgb, turn_upright
+from glpn_cli.video.facts import RECORD_KEY, ClipFacts, read_facts
+from glpn_cli.video.integrity import are_slices_sound, lacks_bytes
 from glpn_cli.video.library import load_av
 from glpn_cli.video.settings import ClipSettings, FrameChooser
+from glpn_cli.video.sources import SEQUENCE, first_of_sequence, is_sequence, stream_of
 
-_SEQUENCE = re.compile(r"(?<!%)%0?(\d*)d")
 _SEQUENCE_FPS = 25.0
 _MOST_FAILURES = 16
 """After so many reads that fail one after the other, nothing more is expected of a file."""
 
-_PROBE_BYTES = 1 << 16
-_HEAD_BYTES = 256
 _LEAST_MISSING_S = 1.0
-_EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
-_FOOTER, _ONES = 8, 0xFFFFFFFF
-_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-
-RECORD_KEY = "GLPN"
-"""Under which clips of ours have their record, among the texts of the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,51 +63,6 @@ class Frame(ImageSource):
         """Whether the clip's bytes are these; None for a stream."""
         content = self.clip.content if self.clip is not None else None
         return None if content is None else content == ContentId(size, blake2b)
-
-
-@dataclass(frozen=True, eq=False)
-class ClipFacts:
-    """A clip in numbers.
-
-    size:       (H, W) of its upright frames
-    matrix:     how its frames are turned upright, see `turn_upright`
-    time_base:  seconds in its unit of time
-    start:      its first time, in that unit
-    rate:       frames per second, as far as it says one
-    frames:     how many there are, as far as the file says or its length tells
-    duration_s: its length, where it is known
-    aspect:     width of a pixel for its height
-    codec:      as FFmpeg calls it
-    pixels:     the form of its pixels, as FFmpeg calls it
-    encoder:    the program that coded it, where it wrote its name into the file, as ffmpeg does, and glpn does not
-    notes:      what is odd about it, for the user
-    content:    what tells its bytes from others; of a sequence all its files, one behind the other; None for streams
-    metadata:   the texts in it
-    """
-
-    size: tuple[int, int]
-    matrix: tuple[int, int, int, int]
-    time_base: Fraction
-    start: int
-    rate: Fraction | None
-    frames: int | None
-    duration_s: float | None
-    aspect: Fraction
-    codec: str
-    pixels: str
-    encoder: str | None = None
-    notes: tuple[str, ...] = ()
-    content: ContentId | None = None
-    metadata: dict[str, str] | None = None
-
-    def stored(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(H, W) of an upright frame as it lies in the file."""
-        a, b, c, d = self.matrix
-        return size if abs(a) + abs(d) >= abs(b) + abs(c) else (size[1], size[0])
-
-    def time_of(self, pts: int) -> float:
-        """Seconds from the beginning."""
-        return float((pts - self.start) * self.time_base)
 
 
 class Clip:
@@ -245,7 +185,7 @@ class Clip:
 
     def _open(self) -> Any:
         source, options = self.source, {}
-        where: Any = str(source.path) if source.path is not None else _stream_of(source)
+        where: Any = str(source.path) if source.path is not None else stream_of(source)
         form = None
         if source.path is not None and is_sequence(where):
             rate = self.settings.fps or _SEQUENCE_FPS
@@ -286,48 +226,9 @@ class Clip:
 
     def _look(self) -> ClipFacts:
         """The facts, with the help of the first frame. Raises InputError where there is none, or it is too large."""
-        image, stream, label = self._first, self._stream, self.source.label
-        if image is None:
-            raise InputError(f"{label} holds no frame that can be decoded", hint=self._pipe_hint)
-        matrix = read_matrix(image)
-        rate = stream.average_rate or stream.guessed_rate
-        duration = stream.duration * stream.time_base if stream.duration else None
-        if duration is None and self._container.duration:
-            duration = Fraction(self._container.duration, 1_000_000)
-        stored = image.height, image.width
-        a, b, c, d = matrix
-        size = stored if abs(a) + abs(d) >= abs(b) + abs(c) else (stored[1], stored[0])
-        check_pixels(size, self.source.options.max_pixels, label=label)
-        aspect = Fraction(stream.sample_aspect_ratio or 1)
-        start = stream.start_time if stream.start_time is not None else image.pts
-        if RECORD_KEY in self._container.metadata:
-            start = 0  # a file of ours has the times of the clip that it was made of, also where it is a part of it
-        facts = ClipFacts(
-            size=size,
-            matrix=matrix,
-            time_base=stream.time_base,
-            start=start or 0,
-            rate=rate,
-            frames=stream.frames or (round(duration * rate) if duration and rate else None),
-            duration_s=float(duration) if duration else None,
-            aspect=aspect if size == stored else 1 / aspect,
-            codec=stream.codec_context.name,
-            pixels=image.format.name,
-            encoder=stream.metadata.get("encoder") or stream.metadata.get("ENCODER"),
-            content=self._hash(),
-            metadata=dict(self._container.metadata),
-        )
-        return replace(facts, notes=tuple(_odd(image, facts)))
-
-    def _hash(self) -> ContentId | None:
-        path = self.source.path
-        with suppress(OSError):
-            if path is not None and is_sequence(str(path)):
-                return _hash_all(files_of_sequence(path))
-            if path is not None and path.is_file():
-                with path.open("rb") as file:
-                    return ContentId.of(file)
-        return None
+        if self._first is None:
+            raise InputError(f"{self.source.label} holds no frame that can be decoded", hint=self._pipe_hint)
+        return read_facts(self.source, self._container, self._stream, self._first)
 
     # Reading
 
@@ -431,7 +332,7 @@ class Clip:
         """What a frame is called among pictures."""
         stem, dot, extension = self.source.name.rpartition(".")
         stem, extension = (stem, extension) if dot and "/" not in extension else (self.source.name, "png")
-        return f"{_SEQUENCE.sub('', stem).rstrip('_-. ')}_{number:06d}_{time_s:.3f}s.{extension}"
+        return f"{SEQUENCE.sub('', stem).rstrip('_-. ')}_{number:06d}_{time_s:.3f}s.{extension}"
 
     def _error(self, error: Exception, what: str) -> InputError:
         reason = getattr(error, "strerror", None) or str(error)
@@ -446,151 +347,5 @@ class Clip:
         return "An MP4 cannot be read from a pipe unless its index comes first: pipe Matroska, NUT or MPEG-TS."
 
 
-def _odd(image: Any, facts: ClipFacts) -> Iterator[str]:
-    """What a user should know of a clip."""
-    if is_hdr(image):
-        yield "it has high dynamic range, which is mapped to the standard range"
-    if image.interlaced_frame:
-        yield "it is interlaced, and its fields are taken together (ffmpeg -i IN -vf bwdif OUT makes whole frames)"
-    if facts.aspect not in (0, 1):
-        yield f"its pixels are {float(facts.aspect):.3g} times as wide as high; the model sees them as squares"
-
-
 def _count(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
-
-
-def lacks_bytes(path: Path) -> bool:
-    """Whether a file of Matroska is shorter than its segment says (RFC 8794 and 9559); False for all others."""
-    try:
-        with path.open("rb") as file:
-            head, length = file.read(_HEAD_BYTES), os.fstat(file.fileno()).st_size
-    except OSError:
-        return False
-    if not head.startswith(_EBML):
-        return False
-    at, size = _read_element_size(head, len(_EBML))
-    at += size or 0
-    if size is None or head[at : at + 4] != _SEGMENT:
-        return False
-    begin, size = _read_element_size(head, at + len(_SEGMENT))
-    return size is not None and begin + size > length
-
-
-def _read_element_size(head: bytes, at: int) -> tuple[int, int | None]:
-    """Where an element's content begins, and its length; None where it is not told, as in pipes."""
-    count = 9 - head[at : at + 1].ljust(1, b"\xff")[0].bit_length()
-    number = int.from_bytes(head[at : at + count], "big") & ((1 << 7 * count) - 1)
-    return at + count, None if number == (1 << 7 * count) - 1 or count > 8 else number
-
-
-def are_slices_sound(packet: bytes) -> bool:
-    """Whether the checksums of a frame of FFV1, of version 3, hold.
-
-    Each slice ends in its size (24 bits), a status (8 bits), and what makes the CRC of all of it 0.
-    """
-    end = len(packet)
-    while end > 0:
-        begin = end - _FOOTER - int.from_bytes(packet[end - _FOOTER : end - _FOOTER + 3], "big")
-        if begin < 0 or end < _FOOTER:
-            return False
-        # The CRC takes the highest bit of a byte first, and zlib's the lowest.
-        if zlib.crc32(packet[begin:end].translate(_REVERSED), _ONES) != _ONES:
-            return False
-        end = begin
-    return True
-
-
-# Image sequences and streams
-
-
-def is_sequence(text: str) -> bool:
-    """Whether a name stands for the files of an image sequence: frame_%05d.png."""
-    return _SEQUENCE.search(text.rpartition("/")[2]) is not None and not os.path.exists(text)  # noqa: PTH110 - text
-
-
-def first_of_sequence(path: Path) -> int:
-    """The lowest number of a sequence's files. Raises InputError as `files_of_sequence` does."""
-    return next(iter(_number_sequence(path)))
-
-
-def files_of_sequence(path: Path) -> list[Path]:
-    """The files of a sequence, in order. Raises InputError where there is none, or one is missing between."""
-    return list(_number_sequence(path).values())
-
-
-def _hash_all(paths: list[Path]) -> ContentId:
-    """What tells the bytes of files, one behind the other, from others."""
-    hashed, size = hashlib.blake2b(digest_size=16), 0
-    for path in paths:
-        with path.open("rb") as file:
-            while piece := file.read(_PROBE_BYTES):
-                hashed.update(piece)
-                size += len(piece)
-    return ContentId(size, hashed.hexdigest())
-
-
-def _number_sequence(path: Path) -> dict[int, Path]:
-    head, tail = _SEQUENCE.split(path.name)[0], _SEQUENCE.split(path.name)[-1]
-    pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
-    try:
-        found = {int(match[1]): name for name in os.listdir(path.parent) if (match := pattern.fullmatch(name))}  # noqa: PTH208
-    except OSError:
-        found = {}
-    if not found:
-        raise InputError(f"there is no picture of the sequence {str(path)!r}", code=ErrorCode.NOT_FOUND)
-    first, last = min(found), max(found)
-    if len(found) <= last - first:
-        missing = next(number for number in range(first, last) if number not in found)
-        raise InputError(
-            f"the sequence {str(path)!r} lacks number {missing}, and would end there",
-            hint="Number its pictures one after the other, or name their folder to take them one by one.",
-            code=ErrorCode.DATA,
-        )
-    return {number: path.parent / found[number] for number in sorted(found)}
-
-
-class _Pipe:
-    """Standard input for PyAV, without Python's lock, which a thread that waits for more would hold at exit."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._left = b""
-        try:
-            self._number: int | None = stream.fileno()
-            self._left = stream.peek() if hasattr(stream, "peek") else b""
-            stream.read(len(self._left))
-        except (OSError, io.UnsupportedOperation):
-            self._number = None
-
-    def read(self, size: int = -1) -> bytes:
-        """The bytes that are there, up to `size`."""
-        if self._left:
-            piece, self._left = self._left[:size], self._left[size:]
-            return piece
-        return self._stream.read(size) if self._number is None else os.read(self._number, max(size, 1))
-
-
-def _stream_of(source: ImageSource) -> Any:
-    """What PyAV reads a stream from."""
-    if source.data:
-        return io.BytesIO(source.data)
-    if sys.stdin is None:
-        raise InputError("standard input is closed")
-    return _Pipe(sys.stdin.buffer)
-
-
-def peek_stdin() -> bytes:
-    """The first bytes of standard input, which stay there; empty where that cannot be done."""
-    stream = getattr(sys.stdin, "buffer", None)
-    if stream is None:
-        return b""
-    if hasattr(stream, "peek"):
-        head: bytes = stream.peek(_PROBE_BYTES)
-        return head
-    with suppress(OSError):
-        place = stream.tell()
-        head = stream.read(_PROBE_BYTES)
-        stream.seek(place)
-        return head
-    return b""

@@ -13,8 +13,8 @@ from glpn_cli.images.formats import HEAD_BYTES, is_video
 from glpn_cli.pipeline.search import find_files
 from glpn_cli.pipeline.settings import InputKind, InputSettings
 from glpn_cli.pipeline.sources import Source, Sources
-from glpn_cli.video.clip import first_of_sequence, is_sequence, peek_stdin
 from glpn_cli.video.depth_clip import DEPTH_MAPS, peek_record
+from glpn_cli.video.sources import first_of_sequence, is_sequence, peek_stdin
 
 EXTENSIONS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2ts .mts .wmv .asf .flv .ogv .3gp .mxf .y4m .nut .ivf".split()

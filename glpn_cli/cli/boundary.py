@@ -11,8 +11,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum
 from types import FrameType
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, cast, get_args
 
 import typer
 
@@ -90,7 +91,7 @@ def tell_parse_error(error: Any) -> int:
 
 
 def _explain_unknown_option(option: str, ctx: Any) -> UsageError:
-    """The error of an option that a command does not have: who has it, or which one is spelled nearly like it."""
+    """The error of an option that a command does not have: who has it, whose value it is, or which is meant."""
     from difflib import get_close_matches
 
     asked, run_help = ctx.command_path, f"Run: {ctx.command_path} --help"
@@ -99,12 +100,24 @@ def _explain_unknown_option(option: str, ctx: Any) -> UsageError:
         inner = [owner for owner in owners[option] if owner.startswith(f"{asked} ")]
         hint = f"Run: {inner[0]} {option}" if inner else run_help
         return UsageError(f"{option} belongs to {_list_few(owners[option])}, not to {asked}", hint=hint)
+    for param in ctx.command.params:
+        if option[2:] in _values_of(param):
+            meant = f"{param.opts[0]} {option[2:]}"
+            return UsageError(f"no such option: {option}", hint=f"Did you mean {meant}? {run_help}")
     own = [*(name for name, commands in owners.items() if asked in commands), "--help"]
     if near := get_close_matches(option, own, 1):
-        return UsageError(f"no such option: {option}", hint=f"Did you mean {near[0]}? Run: {asked} --help")
+        return UsageError(f"no such option: {option}", hint=f"Did you mean {near[0]}? {run_help}")
     if near := get_close_matches(option, owners, 1, cutoff=0.8):
         run_help = f"Did you mean {near[0]}, which belongs to {_list_few(owners[near[0]])}? {run_help}"
     return UsageError(f"no such option: {option}", hint=run_help)
+
+
+def _values_of(param: Any) -> list[Any]:
+    """All that an option may be; empty where there is no list."""
+    kind = getattr(getattr(param, "type_descriptor", None), "annotation", None)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return [member.value for member in kind]
+    return list(get_args(kind))
 
 
 def _list_few(commands: list[str]) -> str:

@@ -25,6 +25,7 @@ _OPTIONS = "Options"
 _FIRST, _LAST = (ARGUMENTS, INPUTS, MODEL), (OUTPUTS, SPACE, BATCH, _OPTIONS)
 """Chapters before and after those that only one command has."""
 _NAMES_WIDTH, _NARROWEST = 26, 30
+_WHOLE_HYPHEN = "\N{NON-BREAKING HYPHEN}"
 
 
 class _Plain:
@@ -70,6 +71,7 @@ class _Plain:
         """Write the screen, on narrow terminals too: Typer takes them for 50 columns wide."""
         formatter.width = min(formatter.width, max(shutil.get_terminal_size().columns - 2, _NARROWEST))
         super().format_help(ctx, formatter)  # type: ignore[misc]  # of the class beside this one
+        formatter.buffer = [text.replace(_WHOLE_HYPHEN, "-") for text in formatter.buffer]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the subcommands of a group, then the options in chapters."""
@@ -83,7 +85,7 @@ class _Plain:
             elif names.startswith("--"):
                 names = f"    {names}"  # long names stand below each other
             title = param.rich_help_panel or (ARGUMENTS if param.param_type_name == "argument" else _OPTIONS)
-            chapters.setdefault(title, []).append((names, _without_ranges(words)))
+            chapters.setdefault(title, []).append((names, _whole_words(_without_ranges(words))))
         if isinstance(self, TyperGroup):
             self.format_commands(ctx, formatter)
         own = [title for title in chapters if title not in (*_FIRST, *_LAST)]
@@ -97,6 +99,11 @@ class _Plain:
         del ctx
         if self.epilog:
             formatter.write("\nExamples:\n" + textwrap.indent(inspect.cleandoc(self.epilog), "  ") + "\n")
+
+
+def _whole_words(words: str) -> str:
+    """Words whose lines Typer does not break at a hyphen: names of models are to be copied."""
+    return re.sub(r"(?<=\w)-(?=\w)", _WHOLE_HYPHEN, words)
 
 
 def _without_ranges(words: str) -> str:

@@ -67,6 +67,7 @@ def test_help_is_at_most_80_columns_wide() -> None:
         for line in glpn(*arguments, "--help", env={"COLUMNS": "80"}).stdout.splitlines():
             assert len(line) <= 80, line
             assert ")]" not in line, "a default of two parts lost its bracket"
+            assert not line.endswith("-"), "a name is broken at its hyphen"
 
 
 @pytest.mark.parametrize("columns", ["20", "200", "nonsense"])
@@ -160,6 +161,8 @@ def test_a_command_line_that_makes_no_sense_is_told_in_our_own_two_lines(
         ("--colorbar export x", "Run: glpn export --colorbar"),
         ("models --refresh download nyu", "Run: glpn models download --refresh"),
         ("predict x --precison fp32", "Did you mean --precision?"),
+        ("predict x --overwrite", "Did you mean --existing overwrite?"),
+        ("predict x --flip", "Did you mean --tta flip?"),
         ("predict --hlep", "Did you mean --help?"),
         ("predict x --colorba", "Did you mean --colorbar, which belongs to glpn export?"),
     ],

@@ -127,6 +127,8 @@ def _render(plan: ScenePlan, scene: SceneParams) -> list[Path]:
 
     with Progress(len(plan.todo)) as progress:
         write_scenes(
-            plan, workers=scene.workers or cores(), done=lambda i: progress.advance(plan.depth_name(i), computed=True)
+            plan,
+            workers=scene.workers or cores(),
+            done=lambda i: progress.advance(plan.name("depth", i), computed=True),
         )
     return [write_contact_sheet(plan)] if scene.contact_sheet else []

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from glpn_cli.scenes.furniture import Maker, Piece
-from glpn_cli.scenes.furniture.clutter import SMALL, scatter
+from glpn_cli.scenes.furniture.clutter import SMALL
 from glpn_cli.scenes.furniture.living import floor_lamp, person, pet, plant
 from glpn_cli.scenes.furniture.odd import (
     cubicle,
@@ -228,11 +228,11 @@ def _lay_rug(style: Style, room: Room) -> None:
     a, b, c = style.any_colour(0.8), style.any_colour(0.8), style.any_colour(0.8)
     kind = d.weigh([(3, "rug"), (2, "cloth"), (1, "fur")])
     if kind == "rug":
-        m = p.material(Material(Texture.RUG, a, b, c, scale=d.between(0.1, 0.4), seed=style.seed()))
+        m = Material(Texture.RUG, a, b, c, scale=d.between(0.1, 0.4), seed=style.seed())
     elif kind == "cloth":
-        m = p.material(style.make_cloth())
+        m = style.make_cloth()
     else:
-        m = p.material(Material(Texture.FUR, a, b, scale=0.03, p=d.pick([0.0, 0.4]), q=5.0, seed=style.seed()))
+        m = Material(Texture.FUR, a, b, scale=0.03, p=d.pick([0.0, 0.4]), q=5.0, seed=style.seed())
     with p.labelled(Label.FLOOR):
         if d.yes(0.2):
             p.pipe((x, y, 0), 0.012, w / 2, m)
@@ -283,9 +283,6 @@ def _litter(style: Style, room: Room, fullness: float) -> None:
                 p.cushion((0, -0.1, 0.14), (0.24, 0.1, 0.2), m, radius=0.045)
             else:
                 d.weigh(SMALL)(style)
-
-
-__all__ = ["PLANS", "furnish", "scatter"]
 
 
 def fit_kitchen(style: Style, room: Room) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from glpn_cli.prediction import Intrinsics
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.room import Room
 
@@ -29,9 +30,10 @@ class Pose:
     down: tuple[float, float, float]
     forward: tuple[float, float, float]
 
-    def row(self, half_width: float, half_height: float) -> NDArray[np.float64]:
-        """The numbers that the kernels read; half sizes of the picture at distance 1."""
-        return np.array([*self.position, *self.right, *self.down, *self.forward, half_width, half_height])
+    def row(self, camera: Intrinsics, size: tuple[int, int]) -> NDArray[np.float64]:
+        """The numbers that the kernels read, see `tracer.look_around`; size: (H, W) of the picture."""
+        tangents = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
+        return np.array([*self.position, *self.right, *self.down, *self.forward, *tangents])
 
     def matrix(self) -> NDArray[np.float64]:
         """float64 (4, 4): takes points of the camera to the room, see `poses`."""

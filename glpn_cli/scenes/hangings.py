@@ -6,7 +6,7 @@ import math
 
 from glpn_cli.scenes.furniture.clutter import scatter
 from glpn_cli.scenes.furniture.living import shade
-from glpn_cli.scenes.materials import Material, Texture
+from glpn_cli.scenes.materials import MIRROR, Material, Texture
 from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.room import PUBLIC, YAWS, Room, Wall
 from glpn_cli.scenes.style import Style
@@ -74,20 +74,18 @@ def _hang(style: Style, room: Room, wall: Wall, kind: str) -> None:
             dark = d.yes(0.25)
             ground = style.grey(15, 50) if dark else style.grey(225, 250, 3)
             ink = style.grey(170, 230) if dark else style.any_colour(1.0, 20, 160)
-            m = p.material(
-                Material(
-                    Texture.SCRIBBLE,
-                    ground,
-                    style.any_colour(1.0, 60, 200),
-                    ink,
-                    scale=d.between(0.06, 0.16),
-                    p=d.between(0, 0.9),
-                    seed=style.seed(),
-                    shine=0.05,
-                    polish=40,
-                    mirror=0.0 if dark else 0.12,
-                    haze=0.15,
-                )
+            m = Material(
+                Texture.SCRIBBLE,
+                ground,
+                style.any_colour(1.0, 60, 200),
+                ink,
+                scale=d.between(0.06, 0.16),
+                p=d.between(0, 0.9),
+                seed=style.seed(),
+                shine=0.05,
+                polish=40,
+                mirror=0.0 if dark else 0.12,
+                haze=0.15,
             )
             if d.yes(0.3):
                 m = style.poster()
@@ -98,9 +96,8 @@ def _hang(style: Style, room: Room, wall: Wall, kind: str) -> None:
             p.box((0, -0.04, z), (w, 0.06, h), style.plastic())
             p.box((0, -0.068, z), (w - 0.02, 0.008, h - 0.02), style.screen(on=d.yes(0.4)))
         elif kind == "mirror":
-            m = p.material(Material(Texture.PLAIN, (0.03, 0.035, 0.035), mirror=2.2))
             p.box((0, -0.01, z), (w + 0.05, 0.025, h + 0.05), style.lacquer())
-            p.box((0, -0.014, z), (w, 0.025, h), m)
+            p.box((0, -0.014, z), (w, 0.025, h), MIRROR)
         elif kind == "shelf":
             p.box((0, -0.11, z - 0.15), (w, 0.22, 0.025), style.wood())
             if d.yes(0.5):
@@ -118,10 +115,7 @@ def _hang(style: Style, room: Room, wall: Wall, kind: str) -> None:
             for _ in range(d.whole(1, 3)):
                 t = d.between(0.3, 0.8)
                 p.cushion(
-                    (d.between(-0.4, 0.4) * w, -0.1, z + 0.1 - t / 2),
-                    (0.3, 0.16, t),
-                    p.material(style.make_cloth()),
-                    radius=0.07,
+                    (d.between(-0.4, 0.4) * w, -0.1, z + 0.1 - t / 2), (0.3, 0.16, t), style.make_cloth(), radius=0.07
                 )
         elif kind == "cupboard":
             p.box((0, -0.17, z), (w, 0.34, h), style.drawers(d.whole(1, 3), 1, height=0.15))
@@ -145,7 +139,7 @@ def light_ceiling(style: Style, room: Room) -> None:
         d.weigh([(3, (255, 222, 175)), (3, (255, 242, 225)), (2, (235, 243, 255)), (0.5, (255, 190, 120))]), 6
     )
     power = d.between(0.6, 2.2)
-    glow = p.material(Material(Texture.PLAIN, tone, glow=d.between(3, 9) if on else 0.0, scale=1.0))
+    glow = Material(Texture.PLAIN, tone, glow=d.between(3, 9) if on else 0.0, scale=1.0)
     w, long = room.width, room.length
     nx, ny = max(1, round(w / d.between(2.0, 3.5))), max(1, round(long / d.between(2.0, 3.5)))
     if kind in ("pendant", "dome", "fan"):
@@ -202,7 +196,7 @@ def light_ceiling(style: Style, room: Room) -> None:
             p.rod((0, y + 0.15 * k, z - 0.2), (w, y + 0.15 * k, z - 0.2), d.between(0.02, 0.15), m)
 
 
-def _panels(style: Style, room: Room, spots: list[tuple[float, float]], glow: int, kind: str) -> None:
+def _panels(style: Style, room: Room, spots: list[tuple[float, float]], glow: Material, kind: str) -> None:
     d, p = style.chance, style.parts
     z = room.height
     size = (0.6, 0.6) if kind == "panels" and d.yes(0.5) else (d.pick([0.3, 0.15]), d.between(1.1, 1.6))

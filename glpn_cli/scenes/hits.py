@@ -75,9 +75,7 @@ def paint_hit(
     cosine = (nx * dx + ny * dy + nz * dz) / length
     if cosine > 0.0:
         nx, ny, nz = -nx, -ny, -nz
-    out[7] = nx
-    out[8] = ny
-    out[9] = nz
+    out[7], out[8], out[9] = nx, ny, nz
     slant = math.sqrt(max(abs(cosine), 0.08))
     foot = width / (slant * math.sqrt(slant))
     r, g, b, glow = texture(mats, k, u, v, hu, hv, foot, tone)
@@ -93,37 +91,22 @@ def paint_hit(
                 ny += a * ty
                 nz += c2
             else:
-                nx += a
-                ny += c2
+                nx, ny = nx + a, ny + c2
             length = math.sqrt(nx * nx + ny * ny + nz * nz)
-            nx /= length
-            ny /= length
-            nz /= length
-    out[0] = nx
-    out[1] = ny
-    out[2] = nz
-    out[3] = r
-    out[4] = g
-    out[5] = b
+            nx, ny, nz = nx / length, ny / length, nz / length
+    out[0], out[1], out[2] = nx, ny, nz
+    out[3], out[4], out[5] = r, g, b
     out[6] = glow * mats[k, 17]
     return k
 
 
 @compiled_small
 def first_hit(
-    world: World,
-    stack: Integers,
-    ox: float,
-    oy: float,
-    oz: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    near: float,
+    world: World, stack: Integers, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float
 ) -> tuple[float, int]:
     """The nearest surface of all: (ray parameter, who as in `paint_hit`)."""
     far, cuboid, face = leave_shell(world.air, ox, oy, oz, dx, dy, dz)
-    t, who = trace(world.nodes, world.solids, stack, ox, oy, oz, dx, dy, dz, near, far, False)
+    t, who = trace(world.nodes, world.solids, stack, ox, oy, oz, dx, dy, dz, 0.0, far, False)
     if who < 0:
         return far, -(cuboid * 6 + face) - 1
     return t, who

@@ -43,9 +43,7 @@ def lamp_term(
 def rough_light(world: World, x: float, y: float, z: float, nx: float, ny: float, nz: float, out: Floats) -> None:
     """Light without shadows at a point that is only seen by way of another; fills out[7:10]."""
     lights, sky = world.lights, world.sky
-    r = sky[0] * (0.8 + 0.2 * nz)
-    g = sky[1] * (0.8 + 0.2 * nz)
-    b = sky[2] * (0.8 + 0.2 * nz)
+    r, g, b = sky[0] * (0.8 + 0.2 * nz), sky[1] * (0.8 + 0.2 * nz), sky[2] * (0.8 + 0.2 * nz)
     for k in range(lights.shape[0]):
         lx, ly, lz, strength = lamp_term(lights, k, x, y, z, 0.0, 0.0)
         cosine = (lx * nx + ly * ny + lz * nz) / math.sqrt(lx * lx + ly * ly + lz * lz + 1e-6)
@@ -54,36 +52,20 @@ def rough_light(world: World, x: float, y: float, z: float, nx: float, ny: float
         g += w * lights[k, 14]
         b += w * lights[k, 15]
     # A spot close to a lamp would make its neighbours sparkle.
-    out[7] = r / (1.0 + 0.3 * r)
-    out[8] = g / (1.0 + 0.3 * g)
-    out[9] = b / (1.0 + 0.3 * b)
+    out[7], out[8], out[9] = r / (1.0 + 0.3 * r), g / (1.0 + 0.3 * g), b / (1.0 + 0.3 * b)
 
 
 @compiled_small
-def lamp_light(
-    world: World,
-    stack: Integers,
-    spot: Floats,
-    a: float,
-    c: float,
-    through: float,
-    out: Floats,
-) -> None:
+def lamp_light(world: World, stack: Integers, spot: Floats, a: float, c: float, through: float, out: Floats) -> None:
     """Light of lamps, windows and sun that falls on the surface at spot[0:3] with normal spot[3:6]; fills out[0:3].
 
     a, c: 0..1, where on each lamp. through: share of light let through from behind.
     """
     nodes, solids, shell, mats, lights, sky = world
-    x = spot[0]
-    y = spot[1]
-    z = spot[2]
-    nx = spot[3]
-    ny = spot[4]
-    nz = spot[5]
+    x, y, z = spot[0], spot[1], spot[2]
+    nx, ny, nz = spot[3], spot[4], spot[5]
     lift = spot[6]
-    r = 0.0
-    g = 0.0
-    b = 0.0
+    r = g = b = 0.0
     inside = shell[0, 0] <= x <= shell[0, 3] and shell[0, 1] <= y <= shell[0, 4]
     most = 0.0
     for k in range(lights.shape[0]):
@@ -105,9 +87,7 @@ def lamp_light(
             g += 0.5 * w * lights[k, 14]
             b += 0.5 * w * lights[k, 15]
             continue
-        ex = x + side * nx * lift
-        ey = y + side * ny * lift
-        ez = z + side * nz * lift
+        ex, ey, ez = x + side * nx * lift, y + side * ny * lift, z + side * nz * lift
         if not (inside and shell[0, 0] < ex + lx < shell[0, 3] and shell[0, 1] < ey + ly < shell[0, 4]):
             far, _, _ = leave_shell(shell, ex, ey, ez, lx, ly, lz)
             if far < 0.93:  # behind a wall; lamps may sit a little inside one
@@ -123,9 +103,7 @@ def lamp_light(
         jz = sky[5]
         cosine = jx * nx + jy * ny + jz * nz
         if cosine > 0.0:
-            ex = x + nx * lift
-            ey = y + ny * lift
-            ez = z + nz * lift
+            ex, ey, ez = x + nx * lift, y + ny * lift, z + nz * lift
             far, k, face = leave_shell(shell, ex, ey, ez, jx, jy, jz)
             if k >= 0 and mats[int(shell[k, 6 + face]), 17] > 0.0:
                 _, who = trace(nodes, solids, stack, ex, ey, ez, jx, jy, jz, 0.0, far, True)
@@ -133,28 +111,14 @@ def lamp_light(
                     r += cosine * sky[6]
                     g += cosine * sky[7]
                     b += cosine * sky[8]
-    out[0] = r
-    out[1] = g
-    out[2] = b
+    out[0], out[1], out[2] = r, g, b
 
 
 @compiled_small
-def gather_light(
-    world: World,
-    stack: Integers,
-    spot: Floats,
-    other: Floats,
-    a: float,
-    e: float,
-    out: Floats,
-) -> None:
+def gather_light(world: World, stack: Integers, spot: Floats, other: Floats, a: float, e: float, out: Floats) -> None:
     """Light that one other surface, in a direction drawn from a, e in 0..1 (cosine-weighted), sends here; out[0:3]."""
-    nx = spot[3]
-    ny = spot[4]
-    nz = spot[5]
-    sx = spot[0] + nx * spot[6]
-    sy = spot[1] + ny * spot[6]
-    sz = spot[2] + nz * spot[6]
+    nx, ny, nz = spot[3], spot[4], spot[5]
+    sx, sy, sz = spot[0] + nx * spot[6], spot[1] + ny * spot[6], spot[2] + nz * spot[6]
     radius = math.sqrt(e)
     angle = 6.2831853 * a
     up = math.sqrt(max(1.0 - e, 0.0)) + 0.02
@@ -163,27 +127,18 @@ def gather_light(
     else:
         tx, ty, tz = 0.0, -nz, ny
     norm = math.sqrt(tx * tx + ty * ty + tz * tz) + 1e-12
-    tx /= norm
-    ty /= norm
-    tz /= norm
-    bx = ny * tz - nz * ty
-    by = nz * tx - nx * tz
-    bz = nx * ty - ny * tx
+    tx, ty, tz = tx / norm, ty / norm, tz / norm
+    bx, by, bz = ny * tz - nz * ty, nz * tx - nx * tz, nx * ty - ny * tx
     ca = radius * math.cos(angle)
     sa = radius * math.sin(angle)
-    dx = up * nx + ca * tx + sa * bx
-    dy = up * ny + ca * ty + sa * by
-    dz = up * nz + ca * tz + sa * bz
-    t, who = first_hit(world, stack, sx, sy, sz, dx, dy, dz, 0.0)
-    hx = sx + t * dx
-    hy = sy + t * dy
-    hz = sz + t * dz
+    dx, dy, dz = up * nx + ca * tx + sa * bx, up * ny + ca * ty + sa * by, up * nz + ca * tz + sa * bz
+    t, who = first_hit(world, stack, sx, sy, sz, dx, dy, dz)
+    hx, hy, hz = sx + t * dx, sy + t * dy, sz + t * dz
     paint_hit(world, who, hx, hy, hz, dx, dy, dz, 0.15 + 0.3 * t, False, other)
     rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
     glow = min(other[6], 1.0) * 0.5
     out[0] = other[3] * (other[7] + glow)
-    out[1] = other[4] * (other[8] + glow)
-    out[2] = other[5] * (other[9] + glow)
+    out[1], out[2] = other[4] * (other[8] + glow), other[5] * (other[9] + glow)
 
 
 @compiled_small
@@ -202,20 +157,12 @@ def shine(
 ) -> None:
     """Highlights of the lamps and the mirror image of the room on material `k`; fills out[0:3]."""
     mats, lights = world.materials, world.lights
-    nx = spot[3]
-    ny = spot[4]
-    nz = spot[5]
+    nx, ny, nz = spot[3], spot[4], spot[5]
     length = math.sqrt(dx * dx + dy * dy + dz * dz)
-    dx /= length
-    dy /= length
-    dz /= length
+    dx, dy, dz = dx / length, dy / length, dz / length
     along = dx * nx + dy * ny + dz * nz
-    rx = dx - 2.0 * along * nx
-    ry = dy - 2.0 * along * ny
-    rz = dz - 2.0 * along * nz
-    r = 0.0
-    g = 0.0
-    b = 0.0
+    rx, ry, rz = dx - 2.0 * along * nx, dy - 2.0 * along * ny, dz - 2.0 * along * nz
+    r = g = b = 0.0
     if mats[k, 18] > 0.0:
         for j in range(lights.shape[0]):
             lx, ly, lz, strength = lamp_term(lights, j, spot[0], spot[1], spot[2], 0.0, 0.0)
@@ -232,18 +179,12 @@ def shine(
         rx += blur * (a - 0.5) + 0.02 * nx
         ry += blur * (c - 0.5) + 0.02 * ny
         rz += blur * (a + c - 1.0) + 0.02 * nz
-        ox = spot[0] + nx * spot[6]
-        oy = spot[1] + ny * spot[6]
-        oz = spot[2] + nz * spot[6]
-        t, who = first_hit(world, stack, ox, oy, oz, rx, ry, rz, 0.0)
-        hx = ox + t * rx
-        hy = oy + t * ry
-        hz = oz + t * rz
+        ox, oy, oz = spot[0] + nx * spot[6], spot[1] + ny * spot[6], spot[2] + nz * spot[6]
+        t, who = first_hit(world, stack, ox, oy, oz, rx, ry, rz)
+        hx, hy, hz = ox + t * rx, oy + t * ry, oz + t * rz
         paint_hit(world, who, hx, hy, hz, rx, ry, rz, 0.004 + 0.004 * t + blur * t, False, other)
         rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
         r += fresnel * other[3] * (other[7] + other[6])
         g += fresnel * other[4] * (other[8] + other[6])
         b += fresnel * other[5] * (other[9] + other[6])
-    out[0] = r
-    out[1] = g
-    out[2] = b
+    out[0], out[1], out[2] = r, g, b

@@ -1,17 +1,15 @@
-"""Colours and materials: linear light, and the textures of the kernels with their numbers."""
+"""Colours in linear light, textures, and the materials that are made of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from glpn_cli.scenes.chance import Chance
-
 Colour = tuple[float, float, float]
 """Linear light, 0..1."""
 
 
-def _linear(r: float, g: float, b: float) -> Colour:
+def linear(r: float, g: float, b: float) -> Colour:
     """SRGB 0..255 to linear 0..1."""
     return _to_linear(r), _to_linear(g), _to_linear(b)
 
@@ -24,38 +22,6 @@ def _to_linear(value: float) -> float:
 def scaled(colour: Colour, factor: float) -> Colour:
     """A lighter or darker colour."""
     return (min(colour[0] * factor, 0.95), min(colour[1] * factor, 0.95), min(colour[2] * factor, 0.95))
-
-
-class Colours:
-    """The colours of one scene."""
-
-    def __init__(self, chance: Chance) -> None:
-        self.chance = chance
-        self.vivid = chance.yes(0.12)  # a room where anything goes
-
-    def any_colour(self, saturation: float = 1.0, low: float = 20.0, high: float = 245.0) -> Colour:
-        """Any hue; linear."""
-        d = self.chance
-        value = d.between(low, high)
-        s = saturation * (d.unit() if self.vivid else d.unit() ** 1.6 * 0.9)
-        h = 6.0 * d.unit()
-        r = min(max(abs(h - 3.0) - 1.0, 0.0), 1.0)
-        g = min(max(2.0 - abs(h - 2.0), 0.0), 1.0)
-        b = min(max(2.0 - abs(h - 4.0), 0.0), 1.0)
-        return _linear(value * (1 - s + s * r), value * (1 - s + s * g), value * (1 - s + s * b))
-
-    def near(self, rgb: tuple[float, float, float], spread: float = 14.0) -> Colour:
-        """A colour (sRGB 0..255) with jitter; linear."""
-        d = self.chance
-        shift = d.bell(0, spread, -50, 50)
-        return _linear(*[v + shift + d.bell(0, spread * 0.4, -30, 30) for v in rgb])
-
-    def grey(self, low: float, high: float, warmth: float = 8.0) -> Colour:
-        """A grey between two sRGB values, a little warm or cold; linear."""
-        d = self.chance
-        v = d.between(low, high)
-        w = d.bell(0.3 * warmth, warmth, -20, 30)
-        return _linear(v + w, v + 0.4 * w, v - w)
 
 
 _BLACK: Colour = (0.02, 0.02, 0.02)
@@ -100,7 +66,7 @@ class Texture(IntEnum):
     LABELS = 33
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Material:
     """One surface. Colours are linear, 0..1; `scale` is the texture's period in metres; p, q, r, s, t are its own.
 
@@ -132,13 +98,16 @@ class Material:
     bump: float = 0.0
     dents: float = 0.02
     below: float = 0.0
-    other: int = 0
+    other: Material | None = None
     through: float = 0.0
 
-    def row(self) -> list[float]:
-        """The numbers that the kernels read."""
+    def row(self, other: int = 0) -> list[float]:
+        """The numbers that the kernels read; other: the row of `other`, 0 where there is none."""
         return [
             float(self.texture), *self.a, *self.b, *self.c, self.scale, self.p, self.q, float(self.seed),
             self.r, self.s, self.t, self.glow, self.shine, self.polish, self.mirror, self.haze, self.bump, self.dents,
-            self.below, float(self.other), self.through,
+            self.below, float(other), self.through,
         ]  # fmt: skip
+
+
+MIRROR = Material(Texture.PLAIN, (0.03, 0.035, 0.035), mirror=2.2)

@@ -20,14 +20,10 @@ def hash2(x: int, y: int, seed: int) -> float:
 @compiled_small
 def wave2(u: float, v: float, seed: int) -> float:
     """Smooth noise of wavelength about 2, in [0, 1]."""
-    fu = math.floor(u)
-    fv = math.floor(v)
-    iu = int(fu)
-    iv = int(fv)
-    u -= fu
-    v -= fv
-    u = u * u * (3.0 - 2.0 * u)
-    v = v * v * (3.0 - 2.0 * v)
+    fu, fv = math.floor(u), math.floor(v)
+    iu, iv = int(fu), int(fv)
+    u, v = u - fu, v - fv
+    u, v = u * u * (3.0 - 2.0 * u), v * v * (3.0 - 2.0 * v)
     a = hash2(iu, iv, seed)
     b = hash2(iu + 1, iv, seed)
     c = hash2(iu, iv + 1, seed)

@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 
 from glpn_cli.scenes.materials import Material
 
+Point = Sequence[float]
+"""x, y, z in metres."""
+CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
+"""Signs of x and y at the corners of a rectangle about the origin."""
+
 
 class Label(IntEnum):
     """The class of a pixel, for auxiliary supervision."""
@@ -59,7 +64,7 @@ class _Turn(TypedDict, total=False):
 _SOLID_COLUMNS = 24
 
 
-def _halves(size: Sequence[float]) -> tuple[float, float, float]:
+def _halves(size: Point) -> tuple[float, float, float]:
     return 0.5 * size[0], 0.5 * size[1], 0.5 * size[2]
 
 
@@ -69,15 +74,20 @@ class Parts:
 
     solids: list[list[float]] = field(default_factory=list)
     materials: list[list[float]] = field(default_factory=lambda: [Material().row()])
+    rows: dict[Material, int] = field(default_factory=dict)
     air: list[list[float]] = field(default_factory=list)
     lights: list[list[float]] = field(default_factory=list)
     here: _Frame = field(default_factory=_Frame)
     label: Label = Label.FURNITURE
 
-    def material(self, material: Material) -> int:
-        """Add a material; its number."""
-        self.materials.append(material.row())
-        return len(self.materials) - 1
+    def row(self, material: Material | None) -> int:
+        """The row of a material among `materials`, where it is added when it is first used; 0 for None."""
+        if material is None:
+            return 0
+        if material not in self.rows:
+            self.materials.append(material.row(self.row(material.other)))
+            self.rows[material] = len(self.materials) - 1
+        return self.rows[material]
 
     @contextmanager
     def frame(self, x: float, y: float, z: float = 0.0, yaw: float = 0.0) -> Iterator[None]:
@@ -103,9 +113,9 @@ class Parts:
     def _solid(
         self,
         kind: int,
-        centre: Sequence[float],
-        half: Sequence[float],
-        material: int,
+        centre: Point,
+        half: Point,
+        material: Material,
         turn: _Turn,
         shape: float = 0.0,
         hollow: float = 0.0,
@@ -131,14 +141,14 @@ class Parts:
         n = len(self.solids)
         self.solids.append([
             x, y, z, *rotation, max(half[0], 1e-4), max(half[1], 1e-4), max(half[2], 1e-4), float(kind), shape, hollow,
-            both, float(material), 1.0 if shadow else 0.0, float(self.label), float(n * 7), float(face),
+            both, float(self.row(material)), 1.0 if shadow else 0.0, float(self.label), float(n * 7), float(face),
         ])  # fmt: skip
 
     def box(
         self,
-        centre: Sequence[float],
-        size: Sequence[float],
-        material: int,
+        centre: Point,
+        size: Point,
+        material: Material,
         *,
         shadow: bool = True,
         face: int = 2,
@@ -147,19 +157,13 @@ class Parts:
         """A box of full `size` about `centre`; face: which faces carry a one-sided texture (1 x, 2 y, 4 z)."""
         self._solid(0, centre, _halves(size), material, turn, shadow=shadow, face=face)
 
-    def slab(self, low: Sequence[float], high: Sequence[float], material: int, *, face: int = 2) -> None:
+    def slab(self, low: Point, high: Point, material: Material) -> None:
         """A box between two corners."""
         centre = [0.5 * (a + b) for a, b in zip(low, high, strict=True)]
-        self.box(centre, [b - a for a, b in zip(low, high, strict=True)], material, face=face)
+        self.box(centre, [b - a for a, b in zip(low, high, strict=True)], material)
 
     def cushion(
-        self,
-        centre: Sequence[float],
-        size: Sequence[float],
-        material: int,
-        *,
-        radius: float = 0.05,
-        **turn: Unpack[_Turn],
+        self, centre: Point, size: Point, material: Material, *, radius: float = 0.05, **turn: Unpack[_Turn]
     ) -> None:
         """A box with round edges."""
         half = _halves(size)
@@ -167,9 +171,9 @@ class Parts:
 
     def ball(
         self,
-        centre: Sequence[float],
-        size: Sequence[float],
-        material: int,
+        centre: Point,
+        size: Point,
+        material: Material,
         *,
         cut: float = 2.0,
         shadow: bool = True,
@@ -180,10 +184,10 @@ class Parts:
 
     def pipe(
         self,
-        foot: Sequence[float],
+        foot: Point,
         height: float,
         radius: float,
-        material: int,
+        material: Material,
         *,
         top: float = 1.0,
         radius_y: float | None = None,
@@ -196,7 +200,7 @@ class Parts:
         half = (radius, radius if radius_y is None else radius_y, 0.5 * height)
         self._solid(2, centre, half, material, turn, top, 1.0 if hollow else 0.0, shadow=shadow)
 
-    def rod(self, start: Sequence[float], end: Sequence[float], radius: float, material: int) -> None:
+    def rod(self, start: Point, end: Point, radius: float, material: Material) -> None:
         """A round bar between two points."""
         d = [b - a for a, b in zip(start, end, strict=True)]
         length = math.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2) + 1e-9
@@ -206,15 +210,7 @@ class Parts:
         centre = [0.5 * (a + b) for a, b in zip(start, end, strict=True)]
         self._solid(2, centre, (radius, radius, 0.5 * length), material, {"yaw": yaw, "tilt": tilt}, 1.0)
 
-    def leaf(
-        self,
-        centre: Sequence[float],
-        size: Sequence[float],
-        material: int,
-        *,
-        bend: float = 0.0,
-        **turn: Unpack[_Turn],
-    ) -> None:
+    def leaf(self, centre: Point, size: Point, material: Material, *, bend: float = 0.0, **turn: Unpack[_Turn]) -> None:
         """A leaf of full length and width `size`, drooping by `bend` (1/m) to both ends."""
         length = 0.5 * size[0]
         half = (length, 0.5 * size[1], abs(bend) * length * length + 0.002)
@@ -222,9 +218,9 @@ class Parts:
 
     def lattice(
         self,
-        centre: Sequence[float],
-        size: Sequence[float],
-        material: int,
+        centre: Point,
+        size: Point,
+        material: Material,
         *,
         period: float,
         fill: float,
@@ -235,20 +231,20 @@ class Parts:
         half = (0.5 * size[0], 0.5 * size[1], 0.002)
         self._solid(5, centre, half, material, turn, period, fill, 1.0 if both else 0.0)
 
-    def open_air(self, low: Sequence[float], high: Sequence[float], faces: Sequence[int]) -> None:
+    def open_air(self, low: Point, high: Point, faces: Sequence[Material]) -> None:
         """Add a cuboid of air in the world; faces: materials of -x +x -y +y -z +z."""
-        self.air.append([*low, *high, *[float(f) for f in faces]])
+        self.air.append([*low, *high, *[float(self.row(face)) for face in faces]])
 
     def lamp(
         self,
-        centre: Sequence[float],
-        colour: Sequence[float],
+        centre: Point,
+        colour: Point,
         *,
         size: float = 0.1,
         kind: int = 0,
-        u: Sequence[float] | None = None,
-        v: Sequence[float] | None = None,
-        normal: Sequence[float] = (0.0, 0.0, -1.0),
+        u: Point | None = None,
+        v: Point | None = None,
+        normal: Point = (0.0, 0.0, -1.0),
         cosine: float = 0.8,
     ) -> None:
         """A light in the world: 0 a lamp of radius `size`, 1 a shining rectangle of half edges u, v, 2 a spot."""

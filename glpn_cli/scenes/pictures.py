@@ -58,8 +58,7 @@ def books(m: Floats, k: int, u: float, v: float, hv: float, foot: float, seed: i
 @compiled_small
 def picture(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, seed: int) -> Colour:
     """A painting or photograph: ground, horizon, a few shapes, noise; with a mount of colour three where p > 0."""
-    x = u / hu
-    y = v / hv
+    x, y = u / hu, v / hv
     f = foot / min(hu, hv)
     mount = m[k, 11]
     if mount > 0.0 and max(abs(x) * hu, abs(y) * hv) > 0.0:
@@ -76,12 +75,10 @@ def picture(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: f
     b += (b2 - b) * t
     n = 2 + int(7.0 * hash2(5, 5, seed))
     for i in range(n):
-        cx = 1.8 * hash2(i, 20, seed) - 0.9
-        cy = 1.8 * hash2(i, 21, seed) - 0.9
+        cx, cy = 1.8 * hash2(i, 20, seed) - 0.9, 1.8 * hash2(i, 21, seed) - 0.9
         w = 0.06 + 0.5 * hash2(i, 22, seed) ** 2
         h = 0.06 + 0.6 * hash2(i, 23, seed) ** 2
-        a = (x - cx) / w
-        c = (y - cy) / h
+        a, c = (x - cx) / w, (y - cy) / h
         d = math.sqrt(a * a + c * c) if hash2(i, 24, seed) < 0.5 else max(abs(a), abs(c))
         cover = 1.0 - step(d + bend, 1.0, f / w + 0.02)
         if cover > 0.0:
@@ -125,15 +122,11 @@ def poster(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: fl
     """Blocks of text and pictures on a ground, as on notice boards, magazines, shop signs."""
     columns = 1 + int(2.99 * hash2(1, 40, seed))
     rows = 2 + int(3.99 * hash2(2, 40, seed))
-    a = (u + hu) / (2.0 * hu) * columns
-    b = (v + hv) / (2.0 * hv) * rows
-    i = min(max(int(a), 0), columns - 1)
-    j = min(max(int(b), 0), rows - 1)
+    a, b = (u + hu) / (2.0 * hu) * columns, (v + hv) / (2.0 * hv) * rows
+    i, j = min(max(int(a), 0), columns - 1), min(max(int(b), 0), rows - 1)
     what = hash2(i, j, seed + 41)
-    su = hu / columns
-    sv = hv / rows
-    lu = (a - i - 0.5) * 2.0 * su
-    lv = (b - j - 0.5) * 2.0 * sv
+    su, sv = hu / columns, hv / rows
+    lu, lv = (a - i - 0.5) * 2.0 * su, (b - j - 0.5) * 2.0 * sv
     if abs(lu) > 0.92 * su or abs(lv) > 0.92 * sv or what < 0.15:
         return m[k, 1], m[k, 2], m[k, 3], 1.0
     if what < 0.65:
@@ -202,17 +195,14 @@ def outdoors(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: 
     across = m[k, 11]
     down = m[k, 12]
     bar = 0.03
-    fu = (u + hu) / (2.0 * hu) * across
-    fv = (v + hv) / (2.0 * hv) * down
+    fu, fv = (u + hu) / (2.0 * hu) * across, (v + hv) / (2.0 * hv) * down
     du = (0.5 - abs(fu - math.floor(fu) - 0.5)) / across * 2.0 * hu
     dv = (0.5 - abs(fv - math.floor(fv) - 0.5)) / down * 2.0 * hv
     if min(du, dv) < bar:
         return m[k, 7], m[k, 8], m[k, 9], 0.0
     y = v / hv + 0.6 * (hash2(3, 70, seed) - 0.5)
     sky = m[k, 14]
-    r = m[k, 1]
-    g = m[k, 2]
-    b = m[k, 3]
+    r, g, b = m[k, 1], m[k, 2], m[k, 3]
     cloud = fractal2(u * 0.8, v * 1.6, seed + 5, 4, foot)
     r += (1.0 - r) * cloud * 0.6
     g += (1.0 - g) * cloud * 0.6
@@ -234,9 +224,7 @@ def outdoors(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: 
             n = fractal2(u * 14.0, v * 14.0, seed + 1, 5, foot * 14.0)
             t = 0.2 + 1.6 * min(max((n - 0.3) * 2.0, 0.0), 1.0)
             haze = 0.25 * hash2(7, 75, seed)
-            r = m[k, 4] * t + haze
-            g = m[k, 5] * t + haze
-            b = m[k, 6] * t + haze
+            r, g, b = m[k, 4] * t + haze, m[k, 5] * t + haze, m[k, 6] * t + haze
     return r, g, b, 1.0
 
 
@@ -253,8 +241,7 @@ def rug(m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float
         if hash2(2, 80, seed) < 0.6 and stripe((u + v) / cell, 0.5, foot / cell) > 0.5:
             pick = 0
     else:
-        a = u / cell - math.floor(u / cell) - 0.5
-        b = v / cell - math.floor(v / cell) - 0.5
+        a, b = u / cell - math.floor(u / cell) - 0.5, v / cell - math.floor(v / cell) - 0.5
         d = abs(a) + abs(b) if hash2(3, 80, seed) < 0.5 else math.sqrt(a * a + b * b)
         if d < 0.3:
             pick = 1

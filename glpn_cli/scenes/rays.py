@@ -33,9 +33,7 @@ def trace(
     """
     best = far
     which = -1
-    ix = inverse(dx)
-    iy = inverse(dy)
-    iz = inverse(dz)
+    ix, iy, iz = inverse(dx), inverse(dy), inverse(dz)
     stack[0] = 0
     depth = 1
     while depth > 0:
@@ -54,20 +52,14 @@ def trace(
                     if shadow:
                         return best, which
             continue
-        x0 = (nodes[node, 0] - ox) * ix
-        x1 = (nodes[node, 3] - ox) * ix
-        y0 = (nodes[node, 1] - oy) * iy
-        y1 = (nodes[node, 4] - oy) * iy
-        z0 = (nodes[node, 2] - oz) * iz
-        z1 = (nodes[node, 5] - oz) * iz
+        x0, x1 = (nodes[node, 0] - ox) * ix, (nodes[node, 3] - ox) * ix
+        y0, y1 = (nodes[node, 1] - oy) * iy, (nodes[node, 4] - oy) * iy
+        z0, z1 = (nodes[node, 2] - oz) * iz, (nodes[node, 5] - oz) * iz
         enter_l = max(min(x0, x1), min(y0, y1), min(z0, z1), near)
         leave_l = min(max(x0, x1), max(y0, y1), max(z0, z1), best)
-        x0 = (nodes[node, 6] - ox) * ix
-        x1 = (nodes[node, 9] - ox) * ix
-        y0 = (nodes[node, 7] - oy) * iy
-        y1 = (nodes[node, 10] - oy) * iy
-        z0 = (nodes[node, 8] - oz) * iz
-        z1 = (nodes[node, 11] - oz) * iz
+        x0, x1 = (nodes[node, 6] - ox) * ix, (nodes[node, 9] - ox) * ix
+        y0, y1 = (nodes[node, 7] - oy) * iy, (nodes[node, 10] - oy) * iy
+        z0, z1 = (nodes[node, 8] - oz) * iz, (nodes[node, 11] - oz) * iz
         enter_r = max(min(x0, x1), min(y0, y1), min(z0, z1), near)
         leave_r = min(max(x0, x1), max(y0, y1), max(z0, z1), best)
         left = enter_l <= leave_l
@@ -94,9 +86,7 @@ def leave_shell(
     shell: Floats, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float
 ) -> tuple[float, int, int]:
     """Where a ray leaves the air of the rooms: (ray parameter, cuboid, face 0..5 = -x +x -y +y -z +z)."""
-    ix = inverse(dx)
-    iy = inverse(dy)
-    iz = inverse(dz)
+    ix, iy, iz = inverse(dx), inverse(dy), inverse(dz)
     now = 1e-7
     cuboid = -1
     face = 0
@@ -134,9 +124,7 @@ def _grow(box: Floats, other: Floats) -> float:
     for c in range(3):
         box[c] = min(box[c], other[c])
         box[3 + c] = max(box[3 + c], other[3 + c])
-    dx = max(box[3] - box[0], 0.0)
-    dy = max(box[4] - box[1], 0.0)
-    dz = max(box[5] - box[2], 0.0)
+    dx, dy, dz = max(box[3] - box[0], 0.0), max(box[4] - box[1], 0.0), max(box[5] - box[2], 0.0)
     return dx * dy + dy * dz + dz * dx
 
 
@@ -163,8 +151,7 @@ def grow_tree(low: Floats, high: Floats, order: Integers, nodes: Floats) -> int:
     box = np.empty(6)
     while pending > 0:
         pending -= 1
-        a = starts[pending]
-        b = ends[pending]
+        a, b = starts[pending], ends[pending]
         node = owners[pending]
         # Where the surface-area heuristic is least, among twelve planes on each axis.
         best = FAR

@@ -15,30 +15,10 @@ from glpn_cli.scenes.camera import Pose, choose_focal, develop, is_clear, propos
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.hangings import hang_things, light_ceiling
 from glpn_cli.scenes.parts import Parts
-from glpn_cli.scenes.room import Room
+from glpn_cli.scenes.room import KINDS, Room
 from glpn_cli.scenes.shell import build_shell
 from glpn_cli.scenes.style import Style
 from glpn_cli.scenes.world import World
-
-KINDS = (
-    (3.0, "living"),
-    (3.0, "bedroom"),
-    (3.2, "kitchen"),
-    (2.2, "open"),
-    (1.6, "dining"),
-    (1.6, "study"),
-    (3.0, "office"),
-    (1.0, "meeting"),
-    (1.3, "classroom"),
-    (1.6, "corridor"),
-    (1.3, "bathroom"),
-    (1.2, "shop"),
-    (1.0, "library"),
-    (0.8, "storage"),
-    (1.2, "lobby"),
-    (0.6, "attic"),
-)
-
 
 GENERATOR = "2"
 """Changes whenever the same (seed, index) would give another picture."""
@@ -70,7 +50,7 @@ def _draw_room(chance: Chance) -> tuple[World, Room]:
     """Design, furnish and light one room."""
     parts = Parts()
     style = Style(parts, chance)
-    room = build_shell(style, chance.weigh(KINDS))
+    room = build_shell(style, chance.weigh([(often, kind) for kind, (often, _, _) in KINDS.items()]))
     light_ceiling(style, room)
     furnish(style, room)
     hang_things(style, room)
@@ -92,15 +72,11 @@ def plant_tree(solids: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 def bound_solids(solids: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Corners (N, 3) of the axis-aligned boxes around solids."""
     axes = np.abs(solids[:, 3:12].reshape(-1, 3, 3))
-    reach = np.einsum("nij,ni->nj", axes, solids[:, 12:15] * _widening(solids))
+    half = solids[:, 12:15].copy()
+    cones = (solids[:, 15] == 2) & (solids[:, 16] > 1)  # wider at the top than at the foot
+    half[cones, :2] *= solids[cones, 16:17]
+    reach = np.einsum("nij,ni->nj", axes, half)
     return solids[:, 0:3] - reach, solids[:, 0:3] + reach
-
-
-def _widening(solids: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Cones that widen upwards are wider than their foot."""
-    pipe = (solids[:, 15] == 2) & (solids[:, 16] > 1)
-    wide = np.where(pipe, solids[:, 16], 1.0)
-    return np.stack([wide, wide, np.ones_like(wide)], axis=1)
 
 
 def _make_sky(style: Style, room: Room) -> NDArray[np.float64]:
@@ -118,7 +94,7 @@ def _make_sky(style: Style, room: Room) -> NDArray[np.float64]:
     return sky
 
 
-def _choose_view(chance: Chance, world: World, room: Room, half: tuple[float, float]) -> Pose:
+def _choose_view(chance: Chance, world: World, room: Room, camera: Intrinsics, size: tuple[int, int]) -> Pose:
     """Choose the proposed view whose depths are most like those of photographs."""
     from glpn_cli.scenes.tracer import look_around
 
@@ -129,7 +105,7 @@ def _choose_view(chance: Chance, world: World, room: Room, half: tuple[float, fl
         pose, want = propose_pose(chance, room)
         if not is_clear(world.solids, pose.position, 0.1 if attempt < 16 else 0.02):
             continue
-        changes = look_around(pose.row(*half), world, depth)
+        changes = look_around(pose.row(camera, size), world, depth)
         near, middle, far = np.percentile(depth, [3, 50, 97])
         cost = (
             abs(math.log(middle / want)) + 2.0 * max(0.0, math.log(0.45 / near)) + 0.3 * max(0.0, math.log(far / 9.0))
@@ -157,9 +133,7 @@ def render_scene(
     """
     view = Chance(seed, index, 2)
     world, room, pose, camera = design_scene(seed, index, size=size, focal_px=focal_px, view=view)
-    half = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
-    lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    light, depth, normals, labels = trace_picture(pose.row(*half), lens, world, view.unit(), extra_rays, size=size)
+    light, depth, normals, labels = trace_picture(pose, camera, world, view.unit(), extra_rays, size=size)
     rgb = develop(Chance(seed, index, 3), light, depth)
     return Scene(rgb, depth, camera, normals, labels, room.kind, pose)
 
@@ -173,25 +147,19 @@ def design_scene(
     """
     world, room = _draw_room(Chance(seed, index))
     camera = camera_of(seed, index, size=size, focal_px=focal_px)
-    half = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
-    return world, room, _choose_view(view or Chance(seed, index, 2), world, room, half), camera
+    return world, room, _choose_view(view or Chance(seed, index, 2), world, room, camera, size), camera
 
 
 def trace_picture(
-    camera: NDArray[np.float64],
-    lens: NDArray[np.float64],
-    world: World,
-    spin: float,
-    extra_rays: int,
-    *,
-    size: tuple[int, int],
+    pose: Pose, camera: Intrinsics, world: World, spin: float, extra_rays: int, *, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
     """Trace a picture; return linear colours (H, W, 3), depth (H, W), normals (H, W, 3), labels (H, W)."""
     from glpn_cli.scenes.tracer import draw
 
     colour, normals = np.empty((*size, 3), np.float32), np.empty((*size, 3), np.float32)
     depth, labels = np.empty(size, np.float32), np.empty(size, np.uint8)
-    draw(camera, lens, world, spin, extra_rays, colour, depth, normals, labels)
+    lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
+    draw(pose.row(camera, size), lens, world, spin, extra_rays, colour, depth, normals, labels)
     return colour, depth, normals, labels
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from glpn_cli.scenes.materials import Material
+
 YAWS = (0.5 * math.pi, -0.5 * math.pi, math.pi, 0.0)  # of a piece whose back is at wall -x, +x, -y, +y
 
 
@@ -48,7 +50,7 @@ class Room:
     tops: list[tuple[float, float, float]] = field(default_factory=list)  # places worth looking at
     night: bool = False
     glazed: bool = False
-    faces: tuple[int, ...] = ()
+    faces: tuple[Material, ...] = ()
     beyond: list[tuple[tuple[float, float, float], tuple[float, float, float]]] = field(default_factory=list)
 
     @property
@@ -78,12 +80,23 @@ class Room:
         return self.glazed and not self.night
 
 
-SIZES: dict[str, tuple[float, float, float, float]] = {  # shorter side, longer side
-    "living": (3.0, 5.0, 3.8, 7.0), "bedroom": (2.6, 4.2, 3.0, 5.2), "kitchen": (2.0, 4.0, 2.8, 6.0),
-    "dining": (2.6, 4.2, 3.2, 6.0), "study": (2.2, 3.8, 2.8, 5.0), "office": (2.8, 5.5, 4.0, 9.0),
-    "meeting": (3.0, 5.0, 4.0, 8.0), "classroom": (5.0, 7.5, 6.5, 10.0), "corridor": (1.2, 2.4, 5.0, 16.0),
-    "bathroom": (1.6, 2.8, 1.9, 4.0), "shop": (4.0, 8.0, 6.0, 14.0), "library": (3.5, 7.0, 5.0, 12.0),
-    "open": (5.0, 6.5, 6.0, 9.0), "storage": (2.0, 4.5, 3.0, 7.0), "lobby": (4.5, 9.0, 6.0, 16.0),
-    "attic": (3.0, 5.0, 4.0, 7.0),
-}  # fmt: skip
+KINDS: dict[str, tuple[float, tuple[float, float], tuple[float, float]]] = {
+    "living": (3.0, (3.0, 5.0), (3.8, 7.0)),
+    "bedroom": (3.0, (2.6, 4.2), (3.0, 5.2)),
+    "kitchen": (3.2, (2.0, 4.0), (2.8, 6.0)),
+    "open": (2.2, (5.0, 6.5), (6.0, 9.0)),
+    "dining": (1.6, (2.6, 4.2), (3.2, 6.0)),
+    "study": (1.6, (2.2, 3.8), (2.8, 5.0)),
+    "office": (3.0, (2.8, 5.5), (4.0, 9.0)),
+    "meeting": (1.0, (3.0, 5.0), (4.0, 8.0)),
+    "classroom": (1.3, (5.0, 7.5), (6.5, 10.0)),
+    "corridor": (1.6, (1.2, 2.4), (5.0, 16.0)),
+    "bathroom": (1.3, (1.6, 2.8), (1.9, 4.0)),
+    "shop": (1.2, (4.0, 8.0), (6.0, 14.0)),
+    "library": (1.0, (3.5, 7.0), (5.0, 12.0)),
+    "storage": (0.8, (2.0, 4.5), (3.0, 7.0)),
+    "lobby": (1.2, (4.5, 9.0), (6.0, 16.0)),
+    "attic": (0.6, (3.0, 5.0), (4.0, 7.0)),
+}
+"""How often each kind of room comes, and the range of its shorter and its longer side in metres."""
 PUBLIC = ("office", "meeting", "classroom", "corridor", "shop", "library", "lobby", "storage")

@@ -32,13 +32,9 @@ def average(spots: Floats, depth: Floats, light: Floats, out: Floats, stride: in
                         out[i, j, c] = light[i, j, c]
                     continue
             total = 0.0
-            r = 0.0
-            g = 0.0
-            b = 0.0
+            r = g = b = 0.0
             tolerance = 0.015 * depth[i, j] + 0.005
-            nx = spots[i, j, 3]
-            ny = spots[i, j, 4]
-            nz = spots[i, j, 5]
+            nx, ny, nz = spots[i, j, 3], spots[i, j, 4], spots[i, j, 5]
             offset = nx * spots[i, j, 0] + ny * spots[i, j, 1] + nz * spots[i, j, 2]
             for di in range(-2, 3):
                 p = i + stride * di
@@ -58,9 +54,7 @@ def average(spots: Floats, depth: Floats, light: Floats, out: Floats, stride: in
                     r += weight * light[p, q, 0]
                     g += weight * light[p, q, 1]
                     b += weight * light[p, q, 2]
-            out[i, j, 0] = r / total
-            out[i, j, 1] = g / total
-            out[i, j, 2] = b / total
+            out[i, j, 0], out[i, j, 1], out[i, j, 2] = r / total, g / total, b / total
 
 
 @compiled_small
@@ -100,15 +94,11 @@ def add_gathered(world: World, stack: Integers, seen: Seen, spin: float, smooth:
     mean = light
     for i in range(height):
         for j in range(width):
-            nx = spots[i, j, 3]
-            ny = spots[i, j, 4]
-            nz = spots[i, j, 5]
+            nx, ny, nz = spots[i, j, 3], spots[i, j, 4], spots[i, j, 5]
             offset = nx * spots[i, j, 0] + ny * spots[i, j, 1] + nz * spots[i, j, 2]
             tolerance = 0.02 * depth[i, j] + 0.005
             total = 0.0
-            r = 0.0
-            g = 0.0
-            b = 0.0
+            r = g = b = 0.0
             for p in range((i - 1) // 2, (i + 2) // 2 + 1):
                 if p < 0 or p >= rows:
                     continue
@@ -127,9 +117,7 @@ def add_gathered(world: World, stack: Integers, seen: Seen, spin: float, smooth:
             if total == 0.0:
                 u, v = _pattern(i, j, spin)
                 gather_light(world, stack, spots[i, j], other, u, v, other[7:10])
-                r = other[7]
-                g = other[8]
-                b = other[9]
+                r, g, b = other[7], other[8], other[9]
                 total = 1.0
             smooth[i, j, 0] += r / total
             smooth[i, j, 1] += g / total
@@ -138,13 +126,7 @@ def add_gathered(world: World, stack: Integers, seen: Seen, spin: float, smooth:
 
 @compiled
 def add_lamps(
-    world: World,
-    stack: Integers,
-    camera: Floats,
-    seen: Seen,
-    spin: float,
-    light: Floats,
-    gloss: Floats,
+    world: World, stack: Integers, camera: Floats, seen: Seen, spin: float, light: Floats, gloss: Floats
 ) -> None:
     """Fill `light` and `gloss` (H, W, 3) with what lamps give and what shines.
 
@@ -183,7 +165,5 @@ def add_lamps(
                 spot = spots[i, j]
                 lamp_light(world, stack, spot, u, v, mats[k, 26], light[i, j])
                 if shiny:
-                    dx = spot[0] - camera[0]
-                    dy = spot[1] - camera[1]
-                    dz = spot[2] - camera[2]
+                    dx, dy, dz = spot[0] - camera[0], spot[1] - camera[1], spot[2] - camera[2]
                     shine(world, stack, spot, other, k, dx, dy, dz, u, v, gloss[i, j])

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from glpn_cli.scenes.materials import Material, Texture, scaled
 from glpn_cli.scenes.parts import Label
-from glpn_cli.scenes.room import PUBLIC, SIZES, YAWS, Room, Wall
+from glpn_cli.scenes.room import KINDS, PUBLIC, YAWS, Room, Wall
 from glpn_cli.scenes.style import Style
 from glpn_cli.scenes.surfaces import make_ceiling, make_floor, make_view, make_wall
 
@@ -15,8 +15,8 @@ from glpn_cli.scenes.surfaces import make_ceiling, make_floor, make_view, make_w
 def build_shell(style: Style, kind: str) -> Room:
     """Draw the air of one room and of what is seen through its openings; return the room to furnish."""
     d, parts = style.chance, style.parts
-    a0, a1, b0, b1 = SIZES[kind]
-    w, long = d.between(a0, a1), d.between(b0, b1)
+    _, shorter, longer = KINDS[kind]
+    w, long = d.between(*shorter), d.between(*longer)
     if d.yes(0.5):
         w, long = long, w
     h = d.weigh([(5, d.between(2.3, 2.8)), (2, d.between(2.8, 3.4)), (0.6, d.between(3.4, 4.8))])
@@ -67,14 +67,10 @@ def _door(style: Style, room: Room, wall: Wall) -> None:
         return
     wall.taken.append((s - wide / 2 - 0.12, s + wide / 2 + 0.12, 0.0))
     board = style.make_lacquer()
-    leaf = p.material(
-        replace(board, texture=Texture.DOOR, b=style.grey(140, 220), c=scaled(board.a, 0.6), p=float(d.whole(1, 2)),
+    leaf = (replace(board, texture=Texture.DOOR, b=style.grey(140, 220), c=scaled(board.a, 0.6), p=float(d.whole(1, 2)),
                 q=float(d.whole(1, 4)), r=1.0 if board.texture == Texture.GRAIN else 0.1, scale=0.1)
-        if d.yes(0.6) else board
-    )  # fmt: skip
-    frame = p.material(
-        Material(Texture.PLAIN, style.grey(190, 245) if d.yes(0.5) else scaled(board.a, d.between(0.5, 1.2)))
-    )
+        if d.yes(0.6) else board)  # fmt: skip
+    frame = Material(Texture.PLAIN, style.grey(190, 245) if d.yes(0.5) else scaled(board.a, d.between(0.5, 1.2)))
     x, y = wall.place(s, 0.0)
     with p.frame(x, y, 0, YAWS[wall.side]), p.labelled(Label.WALL_THING):
         p.box((0, -0.005, tall / 2), (wide, 0.02, tall), leaf)
@@ -98,7 +94,7 @@ def _neighbour(style: Style, room: Room, wall: Wall) -> None:
     if not wall.is_free(s - wide / 2, s + wide / 2, 0.0, tall):
         return
     thick = d.between(0.08, 0.3)
-    reveal = p.material(Material(Texture.PLAIN, style.grey(170, 245), scale=0.3, p=0.03))
+    reveal = Material(Texture.PLAIN, style.grey(170, 245), scale=0.3, p=0.03)
     same = d.yes(0.5)
     floor = room.faces[4] if same else make_floor(style)
     a, b = _span(wall.side, wall.at, s - wide / 2, s + wide / 2, thick + 0.01, 0.0, tall)
@@ -126,7 +122,7 @@ def _neighbour(style: Style, room: Room, wall: Wall) -> None:
             p.box((0, -0.005, tall + 0.03), (wide + 0.13, 0.03, 0.07), m)
     if wide < 1.1 and d.yes(0.5):  # an open door leaf
         swing = d.between(0.3, 1.5)
-        board = p.material(style.make_lacquer())
+        board = style.make_lacquer()
         with p.frame(x, y, 0, YAWS[wall.side]), p.frame(-wide / 2, 0.0, 0, -swing), p.labelled(Label.WALL_THING):
             p.box((wide / 2, -0.02, tall / 2), (wide - 0.02, 0.04, tall - 0.02), board)
     centre = [0.5 * (u + v) for u, v in zip(a, b, strict=True)]
@@ -202,12 +198,11 @@ def _add_windows(style: Style, room: Room, wall: Wall) -> None:
     count = max(1, int(d.between(0.4, 1.0) * length / (wide + 0.3)))
     gap = (length - count * wide) / (count + 1)
     glow = d.weigh([(2, d.between(1.2, 2.5)), (3, d.between(2.5, 6)), (1, d.between(6, 14))])
-    view = make_view(
-        style, night=room.night, glow=glow, bars=(max(1, int(wide / 0.7)), d.weigh([(3, 1), (2, 2), (0.5, 4)]))
-    )
-    reveal = style.parts.material(Material(Texture.PLAIN, style.grey(180, 245), scale=0.3, p=0.03))
+    bars = (max(1, int(wide / 0.7)), d.weigh([(3, 1), (2, 2), (0.5, 4)]))
+    view = make_view(style, night=room.night, glow=glow, bars=bars)
+    reveal = Material(Texture.PLAIN, style.grey(180, 245), scale=0.3, p=0.03)
     dressing = d.weigh([(4, "none"), (3, "curtains"), (1.6, "blinds"), (0.8, "shade")])
-    cloth = parts.material(style.make_cloth())
+    cloth = style.make_cloth()
     radiator = d.yes(0.45) and sill > 0.6
     curtain = (d.between(0.02, 0.12), d.between(0.15, 0.5))
     closed = d.between(0.1, 1.0)
@@ -225,7 +220,7 @@ def _add_windows(style: Style, room: Room, wall: Wall) -> None:
         with parts.frame(x, y, 0, YAWS[wall.side]), parts.labelled(Label.WALL_THING):
             if d.yes(0.7):
                 parts.box((0, -0.06, sill - 0.02), (wide + 0.1, 0.16, 0.03), reveal)
-            _dress(style, dressing, cloth, wide, sill, top, curtain, closed, room)
+            _dress(style, room, dressing, cloth, wide, sill, top, curtain, closed)
             if radiator:
                 _radiator(style, wide * 0.9, sill)
 
@@ -247,8 +242,8 @@ def _daylight(style: Style, wall: Wall, at: tuple[float, float, float], wide: fl
 
 
 def _dress(
-    style: Style, kind: str, cloth: int, wide: float, sill: float, top: float, fold: tuple[float, float], closed: float,
-    room: Room,
+    style: Style, room: Room, kind: str, cloth: Material, wide: float, sill: float, top: float,
+    fold: tuple[float, float], closed: float,
 ) -> None:  # fmt: skip
     d, p = style.chance, style.parts
     if kind == "curtains":
@@ -272,7 +267,7 @@ def _dress(
         z = top
         pitch = d.pick([0.025, 0.05, 0.05])
         stop = sill + (top - sill) * (1.0 - closed)
-        slat = p.material(Material(Texture.PLAIN, style.grey(160, 245), through=0.2))
+        slat = Material(Texture.PLAIN, style.grey(160, 245), through=0.2)
         tilt = d.between(-0.7, 0.9)
         while z > stop:
             p.box((0, -0.03, z), (wide - 0.02, pitch * 0.9, 0.002), slat, tilt=tilt)
@@ -286,10 +281,10 @@ def _radiator(style: Style, wide: float, sill: float) -> None:
     h = min(0.6, sill - 0.2)
     white = style.grey(190, 240)
     if d.yes(0.5):
-        m = p.material(Material(Texture.RIBS, white, c=(0.3, 0.3, 0.3), scale=0.04, p=0.15, r=0.5))
+        m = Material(Texture.RIBS, white, c=(0.3, 0.3, 0.3), scale=0.04, p=0.15, r=0.5)
         p.box((0, -0.08, 0.12 + h / 2), (wide, 0.08, h), m)
     else:
-        m = p.material(Material(Texture.PLAIN, white, shine=0.03))
+        m = Material(Texture.PLAIN, white, shine=0.03)
         x = -wide / 2
         while x < wide / 2 and len(p.solids) < 2500:
             p.cushion((x, -0.1, 0.12 + h / 2), (0.045, 0.12, h), m, radius=0.02)

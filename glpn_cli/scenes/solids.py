@@ -42,18 +42,12 @@ def hit_solid(
     """The ray parameter at which the ray enters (or leaves) solid `i` within (near, far), else FAR."""
     px, py, pz = _turn(s, i, ox - s[i, 0], oy - s[i, 1], oz - s[i, 2])
     qx, qy, qz = _turn(s, i, dx, dy, dz)
-    hx = s[i, 12]
-    hy = s[i, 13]
-    hz = s[i, 14]
+    hx, hy, hz = s[i, 12], s[i, 13], s[i, 14]
     kind = int(s[i, 15])
     shape = s[i, 16]
     if kind == BALL:
-        px /= hx
-        py /= hy
-        pz /= hz
-        qx /= hx
-        qy /= hy
-        qz /= hz
+        px, py, pz = px / hx, py / hy, pz / hz
+        qx, qy, qz = qx / hx, qy / hy, qz / hz
         a = qx * qx + qy * qy + qz * qz
         b = px * qx + py * qy + pz * qz
         c = px * px + py * py + pz * pz - 1.0
@@ -93,16 +87,12 @@ def hit_solid(
                     return t
         return FAR
     if kind == PIPE:  # a frustum along z: radius 1 (in units of hx, hy) below, `shape` above; open when hollow
-        x = px / hx
-        y = py / hy
-        ex = qx / hx
-        ey = qy / hy
+        x, y = px / hx, py / hy
+        ex, ey = qx / hx, qy / hy
         k = (shape - 1.0) / (2.0 * hz)
         m = 0.5 * (1.0 + shape) + k * pz
         kz = k * qz
-        a = ex * ex + ey * ey - kz * kz
-        b = x * ex + y * ey - m * kz
-        c = x * x + y * y - m * m
+        a, b, c = ex * ex + ey * ey - kz * kz, x * ex + y * ey - m * kz, x * x + y * y - m * m
         best = FAR
         if abs(a) > 1e-12:
             disc = b * b - a * c
@@ -120,21 +110,14 @@ def hit_solid(
                 radius = shape if end == 1 else 1.0
                 t = (z - pz) / qz
                 if near < t < far and t < best:
-                    u = x + t * ex
-                    v = y + t * ey
+                    u, v = x + t * ex, y + t * ey
                     if u * u + v * v <= radius * radius:
                         best = t
         return best
     # Box, cushion and lattice begin with the slabs of their box.
-    ix = inverse(qx)
-    iy = inverse(qy)
-    iz = inverse(qz)
-    tx = -px * ix
-    ty = -py * iy
-    tz = -pz * iz
-    wx = abs(hx * ix)
-    wy = abs(hy * iy)
-    wz = abs(hz * iz)
+    ix, iy, iz = inverse(qx), inverse(qy), inverse(qz)
+    tx, ty, tz = -px * ix, -py * iy, -pz * iz
+    wx, wy, wz = abs(hx * ix), abs(hy * iy), abs(hz * iz)
     enter = max(tx - wx, ty - wy, tz - wz)
     leave = min(tx + wx, ty + wy, tz + wz)
     if enter > leave or leave < near or enter > far:
@@ -147,8 +130,7 @@ def hit_solid(
         t = tz
         if not near < t < far:
             return FAR
-        x = (px + t * qx) / shape
-        y = (py + t * qy) / shape
+        x, y = (px + t * qx) / shape, (py + t * qy) / shape
         if abs(px + t * qx) > hx or abs(py + t * qy) > hy:
             return FAR
         fill = s[i, 17]
@@ -158,17 +140,11 @@ def hit_solid(
     # A cushion: a box with round edges of radius `shape`, found by sphere tracing.
     length = math.sqrt(qx * qx + qy * qy + qz * qz)
     t = max(enter, near)
-    bx = hx - shape
-    by = hy - shape
-    bz = hz - shape
+    bx, by, bz = hx - shape, hy - shape, hz - shape
     for _ in range(40):
-        ex = abs(px + t * qx) - bx
-        ey = abs(py + t * qy) - by
-        ez = abs(pz + t * qz) - bz
+        ex, ey, ez = abs(px + t * qx) - bx, abs(py + t * qy) - by, abs(pz + t * qz) - bz
         inside = min(max(ex, ey, ez), 0.0)
-        ex = max(ex, 0.0)
-        ey = max(ey, 0.0)
-        ez = max(ez, 0.0)
+        ex, ey, ez = max(ex, 0.0), max(ey, 0.0), max(ez, 0.0)
         gap = math.sqrt(ex * ex + ey * ey + ez * ez) + inside - shape
         if gap < 1e-4:
             return t if near < t < far else FAR
@@ -184,16 +160,12 @@ def surface(
 ) -> tuple[float, float, float, float, float, float, float, float]:
     """At a world point on solid `i`: (normal x, y, z; u, v in metres; half extents of u, v; face)."""
     px, py, pz = _turn(s, i, x - s[i, 0], y - s[i, 1], z - s[i, 2])
-    hx = s[i, 12]
-    hy = s[i, 13]
-    hz = s[i, 14]
+    hx, hy, hz = s[i, 12], s[i, 13], s[i, 14]
     kind = int(s[i, 15])
     shape = s[i, 16]
     face = 0.0
     if kind == BALL:
-        nx = px / (hx * hx)
-        ny = py / (hy * hy)
-        nz = pz / (hz * hz)
+        nx, ny, nz = px / (hx * hx), py / (hy * hy), pz / (hz * hz)
         u = math.atan2(py, px) * 0.5 * (hx + hy)
         v = pz
         hu = 3.1416 * 0.5 * (hx + hy)
@@ -212,8 +184,7 @@ def surface(
         else:
             k = (shape - 1.0) / (2.0 * hz)
             m = 0.5 * (1.0 + shape) + k * pz
-            nx = px / (hx * hx)
-            ny = py / (hy * hy)
+            nx, ny = px / (hx * hx), py / (hy * hy)
             nz = -k * m
             u = math.atan2(py, px) * hx
             v = pz
@@ -235,9 +206,7 @@ def surface(
             face = 4.0
     else:
         nx, ny, nz = 0.0, 0.0, 0.0
-        fx = hx - abs(px)
-        fy = hy - abs(py)
-        fz = hz - abs(pz)
+        fx, fy, fz = hx - abs(px), hy - abs(py), hz - abs(pz)
         if (fz <= fx and fz <= fy) or kind == LATTICE:
             nz = 1.0 if pz > 0 else -1.0
             u, v, hu, hv = px, py, hx, hy

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from glpn_cli.scenes.chance import Chance
-from glpn_cli.scenes.materials import Colours, Material, Texture, scaled
+from glpn_cli.scenes.materials import Colour, Material, Texture, linear, scaled
 from glpn_cli.scenes.parts import Parts
 
 # sRGB, 0..255
@@ -30,25 +30,50 @@ _GLOSSES = (
 )  # fmt: skip
 
 
-class Style(Colours):
-    """Materials for one scene. Each method returns a material's number, often the same one when called again."""
+class Style:
+    """Colours and materials for one scene. A method that makes nothing new often returns the same material again."""
 
     def __init__(self, parts: Parts, chance: Chance) -> None:
         self.parts = parts
+        self.chance = chance
         self.loyalty = chance.between(0.3, 0.95)  # how often furniture matches
-        self._kept: dict[str, int] = {}
-        super().__init__(chance)  # last: the order of draws decides what they give
+        self.vivid = chance.yes(0.12)  # a room where anything goes
+        self._kept: dict[str, Material] = {}
 
-    def _kept_or(self, name: str, make: Callable[[], Material]) -> int:
+    def any_colour(self, saturation: float = 1.0, low: float = 20.0, high: float = 245.0) -> Colour:
+        """Any hue; linear."""
+        d = self.chance
+        value = d.between(low, high)
+        s = saturation * (d.unit() if self.vivid else d.unit() ** 1.6 * 0.9)
+        h = 6.0 * d.unit()
+        r = min(max(abs(h - 3.0) - 1.0, 0.0), 1.0)
+        g = min(max(2.0 - abs(h - 2.0), 0.0), 1.0)
+        b = min(max(2.0 - abs(h - 4.0), 0.0), 1.0)
+        return linear(value * (1 - s + s * r), value * (1 - s + s * g), value * (1 - s + s * b))
+
+    def near(self, rgb: tuple[float, float, float], spread: float = 14.0) -> Colour:
+        """A colour (sRGB 0..255) with jitter; linear."""
+        d = self.chance
+        shift = d.bell(0, spread, -50, 50)
+        return linear(*[v + shift + d.bell(0, spread * 0.4, -30, 30) for v in rgb])
+
+    def grey(self, low: float, high: float, warmth: float = 8.0) -> Colour:
+        """A grey between two sRGB values, a little warm or cold; linear."""
+        d = self.chance
+        v = d.between(low, high)
+        w = d.bell(0.3 * warmth, warmth, -20, 30)
+        return linear(v + w, v + 0.4 * w, v - w)
+
+    def _kept_or(self, name: str, make: Callable[[], Material]) -> Material:
         if name not in self._kept or not self.chance.yes(self.loyalty):
-            self._kept[name] = self.parts.material(make())
+            self._kept[name] = make()
         return self._kept[name]
 
     def seed(self) -> int:
         """A seed for a texture."""
         return self.chance.whole(0, 1 << 20)
 
-    def wood(self) -> int:
+    def wood(self) -> Material:
         """Wood, with grain."""
         return self._kept_or("wood", self.make_wood)
 
@@ -63,7 +88,7 @@ class Style(Colours):
             mirror=polish * d.between(0.1, 0.45), haze=d.between(0.05, 0.3),
         )  # fmt: skip
 
-    def lacquer(self) -> int:
+    def lacquer(self) -> Material:
         """Painted board: white, grey, black, wood veneer or a colour."""
         return self._kept_or("lacquer", self.make_lacquer)
 
@@ -89,7 +114,7 @@ class Style(Colours):
             shine=d.between(0.1, 0.3), polish=d.between(40, 80), mirror=d.between(0.2, 0.9), haze=d.between(0.0, 0.06),
         )  # fmt: skip
 
-    def metal(self) -> int:
+    def metal(self) -> Material:
         """Chrome, steel, black or white tube."""
         return self._kept_or("metal", self.make_metal)
 
@@ -109,7 +134,7 @@ class Style(Colours):
         grey = self.grey(10, 40, 3) if kind == "black" else self.grey(205, 240, 4)
         return Material(Texture.PLAIN, grey, shine=0.05, polish=30, mirror=0.06, haze=0.2)
 
-    def plastic(self) -> int:
+    def plastic(self) -> Material:
         """Black, grey, white or coloured plastic."""
         return self._kept_or("plastic", self.make_plastic)
 
@@ -120,7 +145,7 @@ class Style(Colours):
                           (2, self.any_colour())])  # fmt: skip
         return Material(Texture.PLAIN, colour, scale=0.2, p=0.05, shine=0.06, polish=25, mirror=0.08, haze=0.2)
 
-    def cloth(self) -> int:
+    def cloth(self) -> Material:
         """Upholstery, bedding, clothes."""
         return self._kept_or("cloth", self.make_cloth)
 
@@ -174,53 +199,44 @@ class Style(Colours):
             return replace(plain, texture=Texture.PICTURE, scale=1.0, p=0.0, q=d.between(0, 0.6))
         return plain
 
-    def ceramic(self) -> int:
+    def ceramic(self) -> Material:
         """White china, mostly."""
         d = self.chance
         colour = self.grey(215, 250, 4) if d.yes(0.8) else self.any_colour(0.7)
-        return self.parts.material(
-            Material(Texture.PLAIN, colour, scale=0.3, p=0.03, shine=0.12, polish=50, mirror=0.18, haze=0.05)
-        )
+        return Material(Texture.PLAIN, colour, scale=0.3, p=0.03, shine=0.12, polish=50, mirror=0.18, haze=0.05)
 
-    def screen(self, on: bool) -> int:
+    def screen(self, on: bool) -> Material:
         """A display, showing something or dark."""
         d = self.chance
         if on:
-            return self.parts.material(
-                Material(Texture.SCREEN, seed=self.seed(), glow=d.between(0.5, 1.6), q=d.between(0.2, 0.8))
-            )
-        return self.parts.material(
-            Material(Texture.PLAIN, self.grey(4, 18, 2), shine=0.1, polish=80, mirror=0.45, haze=0.02)
-        )
+            return Material(Texture.SCREEN, seed=self.seed(), glow=d.between(0.5, 1.6), q=d.between(0.2, 0.8))
+        return Material(Texture.PLAIN, self.grey(4, 18, 2), shine=0.1, polish=80, mirror=0.45, haze=0.02)
 
-    def glossy_black(self) -> int:
+    def glossy_black(self) -> Material:
         """Ovens, hobs, black glass."""
         return self.screen(on=False)
 
-    def paper(self) -> int:
+    def paper(self) -> Material:
         """A printed page."""
         d = self.chance
-        return self.parts.material(
-            Material(
-                Texture.PAGE,
-                self.grey(215, 250, 5),
-                self.grey(10, 60),
-                self.any_colour(),
-                scale=d.between(0.006, 0.02),
-                q=0.4,
-                seed=self.seed(),
-            )
+        return Material(
+            Texture.PAGE,
+            self.grey(215, 250, 5),
+            self.grey(10, 60),
+            self.any_colour(),
+            scale=d.between(0.006, 0.02),
+            q=0.4,
+            seed=self.seed(),
         )
 
-    def anything(self) -> int:
+    def anything(self) -> Material:
         """Material of small things."""
         d = self.chance
         kind = d.weigh([(3, "colour"), (2, "label"), (1, "cloth"), (1, "wood"), (1, "metal"), (1, "china")])
         if kind == "colour":
             m = Material(Texture.PLAIN, self.any_colour(), scale=0.1, p=0.1, shine=0.08 * d.unit(), polish=20)
         elif kind == "label":
-            m = Material(Texture.LABELS, self.any_colour(), self.any_colour(), self.any_colour(), seed=self.seed(),
-                         scale=0.05, shine=0.04)  # fmt: skip
+            m = replace(self.label(), shine=0.04)
         elif kind == "cloth":
             m = self.make_cloth()
         elif kind == "wood":
@@ -229,84 +245,78 @@ class Style(Colours):
             m = self.make_metal()
         else:
             return self.ceramic()
-        return self.parts.material(m)
+        return m
 
-    def cardboard(self) -> int:
+    def label(self, scale: float = 0.05) -> Material:
+        """A printed package."""
+        colours = (self.any_colour(), self.any_colour(), self.any_colour())
+        return Material(Texture.LABELS, *colours, scale=scale, seed=self.seed())
+
+    def cardboard(self) -> Material:
         """A parcel."""
         d = self.chance
-        return self.parts.material(
-            Material(
-                Texture.STRIPES,
-                self.near((176, 140, 100)),
-                self.near((196, 164, 120)),
-                scale=d.between(0.15, 0.5),
-                p=0.15,
-                q=d.pick([0.0, 1.5708]),
-                seed=self.seed(),
-            )
+        return Material(
+            Texture.STRIPES,
+            self.near((176, 140, 100)),
+            self.near((196, 164, 120)),
+            scale=d.between(0.15, 0.5),
+            p=0.15,
+            q=d.pick([0.0, 1.5708]),
+            seed=self.seed(),
         )
 
-    def leaves(self) -> int:
+    def leaves(self) -> Material:
         """Green, mostly."""
         d = self.chance
         base = self.near(d.pick([(40, 80, 30), (70, 110, 50), (30, 60, 35), (100, 130, 60), (60, 90, 70)]), 16)
         if d.yes(0.05):
             base = self.any_colour()
-        return self.parts.material(
-            Material(Texture.STRIPES, base, scaled(base, d.between(0.8, 2.2)), scale=d.between(0.01, 0.06),
-                     p=d.between(0.05, 0.4), q=d.between(0.0, 1.57), shine=d.between(0.0, 0.08), polish=12,
-                     through=d.between(0.2, 0.5), seed=self.seed())
-        )  # fmt: skip
+        return Material(Texture.STRIPES, base, scaled(base, d.between(0.8, 2.2)), scale=d.between(0.01, 0.06),
+                        p=d.between(0.05, 0.4), q=d.between(0.0, 1.57), shine=d.between(0.0, 0.08), polish=12,
+                        through=d.between(0.2, 0.5), seed=self.seed())  # fmt: skip
 
-    def skin(self) -> int:
+    def skin(self) -> Material:
         """Faces and hands."""
         d = self.chance
         tone = d.pick([(225, 180, 155), (200, 150, 120), (150, 100, 75), (95, 62, 45), (235, 200, 180)])
-        return self.parts.material(Material(Texture.PLAIN, self.near(tone, 8), scale=0.1, p=0.1, shine=0.02, polish=8))
+        return Material(Texture.PLAIN, self.near(tone, 8), scale=0.1, p=0.1, shine=0.02, polish=8)
 
-    def picture(self) -> int:
+    def picture(self) -> Material:
         """Content of a picture frame."""
         d = self.chance
-        return self.parts.material(
-            Material(
-                Texture.PICTURE,
-                c=self.grey(200, 245),
-                p=d.pick([0.0, 0.0, 0.1, 0.25]),
-                q=d.unit(),
-                seed=self.seed(),
-                shine=0.02,
-                polish=60,
-                mirror=d.pick([0.0, 0.0, 0.12]),
-            )
+        return Material(
+            Texture.PICTURE,
+            c=self.grey(200, 245),
+            p=d.pick([0.0, 0.0, 0.1, 0.25]),
+            q=d.unit(),
+            seed=self.seed(),
+            shine=0.02,
+            polish=60,
+            mirror=d.pick([0.0, 0.0, 0.12]),
         )
 
-    def poster(self) -> int:
+    def poster(self) -> Material:
         """Print with headlines and pictures."""
         d = self.chance
         light = d.yes(0.7)
         ground = self.grey(190, 245) if light else self.any_colour()
         ink = self.grey(10, 60) if light else self.grey(200, 245)
-        return self.parts.material(
-            Material(Texture.POSTER, ground, ink, self.any_colour(), scale=d.between(0.008, 0.02), q=d.between(0, 0.7),
-                     seed=self.seed())
-        )  # fmt: skip
+        colour = self.any_colour()
+        scale, q = d.between(0.008, 0.02), d.between(0, 0.7)
+        return Material(Texture.POSTER, ground, ink, colour, scale=scale, q=q, seed=self.seed())
 
-    def books(self) -> int:
+    def books(self) -> Material:
         """Rows of spines, on the faces towards the room."""
         d = self.chance
-        other = self.parts.material(Material(Texture.PLAIN, self.grey(150, 220)))
-        return self.parts.material(
-            Material(Texture.BOOKS, scale=d.between(0.04, 0.12), p=d.unit(), seed=self.seed(), other=other)
-        )
+        other = Material(Texture.PLAIN, self.grey(150, 220))
+        return Material(Texture.BOOKS, scale=d.between(0.04, 0.12), p=d.unit(), seed=self.seed(), other=other)
 
-    def drawers(self, columns: int, rows: int, board: Material | None = None, height: float = 0.8) -> int:
+    def drawers(self, columns: int, rows: int, board: Material | None = None, height: float = 0.8) -> Material:
         """A front of drawers or doors in the room's own board, handles included."""
         d = self.chance
         board = board or self.make_lacquer()
-        back = self.parts.material(board)
         handle = self.grey(150, 230, 4) if d.yes(0.6) else self.grey(10, 60, 3)
-        return self.parts.material(
-            replace(board, texture=Texture.DRAWERS, b=handle, c=scaled(board.a, 0.25), p=float(columns), q=float(rows),
-                    r=height, s=d.pick([0.0, 0.015, 0.06, 0.1]), t=1.0 if board.texture == Texture.GRAIN else 0.0,
-                    other=back)
+        return replace(
+            board, texture=Texture.DRAWERS, b=handle, c=scaled(board.a, 0.25), p=float(columns), q=float(rows),
+            r=height, s=d.pick([0.0, 0.015, 0.06, 0.1]), t=1.0 if board.texture == Texture.GRAIN else 0.0, other=board,
         )  # fmt: skip

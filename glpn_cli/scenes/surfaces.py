@@ -8,10 +8,9 @@ from glpn_cli.scenes.materials import Colour, Material, Texture, scaled
 from glpn_cli.scenes.style import Style
 
 
-def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
+def make_wall(style: Style, *, wet: bool = False) -> Material:
     """Paint, plaster, paper, brick, panelling or tiles; often with a skirting board or two tones."""
     d = style.chance
-    parts = style.parts
     kind = d.weigh([
         (10, "paint"), (3, "plaster"), (1.2, "paper"), (0.8, "brick"), (0.8, "wood"), (6.0 if wet else 0.3, "tiles"),
         (0.4, "concrete"), (0.3, "ribs"),
@@ -57,9 +56,8 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
             bump=0.0,
         )
     elif kind == "wood":
-        base = style.make_wood()
-        wall = replace(base, texture=Texture.PLANKS, c=scaled(base.a, 0.3), scale=d.between(0.08, 0.2), p=20.0,
-                       mirror=0.0) if d.yes(0.6) else replace(base, scale=0.6)  # fmt: skip
+        wood = style.make_wood()
+        wall = _make_boards(style, wood) if d.yes(0.6) else replace(wood, scale=0.6)
     elif kind == "tiles":
         wall = _make_tiles(style, d.between(0.05, 0.4))
     elif kind == "concrete":
@@ -68,35 +66,33 @@ def make_wall(style: Style, *, floor_z: float = 0.0, wet: bool = False) -> int:
         wall = replace(
             wall, texture=Texture.RIBS, c=scaled(colour, 0.6), scale=d.between(0.05, 0.2), p=0.1, r=0.6, q=0.0
         )
-    return _with_base(style, parts.material, wall, floor_z, wet)
+    return _with_base(style, wall, wet=wet)
 
 
-def _with_base(style: Style, add: object, wall: Material, floor_z: float, wet: bool) -> int:
+def _with_base(style: Style, wall: Material, *, wet: bool) -> Material:
+    """The wall with a skirting board, or with another material below breast height, or both."""
     d = style.chance
-    parts = style.parts
-    assert callable(add)
     if d.yes(0.65):  # a skirting board
         tone = d.weigh([(4, style.grey(200, 245)), (2, style.make_wood().a), (1, scaled(wall.a, 0.4)),
                         (1, style.grey(20, 60))])  # fmt: skip
-        skirting = parts.material(Material(Texture.PLAIN, tone, scale=0.3, p=0.05, shine=0.03, polish=10))
-        wall = replace(wall, below=floor_z + d.between(0.05, 0.14), other=skirting)
+        skirting = Material(Texture.PLAIN, tone, scale=0.3, p=0.05, shine=0.03, polish=10)
+        wall = replace(wall, below=d.between(0.05, 0.14), other=skirting)
     if d.yes(0.5 if wet else 0.12):  # tiles, panelling or another paint below breast height
-        lower = (
-            _make_tiles(style, d.between(0.06, 0.3))
-            if wet or d.yes(0.2)
-            else Material(
-                d.pick([Texture.PLAIN, Texture.RIBS, Texture.PLAIN]),
-                style.any_colour(0.5),
-                c=style.grey(40, 120),
-                scale=0.12,
-                p=0.06,
-                r=0.5,
-            )
-        )
+        if wet or d.yes(0.2):
+            lower = _make_tiles(style, d.between(0.06, 0.3))
+        else:
+            texture = d.pick([Texture.PLAIN, Texture.RIBS, Texture.PLAIN])
+            lower = Material(texture, style.any_colour(0.5), c=style.grey(40, 120), scale=0.12, p=0.06, r=0.5)
         if wall.other:
             lower = replace(lower, below=wall.below, other=wall.other)
-        wall = replace(wall, below=floor_z + d.between(0.8, 1.9), other=parts.material(lower))
-    return parts.material(wall)
+        wall = replace(wall, below=d.between(0.8, 1.9), other=lower)
+    return wall
+
+
+def _make_boards(style: Style, wood: Material) -> Material:
+    """Long boards of a wood, with dark joints."""
+    scale = style.chance.between(0.08, 0.2)
+    return replace(wood, texture=Texture.PLANKS, c=scaled(wood.a, 0.3), scale=scale, p=20.0, mirror=0.0)
 
 
 def _make_tiles(style: Style, size: float) -> Material:
@@ -122,7 +118,7 @@ def _make_tiles(style: Style, size: float) -> Material:
     )
 
 
-def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> int:
+def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> Material:
     """Boards, parquet, carpet, tiles, lino, stone or concrete."""
     d = style.chance
     kind = d.weigh([
@@ -221,33 +217,26 @@ def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> int:
     else:
         material = Material(Texture.PLASTER, style.grey(70, 170), style.grey(60, 120), scale=0.2, p=0.3, q=0.4, r=1.0,
                             seed=seed, mirror=gloss * 0.5, haze=haze)  # fmt: skip
-    return style.parts.material(material)
+    return material
 
 
-def make_ceiling(style: Style, *, panels: bool) -> int:
+def make_ceiling(style: Style, *, panels: bool) -> Material:
     """White plaster, mostly; boards, concrete, or panels between bars."""
     d = style.chance
     white = style.grey(205, 250, 5)
     if panels:
-        return style.parts.material(
-            Material(Texture.PANELS, white, style.grey(235, 250, 3), scaled(white, d.between(0.5, 1.1)),
-                     scale=d.pick([0.6, 0.625, 1.2]), q=d.pick([1.0, 1.0, 0.5]), p=d.pick([0.0, 0.04, 0.1]),
-                     seed=style.seed(), r=d.unit(), glow=0.0)
-        )  # fmt: skip
+        return Material(Texture.PANELS, white, style.grey(235, 250, 3), scaled(white, d.between(0.5, 1.1)),
+                        scale=d.pick([0.6, 0.625, 1.2]), q=d.pick([1.0, 1.0, 0.5]), p=d.pick([0.0, 0.04, 0.1]),
+                        seed=style.seed(), r=d.unit())  # fmt: skip
     kind = d.weigh([(8, "white"), (1, "wood"), (0.6, "concrete"), (0.5, "colour")])
     if kind == "wood":
-        base = style.make_wood()
-        return style.parts.material(
-            replace(base, texture=Texture.PLANKS, c=scaled(base.a, 0.3), scale=d.between(0.08, 0.2), p=20.0, mirror=0.0)
-        )
+        return _make_boards(style, style.make_wood())
     colour = white if kind == "white" else (style.grey(90, 180) if kind == "concrete" else style.any_colour(0.6))
-    return style.parts.material(
-        Material(Texture.PLASTER, colour, scaled(colour, 0.8), scale=d.between(0.03, 0.4), p=d.between(0.0, 0.25),
-                 q=d.between(0.0, 0.2), seed=style.seed())
-    )  # fmt: skip
+    return Material(Texture.PLASTER, colour, scaled(colour, 0.8), scale=d.between(0.03, 0.4), p=d.between(0.0, 0.25),
+                    q=d.between(0.0, 0.2), seed=style.seed())  # fmt: skip
 
 
-def make_view(style: Style, *, night: bool, glow: float, bars: tuple[int, int]) -> int:
+def make_view(style: Style, *, night: bool, glow: float, bars: tuple[int, int]) -> Material:
     """The view through a window, behind its bars."""
     d = style.chance
     sky = style.near(d.pick([(235, 240, 250), (200, 220, 250), (250, 248, 240), (170, 200, 245)]), 10)
@@ -255,7 +244,5 @@ def make_view(style: Style, *, night: bool, glow: float, bars: tuple[int, int]) 
     frame = style.grey(200, 245) if d.yes(0.7) else style.any_colour(0.6, 20, 160)
     if night:
         sky, green, glow = style.grey(4, 20, 3), style.grey(5, 30, 3), 0.4
-    return style.parts.material(
-        Material(Texture.OUTDOORS, sky, green, frame, p=float(bars[0]), q=float(bars[1]), seed=style.seed(),
-                 r=d.between(0.1, 1.2), glow=glow, mirror=0.35 if night else 0.05, haze=0.01)
-    )  # fmt: skip
+    return Material(Texture.OUTDOORS, sky, green, frame, p=float(bars[0]), q=float(bars[1]), seed=style.seed(),
+                    r=d.between(0.1, 1.2), glow=glow, mirror=0.35 if night else 0.05, haze=0.01)  # fmt: skip

@@ -27,21 +27,18 @@ def texture(
     """Linear colour (r, g, b) and glow factor of material `k` at (u, v)."""
     kind = int(m[k, 0])
     scale = m[k, 10]
-    p = m[k, 11]
-    q = m[k, 12]
+    p, q = m[k, 11], m[k, 12]
     seed = int(m[k, 13]) + tone
     mix = 0.0  # share of the second colour
     third = 0.0  # share of the third
     shade = 1.0  # factor on the whole
-    x = u / scale
-    y = v / scale
+    x, y = u / scale, v / scale
     f = foot / scale
     if kind == PLAIN:
         shade = 1.0 + p * (fractal2(x, y, seed, 3, f) - 0.5)
     elif kind == TILES:  # p: width of the grout (share), q: ratio of the sides
         y /= q
-        iu = math.floor(x)
-        iv = math.floor(y)
+        iu, iv = math.floor(x), math.floor(y)
         third = max(stripe(x + 0.5 * p, p, f), stripe(y + 0.5 * p, p, f / q))
         if f < 0.7:
             r = hash2(iu, iv, seed)
@@ -114,15 +111,12 @@ def texture(
         )
         mix = 0.5 + 0.5 * (wave2(x * 0.4, y * 4.0, seed) - 0.5) * max(1.0 - 4.0 * f, 0.0)
     elif kind == PLAID:
-        a = stripe(x, p, f)
-        b = stripe(y, p, f)
+        a, b = stripe(x, p, f), stripe(y, p, f)
         mix = 0.5 * (a + b)
         third = max(stripe(x + 0.4, 0.06, f), stripe(y + 0.4, 0.06, f))
     elif kind == DOTS:  # discs, diamonds or rings in cells
-        iu = math.floor(x)
-        iv = math.floor(y)
-        cu = x - iu - 0.5
-        cv = y - iv - 0.5
+        iu, iv = math.floor(x), math.floor(y)
+        cu, cv = x - iu - 0.5, y - iv - 0.5
         r = math.sqrt(cu * cu + cv * cv) if q < 0.5 else abs(cu) + abs(cv)
         if q > 0.8:
             r = abs(r - 0.25) + 0.1
@@ -131,8 +125,7 @@ def texture(
         if m[k, 14] > 0.5 and hash2(int(iu), int(iv), seed) < 0.5:
             third = mix
     elif kind == CELLS:  # terrazzo, pebbles, stone: nearest point of a jittered grid
-        iu = math.floor(x)
-        iv = math.floor(y)
+        iu, iv = math.floor(x), math.floor(y)
         if f < 0.9:
             first = 9.0
             second = 9.0
@@ -165,12 +158,9 @@ def texture(
         shade = 1.0 + keep * (0.35 * math.cos(6.2832 * w) * m[k, 14])
         third = stripe(t, p, f)
     elif kind == DRAWERS:  # p columns, q rows of fronts with dark joints and handles
-        a = (u + hu) / (2.0 * hu) * p
-        b = (v + hv) / (2.0 * hv) * q
-        fa = foot / (2.0 * hu) * p
-        fb = foot / (2.0 * hv) * q
-        wa = 0.006 * p / (2.0 * hu)
-        wb = 0.006 * q / (2.0 * hv)
+        a, b = (u + hu) / (2.0 * hu) * p, (v + hv) / (2.0 * hv) * q
+        fa, fb = foot / (2.0 * hu) * p, foot / (2.0 * hv) * q
+        wa, wb = 0.006 * p / (2.0 * hu), 0.006 * q / (2.0 * hv)
         joint = max(stripe(a + 0.5 * wa, wa, fa), stripe(b + 0.5 * wb, wb, fb))
         ca = (a - math.floor(a) - 0.5) / p * 2.0 * hu
         cb = (b - math.floor(b) - m[k, 14]) / q * 2.0 * hv
@@ -182,8 +172,7 @@ def texture(
         )
     elif kind == PANELS:  # a suspended ceiling: p share of lit fields, third colour the bars
         y /= q
-        iu = math.floor(x)
-        iv = math.floor(y)
+        iu, iv = math.floor(x), math.floor(y)
         third = max(stripe(x, 0.03, f), stripe(y, 0.03, f / q))
         speck = hash2(math.floor(u * 70.0), math.floor(v * 70.0), seed)
         if speck > 0.8 and foot < 0.02:
@@ -213,8 +202,7 @@ def texture(
         t = 0.5 + 0.5 * (v / hv * math.cos(q) + u / hu * math.sin(q))
         mix = min(max(t + 0.3 * p * (fractal2(x, y, seed, 3, f) - 0.5), 0.0), 1.0)
     elif kind == DOOR:  # p columns, q rows of recessed panels
-        a = (u + hu) / (2.0 * hu) * p
-        b = (v + hv) / (2.0 * hv) * q
+        a, b = (u + hu) / (2.0 * hu) * p, (v + hv) / (2.0 * hv) * q
         ca = (0.5 - abs(a - math.floor(a) - 0.5)) / p * 2.0 * hu
         cb = (0.5 - abs(b - math.floor(b) - 0.5)) / q * 2.0 * hv
         edge = min(ca, cb)

@@ -39,7 +39,7 @@ def look_around(camera: Floats, world: World, depth: Floats) -> int:
             a = ((j + 0.5) / columns * 2.0 - 1.0) * camera[12]
             b = ((i + 0.5) / rows * 2.0 - 1.0) * camera[13]
             dx, dy, dz = _ray(camera, a, b)
-            t, who = first_hit(world, stack, camera[0], camera[1], camera[2], dx, dy, dz, 0.0)
+            t, who = first_hit(world, stack, camera[0], camera[1], camera[2], dx, dy, dz)
             depth[i, j] = t
             if who != last:
                 changes += 1
@@ -53,29 +53,20 @@ def _see(camera: Floats, lens: Floats, world: World, stack: Integers, out: Float
     solids, mats = world.solids, world.materials
     depth, who, what, spots, albedo, normals, labels = seen
     height, width = depth.shape
-    ox = camera[0]
-    oy = camera[1]
-    oz = camera[2]
+    ox, oy, oz = camera[0], camera[1], camera[2]
     pixel = 1.0 / lens[0]
     for i in range(height):
         for j in range(width):
-            a = (j - lens[2]) / lens[0]
-            b = (i - lens[3]) / lens[1]
+            a, b = (j - lens[2]) / lens[0], (i - lens[3]) / lens[1]
             dx, dy, dz = _ray(camera, a, b)
-            t, w = first_hit(world, stack, ox, oy, oz, dx, dy, dz, 0.0)
-            x = ox + t * dx
-            y = oy + t * dy
-            z = oz + t * dz
+            t, w = first_hit(world, stack, ox, oy, oz, dx, dy, dz)
+            x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
             k = paint_hit(world, w, x, y, z, dx, dy, dz, t * pixel, True, out)
             depth[i, j] = t
             who[i, j] = w
             spot = spots[i, j]
-            spot[0] = x
-            spot[1] = y
-            spot[2] = z
-            spot[3] = out[0]
-            spot[4] = out[1]
-            spot[5] = out[2]
+            spot[0], spot[1], spot[2] = x, y, z
+            spot[3], spot[4], spot[5] = out[0], out[1], out[2]
             spot[6] = 2e-4 + 1e-4 * t
             for c in range(4):
                 albedo[i, j, c] = out[3 + c]
@@ -107,9 +98,7 @@ def _mix(
     """Fill `colour` (H, W, 3) from light and gloss; pixels on a silhouette look with `extra` rays more."""
     who, spots, albedo = seen.who, seen.spots, seen.albedo
     height, width = who.shape
-    ox = camera[0]
-    oy = camera[1]
-    oz = camera[2]
+    ox, oy, oz = camera[0], camera[1], camera[2]
     pixel = 1.0 / lens[0]
     for i in range(height):
         for j in range(width):
@@ -128,15 +117,12 @@ def _mix(
                 a = (j - lens[2] + ((n * 0.618034 + 0.3) % 1.0) - 0.5) / lens[0]
                 b = (i - lens[3] + (n + 0.5) / extra - 0.5) / lens[1]
                 dx, dy, dz = _ray(camera, a, b)
-                t, w = first_hit(world, stack, ox, oy, oz, dx, dy, dz, 0.0)
-                x = ox + t * dx
-                y = oy + t * dy
-                z = oz + t * dz
+                t, w = first_hit(world, stack, ox, oy, oz, dx, dy, dz)
+                x, y, z = ox + t * dx, oy + t * dy, oz + t * dz
                 paint_hit(world, w, x, y, z, dx, dy, dz, t * pixel * 0.7, False, out)
                 # Its light is that of the neighbour which shows the same surface, else of the nearest in depth.
                 best = 1e9
-                bi = i
-                bj = j
+                bi, bj = i, j
                 for di in range(-1, 2):
                     for dj in range(-1, 2):
                         p = min(max(i + di, 0), height - 1)
@@ -148,8 +134,7 @@ def _mix(
                             gap += 0.1
                         if gap < best:
                             best = gap
-                            bi = p
-                            bj = q
+                            bi, bj = p, q
                 for c in range(3):
                     colour[i, j, c] += out[3 + c] * (smooth[bi, bj, c] + out[6]) + gloss[bi, bj, c]
             for c in range(3):

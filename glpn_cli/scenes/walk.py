@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from glpn_cli.scenes.camera import Pose, develop, is_clear, make_pose
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.render import Scene, design_scene, trace_picture
@@ -68,9 +66,7 @@ def render_frame(
     path = choose_path(Chance(seed, index, 4), world, room, start, seconds=frames / FRAMES_PER_SECOND)
     pose = path.pose(frame / FRAMES_PER_SECOND)
     own = Chance(seed, index, 5, frame)
-    half = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
-    lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    light, depth, normals, labels = trace_picture(pose.row(*half), lens, world, own.unit(), 3, size=size)
+    light, depth, normals, labels = trace_picture(pose, camera, world, own.unit(), 3, size=size)
     rgb = develop(Chance(seed, index, 3), light, depth, grain=own.generator)
     return Scene(rgb, depth, camera, normals, labels, room.kind, pose)
 

@@ -17,11 +17,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,15 +72,8 @@ class ScenePlan:
     unlisted: tuple[int, ...] = ()
     frames: int | None = None
 
-    def picture_name(self, index: int) -> str:
-        """The path of a picture in the folder."""
-        return self._name("rgb", index)
-
-    def depth_name(self, index: int) -> str:
-        """The path of a depth map in the folder."""
-        return self._name("depth", index)
-
-    def _name(self, part: str, index: int) -> str:
+    def name(self, part: Literal["rgb", "depth"], index: int) -> str:
+        """The path of a scene's picture or of its depth map, in the folder."""
         if self.frames is None:
             return f"{part}/{index:06d}.png"
         walk, frame = divmod(index, self.frames)
@@ -87,11 +81,11 @@ class ScenePlan:
 
     def picture(self, index: int) -> Path:
         """The path of a scene's picture."""
-        return self.folder / self.picture_name(index)
+        return self.folder / self.name("rgb", index)
 
     def depth(self, index: int) -> Path:
         """The path of its depth."""
-        return self.folder / self.depth_name(index)
+        return self.folder / self.name("depth", index)
 
     def is_complete(self, index: int) -> bool:
         """Whether both files of a scene exist."""
@@ -182,7 +176,11 @@ def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], obj
         walks = range(plan.count // plan.frames)
         rows = [row for walk in walks for row in _list_walk(plan, walk, plan.frames)]
     listing = plan.folder / CSV_NAME
-    write_atomically(listing, _to_csv(rows).encode())
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    write_atomically(listing, text.getvalue().encode())
     return listing
 
 
@@ -256,7 +254,7 @@ def _write_scene(plan: ScenePlan, index: int) -> int:
         scene = render_frame(plan.seed, walk, frame, frames=plan.frames, size=plan.size, focal_px=plan.focal_px)
     depth = DepthMap(scene.depth, DepthKind.METRIC)
     writer = make_writer("png16", kind=DepthKind.METRIC, limit_m=None, depth_scale=_DEPTH_SCALE)
-    source = _Rendered(plan.picture_name(index), scene.rgb)
+    source = _Rendered(plan.name("rgb", index), scene.rgb)
     write_atomically(plan.picture(index), encode_png(scene.rgb, text={}))
     write_atomically(plan.depth(index), writer.encode(Result(depth, source, intrinsics=scene.intrinsics)).data)
     return index
@@ -278,16 +276,8 @@ def _list_picture(plan: ScenePlan, index: int, scene: int) -> dict[str, str]:
     """The line of a picture in the list, by column."""
     camera = asdict(camera_of(plan.seed, scene, size=plan.size, focal_px=plan.focal_px))
     return {
-        "rgb_path": plan.picture_name(index),
-        "depth_path": plan.depth_name(index),
+        "rgb_path": plan.name("rgb", index),
+        "depth_path": plan.name("depth", index),
         "depth_scale": f"{_DEPTH_SCALE:g}",
         **{key: f"{camera[key]:.6g}" for key in ("fx", "fy", "cx", "cy")},
     }
-
-
-def _to_csv(rows: Sequence[dict[str, str]]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()

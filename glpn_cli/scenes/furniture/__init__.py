@@ -14,14 +14,12 @@ class Piece:
 
     draw:   draws it in the current frame
     height: in metres, of what is solid
-    front:  metres of floor kept free before it
     """
 
     width: float
     depth: float
     draw: Callable[[], None]
     height: float = 1.0
-    front: float = 0.3
 
 
 Maker = Callable[[Style], Piece]

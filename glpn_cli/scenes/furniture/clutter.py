@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from glpn_cli.scenes.materials import Material, Texture
+from glpn_cli.scenes.materials import Material, Texture, scaled
 from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.style import Style
 
@@ -28,16 +28,13 @@ def _bottle(style: Style) -> float:
     """A bottle: body, shoulder, neck, label, cap."""
     d, p = style.chance, style.parts
     r, h = d.between(0.028, 0.05), d.between(0.14, 0.26)
-    glass = p.material(
-        Material(Texture.PLAIN, style.any_colour(0.9, 10, 200), scale=0.1, shine=0.2, polish=60, mirror=0.25)
-    )
+    glass = Material(Texture.PLAIN, style.any_colour(0.9, 10, 200), scale=0.1, shine=0.2, polish=60, mirror=0.25)
     p.pipe((0, 0, 0), 0.62 * h, r, glass)
     p.pipe((0, 0, 0.62 * h), 0.15 * h, r, glass, top=0.4)
     p.pipe((0, 0, 0.77 * h), 0.2 * h, r * 0.4, glass)
     p.pipe((0, 0, 0.95 * h), 0.05 * h, r * 0.45, style.plastic())
     if d.yes(0.7):
-        label = Material(Texture.LABELS, style.any_colour(), style.any_colour(), style.any_colour(), seed=style.seed())
-        p.pipe((0, 0, 0.15 * h), 0.3 * h, r * 1.01, p.material(label))
+        p.pipe((0, 0, 0.15 * h), 0.3 * h, r * 1.01, style.label(scale=1.0))
     return r
 
 
@@ -78,10 +75,7 @@ def _carton(style: Style) -> float:
     """A package, tin or parcel."""
     d, p = style.chance, style.parts
     w, long, h = d.between(0.04, 0.22), d.between(0.04, 0.2), d.between(0.04, 0.28)
-    label = Material(
-        Texture.LABELS, style.any_colour(), style.any_colour(), style.any_colour(), seed=style.seed(), scale=0.05
-    )
-    m = d.weigh([(3, p.material(label)), (2, style.cardboard()), (1, style.anything())])
+    m = d.weigh([(3, style.label()), (2, style.cardboard()), (1, style.anything())])
     if d.yes(0.25):
         p.pipe((0, 0, 0), h, w * 0.5, m)
     else:
@@ -95,12 +89,12 @@ def _bowl(style: Style) -> float:
     r, h = d.between(0.06, 0.18), d.between(0.05, 0.1)
     if d.yes(0.3):
         wicker = Material(Texture.WEAVE, style.near((170, 120, 70)), style.near((120, 80, 45)), scale=0.02, p=0.6)
-        p.pipe((0, 0, 0), h, r * 0.85, p.material(wicker), top=1.15, hollow=True)
+        p.pipe((0, 0, 0), h, r * 0.85, wicker, top=1.15, hollow=True)
     else:
         p.ball((0, 0, h), (2 * r, 2 * r, 2 * h), style.ceramic(), cut=0.0)
     if d.yes(0.6):
         colour = style.near(d.pick([(220, 60, 30), (230, 170, 40), (120, 170, 50), (240, 210, 60), (140, 30, 40)]))
-        fruit = p.material(Material(Texture.PLAIN, colour, scale=0.05, p=0.3, shine=0.05, polish=15))
+        fruit = Material(Texture.PLAIN, colour, scale=0.05, p=0.3, shine=0.05, polish=15)
         for _ in range(d.whole(3, 9)):
             a, q = d.between(0, 6.28), r * 0.6 * d.unit()
             s = d.between(0.06, 0.085)
@@ -143,7 +137,7 @@ def _flowers(style: Style, z: float, size: float) -> None:
     """Stems, leaves and blossoms above z."""
     d, p = style.chance, style.parts
     green = style.leaves()
-    blossom = p.material(Material(Texture.PLAIN, style.any_colour(1.0, 120, 250), scale=0.02, p=0.4, through=0.3))
+    blossom = Material(Texture.PLAIN, style.any_colour(1.0, 120, 250), scale=0.02, p=0.4, through=0.3)
     with p.labelled(Label.PLANT):
         for _ in range(d.whole(4, 14)):
             a, lean, length = d.between(0, 6.28), d.between(0.0, 0.7), size * d.between(0.6, 1.1)
@@ -170,16 +164,9 @@ def _phone(style: Style) -> float:
         p.box((0, 0, 0.005), (0.075, 0.15, 0.009), style.screen(on=d.yes(0.3)), yaw=d.between(0, 3.1), face=4)
     else:
         colour = style.grey(15, 60) if d.yes(0.6) else style.grey(180, 240)
-        m = p.material(
-            Material(Texture.KEYS, colour, _scaled_dark(colour), style.grey(120, 240), scale=0.015, seed=style.seed())
-        )
+        m = Material(Texture.KEYS, colour, scaled(colour, 0.4), style.grey(120, 240), scale=0.015, seed=style.seed())
         p.box((0, 0, 0.01), (0.05, d.between(0.1, 0.2), 0.02), m, yaw=d.between(0, 3.1))
     return 0.08
-
-
-def _scaled_dark(colour: tuple[float, float, float]) -> tuple[float, float, float]:
-    """The shadow between keys."""
-    return (colour[0] * 0.4, colour[1] * 0.4, colour[2] * 0.4)
 
 
 def _figure(style: Style) -> float:

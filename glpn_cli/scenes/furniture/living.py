@@ -26,21 +26,18 @@ def plant(style: Style) -> Piece:
         else:
             p.pipe((0, 0, 0), pot_h, pot_r * d.between(0.65, 1.0), pot, top=1.25, hollow=True)
             p.pipe(
-                (0, 0, 0),
-                pot_h * 0.9,
-                pot_r * 0.62,
-                p.material(Material(Texture.PLASTER, (0.05, 0.035, 0.02), scale=0.02, p=0.8)),
+                (0, 0, 0), pot_h * 0.9, pot_r * 0.62, Material(Texture.PLASTER, (0.05, 0.035, 0.02), scale=0.02, p=0.8)
             )
         with p.labelled(Label.PLANT):
             _grow(style, kind, size, pot_h)
 
-    return Piece(max(2 * pot_r, 0.5 * size), max(2 * pot_r, 0.5 * size), draw, height=size, front=0.0)
+    return Piece(max(2 * pot_r, 0.5 * size), max(2 * pot_r, 0.5 * size), draw, height=size)
 
 
 def _grow(style: Style, kind: str, size: float, z: float) -> None:
     d, p = style.chance, style.parts
     green = style.leaves()
-    stem = p.material(Material(Texture.PLAIN, style.near((90, 75, 50)), scale=0.05, p=0.5))
+    stem = Material(Texture.PLAIN, style.near((90, 75, 50)), scale=0.05, p=0.5)
     if kind == "cactus":
         for i in range(d.whole(1, 4)):
             h = size * d.between(0.3, 0.8)
@@ -126,14 +123,10 @@ def person(style: Style) -> Piece:
     sits = d.yes(0.35)
     k = d.between(0.82, 1.1)  # stature, 1 is 1.72 m
     wide = d.between(0.85, 1.25)
-    pants, shirt = p.material(style.make_cloth()), p.material(style.make_cloth())
+    pants, shirt = style.make_cloth(), style.make_cloth()
     skin = style.skin()
-    hair = p.material(
-        Material(
-            Texture.FUR,
-            style.near(d.pick([(30, 22, 18), (70, 50, 35), (170, 130, 80), (120, 118, 115)]), 10),
-            scale=0.01,
-        )
+    hair = Material(
+        Texture.FUR, style.near(d.pick([(30, 22, 18), (70, 50, 35), (170, 130, 80), (120, 118, 115)]), 10), scale=0.01
     )
     shoes = style.plastic()
 
@@ -180,23 +173,21 @@ def person(style: Style) -> Piece:
             if d.yes(0.4):
                 p.ball((0, 0.06, top - 0.08), (0.2, 0.12, d.between(0.3, 0.5)), hair)
 
-    return Piece(0.55, 0.6, draw, height=1.7 * k, front=0.2)
+    return Piece(0.55, 0.6, draw, height=1.7 * k)
 
 
 def pet(style: Style) -> Piece:
     """A cat or a dog, lying or standing."""
     d, p = style.chance, style.parts
     k = d.between(0.6, 1.5)
-    fur = p.material(
-        Material(
-            Texture.FUR,
-            style.near(d.pick([(150, 120, 90), (60, 55, 50), (220, 210, 200), (190, 130, 70)])),
-            style.grey(15, 90),
-            scale=0.015,
-            p=1.0,
-            q=d.between(6, 18),
-            seed=style.seed(),
-        )
+    fur = Material(
+        Texture.FUR,
+        style.near(d.pick([(150, 120, 90), (60, 55, 50), (220, 210, 200), (190, 130, 70)])),
+        style.grey(15, 90),
+        scale=0.015,
+        p=1.0,
+        q=d.between(6, 18),
+        seed=style.seed(),
     )
     lies = d.yes(0.6)
 
@@ -213,7 +204,7 @@ def pet(style: Style) -> Piece:
                     p.rod((e * 0.17 * k, s * 0.05 * k, z), (e * 0.18 * k, s * 0.06 * k, 0), 0.028 * k, fur)
         p.rod((-0.23 * k, 0, z), (-0.4 * k, 0.1 * k, z + d.between(-0.05, 0.15) * k), 0.02 * k, fur)
 
-    return Piece(0.6 * k, 0.3 * k, draw, height=0.4 * k, front=0.0)
+    return Piece(0.6 * k, 0.3 * k, draw, height=0.4 * k)
 
 
 def floor_lamp(style: Style) -> Piece:
@@ -228,7 +219,7 @@ def floor_lamp(style: Style) -> Piece:
         p.rod((0, 0, 0), (0, 0, h), 0.012, m)
         shade(style, (0, 0, h - 0.1), d.between(0.14, 0.25), on=on)
 
-    return Piece(0.4, 0.4, draw, height=h, front=0.0)
+    return Piece(0.4, 0.4, draw, height=h)
 
 
 def shade(style: Style, at: tuple[float, float, float], r: float, *, on: bool, power: float = 1.0) -> None:
@@ -237,9 +228,9 @@ def shade(style: Style, at: tuple[float, float, float], r: float, *, on: bool, p
     warm = style.near((255, 225, 175), 8)
     h = r * d.between(1.0, 1.8)
     colour = warm if d.yes(0.7) else style.any_colour(0.7, 120, 250)
-    m = p.material(Material(Texture.SHADE, colour, scale=0.02, glow=d.between(1.0, 3.0) if on else 0.0, through=0.4))
+    m = Material(Texture.SHADE, colour, scale=0.02, glow=d.between(1.0, 3.0) if on else 0.0, through=0.4)
     if not on:
-        m = p.material(Material(Texture.WEAVE, colour, colour, scale=0.01, p=0.2, through=0.4))
+        m = Material(Texture.WEAVE, colour, colour, scale=0.01, p=0.2, through=0.4)
     if d.yes(0.3):
         p.ball(at, (2 * r, 2 * r, 2 * r), m, shadow=not on)
     else:

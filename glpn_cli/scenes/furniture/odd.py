@@ -81,9 +81,9 @@ def stairs(style: Style) -> Piece:
 def piano(style: Style) -> Piece:
     """An upright piano with its stool."""
     d, p = style.chance, style.parts
-    m = p.material(style.make_lacquer())
+    m = style.make_lacquer()
     white = style.grey(215, 245, 3)
-    keys = p.material(Material(Texture.STRIPES, white, (0.02, 0.02, 0.02), scale=0.028, p=0.4))
+    keys = Material(Texture.STRIPES, white, (0.02, 0.02, 0.02), scale=0.028, p=0.4)
 
     def draw() -> None:
         p.slab((-0.75, -0.05, 0), (0.75, 0.3, 1.2), m)
@@ -96,40 +96,36 @@ def piano(style: Style) -> Piece:
         p.cushion((d.between(-0.2, 0.2), -0.65, 0.46), (0.5, 0.35, 0.08), style.cloth(), radius=0.03)
         p.pipe((0, -0.65, 0), 0.43, 0.12, m)
 
-    return Piece(1.5, 0.65, draw, height=1.2, front=0.6)
+    return Piece(1.5, 0.65, draw, height=1.2)
 
 
 def fireplace(style: Style) -> Piece:
     """A fireplace, lit or not, with a mantelpiece and things on it."""
     d, p = style.chance, style.parts
     w, h = d.between(1.0, 1.6), d.between(1.0, 1.3)
-    stone = p.material(
-        Material(
-            d.pick([Texture.BRICKS, Texture.CELLS, Texture.MARBLE, Texture.PLAIN]),
-            style.grey(60, 220),
-            style.grey(60, 200),
-            style.grey(120, 210),
-            scale=0.2,
-            p=0.08,
-            q=0.35,
-            seed=style.seed(),
-        )
+    stone = Material(
+        d.pick([Texture.BRICKS, Texture.CELLS, Texture.MARBLE, Texture.PLAIN]),
+        style.grey(60, 220),
+        style.grey(60, 200),
+        style.grey(120, 210),
+        scale=0.2,
+        p=0.08,
+        q=0.35,
+        seed=style.seed(),
     )
 
     def draw() -> None:
         p.slab((-w / 2, -0.15, 0), (-w / 2 + 0.25, 0.2, h), stone)
         p.slab((w / 2 - 0.25, -0.15, 0), (w / 2, 0.2, h), stone)
         p.slab((-w / 2, -0.15, h - 0.3), (w / 2, 0.2, h), stone)
-        p.slab((-w / 2, 0.1, 0), (w / 2, 0.2, h), p.material(Material(a=(0.01, 0.01, 0.01))))
+        p.slab((-w / 2, 0.1, 0), (w / 2, 0.2, h), Material(a=(0.01, 0.01, 0.01)))
         p.box((0, -0.02, h + 0.03), (w + 0.2, 0.42, 0.06), style.wood())
         scatter(style, (-w / 2, -0.15), (w / 2, 0.15), h + 0.06, 14)
         if d.yes(0.4):
-            fire = p.material(
-                Material(Texture.CAMO, (0.9, 0.3, 0.05), (0.95, 0.7, 0.2), (0.3, 0.05, 0.01), scale=0.08, glow=1.5)
-            )
+            fire = Material(Texture.CAMO, (0.9, 0.3, 0.05), (0.95, 0.7, 0.2), (0.3, 0.05, 0.01), scale=0.08, glow=1.5)
             p.ball((0, 0.02, 0.15), (0.5, 0.14, 0.4), fire)
 
-    return Piece(w + 0.2, 0.42, draw, height=h, front=0.6)
+    return Piece(w + 0.2, 0.42, draw, height=h)
 
 
 def machine(style: Style) -> Piece:
@@ -150,9 +146,7 @@ def machine(style: Style) -> Piece:
             elif kind == "poster":
                 k = style.poster()
             elif kind == "ribs":
-                k = p.material(
-                    Material(Texture.RIBS, style.grey(20, 220), c=(0.02, 0.02, 0.02), scale=0.03, p=0.3, r=0.5, q=1.0)
-                )
+                k = Material(Texture.RIBS, style.grey(20, 220), c=(0.02, 0.02, 0.02), scale=0.03, p=0.3, r=0.5, q=1.0)
             else:
                 k = m if d.yes(0.6) else style.plastic()
             p.slab((-w / 2 + inset, front + inset, z), (w / 2 - inset, long / 2, z + t), k)
@@ -164,8 +158,8 @@ def machine(style: Style) -> Piece:
                 )
             if kind == "keys":
                 dark = style.grey(10, 60)
-                k2 = p.material(
-                    Material(Texture.KEYS, style.grey(60, 220), dark, style.any_colour(), scale=0.04, seed=style.seed())
+                k2 = Material(
+                    Texture.KEYS, style.grey(60, 220), dark, style.any_colour(), scale=0.04, seed=style.seed()
                 )
                 p.box((d.between(-0.2, 0.2) * w, front + inset - 0.005, z + t / 2), (w * 0.4, 0.02, t * 0.5), k2)
             z += t
@@ -183,7 +177,7 @@ def toys(style: Style) -> Piece:
         with p.labelled(Label.CLUTTER):
             for _ in range(d.whole(5, 18)):
                 x, y, s = d.bell(0, 0.25, -0.6, 0.6), d.bell(0, 0.25, -0.6, 0.6), d.between(0.04, 0.16)
-                m = p.material(Material(Texture.PLAIN, style.any_colour(1.0), shine=0.04))
+                m = Material(Texture.PLAIN, style.any_colour(1.0), shine=0.04)
                 kind = d.whole(0, 3)
                 if kind == 0:
                     p.box((x, y, s / 2), (s, s * d.between(0.5, 2), s), m, yaw=d.between(0, 3))
@@ -220,7 +214,7 @@ def easel(style: Style) -> Piece:
         else:
             for i in range(5):
                 p.rod((-0.5, -0.2 + 0.1 * i, h * 0.6), (0.5, -0.2 + 0.1 * i, h * 0.6), 0.008, m)
-            c = p.material(style.make_cloth())
+            c = style.make_cloth()
             p.box((0, -0.2, h * 0.45), (0.6, 0.02, h * 0.3), c)
 
     return Piece(0.9, 0.9, draw, height=h)

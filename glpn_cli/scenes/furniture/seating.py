@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from glpn_cli.scenes.furniture import Piece
-from glpn_cli.scenes.parts import Label
+from glpn_cli.scenes.materials import Material
+from glpn_cli.scenes.parts import CORNERS, Label
 from glpn_cli.scenes.style import Style
 
 
@@ -37,14 +38,10 @@ def chair(style: Style) -> Piece:
             p.rod((-x, y, 0.015), (x, y, 0.015), t, frame)
         else:
             splay = 0.05 if kind in ("shell", "folding") else 0.01
-            for sx in (-1, 1):
-                for sy in (-1, 1):
-                    p.rod(
-                        (sx * (x - 0.02), sy * (y - 0.02), seat - 0.03),
-                        (sx * (x + splay), sy * (y + splay), 0),
-                        t,
-                        frame,
-                    )
+            for sx, sy in CORNERS:
+                p.rod(
+                    (sx * (x - 0.02), sy * (y - 0.02), seat - 0.03), (sx * (x + splay), sy * (y + splay), 0), t, frame
+                )
         if kind == "stool":
             return
         if kind == "shell":
@@ -71,10 +68,10 @@ def chair(style: Style) -> Piece:
                 p.box((s * (x + 0.02), 0, seat + 0.2), (0.05, long * 0.9, 0.03), frame)
                 p.rod((s * (x + 0.02), -y + 0.03, seat), (s * (x + 0.02), -y + 0.03, seat + 0.2), t, frame)
 
-    return Piece(w + 0.04, long + 0.06, draw, height=back, front=0.1)
+    return Piece(w + 0.04, long + 0.06, draw, height=back)
 
 
-def _swivel(style: Style, w: float, seat: float, back: float, pad: int) -> None:
+def _swivel(style: Style, w: float, seat: float, back: float, pad: Material) -> None:
     d, p = style.chance, style.parts
     base = style.plastic()
     turn = d.between(0, 1.2)
@@ -117,7 +114,7 @@ def bar_stool(style: Style) -> Piece:
                 )
         p.pipe((0, 0, seat - 0.02), 0.06, r, pad)
 
-    return Piece(0.42, 0.42, draw, height=seat, front=0.1)
+    return Piece(0.42, 0.42, draw, height=seat)
 
 
 def sofa(style: Style) -> Piece:
@@ -165,12 +162,11 @@ def sofa(style: Style) -> Piece:
             p.cushion((w / 2 - arm - unit / 2, -long / 2 - 0.3, seat / 2 + 0.02), (unit, 0.7, seat), cloth, radius=0.05)
         if legs:
             m = style.wood()
-            for sx in (-1, 1):
-                for sy in (-1, 1):
-                    p.pipe((sx * (w / 2 - 0.08), sy * (long / 2 - 0.08), 0), 0.11, 0.02, m)
+            for sx, sy in CORNERS:
+                p.pipe((sx * (w / 2 - 0.08), sy * (long / 2 - 0.08), 0), 0.11, 0.02, m)
         with p.labelled(Label.CLUTTER):
             for _ in range(d.whole(0, seats + 1)):
-                m = style.parts.material(style.make_cloth())
+                m = style.make_cloth()
                 x = d.between(-0.5, 0.5) * (w - 2 * arm - 0.3)
                 side = d.between(0.35, 0.5)
                 p.cushion(
@@ -183,12 +179,12 @@ def sofa(style: Style) -> Piece:
                     roll=d.bell(0, 0.2, -0.7, 0.7),
                 )
             if d.yes(0.25):
-                m = style.parts.material(style.make_cloth())
+                m = style.make_cloth()
                 p.cushion(
                     (d.between(-0.3, 0.3) * w, 0.0, seat + 0.03), (0.7, 0.6, 0.06), m, radius=0.028, yaw=d.between(0, 1)
                 )
 
-    return Piece(w, long + (0.6 if chaise else 0.0), draw, height=back, front=0.6)
+    return Piece(w, long + (0.6 if chaise else 0.0), draw, height=back)
 
 
 def ottoman(style: Style) -> Piece:
@@ -228,8 +224,8 @@ def bed(style: Style) -> Piece:
     w, long = d.pick([0.9, 1.0, 1.4, 1.6, 1.8]), d.between(1.95, 2.1)
     h = d.between(0.42, 0.62)
     wood = style.wood() if d.yes(0.6) else style.cloth()
-    sheet = p.material(style.make_cloth())
-    blanket = p.material(style.make_cloth())
+    sheet = style.make_cloth()
+    blanket = style.make_cloth()
     head = h + d.between(0.2, 0.75)
     bunk = w < 1.1 and d.yes(0.12)
 
@@ -250,7 +246,7 @@ def bed(style: Style) -> Piece:
                 p.cushion(
                     (x + d.bell(0, 0.04, -0.1, 0.1), long / 2 - 0.28 - 0.1 * k, z + 0.08 + 0.08 * k),
                     (0.62, 0.42, 0.16),
-                    sheet if d.yes(0.5) else p.material(style.make_cloth()),
+                    sheet if d.yes(0.5) else style.make_cloth(),
                     radius=0.075,
                     tilt=d.between(0.1, 0.6),
                     yaw=d.bell(0, 0.15, -0.5, 0.5),
@@ -258,9 +254,8 @@ def bed(style: Style) -> Piece:
 
     def draw() -> None:
         p.box((0, 0, h - 0.28), (w + 0.06, long + 0.04, 0.2), wood)
-        for sx in (-1, 1):
-            for sy in (-1, 1):
-                p.box((sx * w / 2, sy * long / 2, (h - 0.2) / 2), (0.07, 0.07, h - 0.2), wood)
+        for sx, sy in CORNERS:
+            p.box((sx * w / 2, sy * long / 2, (h - 0.2) / 2), (0.07, 0.07, h - 0.2), wood)
         p.box((0, long / 2 + 0.04, head / 2), (w + 0.08, 0.06, head), wood)
         if d.yes(0.3):
             p.box((0, -long / 2 - 0.03, h / 2 + 0.05), (w + 0.08, 0.05, h + 0.1), wood)
@@ -268,9 +263,8 @@ def bed(style: Style) -> Piece:
         if bunk:
             mattress(h + 1.0)
             p.box((0, 0, h + 0.78), (w + 0.06, long, 0.1), wood)
-            for sx in (-1, 1):
-                for sy in (-1, 1):
-                    p.box((sx * w / 2, sy * long / 2, 0.9), (0.07, 0.07, 1.8), wood)
+            for sx, sy in CORNERS:
+                p.box((sx * w / 2, sy * long / 2, 0.9), (0.07, 0.07, 1.8), wood)
             p.box((-w / 2, 0, h + 1.2), (0.03, long, 0.12), wood)
 
-    return Piece(w + 0.1, long + 0.12, draw, height=head, front=0.5)
+    return Piece(w + 0.1, long + 0.12, draw, height=head)

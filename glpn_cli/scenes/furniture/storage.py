@@ -5,7 +5,7 @@ from __future__ import annotations
 from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
 from glpn_cli.scenes.materials import Material, Texture, scaled
-from glpn_cli.scenes.parts import Label
+from glpn_cli.scenes.parts import CORNERS, Label
 from glpn_cli.scenes.style import Style
 
 
@@ -30,7 +30,7 @@ def shelf(style: Style) -> Piece:
             used = width * d.between(0.4, 1.0)
             start = x0 if d.yes(0.7) else x1 - used
             depth = d.between(0.6, 0.95) * long
-            p.slab((start, long / 2 - depth, z), (start + used, long / 2 - 0.02, z + height), style.books(), face=2)
+            p.slab((start, long / 2 - depth, z), (start + used, long / 2 - 0.02, z + height), style.books())
             if used < width * 0.8:
                 scatter(style, (start + used, -long * 0.2), (x1 - 0.05, long * 0.2), z, 20, limit=2)
         elif kind == "things":
@@ -55,9 +55,8 @@ def shelf(style: Style) -> Piece:
         t = 0.022
         step = (h - t) / rows
         if bare is not None:
-            for sx in (-1, 1):
-                for sy in (-1, 1):
-                    p.box((sx * (w / 2 - 0.015), sy * (long / 2 - 0.015), h / 2), (0.03, 0.03, h), bare)
+            for sx, sy in CORNERS:
+                p.box((sx * (w / 2 - 0.015), sy * (long / 2 - 0.015), h / 2), (0.03, 0.03, h), bare)
         else:
             for c in range(columns + 1):
                 x = -w / 2 + c * (w - t) / columns
@@ -91,17 +90,17 @@ def cupboard(style: Style) -> Piece:
 
     def draw() -> None:
         if ribbed:
-            m = p.material(Material(Texture.RIBS, board.a, c=scaled(board.a, 0.6), scale=0.03, p=0.15, r=0.8,
-                                    other=p.material(board)))  # fmt: skip
+            grooves = scaled(board.a, 0.6)
+            m = Material(Texture.RIBS, board.a, c=grooves, scale=0.03, p=0.15, r=0.8, other=board)
         elif glass:
             m = style.books()
         else:
             m = style.drawers(columns, rows, board, height=0.5 if tall else d.between(0.5, 0.85))
-        p.box((0, 0, h / 2), (w, long, h), m, face=2)
-        top = d.weigh([(2, p.material(board)), (1, style.wood())])
+        p.box((0, 0, h / 2), (w, long, h), m)
+        top = d.weigh([(2, board), (1, style.wood())])
         p.box((0, 0, h + 0.012), (w + 0.02, long + 0.02, 0.025), top)
         if d.yes(0.5):
-            p.box((0, -0.02, 0.03), (w * 0.98, long, 0.06), p.material(Material(a=scaled(board.a, 0.3))))
+            p.box((0, -0.02, 0.03), (w * 0.98, long, 0.06), Material(a=scaled(board.a, 0.3)))
         scatter(style, (-w * 0.45, -long * 0.35), (w * 0.45, long * 0.35), h + 0.025, 6 if not tall else 2, limit=8)
 
     return Piece(w, long, draw, height=h)
@@ -114,7 +113,7 @@ def tv_stand(style: Style) -> Piece:
     size = d.between(0.7, 1.4)
 
     def draw() -> None:
-        p.box((0, 0, h / 2), (w, long, h), style.drawers(d.whole(2, 4), d.whole(1, 2)), face=2)
+        p.box((0, 0, h / 2), (w, long, h), style.drawers(d.whole(2, 4), d.whole(1, 2)))
         scatter(style, (-w * 0.45, -long * 0.4), (w * 0.45, -long * 0.1), h, 6)
         with p.labelled(Label.CLUTTER):
             tall = size * 0.57
@@ -122,7 +121,7 @@ def tv_stand(style: Style) -> Piece:
             p.box((0, 0.02, h + 0.06 + tall / 2), (size - 0.02, 0.012, tall - 0.02), style.screen(on=d.yes(0.35)))
             p.box((0, 0.05, h + 0.03), (size * 0.4, 0.2, 0.06), style.plastic())
 
-    return Piece(w, long, draw, height=h + 0.7, front=0.6)
+    return Piece(w, long, draw, height=h + 0.7)
 
 
 def boxes(style: Style) -> Piece:
@@ -157,7 +156,7 @@ def rack(style: Style) -> Piece:
         p.rod((-w / 2, 0, 1.6), (w / 2, 0, 1.6), 0.014, m)
         with p.labelled(Label.CLUTTER):
             for _ in range(n):
-                c = p.material(style.make_cloth())
+                c = style.make_cloth()
                 h = d.between(0.6, 1.1)
                 x = d.between(-0.46, 0.46) * w
                 p.cushion((x, 0, 1.55 - h / 2), (d.between(0.04, 0.1), d.between(0.36, 0.5), h), c, radius=0.02,
@@ -191,4 +190,4 @@ def shop_rack(style: Style) -> Piece:
                         run -= b
                     x += d.between(0.01, 0.06)
 
-    return Piece(w, long, draw, height=h, front=0.6)
+    return Piece(w, long, draw, height=h)

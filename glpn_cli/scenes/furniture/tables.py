@@ -7,8 +7,8 @@ import math
 from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
 from glpn_cli.scenes.furniture.seating import chair
-from glpn_cli.scenes.materials import Material, Texture
-from glpn_cli.scenes.parts import Label
+from glpn_cli.scenes.materials import Material, Texture, scaled
+from glpn_cli.scenes.parts import CORNERS, Label
 from glpn_cli.scenes.style import Style
 
 
@@ -39,12 +39,11 @@ def _top_and_legs(style: Style, w: float, long: float, h: float, *, round_top: b
         p.rod((-x + 0.1, 0, h * 0.4), (x - 0.1, 0, h * 0.4), r * 0.8, leg)
     else:
         square = d.yes(0.6)
-        for sx in (-1, 1):
-            for sy in (-1, 1):
-                if square:
-                    p.box((sx * x, sy * y, (h - t) / 2), (2 * r, 2 * r, h - t), leg)
-                else:
-                    p.pipe((sx * x, sy * y, 0), h - t, r * 0.7, leg, top=1.4)
+        for sx, sy in CORNERS:
+            if square:
+                p.box((sx * x, sy * y, (h - t) / 2), (2 * r, 2 * r, h - t), leg)
+            else:
+                p.pipe((sx * x, sy * y, 0), h - t, r * 0.7, leg, top=1.4)
         if kind == "apron":
             p.box((0, y, h - t - 0.05), (2 * x, 0.02, 0.09), leg)
             p.box((0, -y, h - t - 0.05), (2 * x, 0.02, 0.09), leg)
@@ -68,10 +67,10 @@ def table(style: Style) -> Piece:
     def draw() -> None:
         _top_and_legs(style, w, long, h, round_top=round_top)
         if d.yes(0.12):  # a table cloth
-            m = p.material(style.make_cloth())
+            m = style.make_cloth()
             p.slab((-w / 2 - 0.01, -long / 2 - 0.01, h - 0.25), (w / 2 + 0.01, long / 2 + 0.01, h + 0.004), m)
         if d.yes(0.15):
-            m = p.material(style.make_cloth())
+            m = style.make_cloth()
             p.box((0, 0, h + 0.003), (w * 0.9, long * 0.3, 0.004), m)
         scatter(style, (-w * 0.42, -long * 0.4), (w * 0.42, long * 0.4), h, density)
         if round_top:
@@ -134,8 +133,7 @@ def _keyboard(style: Style) -> None:
     """A keyboard and a mouse, on the surface at the origin."""
     d, p = style.chance, style.parts
     colour = style.grey(12, 60, 3) if d.yes(0.7) else style.grey(190, 240, 4)
-    dark = (colour[0] * 0.35, colour[1] * 0.35, colour[2] * 0.35)
-    m = p.material(Material(Texture.KEYS, colour, dark, style.grey(150, 240), scale=0.019, seed=style.seed()))
+    m = Material(Texture.KEYS, colour, scaled(colour, 0.35), style.grey(150, 240), scale=0.019, seed=style.seed())
     p.box((0, 0, 0.012), (d.between(0.3, 0.45), 0.14, 0.02), m, yaw=d.bell(0, 0.08, -0.3, 0.3), face=4)
     p.ball((0.3, 0.0, 0.015), (0.06, 0.1, 0.04), style.plastic())
 
@@ -158,8 +156,7 @@ def _laptop(style: Style) -> None:
     d, p = style.chance, style.parts
     w, long = d.between(0.28, 0.36), d.between(0.2, 0.25)
     body = style.grey(120, 190, 3) if d.yes(0.6) else style.grey(15, 50, 2)
-    dark = (body[0] * 0.3, body[1] * 0.3, body[2] * 0.3)
-    m = p.material(Material(Texture.KEYS, body, dark, body, scale=0.018, seed=style.seed(), shine=0.05))
+    m = Material(Texture.KEYS, body, scaled(body, 0.3), body, scale=0.018, seed=style.seed(), shine=0.05)
     p.box((0, 0, 0.009), (w, long, 0.018), m, face=4)
     lean = d.between(0.1, 0.5)
     y, z = long / 2 + 0.5 * long * math.sin(lean), 0.5 * long * math.cos(lean)
@@ -202,7 +199,7 @@ def desk(style: Style) -> Piece:
             with p.frame(x, -long / 2 - d.between(-0.05, 0.4), 0, math.pi + d.bell(0, 0.5, -2, 2)):
                 seat.draw()
 
-    return Piece(w, long, draw, height=1.2, front=0.9 if with_chair else 0.4)
+    return Piece(w, long, draw, height=1.2)
 
 
 def _desk_lamp(style: Style) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
-from glpn_cli.scenes.materials import Material, Texture, scaled
+from glpn_cli.scenes.materials import MIRROR, Material, Texture, scaled
 from glpn_cli.scenes.parts import Label
 from glpn_cli.scenes.style import Style
 
@@ -27,10 +27,10 @@ class Kitchen:
     height: float
     low: float
     tall: float
-    fronts: tuple[int, int, int]
-    plinth: int
-    top: int
-    splash: int | None
+    fronts: tuple[Material, Material, Material]
+    plinth: Material
+    top: Material
+    splash: Material | None
 
 
 def choose_kitchen(style: Style) -> Kitchen:
@@ -49,7 +49,7 @@ def choose_kitchen(style: Style) -> Kitchen:
             style.drawers(1, d.whole(2, 4), board, height=0.9),
             style.drawers(1, 1, board, height=0.1),
         ),
-        plinth=style.parts.material(Material(a=scaled(board.a, 0.2))),
+        plinth=Material(a=scaled(board.a, 0.2)),
         top=d.weigh([(2, style.wood()), (2, style.lacquer()), (2, _stone(style))]),
         splash=d.weigh([(2, None), (1.2, _stone(style)), (1.8, style.lacquer())]),
     )
@@ -61,7 +61,7 @@ def counter(style: Style) -> Piece:
     kitchen = choose_kitchen(style)
     above = [d.yes(0.7)] * d.whole(2, 6)
     width = len(above) * kitchen.unit
-    return Piece(width, kitchen.depth, lambda: draw_units(style, kitchen, above), height=kitchen.height, front=0.8)
+    return Piece(width, kitchen.depth, lambda: draw_units(style, kitchen, above), height=kitchen.height)
 
 
 def draw_units(style: Style, kitchen: Kitchen, above: Sequence[bool]) -> None:
@@ -107,7 +107,7 @@ def draw_units(style: Style, kitchen: Kitchen, above: Sequence[bool]) -> None:
             _wall_unit(style, kitchen, -w / 2 + i * unit, hung, is_hood=i == hob and d.yes(0.6))
 
 
-def _wall_unit(style: Style, kitchen: Kitchen, x0: float, front: int, *, is_hood: bool) -> None:
+def _wall_unit(style: Style, kitchen: Kitchen, x0: float, front: Material, *, is_hood: bool) -> None:
     """One unit that hangs: a hood, a cupboard with things on top, or an open shelf; the splashback under it."""
     d, p = style.chance, style.parts
     unit, long, low, tall = kitchen.unit, kitchen.depth, kitchen.low, kitchen.tall
@@ -130,25 +130,23 @@ def _wall_unit(style: Style, kitchen: Kitchen, x0: float, front: int, *, is_hood
             scatter(style, (x0 + 0.05, -0.1), (x0 + unit - 0.05, 0.08), low + tall, 15, limit=3)
 
 
-def _stone(style: Style) -> int:
+def _stone(style: Style) -> Material:
     d = style.chance
     kind = d.weigh([(2, Texture.CELLS), (2, Texture.MARBLE), (2, Texture.CARPET), (2, Texture.TILES)])
     base = style.grey(30, 230)
-    return style.parts.material(
-        Material(
-            kind,
-            base,
-            style.grey(60, 200),
-            style.grey(80, 220),
-            scale=0.15 if kind == Texture.TILES else 0.05,
-            p=0.06 if kind == Texture.TILES else 0.5,
-            q=1.0 if kind == Texture.TILES else 0.0,
-            seed=style.seed(),
-            shine=0.1,
-            polish=40,
-            mirror=d.between(0, 0.4),
-            haze=0.1,
-        )
+    return Material(
+        kind,
+        base,
+        style.grey(60, 200),
+        style.grey(80, 220),
+        scale=0.15 if kind == Texture.TILES else 0.05,
+        p=0.06 if kind == Texture.TILES else 0.5,
+        q=1.0 if kind == Texture.TILES else 0.0,
+        seed=style.seed(),
+        shine=0.1,
+        polish=40,
+        mirror=d.between(0, 0.4),
+        haze=0.1,
     )
 
 
@@ -164,9 +162,9 @@ def _oven(style: Style, x0: float, x1: float, long: float, z0: float, z1: float)
 
 def _sink(style: Style, x: float, h: float, unit: float) -> None:
     d, p = style.chance, style.parts
-    steel = p.material(Material(Texture.PLAIN, style.grey(110, 170, 3), shine=0.3, polish=30, mirror=0.5, haze=0.1))
-    dark = p.material(
-        Material(Texture.GRADIENT, style.grey(50, 90), style.grey(120, 170), shine=0.3, polish=20, mirror=0.4, haze=0.2)
+    steel = Material(Texture.PLAIN, style.grey(110, 170, 3), shine=0.3, polish=30, mirror=0.5, haze=0.1)
+    dark = Material(
+        Texture.GRADIENT, style.grey(50, 90), style.grey(120, 170), shine=0.3, polish=20, mirror=0.4, haze=0.2
     )
     p.box((x, -0.02, h + 0.003), (unit * 0.85, 0.45, 0.006), steel)
     p.box((x, -0.04, h + 0.005), (unit * 0.7, 0.34, 0.005), dark)
@@ -213,7 +211,7 @@ def washing_machine(style: Style) -> Piece:
         _front_loader(style, 0.6, 0.58, h)
         scatter(style, (-0.25, -0.2), (0.25, 0.2), h, 8)
 
-    return Piece(0.6, 0.6, draw, height=h, front=0.5)
+    return Piece(0.6, 0.6, draw, height=h)
 
 
 def fridge(style: Style) -> Piece:
@@ -237,7 +235,7 @@ def fridge(style: Style) -> Piece:
                   style.paper() if d.yes(0.5) else style.poster(), roll=d.bell(0, 0.1, -0.3, 0.3))  # fmt: skip
         scatter(style, (-w * 0.4, -0.1), (w * 0.4, 0.2), h, 6, limit=3)
 
-    return Piece(w, long, draw, height=h, front=0.7)
+    return Piece(w, long, draw, height=h)
 
 
 def bathtub(style: Style) -> Piece:
@@ -257,7 +255,7 @@ def bathtub(style: Style) -> Piece:
         p.rod((w / 2 - 0.05, 0, h), (w / 2 - 0.05, 0, h + 0.15), 0.015, style.metal())
         p.rod((w / 2 - 0.05, 0, h + 0.15), (w / 2 - 0.2, 0, h + 0.12), 0.013, style.metal())
         if curtain:
-            c = p.material(style.make_cloth())
+            c = style.make_cloth()
             x = -w / 2
             end = x + w * d.between(0.2, 0.7)
             while x < end:
@@ -286,7 +284,7 @@ def toilet(style: Style) -> Piece:
             p.pipe((0.32, 0.2, 0), 0.15, 0.045, style.plastic())
             p.rod((0.32, 0.2, 0.1), (0.32, 0.2, 0.4), 0.008, style.plastic())
 
-    return Piece(0.45, 0.75, draw, height=0.8, front=0.5)
+    return Piece(0.45, 0.75, draw, height=0.8)
 
 
 def basin(style: Style) -> Piece:
@@ -303,12 +301,9 @@ def basin(style: Style) -> Piece:
                 (-w / 2, -long / 2 + 0.03, d.pick([0.0, 0.25])),
                 (w / 2, long / 2, h - 0.08),
                 style.drawers(2, d.whole(1, 2)),
-                face=2,
             )
             p.slab((-w / 2 - 0.01, -long / 2, h - 0.08), (w / 2 + 0.01, long / 2, h), m)
-            p.ball(
-                (0, -0.03, h), (w * 0.6, long * 0.65, 0.02), p.material(Material(Texture.PLAIN, style.grey(130, 190)))
-            )
+            p.ball((0, -0.03, h), (w * 0.6, long * 0.65, 0.02), Material(Texture.PLAIN, style.grey(130, 190)))
         else:
             p.pipe((0, 0.08, 0), h - 0.1, 0.09, m)
             p.ball((0, 0, h), (w, long, 0.34), m, cut=0.0)
@@ -316,10 +311,9 @@ def basin(style: Style) -> Piece:
         p.rod((0, long * 0.38, h), (0, long * 0.38, h + 0.14), 0.014, steel)
         p.rod((0, long * 0.38, h + 0.13), (0, long * 0.1, h + 0.11), 0.012, steel)
         scatter(style, (-w * 0.45, long * 0.15), (w * 0.45, long * 0.4), h, 25, limit=5)
-        mirror = p.material(Material(Texture.PLAIN, (0.03, 0.035, 0.035), mirror=2.2, haze=0.0))
-        p.box((0, long / 2 - 0.02, h + 0.3 + tall / 2), (w * d.between(0.7, 1.1), 0.02, tall), mirror)
+        p.box((0, long / 2 - 0.02, h + 0.3 + tall / 2), (w * d.between(0.7, 1.1), 0.02, tall), MIRROR)
         if d.yes(0.5):
-            glow = p.material(Material(Texture.SHADE, (0.9, 0.85, 0.75), glow=2.0))
+            glow = Material(Texture.SHADE, (0.9, 0.85, 0.75), glow=2.0)
             p.box((0, long / 2 - 0.05, h + 0.38 + tall), (w * 0.6, 0.06, 0.06), glow)
 
-    return Piece(w, long, draw, height=h, front=0.6)
+    return Piece(w, long, draw, height=h)

@@ -103,10 +103,10 @@ def _explain_unknown_option(option: str, ctx: Any) -> UsageError:
     for param in ctx.command.params:
         if option[2:] in _values_of(param):
             meant = f"{param.opts[0]} {option[2:]}"
-            return UsageError(f"no such option: {option}", hint=f"Did you mean {meant}? {run_help}")
+            return UsageError(f"no such option: {option}", hint=f"Did you mean {meant}? Run: {asked} --help")
     own = [*(name for name, commands in owners.items() if asked in commands), "--help"]
     if near := get_close_matches(option, own, 1):
-        return UsageError(f"no such option: {option}", hint=f"Did you mean {near[0]}? {run_help}")
+        return UsageError(f"no such option: {option}", hint=f"Did you mean {near[0]}? Run: {asked} --help")
     if near := get_close_matches(option, owners, 1, cutoff=0.8):
         run_help = f"Did you mean {near[0]}, which belongs to {_list_few(owners[near[0]])}? {run_help}"
     return UsageError(f"no such option: {option}", hint=run_help)

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from glpn_cli.cli.console import console, draw_bar
@@ -41,14 +42,19 @@ class TakenClips:
         """The other inputs, of those that were found."""
         return found if self.clips is None else self.clips.without(found)
 
+    @cached_property
+    def stored_count(self) -> int:
+        """How many clips have depth that was made earlier."""
+        if self.clips is None:
+            return 0
+        from glpn_cli.video.target import has_depth
+
+        return sum(has_depth(clip, beside=self.looks_beside) for clip in self.clips.clips)
+
     @property
     def needs_network(self) -> bool:
         """Whether a clip has no depth yet."""
-        if self.clips is None:
-            return False
-        from glpn_cli.video.target import has_depth
-
-        return not all(has_depth(clip, beside=self.looks_beside) for clip in self.clips.clips)
+        return self.clips is not None and self.stored_count < len(self.clips.clips)
 
 
 def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSettings) -> TakenClips:

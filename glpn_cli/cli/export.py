@@ -107,9 +107,9 @@ def export(
     recipe = None
     if colors.raw is not None or taken.needs_network or (found is not None and found.needs_network):
         recipe = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    if found is not None and not (recipe and recipe.predicts_labels):
-        note_made_earlier(found, explicit, "--kind")
-        if not explicit.among("--kind", "--depth-scale"):
+    if not (recipe and recipe.predicts_labels):
+        note_made_earlier(found, explicit, "--kind", clips=taken.stored_count)
+        if found is not None and not explicit.among("--kind", "--depth-scale"):
             warn_of_assumed_metres(found.bare_names)
     used = model.settings(recipe) if recipe else None
     if colors.raw is not None:

@@ -95,19 +95,23 @@ def check_used(explicit: ExplicitOptions, situations: dict[str, bool], *, name: 
             explicit.refuse(*unused.options, because=unused.because.format(repr(name)), hint=unused.hint)
 
 
-def note_made_earlier(found: Sources, explicit: ExplicitOptions, *for_others: str) -> None:
+def note_made_earlier(found: Sources | None, explicit: ExplicitOptions, *for_others: str, clips: int = 0) -> None:
     """Name the typed options that change nothing in maps that exist already.
 
     for_others: the options that do where a map does not say what its numbers mean
+    found:      the other inputs; None where there are clips alone
+    clips:      how many clips of depth there are
     """
     # How a network computes, such as --precision, is no promise where none has to run.
     typed = explicit.among("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres", "--white")
-    typed += () if found.bare_names else explicit.among(*for_others)
+    typed += () if found is not None and found.bare_names else explicit.among(*for_others)
     from glpn_cli.pipeline.sources import StoredSource
 
-    if all(isinstance(each, StoredSource) and each.given == str(each.path) for each in found.sources):
+    sources = () if found is None else found.sources
+    if sources and all(isinstance(each, StoredSource) and each.given == str(each.path) for each in sources):
         typed += explicit.among("--frame", "--orientation")
-    if not typed or not (count := found.stored_count):
+    count = clips + (0 if found is None else found.stored_count)
+    if not typed or not count:
         return
     maps = "1 map is there already" if count == 1 else f"{count} maps are there already"
     change = "changes" if len(typed) == 1 else "change"

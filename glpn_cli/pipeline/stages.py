@@ -115,7 +115,7 @@ class Stages:
         if isinstance(task.source, StoredSource):
             stored = task.source.read(self._focal, writes_scale=self._writes_scale)
             warnings = _depth_warnings(stored.prediction) + _axis_warnings(stored)
-            return self._calibrate(replace(stored, warnings=warnings))
+            return self.calibrate(replace(stored, warnings=warnings))
         inference = self._inference
         picture = task.source.read(at_least=inference.enough_pixels)
         inference.network_size(picture.full_size)  # an impossible size is this picture's error, here in its own thread
@@ -202,9 +202,9 @@ class Stages:
         assert self._model is not None
         uncertainty = self._estimator.predict_std(picture) if self._model.uncertainty else None
         result = Result(prediction, source, provenance, camera, warnings, uncertainty)
-        return self._calibrate(replace(result, warnings=warnings + _axis_warnings(result)))
+        return self.calibrate(replace(result, warnings=warnings + _axis_warnings(result)))
 
-    def _calibrate(self, result: Result) -> Result:
+    def calibrate(self, result: Result) -> Result:
         """The same in true metres. Raises InputError for a calibration that does not fit."""
         depth = result.prediction
         if self._calibration is None or not isinstance(depth, DepthMap):

@@ -110,7 +110,7 @@ class ClipWork:
             try:
                 depth = decode_levels(frame.image.to_ndarray() if levels is None else levels, record)
                 camera = focal.camera(depth.size)
-                result = Result(depth, frame, record.provenance, camera)
+                result = self.stages.calibrate(Result(depth, frame, record.provenance, camera))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
                 yield frame, wrap_exception(error)
             else:

@@ -102,6 +102,8 @@ def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
     provenance: Provenance | None
     if stored is not None:
         kind, limit_m, provenance = stored.depth_kind, stored.limit_m, stored.provenance
+        if work.outputs.calibration is not None:
+            work.outputs.calibration.check(kind, provenance)
     else:
         assert work.model is not None
         inference = work.model.inference

@@ -264,6 +264,30 @@ def test_stored_depth_is_painted_without_a_model(glpn: Glpn, tmp_path: Path, mon
     assert glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "b.mp4", "--side-by-side").exit_code != 0
 
 
+def test_stored_depth_is_calibrated_as_it_is_converted_and_once(glpn: Glpn, tmp_path: Path) -> None:
+    first, metric = tmp_path / "d.mkv", tmp_path / "calibration.json"
+    glpn("predict", make_clip(tmp_path / "a.mp4"), "-o", first)
+    known = 3 * depth_at(glpn, first, "0.1s")
+    assert glpn("measure", first, "--at", "0.1s", "--calibrate", f"10,20={known}", "-o", metric).exit_code == 0
+    result = glpn("export", first, "-o", tmp_path / "e.mkv", "-f", "png16", "--calibration", metric)
+    assert result.exit_code == 0, result.stderr
+    assert depth_at(glpn, tmp_path / "e.mkv", "0.1s") == pytest.approx(known, abs=6e-4)
+    with DepthClip(first) as before, DepthClip(tmp_path / "e.mkv") as after:
+        for (_, found), (_, told) in zip(before.depths(), after.depths(), strict=True):
+            assert told.values == pytest.approx(3 * found.values, abs=2e-3)
+    again = glpn("export", tmp_path / "e.mkv", "-o", tmp_path / "f.mkv", "-f", "png16", "--calibration", metric)
+    assert again.exit_code != 0
+    assert "calibrated already" in again.stderr
+
+
+def test_what_changes_nothing_in_stored_depth_is_named(glpn: Glpn, tmp_path: Path) -> None:
+    glpn("predict", make_clip(tmp_path / "a.mp4"), "-o", tmp_path / "d.mkv")
+    options = ("--metres", "focal", "--focal", "30deg")
+    result = glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "e.mkv", "-f", "png16", *options)
+    assert result.exit_code == 0, result.stderr
+    assert "--metres changes nothing" in result.stderr
+
+
 def test_the_depth_that_lies_beside_a_clip_is_painted_with_its_pictures_and_sound(
     glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

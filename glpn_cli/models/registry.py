@@ -154,7 +154,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             best_for="a first look, without a download: rooms to 10 m",
             training_size=(192, 256),
             training_focal_px=220.0,
-            weights=(KnownWeights("2f3c9961ab81280c633bbc6b56ca4a0482cb4909bb50214922add6b59c6382eb", 9296066),),
+            weights=(KnownWeights("b042060f3a363d1f6511347b61cb0b0823fb422cd72bead38a8a09aa5e23112d", 9296066),),
         ),
         ModelRow(
             name="mini",

@@ -332,7 +332,10 @@ class Clip:
         """What a frame is called among pictures."""
         stem, dot, extension = self.source.name.rpartition(".")
         stem, extension = (stem, extension) if dot and "/" not in extension else (self.source.name, "png")
-        return f"{SEQUENCE.sub('', stem).rstrip('_-. ')}_{number:06d}_{time_s:.3f}s.{extension}"
+        stem = SEQUENCE.sub("", stem).rstrip("_-. ")
+        if self.source.path is not None and (not stem or stem.endswith("/")):  # %06d.png has the name of its folder
+            stem += self.source.path.absolute().parent.name
+        return f"{stem}_{number:06d}_{time_s:.3f}s.{extension}"
 
     def _error(self, error: Exception, what: str) -> InputError:
         reason = getattr(error, "strerror", None) or str(error)

@@ -347,6 +347,20 @@ def test_an_image_sequence_is_a_clip(glpn: Glpn, tmp_path: Path) -> None:
     assert [round(time, 3) for time, _ in read_frames(tmp_path / "d.mkv")] == [0, 0.1, 0.2]
 
 
+def test_the_frames_of_a_sequence_of_bare_numbers_are_named_by_its_folder(
+    glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "walk").mkdir()
+    for number, rgb in enumerate(pictures(2)):
+        Image.fromarray(rgb).save(tmp_path / f"walk/{number:03d}.png")
+    assert glpn("predict", "walk/%03d.png", "-o", "out").exit_code == 0
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        "walk_000000_0.000s_depth.png",
+        "walk_000001_0.040s_depth.png",
+    ]
+
+
 def test_an_image_sequence_with_a_gap_is_told(glpn: Glpn, tmp_path: Path) -> None:
     for number in (1, 2, 4):
         Image.fromarray(pictures(1)[0]).save(tmp_path / f"f_{number}.png")

@@ -103,7 +103,8 @@ def verify_onnx(data: bytes, model: ResolvedModel) -> float:
     network = load_network(model.checkpoint, limit_m=model.limit_m)
     quiet = onnxruntime.SessionOptions()
     quiet.log_severity_level = 4  # its errors are raised, too
-    session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
+    with _told("open this file"):
+        session = onnxruntime.InferenceSession(data, quiet, providers=["CPUExecutionProvider"])
     (entry,) = session.get_inputs()
     offset, scale = read_normalisation(config)
     rng = np.random.default_rng(0)
@@ -111,13 +112,8 @@ def verify_onnx(data: bytes, model: ResolvedModel) -> float:
     for count, (height, width) in _unseen_sizes(config):
         image = _make_pictures(rng, count, height, width)
         pixels = (image * scale + offset).transpose(0, 3, 1, 2).astype(np.float32)
-        try:
+        with _told(f"compute {count} of {width}x{height}"):
             (answer,) = session.run(None, {entry.name: image if entry.name == _IMAGE else pixels})
-        except Exception as error:
-            raise ModelError(
-                f"ONNX Runtime cannot compute {count} of {width}x{height}: {str(error).splitlines()[0][:300]}",
-                hint=_REPORT,
-            ) from error
         with torch.inference_mode():
             expected = network(torch.from_numpy(pixels)).numpy()
         if answer.shape != expected.shape:
@@ -130,6 +126,16 @@ def verify_onnx(data: bytes, model: ResolvedModel) -> float:
                 hint=_REPORT,
             )
     return worst
+
+
+@contextmanager
+def _told(task: str) -> Iterator[None]:
+    """Whatever ONNX Runtime raises inside, as a ModelError."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0][:300]
+        raise ModelError(f"ONNX Runtime cannot {task}: {reason}", hint=_REPORT) from error
 
 
 def read_onnx_metadata(path: Path) -> dict[str, str]:

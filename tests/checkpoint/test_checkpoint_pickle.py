@@ -295,14 +295,14 @@ def test_a_small_archive_with_a_large_program_is_refused_at_once(
 
 
 @pytest.mark.parametrize("unit", [b"(", b"}", b"Nq\0", b"((tt", b"}]\x86"])
-def test_the_largest_program_that_is_read_takes_few_seconds(tmp_path: Path, unit: bytes) -> None:
+def test_the_largest_program_that_is_read_takes_seconds_and_no_hours(tmp_path: Path, unit: bytes) -> None:
     path = tmp_path / "a.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02" + unit * (1_990_000 // len(unit)) + b".")
     started = time.process_time()
     with pytest.raises(ModelError):
         read_header(path)
-    assert time.process_time() - started < 8
+    assert time.process_time() - started < 60, "2 to 8 where time grows as the length; hours where as its square"
 
 
 READ_EACH = """

@@ -16,6 +16,9 @@ ARGUMENTS, INPUTS, MODEL, OUTPUTS, SPACE, BATCH = "Arguments", "Inputs", "Model"
 MAX_PIXELS = 250_000_000
 """The most pixels of a picture or a map, unless more are asked for: the default of `--max-pixels`."""
 
+DEFAULT_COLORMAP = "spectral"
+"""How depth is painted, unless another colormap is asked for: the default of `--colormap`."""
+
 MAX_FACES = 1_000_000
 """The most triangles of a mesh, unless more are asked for: viewers on a phone still turn it."""
 

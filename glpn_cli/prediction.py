@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.options import DEFAULT_COLORMAP
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -133,7 +135,7 @@ class DepthMap(_Values):
         self,
         *,
         range: str = "image",  # noqa: A002 - as on the command line
-        colormap: str = "spectral",
+        colormap: str = DEFAULT_COLORMAP,
         invert: bool = False,
     ) -> NDArray[np.uint8]:
         """The map in colours, uint8 (H, W, 3): warm where it is near; holes are grey.

@@ -15,7 +15,7 @@ from glpn_cli.cli.groups import only
 from glpn_cli.cli.params import DATA, ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.options import INPUTS, MODEL, OUTPUTS, READ_SCALE, ExplicitOptions, option
-from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings, parse_batch_size
+from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from glpn_cli.evaluation.protocols import Protocol
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
-    from glpn_cli.pipeline.settings import RunSettings
 
 SCORING = "Scoring"
+_FOCAL = "The camera's focal length, as for predict; auto is that of the data."
 
 EXAMPLES = """
 glpn evaluate -m nyu --data nyu:datasets/nyu --protocol nyu
@@ -112,24 +112,15 @@ class ScoringParams:
         "depth",
         "True depths of a CSV are along the camera's axis (depth), or along the ray of each pixel (ray).",
     )
-    focal: str = option(
-        "--focal LENGTH", "auto", "The camera's focal length, as for predict; auto is that of the data."
-    )
-    intrinsics: str | None = option(
-        "--intrinsics FX,FY,CX,CY",
-        None,
-        "The same from a calibrated camera, in pixels of the upright picture: 525,525,319.5,239.5.",
-    )
+    csv: Path | None = option("-o, --output FILE", None, "Write a CSV with one line per picture.", panel=OUTPUTS)
 
-    @property
-    def rules(self) -> Protocol:
-        """The protocol. Raises UsageError."""
+    def rules(self, space: SpaceParams) -> Protocol:
+        """The protocol, with the camera. Raises UsageError."""
         from glpn_cli.evaluation.protocols import choose_protocol
 
         protocol = choose_protocol(self.protocol, crop=self.crop, gt_range=self.gt_range, clip=self.clip)
-        camera = SpaceParams(focal=self.focal, intrinsics=self.intrinsics).choice
-        is_named = camera.text != "auto"
-        return replace(protocol, is_ray=self.gt_kind == "ray", camera=camera if is_named else None)
+        is_named = space.choice.text != "auto"
+        return replace(protocol, is_ray=self.gt_kind == "ray", camera=space.choice if is_named else None)
 
     @property
     def groups(self) -> tuple[MetricGroup, ...]:
@@ -152,23 +143,6 @@ class ScoringParams:
         return [option for option, is_asked in needs.items() if is_asked]
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableParams:
-    """Where the scores of each picture go."""
-
-    PANEL = OUTPUTS
-
-    csv: Path | None = option("-o, --output FILE", None, "Write a CSV with one line per picture.")
-    batch_size: int | None = option(
-        "--batch-size N",
-        None,
-        "Pictures per batch; auto is 1.",
-        panel=MODEL,
-        parser=parse_batch_size,
-        show_default="auto",
-    )
-
-
 def evaluate(
     explicit: ExplicitOptions,
     subjects: SubjectParams,
@@ -176,10 +150,17 @@ def evaluate(
     model: Annotated[
         ModelParams, only("max_depth", "offline", "device", "input_size", "tta", "threads", precision="fp32")
     ],
-    table: TableParams,
-    pace: Annotated[RunSettings, only("fail_fast", "allow_failed", help={"workers": "Threads that decode."})],
+    run: Annotated[
+        RunSettings,
+        only(
+            "fail_fast",
+            "allow_failed",
+            help={"batch_size": "Pictures per batch; auto is 1.", "workers": "Threads that decode."},
+        ),
+    ],
     inputs: Annotated[InputSettings, only("max_pixels", "isolate", "timeout", "depth_kind", "allow_empty")],
     output: Annotated[OutputSettings, only("json", "report", help=READ_SCALE)],
+    space: Annotated[SpaceParams, only("intrinsics", help={"focal": _FOCAL})],
 ) -> None:
     """Score a model, or depth maps in a folder, against measured depth.
 
@@ -195,12 +176,11 @@ def evaluate(
     from glpn_cli.evaluation.evaluate import check_temporal
     from glpn_cli.evaluation.predictors import FolderPredictor
 
-    rules, align_by, groups = scoring.rules, parse_alignments(scoring.align), scoring.groups
-    run = replace(pace, batch_size=table.batch_size)
+    rules, align_by, groups = scoring.rules(space), parse_alignments(scoring.align), scoring.groups
     reading = inputs.choose_reading(run.threads)
-    check_results(output=table.csv, report=output.report, inputs=[*subjects.specs, *(subjects.predictions or ())])
+    check_results(output=scoring.csv, report=output.report, inputs=[*subjects.specs, *(subjects.predictions or ())])
     has_labels = is_label_data(subjects.data)
-    sources = [] if has_labels else _open_data(explicit, subjects, scoring, inputs, output, reading)
+    sources = [] if has_labels else _open_data(explicit, subjects, scoring, rules, inputs, output, reading)
     models = [replace(model, model=name).resolve(takes_labels=has_labels) for name in subjects.model_names]
     check_used(explicit, {"evaluate: labels": has_labels})
     with reading.workers or nullcontext():
@@ -221,7 +201,7 @@ def evaluate(
         from glpn_cli.evaluation.evaluate import gather
 
         evaluations = gather(predictors, rows, protocol=rules, align_by=align_by, groups=groups, total=total)
-        show_evaluations(evaluations, json=output.json, report=output.report, output=table.csv)
+        show_evaluations(evaluations, json=output.json, report=output.report, output=scoring.csv)
     if end is not None:
         raise end
     raise typer.Exit(_exit_code(rows, total, run))
@@ -231,6 +211,7 @@ def _open_data(
     explicit: ExplicitOptions,
     subjects: SubjectParams,
     scoring: ScoringParams,
+    rules: Protocol,
     inputs: InputSettings,
     output: OutputSettings,
     reading: ReadOptions,
@@ -239,7 +220,7 @@ def _open_data(
     from glpn_cli.data.sources import asks_for_scale, check_scale, open_source
     from glpn_cli.evaluation.cameras import check_cameras, through_cameras
 
-    maps, specs, rules = bool(subjects.predictions), subjects.specs, scoring.rules
+    maps, specs = bool(subjects.predictions), subjects.specs
     situations = {
         "evaluate: no model is scored": maps and not subjects.models,
         "evaluate: pictures are rendered": not maps and all(spec.startswith("scenes:") for spec in specs),

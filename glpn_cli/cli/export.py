@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from glpn_cli.cli.groups import without
 from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import note_made_earlier
-from glpn_cli.options import INPUTS, OUTPUTS, ExplicitOptions, option
+from glpn_cli.options import DEFAULT_COLORMAP, INPUTS, OUTPUTS, ExplicitOptions, option
 from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
 from glpn_cli.video.settings import ClipSettings
 
@@ -40,7 +40,7 @@ class ColorParams:
 
     colormap: str = option(
         "--colormap NAME",
-        "spectral",
+        DEFAULT_COLORMAP,
         "spectral, turbo, inferno, magma, viridis, plasma, cividis or gray; near is warm or bright.",
         autocompletion=complete_colormap,
     )

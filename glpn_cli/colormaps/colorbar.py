@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glpn_cli.colormaps.painting import is_log_scale, label_palette, read_table
 from glpn_cli.colormaps.ranges import PaintRange
+from glpn_cli.options import DEFAULT_COLORMAP
 from glpn_cli.prediction import DepthKind, LabelMap
 
 BACKGROUND = (255, 255, 255)
@@ -41,7 +42,7 @@ def add_colorbar(
     rgb: NDArray[np.uint8],
     *,
     range: PaintRange,  # noqa: A002 - the word of the command line
-    colormap: str = "spectral",
+    colormap: str = DEFAULT_COLORMAP,
     invert: bool = False,
     kind: DepthKind = DepthKind.METRIC,
     unit: str | None = None,

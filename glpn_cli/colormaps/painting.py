@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps.ranges import IMAGE_RANGE, PaintRange, RangePolicy
 from glpn_cli.errors import UsageError
+from glpn_cli.options import DEFAULT_COLORMAP
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap
 
 # Name -> whether the table as published runs from cold (or dark) to warm (or bright); only Spectral starts warm.
@@ -69,7 +70,7 @@ class ColorizeOptions:
     """
 
     range: RangePolicy = IMAGE_RANGE
-    colormap: str = "spectral"
+    colormap: str = DEFAULT_COLORMAP
     invert: bool = False
     colorbar: bool = False
     side_by_side: bool = False
@@ -99,7 +100,7 @@ def paint(
     depth: DepthMap,
     *,
     range: PaintRange,  # noqa: A002 - the word of the command line
-    colormap: str = "spectral",
+    colormap: str = DEFAULT_COLORMAP,
     invert: bool = False,
 ) -> NDArray[np.uint8]:
     """Paint a map, uint8 (H, W, 3): warm (or bright) where it is near, cold (or dark) where it is far.

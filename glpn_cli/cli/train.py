@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +14,7 @@ from glpn_cli.cli.console import console
 from glpn_cli.cli.groups import only
 from glpn_cli.cli.params import DATA, ModelParams
 from glpn_cli.cli.unused_options import check_used
-from glpn_cli.errors import UsageError
+from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.options import INPUTS, MODEL, OUTPUTS, ExplicitOptions, option
 from glpn_cli.pipeline.settings import OutputSettings
 
@@ -32,6 +33,7 @@ _LOOKED_AT = 20
 
 EXAMPLES = """
 glpn train -m nyu --data pairs.csv --epochs 5 -o mine
+glpn train -m lite --teacher nyu --data photos/ --epochs 5 -o small
 glpn train --config mini --data scenes:1 --recipe rooms -o rooms
 """
 
@@ -42,7 +44,15 @@ class DataParams:
 
     PANEL = INPUTS
 
-    data: str = option("--data DATA", ..., DATA, panel=INPUTS)
+    data: list[str] = option(
+        "--data DATA",
+        ...,
+        f"{DATA} Can be given more than once. With --teacher, also folders of pictures.",
+        panel=INPUTS,
+    )
+    teacher: str | None = option(
+        "--teacher MODEL", None, "Give the depth of this model to the pictures of folders without a pairs.csv."
+    )
     validation: str | None = option(
         "--val DATA",
         None,
@@ -54,24 +64,75 @@ class DataParams:
         "--depth-scale UNITS", None, "Units per metre in integer files, where a CSV does not say."
     )
 
-    def open(self, explicit: ExplicitOptions) -> SampleSource:
-        """The pictures to learn from. Raises UsageError, also for options that change nothing."""
-        from glpn_cli.data.sources import asks_for_scale, check_scale, open_source
+    @property
+    def is_kitti(self) -> bool:
+        """Whether any of the data are KITTI's."""
+        return any(spec.startswith("kitti:") for spec in self.data)
 
-        specs = [self.data, *([self.validation] if self.validation else [])]
-        source, *others = (
-            open_source(spec, split=split, depth_scale=self.depth_scale)
-            for spec, split in zip(specs, ("train", "test"), strict=False)
-        )
-        check_scale([source, *others], self.depth_scale)
+    @property
+    def scenes(self) -> str | None:
+        """The first of the data that are rendered rooms."""
+        return next((spec for spec in self.data if spec.startswith("scenes:")), None)
+
+    def open(self, explicit: ExplicitOptions) -> list[SampleSource]:
+        """The pictures with depth to learn from. Raises UsageError, also for options that change nothing."""
+        from glpn_cli.data.sources import asks_for_scale, check_scale, is_picture_folder, open_source
+
+        bare = [spec for spec in self.data if is_picture_folder(spec)]
+        if bare and self.teacher is None:
+            raise UsageError(
+                f"folder {bare[0]!r} has no pairs.csv",
+                hint="List its pictures and their depth there, or have a model give them depth: --teacher nyu.",
+                code=ErrorCode.NOT_FOUND,
+            )
+        measured = [spec for spec in self.data if spec not in bare]
+        sources = [open_source(spec, split="train", depth_scale=self.depth_scale) for spec in measured]
+        held_out = [] if self.validation is None else [self.validation]
+        others = [open_source(spec, split="test", depth_scale=self.depth_scale) for spec in held_out]
+        check_scale([*sources, *others], self.depth_scale)
+        endless = [source.name for source in sources if source.length is None]
+        if endless and len(self.data) > 1:
+            raise UsageError(
+                f"{endless[0]} has no end, and cannot be mixed with other data",
+                hint=f"Say how many: {endless[0]}:20000.",
+            )
         situations = {
-            "train: nothing has a scale": not any(map(asks_for_scale, specs)),
-            "train: nothing is validated": self.validation is None and not self.data.startswith("scenes:"),
+            "train: nothing has a scale": not any(map(asks_for_scale, [*measured, *held_out])),
+            "train: nothing is validated": self.validation is None and self.scenes is None,
+            "train: all have depth": not bare,
             "train: steps are given": bool(explicit.among("--steps")),
-            "train: data are endless": source.length is None,
+            "train: data are endless": bool(endless),
         }
         check_used(explicit, situations)
-        return source
+        return sources
+
+    def resolve_teacher(self, model: ModelParams) -> InferenceSettings | None:
+        """The teacher, if there is one. Raises UsageError for a model that gives no metres."""
+        if self.teacher is None:
+            return None
+        from glpn_cli.training.teacher import check_teacher
+
+        teacher = _resolve(self.teacher, model)
+        check_teacher(teacher)
+        return teacher
+
+    def teach(
+        self, teacher: InferenceSettings, output: Path, *, device: str, threads: int | None
+    ) -> list[SampleSource]:
+        """The folders without depth, with that of the teacher. Raises UsageError, and what stops a run."""
+        from glpn_cli.cli.training_report import TeachingView
+        from glpn_cli.data.sources import is_picture_folder
+        from glpn_cli.training.folder import TEACHER_FOLDER
+        from glpn_cli.training.teacher import teach
+
+        found: list[SampleSource] = []
+        for index, spec in enumerate(filter(is_picture_folder, self.data)):
+            with TeachingView() as view:
+                place = output / TEACHER_FOLDER / (str(index) if index else "")
+                found.append(
+                    teach(Path(spec).expanduser(), teacher, place, device=device, threads=threads, show=view.show)
+                )
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +232,7 @@ def train(
     """
     from glpn_cli.atomic_write import probe_writable
     from glpn_cli.cli.training_report import TrainingView, sum_up
+    from glpn_cli.data.samples import join_sources
     from glpn_cli.devices import choose_device, choose_precision, set_threads
     from glpn_cli.training.folder import RunFolder
     from glpn_cli.training.ranks import join_ranks, leave_ranks, own_device
@@ -178,25 +240,32 @@ def train(
 
     if (start.model is None) == (start.config is None):
         raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
-    source = pictures.open(explicit)
+    measured = pictures.open(explicit)
     device = own_device(choose_device(model.device))
     overrides = training.overrides(choose_precision(model.precision, device))
-    settings = None
-    if start.model is not None:
-        settings = ModelParams(model=start.model, max_depth=model.max_depth, offline=model.offline).resolve()
-    config = _choose_recipe(training.recipe, overrides, pictures.data, source.length, settings)
+    settings = None if start.model is None else _resolve(start.model, model, max_depth=model.max_depth)
+    teacher = pictures.resolve_teacher(model)
+    choose_recipe = partial(_choose_recipe, training.recipe, overrides, settings, is_kitti=pictures.is_kitti)
+    choose_recipe(measured[0].length if measured else 1)  # raises what it has to, before anything is taught
+    folder = RunFolder(start.output)
+    folder.check_free(resume=training.resume)
     probe_writable(start.output)
     if model.threads is not None:
         set_threads(model.threads)
     initial = _choose_initial_model(settings, start.config, pictures, model, training)
     ranks = join_ranks()
     try:
-        initial = _fit_to_data(initial, source, pictures.data, tells=ranks.is_first)
+        if teacher is not None:
+            with ranks.first_goes_first():
+                measured += pictures.teach(teacher, start.output, device=device, threads=model.threads)
+        source = join_sources(measured)
+        config = choose_recipe(source.length)
+        initial = _fit_to_data(initial, measured, tells=ranks.is_first)
         run = Run(
             initial=initial,
             config=config,
             source=source,
-            folder=RunFolder(start.output),
+            folder=folder,
             held_out=_read_held_out(pictures) if ranks.is_first else (),
             device=device,
             workers=training.workers,
@@ -210,8 +279,13 @@ def train(
     sum_up(end, config, start.output, ranks, json=printing.json)
 
 
+def _resolve(name: str, model: ModelParams, *, max_depth: float | None = None) -> InferenceSettings:
+    """A model by its name, for training or for teaching, with the options that both share."""
+    return ModelParams(model=name, max_depth=max_depth, offline=model.offline).resolve()
+
+
 def _choose_recipe(
-    name: str, overrides: TrainingOverrides, data: str, length: int | None, settings: InferenceSettings | None
+    name: str, overrides: TrainingOverrides, settings: InferenceSettings | None, length: int | None, *, is_kitti: bool
 ) -> TrainingConfig:
     """The recipe by its name, for data with an epoch of `length`, from a model with `settings` or from nothing."""
     from glpn_cli.training.initial_model import Camera
@@ -219,7 +293,7 @@ def _choose_recipe(
 
     if name == "rooms":
         return rooms_recipe(overrides, length=length)
-    crop = KITTI_CROP if data.startswith("kitti:") else PAPER_CROP
+    crop = KITTI_CROP if is_kitti else PAPER_CROP
     if settings is None:
         return paper_recipe(overrides, length=length, crop=crop)
     camera = Camera(settings.config.training_size, settings.config.training_focal_px)
@@ -241,32 +315,36 @@ def _choose_initial_model(
         return load_initial_model(settings, seed=training.seed)
     assert shape is not None
     max_depth = model.max_depth
-    if max_depth is None and pictures.data.startswith("kitti:"):
+    if max_depth is None and pictures.is_kitti:
         max_depth = KITTI_LIMIT_M
     camera = ROOMS_CAMERA if training.recipe == "rooms" else Camera(ROOMS_CAMERA.size, None)
     return make_initial_model(shape, max_depth=max_depth, camera=camera, seed=training.seed)
 
 
-def _fit_to_data(initial: InitialModel, source: SampleSource, data: str, *, tells: bool) -> InitialModel:
-    """Warn of depths that are left out; drop the model's camera where the data have none."""
+def _fit_to_data(initial: InitialModel, sources: Sequence[SampleSource], *, tells: bool) -> InitialModel:
+    """Warn of depths that are left out; drop the model's camera where some of the data have none."""
     from glpn_cli.training.run import read_held_out
 
-    found, _ = read_held_out(source, count=1, among=_LOOKED_AT)
-    if not found:
-        return initial
-    (sample,) = found
-    known = sample.depth > 0
-    beyond = float((sample.depth >= initial.limit_m).sum() / max(1, known.sum()))
-    if tells and beyond > 0.5:
-        console.warn(
-            f"{beyond:.0%} of {sample.name} lies beyond {initial.limit_m:g} m and is left out; give the largest depth "
-            "to learn with --max-depth"
-        )
-    if initial.camera.focal_px is None or sample.focal_px is not None:
-        return initial
-    if tells:
-        console.note(f"{data} names no focal lengths: its depths are learned as they are, for no known camera")
-    return replace(initial, camera=replace(initial.camera, focal_px=None))
+    for source in sources:
+        found, _ = read_held_out(source, count=1, among=_LOOKED_AT)
+        if not found:
+            continue
+        (sample,) = found
+        known = sample.depth > 0
+        beyond = float((sample.depth >= initial.limit_m).sum() / max(1, known.sum()))
+        if tells and beyond > 0.5:
+            console.warn(
+                f"{beyond:.0%} of {sample.name} lies beyond {initial.limit_m:g} m and is left out; give the largest "
+                "depth to learn with --max-depth"
+            )
+        if initial.camera.focal_px is None or sample.focal_px is not None:
+            continue
+        if tells:
+            console.note(
+                f"{source.name} names no focal lengths: its depths are learned as they are, for no known camera"
+            )
+        initial = replace(initial, camera=replace(initial.camera, focal_px=None))
+    return initial
 
 
 def _read_held_out(pictures: DataParams) -> Sequence[Sample]:
@@ -275,8 +353,8 @@ def _read_held_out(pictures: DataParams) -> Sequence[Sample]:
     from glpn_cli.training.run import read_held_out
 
     spec = pictures.validation
-    if spec is None and pictures.data.startswith("scenes:"):
-        spec = "scenes:900" if int(pictures.data.split(":")[1]) != 900 else "scenes:901"
+    if spec is None and pictures.scenes is not None:
+        spec = "scenes:900" if int(pictures.scenes.split(":")[1]) != 900 else "scenes:901"
     if spec is None:
         console.note("nothing is validated; name pictures that the network does not learn from with --val")
         return ()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import typer
 
-from glpn_cli.cli.console import console
+from glpn_cli.cli.console import Progress, console
 
 if TYPE_CHECKING:
+    from glpn_cli.pipeline.report import Outcome
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.ranks import Ranks
     from glpn_cli.training.report import Event, Skipped
@@ -29,7 +30,8 @@ class TrainingView:
 
     def show(self, event: Event) -> None:
         """Show an event, in the first process only."""
-        from glpn_cli.training.report import Progress, Skipped, Validation
+        from glpn_cli.training.report import Progress as Steps
+        from glpn_cli.training.report import Skipped, Validation
 
         if not self._ranks.is_first:
             return
@@ -37,7 +39,7 @@ class TrainingView:
             self._show_skipped(event)
         if self._json:
             console.json(event.to_line())
-        if isinstance(event, Progress):
+        if isinstance(event, Steps):
             console.progress(event.words())
             if not console.draws_progress:
                 console.detail(event.words())
@@ -51,6 +53,27 @@ class TrainingView:
                 console.warn(f"left out: {message}")
             elif self._named == _MOST_NAMED + 1:
                 console.note("more pictures are left out; history.jsonl names them all")
+
+
+class TeachingView:
+    """Shows how a teacher gives depth to pictures: a progress line, and the pictures that cannot be read."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+
+    def show(self, outcome: Outcome, total: int) -> None:
+        """Show the fate of one picture of `total`."""
+        self._progress = self._progress or Progress(total)
+        if outcome.error is not None:
+            console.error(outcome.error, about=outcome.place)
+        self._progress.advance(outcome.place, computed=outcome.seconds is not None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._progress is not None:
+            self._progress.close()
 
 
 def sum_up(end: RunEnd, settings: TrainingConfig, output: Path, ranks: Ranks, *, json: bool) -> None:

@@ -79,6 +79,7 @@ UNUSED = {
     ),
     "train: nothing has a scale": Unused(("--depth-scale",), "is for a CSV, and there is none"),
     "train: nothing is validated": Unused(("--val-count",), "is for the pictures of --val, and there are none"),
+    "train: all have depth": Unused(("--teacher",), "gives depth to folders without a pairs.csv, and there is none"),
     "train: steps are given": Unused(("--epochs",), "says how long, and so does --steps"),
     "train: data are endless": Unused(
         ("--epochs",), "has no meaning: these data have no end", "Say how long with --steps."

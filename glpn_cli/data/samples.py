@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -74,6 +74,45 @@ class SampleSource(Protocol):
 
     def read(self, index: int) -> Sample:
         """Read picture `index`. Raises InputError if it cannot be used."""
+
+
+@dataclass(frozen=True)
+class JoinedSource:
+    """Several finite sources as one: the pictures of the first, then those of the next."""
+
+    parts: tuple[SampleSource, ...]
+
+    @property
+    def name(self) -> str:
+        """The names of all."""
+        return " + ".join(part.name for part in self.parts)
+
+    @property
+    def length(self) -> int:
+        """The number of pictures of all."""
+        return sum(part.length or 0 for part in self.parts)
+
+    def name_of(self, index: int) -> str:
+        """The name of picture `index`."""
+        part, place = self._find(index)
+        return part.name_of(place)
+
+    def read(self, index: int) -> Sample:
+        """Read picture `index`."""
+        part, place = self._find(index)
+        return part.read(place)
+
+    def _find(self, index: int) -> tuple[SampleSource, int]:
+        for part in self.parts:
+            if index < (part.length or 0):
+                return part, index
+            index -= part.length or 0
+        raise IndexError(index)
+
+
+def join_sources(sources: Sequence[SampleSource]) -> SampleSource:
+    """One source of all pictures; of several, each must be finite."""
+    return sources[0] if len(sources) == 1 else JoinedSource(tuple(sources))
 
 
 def index_at(position: int, *, length: int | None, seed: int) -> int:

@@ -93,6 +93,12 @@ def open_source(
     return replace(read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty), reading=reading)
 
 
+def is_picture_folder(spec: str) -> bool:
+    """Whether data are a folder of pictures without depth: one without a pairs.csv."""
+    path = Path(spec).expanduser()
+    return path.is_dir() and not (path / "pairs.csv").is_file()
+
+
 def asks_for_scale(spec: str) -> bool:
     """Whether `open_source` uses `depth_scale`: only a CSV may leave it to the user."""
     return spec.partition(":")[0] not in ("scenes", "nyu", "kitti")

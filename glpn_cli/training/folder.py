@@ -18,7 +18,18 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError, reason_of
 STATE_FILE = "training.pt"
 HISTORY_FILE = "history.jsonl"
 PREVIEWS_FOLDER = "previews"
-_OWN = {STATE_FILE, HISTORY_FILE, PREVIEWS_FOLDER, CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, PREPROCESSOR_FILE}
+TEACHER_FOLDER = "teacher"
+"""The depth that a teacher gives; it may be there before the run, and serves the next one too."""
+_OWN = {
+    STATE_FILE,
+    HISTORY_FILE,
+    PREVIEWS_FOLDER,
+    TEACHER_FOLDER,
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    CARD_FILE,
+    PREPROCESSOR_FILE,
+}
 _MOST_NAMED = 8
 
 _RECIPE = "--recipe"
@@ -81,20 +92,25 @@ class RunFolder:
 
     path: Path
 
-    def open(self, settings: Mapping[str, Any], *, resume: bool) -> TrainingState | None:
-        """Check that a run may write here, and return the state to resume from, None for a run from the start.
-
-        Raises UsageError where the folder is in use and `resume` is off, where it holds files of others, and where the
-        run that left its state had other settings; InputError for a damaged state.
-        """
+    def check_free(self, *, resume: bool) -> list[str]:
+        """The files of a run that are there. Raises UsageError where the folder is in use and `resume` is off."""
         found = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
-        found = [name for name in found if not is_temporary(name)]
+        found = [name for name in found if not is_temporary(name) and name != TEACHER_FOLDER]
         if found and not resume:
             raise UsageError(
                 f"{self.path} is in use (found: {', '.join(found[:4])})",
                 hint="Go on with its run by --resume, or name another folder.",
                 code=ErrorCode.EXISTS,
             )
+        return found
+
+    def open(self, settings: Mapping[str, Any], *, resume: bool) -> TrainingState | None:
+        """Check that a run may write here, and return the state to resume from, None for a run from the start.
+
+        Raises UsageError where the folder is in use and `resume` is off, where it holds files of others, and where the
+        run that left its state had other settings; InputError for a damaged state.
+        """
+        found = self.check_free(resume=resume)
         state = read_state(self.path) if found else None
         if state is None:
             if strange := [name for name in found if name not in {HISTORY_FILE, PREVIEWS_FOLDER}]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import make_rgb, write_tiny_model
 from PIL import Image
+from random_weights_dpt import SMALL, randomized_estimator
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
@@ -137,3 +138,129 @@ def test_endless_data_need_a_number_of_steps() -> None:
     result = glpn("--config", "b0", "--data", "scenes:1", "-o", "mine")
     assert result.exit_code == 2
     assert "--steps" in result.stderr
+
+
+def _photos(folder: Path) -> None:
+    """Three pictures, one in a folder of its own, and a file that is none."""
+    (folder / "more").mkdir(parents=True)
+    for index, name in enumerate(("a.png", "b.png", "more/a.png")):
+        Image.fromarray(make_rgb(64, 96, seed=10 + index)).save(folder / name)
+    (folder / "broken.jpg").write_bytes(b"no picture")
+
+
+def test_a_teacher_gives_depth_to_pictures_without(tmp_path: Path) -> None:
+    teacher, start = write_tiny_model(tmp_path / "teacher", seed=3), write_tiny_model(tmp_path / "start")
+    _photos(Path("photos"))
+    settings = ("-m", start, "--teacher", teacher, "--data", "photos", "-o", "mine", *SHORT)
+    result = glpn(*settings)
+    assert result.exit_code == 0
+    assert "broken.jpg" in result.stderr
+    assert "4 steps" in result.stderr
+    taught = sorted(Path("mine/teacher").rglob("*.png"))
+    assert [path.relative_to("mine/teacher").as_posix() for path in taught] == [
+        "a_depth.png",
+        "b_depth.png",
+        "more/a_depth.png",
+    ]
+    predicted = CliRunner().invoke(
+        app, ["predict", "photos/a.png", "-m", str(teacher), "-o", "alone", "--threads", "1"]
+    )
+    assert predicted.exit_code == 0
+    assert np.array_equal(np.asarray(Image.open("alone/a_depth.png")), np.asarray(Image.open(taught[0])))
+    card = Path("mine/README.md").read_text()
+    assert "photos, taught by" in card
+
+
+def test_what_a_teacher_gave_is_not_made_again(tmp_path: Path) -> None:
+    teacher, start = write_tiny_model(tmp_path / "teacher", seed=3), write_tiny_model(tmp_path / "start")
+    _photos(Path("photos"))
+    settings = ("-m", start, "--teacher", teacher, "--data", "photos", "-o", "mine", *SHORT)
+    assert glpn(*settings, "--steps", 2).exit_code == 0
+    before = {path: path.stat().st_mtime_ns for path in Path("mine/teacher").rglob("*.png")}
+    weights = Path("mine/model.safetensors").read_bytes()
+    assert glpn(*settings, "--steps", 2, "--resume").exit_code == 0
+    assert {path: path.stat().st_mtime_ns for path in Path("mine/teacher").rglob("*.png")} == before
+    assert Path("mine/model.safetensors").read_bytes() == weights
+
+
+def test_taught_pictures_and_measured_ones_are_learned_from_together(tmp_path: Path) -> None:
+    teacher, start = write_tiny_model(tmp_path / "teacher", seed=3), write_tiny_model(tmp_path / "start")
+    _photos(Path("photos"))
+    result = glpn("-m", start, "--teacher", teacher, "--data", "photos", "--data", "pairs.csv", "-o", "mine", *SHORT)
+    assert result.exit_code == 0
+    card = Path("mine/README.md").read_text()
+    assert "pairs.csv" in card
+    assert "taught by" in card
+
+
+def test_a_student_comes_nearer_to_its_teacher(tmp_path: Path) -> None:
+    teacher, start = write_tiny_model(tmp_path / "teacher", seed=3), write_tiny_model(tmp_path / "start")
+    _photos(Path("photos"))
+    result = glpn(
+        *("-m", start, "--teacher", teacher, "--data", "photos", "-o", "mine", "--input-size", "64x64"),
+        *("--batch-size", 3, "--steps", 40, "--learning-rate", 1e-3, "--threads", 1, "--device", "cpu"),
+    )
+    assert result.exit_code == 0
+
+    def distance(model: Path | str) -> float:
+        for each, folder in ((model, "ours"), (teacher, "theirs")):
+            arguments = [
+                "predict",
+                "photos/a.png",
+                "-m",
+                str(each),
+                "-f",
+                "npy",
+                "-o",
+                folder,
+                "--existing",
+                "overwrite",
+            ]
+            assert CliRunner().invoke(app, arguments).exit_code == 0
+        ours, theirs = np.load("ours/a_depth.npy"), np.load("theirs/a_depth.npy")
+        return float(np.abs(np.log(ours / theirs)).mean())
+
+    assert distance("mine") < 0.7 * distance(start)
+
+
+def test_a_folder_without_depth_needs_a_teacher(tmp_path: Path) -> None:
+    _photos(Path("photos"))
+    result = glpn("-m", write_tiny_model(tmp_path / "start"), "--data", "photos", "-o", "mine", *SHORT)
+    assert result.exit_code == 2
+    assert "--teacher" in result.stderr
+
+
+def test_a_teacher_with_nothing_to_teach_is_refused(tmp_path: Path) -> None:
+    start = write_tiny_model(tmp_path / "start")
+    result = glpn("-m", start, "--teacher", start, "--data", "pairs.csv", "-o", "mine", *SHORT)
+    assert result.exit_code == 2
+    assert "--teacher" in result.stderr
+
+
+def test_a_teacher_without_metres_is_refused(tmp_path: Path) -> None:
+    _photos(Path("photos"))
+    start, teacher = write_tiny_model(tmp_path / "start"), tmp_path / "dpt"
+    randomized_estimator(**SMALL).save_pretrained(teacher)
+    result = glpn("-m", start, "--teacher", teacher, "--data", "photos", "-o", "mine", *SHORT)
+    assert result.exit_code == 2
+    assert "no metres" in result.stderr
+    assert not Path("mine").exists()
+
+
+def test_endless_rooms_are_not_mixed(tmp_path: Path) -> None:
+    start = write_tiny_model(tmp_path / "start")
+    result = glpn("-m", start, "--data", "pairs.csv", "--data", "scenes:1", "-o", "mine", *SHORT)
+    assert result.exit_code == 2
+    assert "scenes:1:20000" in result.stderr
+
+
+def test_mistakes_are_found_before_anything_is_taught(tmp_path: Path) -> None:
+    start = write_tiny_model(tmp_path / "start")
+    _photos(Path("photos"))
+    settings = ("-m", start, "--teacher", start, "--data", "photos", "-o", "mine")
+    assert glpn(*settings, "--input-size", "50x64").exit_code == 2
+    Path("full").mkdir()
+    Path("full/else.txt").touch()
+    assert glpn(*settings[:-1], "full").exit_code == 2
+    assert not Path("mine").exists()
+    assert not Path("full/teacher").exists()

@@ -1,0 +1,110 @@
+"""A teacher: a model that gives depth to pictures without, for a small one to learn (Hinton et al. 2015, 1503.02531).
+
+Its maps are ordinary ones, in a folder of the run, made once by the run that `glpn predict` is: what exists is not made
+again, and a picture that cannot be read is told and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glpn_cli.data.pairs import Pair, PairList
+from glpn_cli.data.samples import Sample
+from glpn_cli.errors import ErrorCode, GlpnError, UsageError
+from glpn_cli.models.settings import InferenceSettings
+from glpn_cli.pipeline.report import Outcome, Status
+from glpn_cli.pipeline.run import plan_run
+from glpn_cli.pipeline.search import find_pictures
+from glpn_cli.pipeline.settings import Existing, InputSettings, ModelSettings, OutputSettings, RunSettings
+from glpn_cli.prediction import DepthKind
+from glpn_cli.training.initial_model import Camera
+
+
+@dataclass(frozen=True)
+class TaughtPictures:
+    """Pictures with the depth of a teacher.
+
+    camera: the one that the teacher's metres belong to. Every picture counts as taken with it, whatever took it:
+        teacher and student see the same pixels, and must give the same metres for the same camera.
+    """
+
+    pairs: PairList
+    camera: Camera
+
+    @property
+    def name(self) -> str:
+        """The folder and the teacher, with its weights."""
+        return self.pairs.name
+
+    @property
+    def length(self) -> int:
+        """The number of pictures."""
+        return self.pairs.length
+
+    def name_of(self, index: int) -> str:
+        """The name of picture `index`."""
+        return self.pairs.name_of(index)
+
+    def read(self, index: int) -> Sample:
+        """Read picture `index`; see `Pair.read`."""
+        sample = self.pairs.read(index)
+        return replace(sample, focal_px=self.camera.focal_at(sample.size))
+
+
+def check_teacher(teacher: InferenceSettings) -> None:
+    """Raise UsageError for a model that gives no metres."""
+    if teacher.predicts_labels or teacher.kind is not DepthKind.METRIC:
+        raise UsageError(
+            f"--teacher {teacher.model.name} gives no metres, and only metres can be taught",
+            hint="Choose a model of metres, such as nyu, kitti or da2-indoor-small: glpn models list shows them.",
+        )
+
+
+def teach(
+    pictures: Path,
+    teacher: InferenceSettings,
+    output: Path,
+    *,
+    device: str,
+    threads: int | None = None,
+    show: Callable[[Outcome, int], None] = lambda *_: None,
+) -> TaughtPictures:
+    """The pictures of a folder, and of those inside it, with the depth that a teacher gives them.
+
+    output: the folder for its maps
+    show:   told of each picture as it is done, and how many there are
+
+    Raises UsageError where no pictures are found, GlpnError where not one can be used, and what stops a run.
+    """
+    settings = InputSettings(named=[str(pictures)])
+    reading = settings.choose_reading()
+    found = find_pictures(replace(settings, reading=reading))
+    places = {source.name: source.path for source in found.sources}
+    pairs: list[Pair] = []
+
+    def take(outcome: Outcome) -> None:
+        show(outcome, len(places))
+        path = places.get(outcome.name)
+        if path is None or outcome.status is Status.ERROR:
+            return
+        (made,) = outcome.outputs
+        assert made.depth_scale is not None
+        pairs.append(Pair(path, Path(made.path), made.depth_scale, name=outcome.name))
+
+    outputs = OutputSettings(output=str(output), existing=Existing.UPDATE)
+    model = ModelSettings(teacher, device, threads)
+    end = plan_run(found, outputs, model, RunSettings()).execute(take)
+    if (stop := end.interrupt or end.stopped) is not None:
+        raise stop
+    if not pairs:
+        raise GlpnError(
+            f"none of the pictures of {pictures} can be used",
+            hint="The errors before this say what is wrong with each.",
+            code=ErrorCode.DATA,
+        )
+    origin = f"{teacher.model.name} (weights {teacher.model.checkpoint.sha256()[:16]})"
+    name = f"{pictures}, taught by {origin}"
+    listed = PairList(name, tuple(sorted(pairs, key=lambda pair: pair.name)), reading)
+    return TaughtPictures(listed, Camera(teacher.config.training_size, teacher.config.training_focal_px))

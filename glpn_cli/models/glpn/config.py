@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError
-from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
+from glpn_cli.models.config_base import Cost, WeightRow
 from glpn_cli.models.fields import (
     ACTIVATIONS,
     bounded,
@@ -23,7 +23,7 @@ from glpn_cli.models.fields import (
     text,
     whole,
 )
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.models.metric_config import MetricConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ _LAYERS, _CHANNELS, _KERNEL, _RATIO = whole(1, 1_000), whole(1, 16_384), whole(1
 
 
 @dataclass
-class GLPNConfig(ModelConfig):
+class GLPNConfig(MetricConfig):
     """The documented fields of a GLPN, with the documented defaults (a b0-size network), checked by name.
 
     num_channels, num_encoder_blocks: channels of the picture; stages of the encoder.
@@ -150,20 +150,6 @@ class GLPNConfig(ModelConfig):
 
     # The rest answers for the family; see `ModelConfig`.
 
-    @property
-    def kind(self) -> DepthKind:
-        """Metres along the optical axis."""
-        return DepthKind.METRIC
-
-    @property
-    def limit_m(self) -> float:
-        """The head's full scale."""
-        return float(self.max_depth)
-
-    def with_limit(self, limit_m: float) -> Self:
-        """The same config with another depth at full scale."""
-        return replace(self, max_depth=limit_m)
-
     def weight_rows(self) -> Iterator[WeightRow]:
         """Encoder, decoder, head."""
         from glpn_cli.models.glpn.weights import weight_rows
@@ -225,20 +211,8 @@ class GLPNConfig(ModelConfig):
 
         return prepare(rgb, size)
 
-    def decode(self, raw: Tensor, size: tuple[int, int]) -> DepthMap:
-        """Metres (h, w) -> (H, W), inside the network's range."""
-        from glpn_cli.models.image_processor import restore_metres
-
-        return DepthMap(restore_metres(raw, size, limit_m=self.max_depth), limit=self.limit_m)
-
     def cast(self, network: nn.Module, precision: str) -> nn.Module:
         """The last convolution always in fp32."""
         from glpn_cli.models.glpn.network import cast
 
         return cast(network, precision)
-
-    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """The paper's scale-invariant log loss."""
-        from glpn_cli.models.losses import silog_loss
-
-        return silog_loss

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
+from glpn_cli.models.config_base import Cost, WeightRow
 from glpn_cli.models.fields import bounded, height_width, optional, positive, text, whole
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.models.metric_config import MetricConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,7 +55,7 @@ class BlockShape:
 
 
 @dataclass
-class LiteDepthConfig(ModelConfig):
+class LiteDepthConfig(MetricConfig):
     """The fields of a depth network on EfficientNet-Lite, by default the bundled `lite`, checked by name.
 
     num_channels:          of the picture.
@@ -118,20 +118,6 @@ class LiteDepthConfig(ModelConfig):
 
     # The rest answers for the family; see `ModelConfig`.
 
-    @property
-    def kind(self) -> DepthKind:
-        """Metres along the optical axis."""
-        return DepthKind.METRIC
-
-    @property
-    def limit_m(self) -> float:
-        """The largest depth."""
-        return float(self.max_depth)
-
-    def with_limit(self, limit_m: float) -> Self:
-        """The same config with another largest depth, with which all depths grow."""
-        return replace(self, max_depth=limit_m)
-
     def weight_rows(self) -> Iterator[WeightRow]:
         """Encoder, decoder, head."""
         from glpn_cli.models.lite_depth.weights import weight_rows
@@ -176,23 +162,11 @@ class LiteDepthConfig(ModelConfig):
 
         return to_tensor(rgb, size, values=UNIT, resample=Image.Resampling.BILINEAR)
 
-    def decode(self, raw: Tensor, size: tuple[int, int]) -> DepthMap:
-        """Metres (h, w) -> (H, W), bicubic, inside the network's range."""
-        from glpn_cli.models.image_processor import restore_metres
-
-        return DepthMap(restore_metres(raw, size, limit_m=self.limit_m), limit=self.limit_m)
-
     def cast(self, network: nn.Module, precision: str) -> nn.Module:
         """The last convolution, and what tells the scale of the frame, always in fp32."""
         from glpn_cli.models.lite_depth.network import cast
 
         return cast(network, precision)
-
-    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Scale-invariant log error, as GLPN's; `tools/teacher` adds terms on slopes and normals."""
-        from glpn_cli.models.losses import silog_loss
-
-        return silog_loss
 
 
 def _round_channels(channels: float) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from glpn_cli.cli.console import console, format_count, make_facts
+from glpn_cli.cli.console import console, make_facts
 from glpn_cli.cli.depth_report import DepthTable, describe_depth, make_depth_record
 from glpn_cli.cli.groups import only
+from glpn_cli.cli.model_report import describe_model, make_model_record
 from glpn_cli.cli.params import ModelParams
 from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ErrorCode, ExitCode, InputError, UsageError
@@ -19,9 +20,6 @@ from glpn_cli.options import INPUTS, READ_SCALE, ExplicitOptions
 from glpn_cli.pipeline.settings import InputKind, InputSettings, OutputSettings
 from glpn_cli.text import SCHEMA, path_text
 from glpn_cli.video.settings import AT
-
-if TYPE_CHECKING:
-    from glpn_cli.models.inspect import Check, ModelReport
 
 EXAMPLES = """
 glpn inspect kitti --input-size 1216x352
@@ -291,126 +289,3 @@ def _inspect_model(name: str | None, model: ModelParams, *, json: bool) -> None:
         console.text(describe_model(report))
     if not report.is_sound:
         raise typer.Exit(ExitCode.NOTHING_DONE)
-
-
-# Models
-
-
-def make_model_record(report: ModelReport) -> dict[str, Any]:
-    """One JSON object; sizes are widths and heights, as everywhere on the command line."""
-    model, row = report.model, report.row
-    checkpoint = model.checkpoint
-    return {
-        "schema": SCHEMA,
-        "type": "model",
-        "model": path_text(model.name),
-        "known_as": row.name if row else None,
-        "family": report.family,
-        "kind": report.kind.value if report.kind else None,
-        "unit": report.unit,
-        "limit_m": model.limit_m,
-        "limit_source": model.limit_source,
-        "limit_overridden": model.overridden,
-        "license": row.license if row else None,
-        "license_facts": row.license_facts if row else None,
-        "folder": path_text(str(checkpoint.folder)),
-        "weights": path_text(checkpoint.weights.name),
-        "weights_format": checkpoint.weights_format,
-        "weights_bytes": report.weights_bytes,
-        "weights_sha256": report.sha256,
-        "weights_types": dict(report.stored_types),
-        "source": checkpoint.source,
-        "revision": checkpoint.revision,
-        "parameters": {"total": report.total_parameters, **report.parameters},
-        "picture_width": report.picture_size[1],
-        "picture_height": report.picture_size[0],
-        "network_width": report.network_size[1],
-        "network_height": report.network_size[0],
-        "macs": report.cost.macs,
-        "memory_bytes": report.cost.memory_bytes,
-        "training_width": report.training_size[1],
-        "training_height": report.training_size[0],
-        "training_focal_px": report.training_focal_px,
-        "layer_norm_eps_mode": report.eps_mode,
-        "config": dict(report.config),
-        "unknown_keys": list(report.unknown_keys),
-        "checks": make_check_records(report.checks),
-    }
-
-
-def make_check_records(checks: Iterable[Check]) -> list[dict[str, Any]]:
-    """What was looked at, as JSON."""
-    return [{"name": check.name, "passed": check.passed, "found": check.found} for check in checks]
-
-
-def describe_model(report: ModelReport) -> str:
-    """The same for people."""
-    model, row = report.model, report.row
-    checkpoint = model.checkpoint
-    parts = ", ".join(f"{part} {format_count(count)}" for part, count in report.parameters.items())
-    focal = "" if report.training_focal_px is None else f", focal length {report.training_focal_px:g} px"
-    types = " and ".join(f"{count} {dtype}" for dtype, count in report.stored_types.items())
-    title = model.name if row is None else f"{model.name}: {row.description}"
-    facts = [
-        ("unit", report.unit),
-        ("scale", model.limit_source),
-        ("licence", f"{row.license} ({row.license_facts})" if row else "unknown; ask where the weights come from"),
-        ("source", _source_in_words(report)),
-        ("folder", str(checkpoint.folder)),
-        ("weights", f"{checkpoint.weights.name}, {report.weights_bytes / 1e6:.1f} MB, tensors: {types}"),
-        ("sha256", report.sha256),
-        ("network", f"{report.family}, {format_count(report.total_parameters)} parameters: {parts}"),
-        ("cost", _cost_in_words(report)),
-        ("trained at", f"{_size(report.training_size)}{focal}"),
-        ("norms", _norms_in_words(report.eps_mode)),
-        ("config", _config_in_words(report)),
-        ("other keys", ", ".join(report.unknown_keys) or None),
-        *((check.name, describe_check(check)) for check in report.checks),
-    ]
-    return make_facts(facts, title=title)
-
-
-def describe_check(check: Check) -> str:
-    """`ok: all 166 tensors fit the config`."""
-    return check.found if check.passed is None else f"{'ok' if check.passed else 'WRONG'}: {check.found}"
-
-
-def _source_in_words(report: ModelReport) -> str | None:
-    source, revision = report.model.checkpoint.source, report.model.checkpoint.revision
-    if source is None:
-        return "bundled" if report.row and report.row.repository is None else None
-    return f"{source} at {revision}" if revision else source
-
-
-def _cost_in_words(report: ModelReport) -> str:
-    asked = "" if report.picture_size == report.network_size else f" (of a {_size(report.picture_size)} picture)"
-    memory = report.cost.memory_bytes / 1e6
-    return f"{report.cost.macs / 1e9:.1f} GMAC and {memory:.0f} MB in fp32 at {_size(report.network_size)}{asked}"
-
-
-def _norms_in_words(eps_mode: str | None) -> str | None:
-    words = {
-        "transformers": "epsilon 1e-5 everywhere, as transformers computes",
-        "author": "epsilon of the config in blocks and stages, 1e-5 elsewhere, as the author's code computes",
-    }
-    return None if eps_mode is None else f"{eps_mode}: {words.get(eps_mode, '')}"
-
-
-def _config_in_words(report: ModelReport) -> str:
-    """What shapes the network; the rest is in --json."""
-    fields = (
-        *("depths", "hidden_sizes", "num_attention_heads", "sr_ratios", "decoder_hidden_size", "max_depth"),
-        *("width_coefficient", "depth_coefficient", "hidden_size", "num_hidden_layers", "neck_hidden_sizes"),
-        *("readout_type", "is_hybrid"),
-    )
-    known = ((name, report.config[name]) for name in fields if name in report.config)
-    return "; ".join(f"{name} {_plain(value)}" for name, value in known)
-
-
-def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _size(size: tuple[int, int]) -> str:
-    height, width = size
-    return f"{width}x{height}"

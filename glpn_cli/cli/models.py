@@ -165,7 +165,7 @@ def verify_models(
     ] = None,
 ) -> None:
     """Check weights against their checksum and config, offline."""
-    from glpn_cli.cli.inspect import describe_check, make_check_records
+    from glpn_cli.cli.model_report import describe_check, make_check_records
     from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import REGISTRY, find_here
     from glpn_cli.text import SCHEMA, error_fields, path_text

@@ -79,7 +79,7 @@ def test_a_network_in_bf16_is_near_fp32_and_answers_the_same_every_time(name: st
         assert error.mean() < allowed.mean(), size
         assert error.max() < allowed.max(), size
         answers = []
-        for _ in range(16):
+        for _ in range(4):  # a number that a layer left unwritten showed in the second
             leave_rubbish()
             answers.append(quick(pixels[:1]))
         assert all(torch.equal(answer, answers[0]) for answer in answers), size

@@ -7,6 +7,7 @@ the motion then has that factor, too, and carries points to the same pixels. Eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -80,6 +81,13 @@ def interpolate(grids: Grid, x: Grid, y: Grid) -> Grid:
     return between
 
 
+def interpolate_each(grids: Sequence[Grid], x: Grid, y: Grid) -> Grid:
+    """The same of several grids (m, h, w), each at places of its own: x, y (n, h, w), returns (m, n, h, w)."""
+    height = grids[0].shape[-2]
+    rows = height * np.arange(len(grids), dtype=np.float32)[:, None, None]  # they stand one below the other
+    return interpolate(np.concatenate(grids, axis=-2), x, np.clip(y, 0, height - 1.001) + rows)
+
+
 @dataclass(frozen=True, eq=False)
 class View:
     """A picture and its depth on a small grid.
@@ -107,6 +115,11 @@ class View:
         return np.stack([self.log_depth, self.grey])
 
     @property
+    def coarser(self) -> View:
+        """The one of half the size; itself where that would be too small."""
+        return self.levels[1 % len(self.levels)]
+
+    @property
     def levels(self) -> tuple[View, ...]:
         """Itself, and coarser ones of half the size each."""
         return (self, *self._coarser)
@@ -122,7 +135,10 @@ class View:
         return tuple(levels)
 
     def carry(self, motion: Matrix) -> tuple[Grid, Grid, Grid, Mask]:
-        """Where cells are after a motion: x, y, the logarithm of their depth, and whether they can be seen; (h, w)."""
+        """Where cells are after a motion: x, y, the logarithm of their depth, and whether they can be seen; (h, w).
+
+        Of several motions, (n, 4, 4), each is (n, h, w).
+        """
         return self._project(self._points, motion)
 
     @cached_property
@@ -131,12 +147,13 @@ class View:
 
     def _project(self, points: Grid, motion: Matrix) -> tuple[Grid, Grid, Grid, Mask]:
         height, width = self.grey.shape
-        turn, shift = motion[:3, :3].astype(np.float32), motion[:3, 3].astype(np.float32)
-        moved = np.tensordot(turn, points, 1) + shift.reshape(3, *[1] * (points.ndim - 1))
-        z = np.maximum(moved[2], np.float32(1e-3))
-        x = moved[0] / z * np.float32(self.focal) + np.float32(0.5 * (width - 1))
-        y = moved[1] / z * np.float32(self.focal) + np.float32(0.5 * (height - 1))
-        seen = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1) & (moved[2] > 1e-3)
+        turn, shift = motion[..., :3, :3].astype(np.float32), motion[..., :3, 3:].astype(np.float32)
+        moved = (turn @ points.reshape(3, -1) + shift).reshape(*motion.shape[:-2], *points.shape)
+        a, b, c = np.moveaxis(moved, motion.ndim - 2, 0)
+        z = np.maximum(c, np.float32(1e-3))
+        x = a / z * np.float32(self.focal) + np.float32(0.5 * (width - 1))
+        y = b / z * np.float32(self.focal) + np.float32(0.5 * (height - 1))
+        seen = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1) & (c > 1e-3)
         return x, y, np.log(z), seen
 
     @cached_property

@@ -15,6 +15,7 @@ walks is no disagreement: it is part of the motion. A cut, where a frame does no
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from glpn_cli.geometry import ASSUMED_FOV_DEG, focal_from_fov
 from glpn_cli.poses import Matrix
 from glpn_cli.prediction import DepthKind, DepthMap
-from glpn_cli.video.motion import Grid, Mask, View, find_motion, interpolate, likeness, make_view, scale_smoothly
+from glpn_cli.video.motion import Grid, Mask, View, find_motion, interpolate_each, likeness, make_view, scale_smoothly
 
 LOOK_AHEAD = 8
 """Frames that are waited for."""
@@ -32,7 +33,8 @@ _LEAST_LIKENESS = 0.7
 _LEAST_COMMON = 0.2
 _OTHER_THING = 0.7
 """A disagreement of this much in log depth, beyond the frame's own, is another surface."""
-_REACH = 3
+_REACH = 1
+"""Cells of the half grid on each side that are taken together."""
 _DOUBT = 0.3
 """Where less than this share of the cells around shows the same thing, the local part is left out."""
 _STILL = np.eye(4)
@@ -104,21 +106,19 @@ class Steady:
         frame = self._frames[place]
         depth = frame.depth
         assert depth is not None
-        fields = [np.zeros_like(frame.view.grey)]
+        others: list[View] = []
+        motions: list[Matrix] = []
         for way in (1, -1):
             motion = _STILL
-            for step in range(1, self._ahead + 1):
-                there = place + way * step
+            for there in range(place + way, place + way * (self._ahead + 1), way):
                 if not 0 <= there < len(self._frames):
                     break
                 between = self._frames[there if way > 0 else there + 1].motion
                 motion = (between if way > 0 else np.linalg.inv(between)) @ motion
-                field = _compare(frame.view, self._frames[there].view, motion, depth.kind)
-                if field is None:
-                    break
-                fields.append(field)
+                others.append(self._frames[there].view.coarser)
+                motions.append(motion)
         frame.depth = None
-        return _correct(depth, np.mean(fields, axis=0, dtype=np.float32))
+        return _correct(depth, _compare(frame.view.coarser, others, motions, depth.kind)) if others else depth
 
 
 def _follow(latest: _Frame, view: View) -> tuple[Matrix, float]:
@@ -137,23 +137,31 @@ def _follow(latest: _Frame, view: View) -> tuple[Matrix, float]:
     return best, most
 
 
-def _compare(view: View, other: View, motion: Matrix, kind: DepthKind) -> Grid | None:
-    """How much farther another frame takes every cell to be, in log depth, (h, w); None where it sees too little."""
-    x, y, expected, seen = view.carry(motion)
-    if seen.mean() < _LEAST_COMMON:
-        return None
-    log_depth, grey = interpolate(other.both, x, y)
+def _compare(view: View, others: Sequence[View], motions: Sequence[Matrix], kind: DepthKind) -> Grid:
+    """How much farther other frames and this one take every cell to be in the mean, in log depth, (h, w).
+
+    motions: takes points of the view to each of the others; those that see too little of it are left out
+    """
+    x, y, expected, seen = view.carry(np.stack(motions))
+    common = seen.mean(axis=(1, 2)) >= _LEAST_COMMON
+    if not common.any():
+        return np.zeros_like(view.grey)
+    x, y, expected, seen = x[common], y[common], expected[common], seen[common]
+    both = [other.both for other, is_common in zip(others, common, strict=True) if is_common]
+    log_depth, grey = interpolate_each(both, x, y)
     farther = log_depth - expected
-    whole = _agree(farther, expected, seen, kind)
-    rest = farther - whole
     change = np.abs(grey - view.grey)
-    usual = 4 * float(np.median(change[seen])) + 0.02
-    weights = seen * np.maximum(0, 1 - (rest / _OTHER_THING) ** 2) ** 2 / (1 + (change / usual) ** 2)
+    whole = np.stack([_agree(*each, kind) for each in zip(farther, expected, seen, strict=True)])
+    usual = [4 * np.median(each[where]) + 0.02 for each, where in zip(change, seen, strict=True)]
+    rest = farther - whole
+    unlike = change / np.array(usual, np.float32)[:, None, None]
+    weights = seen * np.square(np.maximum(0, 1 - np.square(rest / _OTHER_THING))) / (1 + np.square(unlike))
     around = _spread(weights)
     share = around / np.float32((2 * _REACH + 1) ** 2)  # of the part of the picture that shows the same
     trust = 1 / (1 + np.square(np.square(np.float32(_DOUBT) / np.maximum(share, np.float32(1e-3)))))
     local = trust * _spread(weights * rest) / np.maximum(around, np.float32(1e-3))
-    return np.asarray(whole + local, np.float32)
+    field: Grid = np.sum(whole + local, axis=0) / np.float32(len(both) + 1)  # its own map is one of them
+    return field
 
 
 def _agree(farther: Grid, expected: Grid, seen: Mask, kind: DepthKind) -> Grid:
@@ -180,13 +188,13 @@ def _agree(farther: Grid, expected: Grid, seen: Mask, kind: DepthKind) -> Grid:
     return whole
 
 
-def _spread(grid: Grid) -> Grid:
-    """The sum over the square around each cell."""
+def _spread(grids: Grid) -> Grid:
+    """The sum over the square around each cell, (n, h, w)."""
     side = 2 * _REACH + 1
-    padded = np.pad(grid, (_REACH + 1, _REACH))
-    sums = np.cumsum(np.cumsum(padded, axis=0, dtype=np.float32), axis=1, dtype=np.float32)
-    rows = sums[side:] - sums[:-side]
-    return rows[:, side:] - rows[:, :-side]
+    padded = np.pad(grids, ((0, 0), *[(_REACH + 1, _REACH)] * 2))
+    sums = np.cumsum(np.cumsum(padded, axis=1, dtype=np.float32), axis=2, dtype=np.float32)
+    rows = sums[:, side:] - sums[:, :-side]
+    return rows[:, :, side:] - rows[:, :, :-side]
 
 
 def _working_depth(depth: DepthMap) -> Grid:

@@ -12,8 +12,8 @@ from glpn_cli.depth_files import Record
 from glpn_cli.errors import GlpnError, InputError
 from glpn_cli.images import ImageSource
 from glpn_cli.images.picture import ContentId
-from glpn_cli.video.clip import Frame
 from glpn_cli.video.depth_clip import DepthClip, peek_record
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.settings import SAME_S, ClipSettings
 
 

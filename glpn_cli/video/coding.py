@@ -8,8 +8,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from glpn_cli.video.clip import Frame
 from glpn_cli.video.depth_clip import DepthClipWriter
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.painted_clip import PaintedClipWriter
 
 _MOST_WAITING = 3

@@ -21,9 +21,10 @@ from glpn_cli.depth_files.styles import Gray, depth_of_levels
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
 from glpn_cli.prediction import DepthMap
-from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.clip import Clip
 from glpn_cli.video.colors import is_upright
 from glpn_cli.video.facts import RECORD_KEY, ClipFacts
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.library import load_av
 from glpn_cli.video.settings import ClipSettings
 

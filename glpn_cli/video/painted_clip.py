@@ -13,8 +13,9 @@ from glpn_cli.depth_files import Record
 from glpn_cli.depth_files.record import text_to_json
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.prediction import DepthMap
-from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.clip import Clip
 from glpn_cli.video.facts import RECORD_KEY
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.library import load_av
 
 CONTAINERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}

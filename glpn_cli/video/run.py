@@ -26,8 +26,9 @@ from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSetting
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
 from glpn_cli.prediction import DepthMap, Result
 from glpn_cli.video.beside import find_depth, follow_depth, path_beside
-from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.clip import Clip
 from glpn_cli.video.depth_clip import decode_levels, depth_record_of
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.settings import ClipSettings
 
 RANGE_FRAMES = 240

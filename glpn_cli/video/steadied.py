@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from glpn_cli.errors import GlpnError
 from glpn_cli.prediction import DepthMap, Result
-from glpn_cli.video.clip import Frame
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.motion import enough_for_view
 from glpn_cli.video.run import Results
 from glpn_cli.video.steady import Steady

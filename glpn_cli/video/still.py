@@ -14,8 +14,9 @@ from glpn_cli.depth_files.png16 import Png16
 from glpn_cli.depth_files.styles import Gray, Gray16
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.images import ImageSource, ReadOptions
-from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.clip import Clip
 from glpn_cli.video.depth_clip import depth_record_of, refuse_painted
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.settings import ClipSettings
 
 _BEFORE_S = 1.0

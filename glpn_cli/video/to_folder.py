@@ -20,8 +20,9 @@ from glpn_cli.pipeline.settings import InputSettings
 from glpn_cli.pipeline.sources import Sources
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.prediction import Result
-from glpn_cli.video.clip import Clip, Frame
+from glpn_cli.video.clip import Clip
 from glpn_cli.video.depth_clip import read_clip_record
+from glpn_cli.video.frame import Frame
 from glpn_cli.video.run import ClipWork, no_frame
 from glpn_cli.video.settings import WARM_UP
 

@@ -482,9 +482,9 @@ def test_a_clip_that_is_cut_short_is_told(glpn: Glpn, tmp_path: Path) -> None:
 
 def test_a_depth_that_does_not_fit_loses_one_frame(glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from glpn_cli.errors import ErrorCode, OutputError
-    from glpn_cli.video import to_file
+    from glpn_cli.video import making
 
-    usual, called = to_file.quantize, 0
+    usual, called = making.quantize, 0
 
     def quantize(*given: Any) -> Any:
         nonlocal called
@@ -493,7 +493,7 @@ def test_a_depth_that_does_not_fit_loses_one_frame(glpn: Glpn, tmp_path: Path, m
             raise OutputError("too far", code=ErrorCode.RANGE)
         return usual(*given)
 
-    monkeypatch.setattr(to_file, "quantize", quantize)
+    monkeypatch.setattr(making, "quantize", quantize)
     is_hopeless, clip = False, make_clip(tmp_path / "a.mp4", 4)
     result = glpn("predict", clip, "-o", tmp_path / "d.mkv", "--json")
     made = json.loads(result.stdout.splitlines()[0])

@@ -19,7 +19,7 @@ from video.clips import make_clip, read_frames
 
 from glpn_cli.cli import app
 from glpn_cli.errors import ErrorCode, StoppedError
-from glpn_cli.video import to_file
+from glpn_cli.video import making
 
 
 def run(command: str, *words: object) -> Any:
@@ -36,15 +36,15 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Raise an error when the so-manieth frame has been counted."""
 
     def stop(count: int, error: BaseException) -> None:
-        usual = to_file.Making._count
+        usual = making.Making._count
 
         def counting(self: Any, frame: Any) -> None:
             usual(self, frame)
             if self._frames == count:
-                monkeypatch.setattr(to_file.Making, "_count", usual)
+                monkeypatch.setattr(making.Making, "_count", usual)
                 raise error
 
-        monkeypatch.setattr(to_file.Making, "_count", counting)
+        monkeypatch.setattr(making.Making, "_count", counting)
 
     return stop
 

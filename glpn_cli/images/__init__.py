@@ -16,13 +16,14 @@ from glpn_cli.images.decode import from_pillow
 from glpn_cli.images.find import (
     PICTURE_EXTENSIONS,
     Found,
+    ListFile,
     Refused,
     Search,
     find_images,
     iterate_list,
     make_listed,
+    read_names,
 )
-from glpn_cli.images.lists import ListFile, read_names
 from glpn_cli.images.picture import BACKGROUND, AtLeast, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.source import ImageSource, read_rgb
 from glpn_cli.images.walk import Shard, parse_shard, stem_of

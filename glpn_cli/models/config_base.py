@@ -11,7 +11,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from os import PathLike
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from glpn_cli.checkpoint import Checkpoint
     from glpn_cli.models.state_dict import StateDictMatch
-    from glpn_cli.prediction import DepthKind, Prediction
+    from glpn_cli.prediction import DepthKind, DepthMap, Prediction
 
 FAMILIES = {
     "depth_anything": "glpn_cli.models.depth_anything.config:DepthAnythingConfig",
@@ -379,6 +379,41 @@ class ModelConfig(ABC):
         from glpn_cli.models.hf_compat_base import write_config
 
         write_config(self, folder)
+
+
+class MetricConfig(ModelConfig):
+    """A family whose networks answer in metres, in proportion to `max_depth`, the largest of them."""
+
+    max_depth: float
+
+    @property
+    def kind(self) -> DepthKind:
+        """Metres along the optical axis."""
+        from glpn_cli.prediction import DepthKind
+
+        return DepthKind.METRIC
+
+    @property
+    def limit_m(self) -> float:
+        """The largest depth."""
+        return float(self.max_depth)
+
+    def with_limit(self, limit_m: float) -> Self:
+        """The same config with another largest depth."""
+        return replace(self, max_depth=limit_m)  # type: ignore[type-var]  # a dataclass
+
+    def decode(self, raw: Tensor, size: tuple[int, int]) -> DepthMap:
+        """Metres (h, w) -> (H, W), bicubic, inside the network's range."""
+        from glpn_cli.models.image_processor import restore_metres
+        from glpn_cli.prediction import DepthMap
+
+        return DepthMap(restore_metres(raw, size, limit_m=self.limit_m), limit=self.limit_m)
+
+    def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """The scale-invariant log loss of the GLPN paper."""
+        from glpn_cli.models.losses import silog_loss
+
+        return silog_loss
 
 
 def config_class(model_type: object) -> type[ModelConfig]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError
-from glpn_cli.models.config_base import Cost, WeightRow
+from glpn_cli.models.config_base import Cost, MetricConfig, WeightRow
 from glpn_cli.models.fields import (
     ACTIVATIONS,
     bounded,
@@ -23,7 +23,6 @@ from glpn_cli.models.fields import (
     text,
     whole,
 )
-from glpn_cli.models.metric_config import MetricConfig
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from glpn_cli.models.config_base import Cost, WeightRow
+from glpn_cli.models.config_base import Cost, MetricConfig, WeightRow
 from glpn_cli.models.fields import bounded, height_width, optional, positive, text, whole
-from glpn_cli.models.metric_config import MetricConfig
 
 if TYPE_CHECKING:
     import numpy as np

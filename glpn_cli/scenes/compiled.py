@@ -24,6 +24,7 @@ from glpn_cli.errors import UsageError
 
 try:
     import numba
+    from numba.extending import register_jitable
 except ImportError as error:
     raise UsageError(
         "rendering rooms needs numba, which is not installed", hint="Run: pip install 'glpn-cli[train]'"
@@ -67,33 +68,32 @@ def _find_cache() -> str:
 
 
 CACHE = _find_cache()
-
-
-def _compile(function: Kernel, **options: bool) -> Kernel:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = CACHE or before
-    try:
-        kernel = _decorate(function, cache=True, **options)
-    except RuntimeError:  # there is no folder that could hold it, neither here nor at home
-        kernel = _decorate(function, cache=False, **options)
-    finally:
-        numba.config.CACHE_DIR = before
-    return kernel
-
-
-def _decorate(function: Kernel, **options: bool) -> Kernel:
-    kernel: Kernel = numba.njit(fastmath=True, nogil=True, error_model="numpy", **options)(function)
-    return kernel
+_OPTIONS = {"fastmath": True, "error_model": "numpy"}
 
 
 def compiled(function: Kernel) -> Kernel:
     """Compile on first call, and keep the machine code for the next process."""
-    return _compile(function)
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = CACHE or before
+    try:
+        return _compile(function, cache=True)
+    except RuntimeError:  # there is no folder that could hold it, neither here nor at home
+        return _compile(function, cache=False)
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def _compile(function: Kernel, *, cache: bool) -> Kernel:
+    kernel: Kernel = numba.njit(nogil=True, cache=cache, **_OPTIONS)(function)
+    return kernel
 
 
 def compiled_small(function: Kernel) -> Kernel:
-    """The same for kernels that make no arrays: without counting references to those they are given.
+    """A part of kernels that makes no arrays: compiled with those that call it; Python calls it as it is written.
 
-    The counters are atomic, and were a third of a picture's time.
+    As a kernel of its own it would be compiled again for every constant that it is called with, and wrapped for Python
+    each time: a quarter of the time until the first picture. References to arrays are not counted: the counters are
+    atomic, and were a third of a picture's time.
     """
-    return _compile(function, _nrt=False)
+    part: Kernel = register_jitable(_nrt=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)(function)
+    return part

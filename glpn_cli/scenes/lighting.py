@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from glpn_cli.scenes.compiled import Floats, Integers, compiled_small
 from glpn_cli.scenes.hits import first_hit, paint_hit
 from glpn_cli.scenes.rays import leave_shell, trace
@@ -103,7 +105,7 @@ def lamp_light(world: World, stack: Integers, spot: Floats, a: float, c: float, 
         jz = sky[5]
         cosine = jx * nx + jy * ny + jz * nz
         if cosine > 0.0:
-            ex, ey, ez = x + nx * lift, y + ny * lift, z + nz * lift
+            ex, ey, ez = ray_start(spot)
             far, k, face = leave_shell(shell, ex, ey, ez, jx, jy, jz)
             if k >= 0 and mats[int(shell[k, 6 + face]), 17] > 0.0:
                 _, who = trace(nodes, solids, stack, ex, ey, ez, jx, jy, jz, 0.0, far, True)
@@ -115,10 +117,22 @@ def lamp_light(world: World, stack: Integers, spot: Floats, a: float, c: float, 
 
 
 @compiled_small
-def gather_light(world: World, stack: Integers, spot: Floats, other: Floats, a: float, e: float, out: Floats) -> None:
-    """Light that one other surface, in a direction drawn from a, e in 0..1 (cosine-weighted), sends here; out[0:3]."""
+def ray_start(spot: Floats) -> tuple[float, float, float]:
+    """Where rays leave a surface, a little above it; float64, so that they are compiled for one kind of number."""
+    return (
+        np.float64(spot[0] + spot[3] * spot[6]),
+        np.float64(spot[1] + spot[4] * spot[6]),
+        np.float64(spot[2] + spot[5] * spot[6]),
+    )
+
+
+@compiled_small
+def gather_light(
+    world: World, stack: Integers, spot: Floats, other: Floats, a: float, e: float
+) -> tuple[float, float, float]:
+    """Light that one other surface, in a direction drawn from a, e in 0..1 (cosine-weighted), sends here."""
     nx, ny, nz = spot[3], spot[4], spot[5]
-    sx, sy, sz = spot[0] + nx * spot[6], spot[1] + ny * spot[6], spot[2] + nz * spot[6]
+    sx, sy, sz = ray_start(spot)
     radius = math.sqrt(e)
     angle = 6.2831853 * a
     up = math.sqrt(max(1.0 - e, 0.0)) + 0.02
@@ -137,8 +151,7 @@ def gather_light(world: World, stack: Integers, spot: Floats, other: Floats, a: 
     paint_hit(world, who, hx, hy, hz, dx, dy, dz, 0.15 + 0.3 * t, False, other)
     rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
     glow = min(other[6], 1.0) * 0.5
-    out[0] = other[3] * (other[7] + glow)
-    out[1], out[2] = other[4] * (other[8] + glow), other[5] * (other[9] + glow)
+    return other[3] * (other[7] + glow), other[4] * (other[8] + glow), other[5] * (other[9] + glow)
 
 
 @compiled_small
@@ -179,7 +192,7 @@ def shine(
         rx += blur * (a - 0.5) + 0.02 * nx
         ry += blur * (c - 0.5) + 0.02 * ny
         rz += blur * (a + c - 1.0) + 0.02 * nz
-        ox, oy, oz = spot[0] + nx * spot[6], spot[1] + ny * spot[6], spot[2] + nz * spot[6]
+        ox, oy, oz = ray_start(spot)
         t, who = first_hit(world, stack, ox, oy, oz, rx, ry, rz)
         hx, hy, hz = ox + t * rx, oy + t * ry, oz + t * rz
         paint_hit(world, who, hx, hy, hz, rx, ry, rz, 0.004 + 0.004 * t + blur * t, False, other)

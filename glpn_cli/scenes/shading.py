@@ -88,7 +88,7 @@ def add_gathered(world: World, stack: Integers, seen: Seen, spin: float, smooth:
             for c in range(7):
                 coarse[i, j, c] = spots[2 * i, 2 * j, c]
             u, v = _pattern(i, j, spin)
-            gather_light(world, stack, coarse[i, j], other, u, v, light[i, j])
+            light[i, j, 0], light[i, j, 1], light[i, j, 2] = gather_light(world, stack, coarse[i, j], other, u, v)
     average(coarse, far, light, mean, 1)
     average(coarse, far, mean, light, 3)
     mean = light
@@ -116,8 +116,7 @@ def add_gathered(world: World, stack: Integers, seen: Seen, spin: float, smooth:
                     b += weight * mean[p, q, 2]
             if total == 0.0:
                 u, v = _pattern(i, j, spin)
-                gather_light(world, stack, spots[i, j], other, u, v, other[7:10])
-                r, g, b = other[7], other[8], other[9]
+                r, g, b = gather_light(world, stack, spots[i, j], other, u, v)
                 total = 1.0
             smooth[i, j, 0] += r / total
             smooth[i, j, 1] += g / total

@@ -8,20 +8,24 @@ import numpy as np
 import pytest
 
 from glpn_cli.prediction import Intrinsics
+from glpn_cli.scenes import rays, solids
 from glpn_cli.scenes.camera import make_pose
+from glpn_cli.scenes.compiled import compiled
 from glpn_cli.scenes.materials import Material
 from glpn_cli.scenes.parts import Parts
-from glpn_cli.scenes.rays import leave_shell, trace
 from glpn_cli.scenes.render import plant_tree, trace_picture
-from glpn_cli.scenes.solids import FAR, hit_solid, surface
+from glpn_cli.scenes.solids import FAR
 from glpn_cli.scenes.world import World
 
 GREY = Material()
+hit_solid, surface = compiled(solids.hit_solid), compiled(solids.surface)
+trace, leave_shell = compiled(rays.trace), compiled(rays.leave_shell)
 
 
 def hit(parts: Parts, origin: tuple[float, float, float], direction: tuple[float, float, float]) -> float:
-    solids, *_ = parts.arrays()
-    return hit_solid(solids, 0, *origin, *direction, 0.0, FAR)
+    rows, *_ = parts.arrays()
+    # As floats alone, since numba compiles anew for every mixture of kinds of numbers.
+    return hit_solid(rows, 0, *map(float, (*origin, *direction)), 0.0, FAR)
 
 
 def test_a_box_is_hit_on_its_near_face_wherever_it_is_turned() -> None:
@@ -96,16 +100,16 @@ def make_heap(count: int) -> Parts:
 
 
 def test_the_tree_finds_what_trying_every_solid_finds() -> None:
-    solids, *_ = make_heap(60).arrays()
-    nodes, order = plant_tree(solids)
-    assert sorted(order) == list(range(len(solids)))
-    sorted_solids, stack = solids[order], np.empty(128, np.int64)
+    rows, *_ = make_heap(60).arrays()
+    nodes, order = plant_tree(rows)
+    assert sorted(order) == list(range(len(rows)))
+    sorted_rows, stack = rows[order], np.empty(128, np.int64)
     rng = np.random.default_rng(6)
     hits = 0
     for _ in range(400):
         o, d = rng.uniform(-4, 4, 3), rng.normal(size=3)
-        every = min(hit_solid(solids, i, *o, *d, 0.0, FAR) for i in range(len(solids)))
-        found, who = trace(nodes, sorted_solids, stack, *o, *d, 0.0, FAR, False)
+        every = min(hit_solid(rows, i, *o, *d, 0.0, FAR) for i in range(len(rows)))
+        found, who = trace(nodes, sorted_rows, stack, *o, *d, 0.0, FAR, False)
         assert found == pytest.approx(every, rel=1e-9)
         assert (who >= 0) == (every < FAR)
         hits += who >= 0
@@ -117,9 +121,9 @@ def test_air_is_left_where_the_last_cuboid_ends() -> None:
     parts.open_air((0, 0, 0), (4, 3, 2.5), [GREY] * 6)
     parts.open_air((3.9, 1, 0), (6, 2, 2), [GREY] * 6)  # a doorway's recess
     _, air, _, _ = parts.arrays()
-    assert leave_shell(air, 1, 1.5, 1, 1, 0, 0) == pytest.approx((5.0, 1, 1))
-    assert leave_shell(air, 1, 0.5, 1, 1, 0, 0) == pytest.approx((3.0, 0, 1))
-    assert leave_shell(air, 1, 1.5, 1, 0, 0, 2) == pytest.approx((0.75, 0, 5))
+    assert leave_shell(air, 1.0, 1.5, 1.0, 1.0, 0.0, 0.0) == pytest.approx((5.0, 1, 1))
+    assert leave_shell(air, 1.0, 0.5, 1.0, 1.0, 0.0, 0.0) == pytest.approx((3.0, 0, 1))
+    assert leave_shell(air, 1.0, 1.5, 1.0, 0.0, 0.0, 2.0) == pytest.approx((0.75, 0, 5))
 
 
 @pytest.mark.parametrize("make", [Parts.box, Parts.ball, Parts.cushion])
@@ -127,13 +131,13 @@ def test_normals_point_out_of_solids(make: object) -> None:
     parts = Parts()
     assert callable(make)
     make(parts, (1.0, 2.0, 3.0), (0.8, 0.6, 0.4), GREY, yaw=0.7, tilt=0.3)
-    solids, *_ = parts.arrays()
+    rows, *_ = parts.arrays()
     rng = np.random.default_rng(1)
     for _ in range(50):
         d = rng.normal(size=3)
         origin = np.array([1.0, 2.0, 3.0]) - 5 * d / np.linalg.norm(d)
-        t = hit_solid(solids, 0, *origin, *d, 0.0, FAR)
-        nx, ny, nz, *_ = surface(solids, 0, *(origin + t * d))
+        t = hit_solid(rows, 0, *origin, *d, 0.0, FAR)
+        nx, ny, nz, *_ = surface(rows, 0, *(origin + t * d))
         assert nx * d[0] + ny * d[1] + nz * d[2] < 0
         assert nx * nx + ny * ny + nz * nz == pytest.approx(1.0)
 
@@ -142,13 +146,13 @@ def test_back_projected_walls_are_planar_to_the_millimetre() -> None:
     parts = Parts()
     parts.open_air((0, 0, 0), (6.0, 4.0, 2.5), [GREY] * 6)
     parts.lamp((3, 2, 2.2), (5, 5, 5))
-    solids, air, materials, lights = parts.arrays()
-    nodes, _ = plant_tree(solids)
+    rows, air, materials, lights = parts.arrays()
+    nodes, _ = plant_tree(rows)
     pose = make_pose((1.0, 1.2, 1.4), 0.4, -0.1, 0.05)
     height, width, focal = 72, 96, 80.0
     camera = Intrinsics(focal, focal, 0.5 * (width - 1), 0.5 * (height - 1))
     sky = np.array([0.2, 0.2, 0.2, 0, 0, 0, 0, 0, 0.0])
-    empty = World(nodes, solids, air, materials, lights, sky)
+    empty = World(nodes, rows, air, materials, lights, sky)
     _, depth, normals, labels = trace_picture(pose, camera, empty, 0.3, 0, size=(height, width))
     v, u = np.mgrid[:height, :width]
     points = np.stack([(u - camera.cx) / focal * depth, (v - camera.cy) / focal * depth, depth], axis=-1)

@@ -12,22 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from glpn_cli.cli.console import console
 from glpn_cli.cli.groups import only
-from glpn_cli.cli.params import DATA, ModelParams
-from glpn_cli.cli.unused_options import check_used
-from glpn_cli.errors import ErrorCode, UsageError
-from glpn_cli.options import INPUTS, MODEL, OUTPUTS, ExplicitOptions, option
+from glpn_cli.cli.params import ModelParams
+from glpn_cli.cli.training_data import DataParams, model_to_train_with
+from glpn_cli.errors import UsageError
+from glpn_cli.options import MODEL, OUTPUTS, ExplicitOptions, option
 from glpn_cli.pipeline.settings import OutputSettings
 
 if TYPE_CHECKING:
-    from glpn_cli.data.samples import Sample, SampleSource
+    from glpn_cli.data.samples import SampleSource
     from glpn_cli.models.settings import InferenceSettings
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.initial_model import InitialModel
     from glpn_cli.training.recipes import TrainingOverrides
 
 TRAINING = "Training"
-_MOST_NAMED = 10
-"""Pictures that cannot be validated on, by name."""
 _LOOKED_AT = 20
 """Pictures among which one is looked for that can be used, to see what the data are like."""
 
@@ -36,103 +34,6 @@ glpn train -m nyu --data pairs.csv --epochs 5 -o mine
 glpn train -m lite --teacher nyu --data photos/ --epochs 5 -o small
 glpn train --config mini --data scenes:1 --recipe rooms -o rooms
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataParams:
-    """Pictures to learn from, and to validate on."""
-
-    PANEL = INPUTS
-
-    data: list[str] = option(
-        "--data DATA",
-        ...,
-        f"{DATA} Can be given more than once. With --teacher, also folders of pictures.",
-        panel=INPUTS,
-    )
-    teacher: str | None = option(
-        "--teacher MODEL", None, "Give the depth of this model to the pictures of folders without a pairs.csv."
-    )
-    validation: str | None = option(
-        "--val DATA",
-        None,
-        "Pictures to validate on, never to learn from; named as for --data.",
-        show_default="other scenes for scenes, else none",
-    )
-    val_count: int = option("--val-count N", 64, "Number of these pictures, at most.", min=1)
-    depth_scale: float | None = option(
-        "--depth-scale UNITS", None, "Units per metre in integer files, where a CSV does not say."
-    )
-
-    @property
-    def is_kitti(self) -> bool:
-        """Whether any of the data are KITTI's."""
-        return any(spec.startswith("kitti:") for spec in self.data)
-
-    @property
-    def scenes(self) -> str | None:
-        """The first of the data that are rendered rooms."""
-        return next((spec for spec in self.data if spec.startswith("scenes:")), None)
-
-    def open(self, explicit: ExplicitOptions) -> list[SampleSource]:
-        """The pictures with depth to learn from. Raises UsageError, also for options that change nothing."""
-        from glpn_cli.data.sources import asks_for_scale, check_scale, is_picture_folder, open_source
-
-        bare = [spec for spec in self.data if is_picture_folder(spec)]
-        if bare and self.teacher is None:
-            raise UsageError(
-                f"folder {bare[0]!r} has no pairs.csv",
-                hint="List its pictures and their depth there, or have a model give them depth: --teacher nyu.",
-                code=ErrorCode.NOT_FOUND,
-            )
-        measured = [spec for spec in self.data if spec not in bare]
-        sources = [open_source(spec, split="train", depth_scale=self.depth_scale) for spec in measured]
-        held_out = [] if self.validation is None else [self.validation]
-        others = [open_source(spec, split="test", depth_scale=self.depth_scale) for spec in held_out]
-        check_scale([*sources, *others], self.depth_scale)
-        endless = [source.name for source in sources if source.length is None]
-        if endless and len(self.data) > 1:
-            raise UsageError(
-                f"{endless[0]} has no end, and cannot be mixed with other data",
-                hint=f"Say how many: {endless[0]}:20000.",
-            )
-        situations = {
-            "train: nothing has a scale": not any(map(asks_for_scale, [*measured, *held_out])),
-            "train: nothing is validated": self.validation is None and self.scenes is None,
-            "train: all have depth": not bare,
-            "train: steps are given": bool(explicit.among("--steps")),
-            "train: data are endless": bool(endless),
-        }
-        check_used(explicit, situations)
-        return sources
-
-    def resolve_teacher(self, model: ModelParams) -> InferenceSettings | None:
-        """The teacher, if there is one. Raises UsageError for a model that gives no metres."""
-        if self.teacher is None:
-            return None
-        from glpn_cli.training.teacher import check_teacher
-
-        teacher = _resolve(self.teacher, model)
-        check_teacher(teacher)
-        return teacher
-
-    def teach(
-        self, teacher: InferenceSettings, output: Path, *, device: str, threads: int | None
-    ) -> list[SampleSource]:
-        """The folders without depth, with that of the teacher. Raises UsageError, and what stops a run."""
-        from glpn_cli.cli.training_report import TeachingView
-        from glpn_cli.data.sources import is_picture_folder
-        from glpn_cli.training.folder import TEACHER_FOLDER
-        from glpn_cli.training.teacher import teach
-
-        found: list[SampleSource] = []
-        for index, spec in enumerate(filter(is_picture_folder, self.data)):
-            with TeachingView() as view:
-                place = output / TEACHER_FOLDER / (str(index) if index else "")
-                found.append(
-                    teach(Path(spec).expanduser(), teacher, place, device=device, threads=threads, show=view.show)
-                )
-        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +144,7 @@ def train(
     measured = pictures.open(explicit)
     device = own_device(choose_device(model.device))
     overrides = training.overrides(choose_precision(model.precision, device))
-    settings = None if start.model is None else _resolve(start.model, model, max_depth=model.max_depth)
+    settings = None if start.model is None else model_to_train_with(start.model, model, max_depth=model.max_depth)
     teacher = pictures.resolve_teacher(model)
     choose_recipe = partial(_choose_recipe, training.recipe, overrides, settings, is_kitti=pictures.is_kitti)
     choose_recipe(measured[0].length if measured else 1)  # raises what it has to, before anything is taught
@@ -266,7 +167,7 @@ def train(
             config=config,
             source=source,
             folder=folder,
-            held_out=_read_held_out(pictures) if ranks.is_first else (),
+            held_out=pictures.read_held_out() if ranks.is_first else (),
             device=device,
             workers=training.workers,
             ranks=ranks,
@@ -277,11 +178,6 @@ def train(
         console.progress("")
         leave_ranks()
     sum_up(end, config, start.output, ranks, json=printing.json)
-
-
-def _resolve(name: str, model: ModelParams, *, max_depth: float | None = None) -> InferenceSettings:
-    """A model by its name, for training or for teaching, with the options that both share."""
-    return ModelParams(model=name, max_depth=max_depth, offline=model.offline).resolve()
 
 
 def _choose_recipe(
@@ -345,25 +241,3 @@ def _fit_to_data(initial: InitialModel, sources: Sequence[SampleSource], *, tell
             )
         initial = replace(initial, camera=replace(initial.camera, focal_px=None))
     return initial
-
-
-def _read_held_out(pictures: DataParams) -> Sequence[Sample]:
-    """The pictures to validate on, in memory; for rendered rooms, by default, rooms of another seed."""
-    from glpn_cli.data.sources import open_source
-    from glpn_cli.training.run import read_held_out
-
-    spec = pictures.validation
-    if spec is None and pictures.scenes is not None:
-        spec = "scenes:900" if int(pictures.scenes.split(":")[1]) != 900 else "scenes:901"
-    if spec is None:
-        console.note("nothing is validated; name pictures that the network does not learn from with --val")
-        return ()
-    source = open_source(spec, split="test", depth_scale=pictures.depth_scale)
-    found, left_out = read_held_out(source, count=pictures.val_count)
-    for message in left_out[:_MOST_NAMED]:
-        console.warn(f"not validated on: {message}")
-    if len(left_out) > _MOST_NAMED:
-        console.note(f"{len(left_out) - _MOST_NAMED} more pictures of --val {spec} cannot be used")
-    if not found:
-        raise UsageError(f"none of the pictures of --val {spec} can be used")
-    return found

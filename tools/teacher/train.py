@@ -12,7 +12,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from network import LiteDepth, pretrained
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed, nn
 
 from glpn_cli.data.augment import Augmentation
-from glpn_cli.data.samples import SampleSource
+from glpn_cli.data.samples import SampleSource, join_sources
 from glpn_cli.data.sources import open_source
 from glpn_cli.training import losses
 from glpn_cli.training.feed import BatchRequest, read_batch
@@ -157,22 +157,32 @@ def teacher_run(out: Path, size: int, *, rate: float, encoder_rate: float, devic
     )
 
 
-def teacher_loss(run: Run, rgb: Tensor, truth: Tensor) -> Tensor:
+def teacher_loss(run: Run, rgb: Tensor, truth: Tensor, *, frozen_steps: int = FROZEN_STEPS) -> Tensor:
     """The teacher's loss on one batch; its encoder learns after the first steps."""
-    if run.step >= FROZEN_STEPS:
+    if run.step >= frozen_steps:
         run.network.encoder.let_learn()
     return loss_of(run.network.at_half_size(rgb), truth, step=run.step)
+
+
+def blend(weights: Iterable[tuple[str, Tensor]], other: Mapping[str, Tensor], share: float) -> None:
+    """Bring weights nearer to others by a share of the way (Wortsman et al. 2022, arXiv 2109.01903)."""
+    with torch.no_grad():
+        for name, weight in weights:
+            weight.lerp_(other[name], share)
 
 
 def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__)
     ask.add_argument("out", type=Path)
-    ask.add_argument("--data", required=True, help="as of `glpn train`: a folder of `glpn scenes`, scenes:SEED, a CSV")
+    ask.add_argument("--data", required=True, nargs="+", help="as of `glpn train`: folders of `glpn scenes`, CSVs")
     ask.add_argument("--until", required=True, metavar="HH:MM", help="when the rate is zero and the run ends")
     ask.add_argument("--size", type=int, default=2, help="EfficientNet-Lite 0, 1 or 2")
     ask.add_argument("--batch-size", type=int, default=16, help="of each process")
     ask.add_argument("--rate", type=float, default=1e-3, help="of the decoder")
     ask.add_argument("--encoder-rate", type=float, default=1.5e-4)
+    ask.add_argument("--start", type=Path, help="weights of an earlier run, or of the bundled lite")
+    ask.add_argument("--blend", type=float, default=0.0, help="how far to bring its encoder back to ImageNet's weights")
+    ask.add_argument("--pull", type=float, default=0.0, help="how far again at every step, times the rate's share")
     ask.add_argument("--part", type=int, nargs=2, default=(0, 1), metavar=("I", "N"), help="the Ith of N processes")
     ask.add_argument("--meet", help="a file that does not exist yet, where those N find each other")
     ask.add_argument("--seed", type=int, default=1)
@@ -181,6 +191,11 @@ def main() -> None:
     torch.manual_seed(a.seed + a.part[0])
     a.out.mkdir(parents=True, exist_ok=True)
     run = teacher_run(a.out, a.size, rate=a.rate, encoder_rate=a.encoder_rate)
+    imagenet = pretrained(a.size)
+    if a.start is not None and run.step == 0:
+        for network in (run.network, run.average):
+            network.load_state_dict({name: value.float() for name, value in load_file(a.start).items()})
+            blend(network.encoder.named_parameters(), imagenet, a.blend)
     end = clock_time(a.until)
     if end <= time.time():
         ask.error(f"{a.until} is past today")
@@ -192,11 +207,15 @@ def main() -> None:
         signal.signal(number, lambda n, _: stop.append(n))
     learned, since = list(run.network.parameters()), time.time()
     seen: list[float] = []
-    for rgb, truth in batches(open_source(a.data, split="train"), share, step=run.step, seed=a.seed):
-        seen.append(run.backward(teacher_loss(run, rgb, truth)))
+    frozen_steps = FROZEN_STEPS if a.start is None else 0
+    source = join_sources([open_source(spec, split="train") for spec in a.data])
+    for rgb, truth in batches(source, share, step=run.step, seed=a.seed):
+        seen.append(run.backward(teacher_loss(run, rgb, truth, frozen_steps=frozen_steps)))
         gone = math.inf if stop else share_gone(run.begin, end)
         gone = agree(learned, gone) if share.parts > 1 else gone
         rate = run.update(gone)
+        learning = ((n, w) for n, w in run.network.encoder.named_parameters() if w.requires_grad)
+        blend(learning, imagenet, a.pull * rate)
         over = gone >= 1
         if share.part == 0 and (run.step % 50 == 0 or over):
             speed = share.parts * share.batch_size * len(seen) / (time.time() - since)

@@ -154,7 +154,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             best_for="a first look, without a download: rooms to 10 m",
             training_size=(192, 256),
             training_focal_px=220.0,
-            weights=(KnownWeights("b042060f3a363d1f6511347b61cb0b0823fb422cd72bead38a8a09aa5e23112d", 9296066),),
+            weights=(KnownWeights("359a5b0cebc328d2c988d656d93ed04092733602e4721c0541b6b2c667f95d68", 9296066),),
         ),
         ModelRow(
             name="mini",

@@ -73,14 +73,14 @@ def teach(
 ) -> TaughtPictures:
     """The pictures of a folder, and of those inside it, with the depth that a teacher gives them.
 
-    output: the folder for its maps
+    output: the folder for its maps, which go into one of this teacher's own
     show:   told of each picture as it is done, and how many there are
 
     Raises UsageError where no pictures are found, GlpnError where not one can be used, and what stops a run.
     """
     settings = InputSettings(named=[str(pictures)])
     reading = settings.choose_reading()
-    found = find_pictures(replace(settings, reading=reading))
+    found = find_pictures(replace(settings, reading=reading, allow_empty=True))
     places = {source.name: source.path for source in found.sources}
     pairs: list[Pair] = []
 
@@ -93,18 +93,19 @@ def teach(
         assert made.depth_scale is not None
         pairs.append(Pair(path, Path(made.path), made.depth_scale, name=outcome.name))
 
-    outputs = OutputSettings(output=str(output), existing=Existing.UPDATE)
+    name, digest = teacher.model.name, teacher.model.checkpoint.sha256()
+    place = output / f"{Path(name).name}-{digest[:8]}"
+    outputs = OutputSettings(output=str(place), existing=Existing.UPDATE)
     model = ModelSettings(teacher, device, threads)
     end = plan_run(found, outputs, model, RunSettings()).execute(take)
     if (stop := end.interrupt or end.stopped) is not None:
         raise stop
     if not pairs:
         raise GlpnError(
-            f"none of the pictures of {pictures} can be used",
-            hint="The errors before this say what is wrong with each.",
+            f"none of the pictures of {pictures} can be used" if places else f"there are no pictures in {pictures}",
+            hint="The errors before this say what is wrong with each." if places else "Name a folder of pictures.",
             code=ErrorCode.DATA,
         )
-    origin = f"{teacher.model.name} (weights {teacher.model.checkpoint.sha256()[:16]})"
-    name = f"{pictures}, taught by {origin}"
-    listed = PairList(name, tuple(sorted(pairs, key=lambda pair: pair.name)), reading)
+    told = f"{pictures}, taught by {name} (weights {digest[:16]})"
+    listed = PairList(told, tuple(sorted(pairs, key=lambda pair: pair.name)), reading)
     return TaughtPictures(listed, Camera(teacher.config.training_size, teacher.config.training_focal_px))

@@ -156,8 +156,9 @@ def test_a_teacher_gives_depth_to_pictures_without(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "broken.jpg" in result.stderr
     assert "4 steps" in result.stderr
-    taught = sorted(Path("mine/teacher").rglob("*.png"))
-    assert [path.relative_to("mine/teacher").as_posix() for path in taught] == [
+    (place,) = Path("mine/teacher").iterdir()
+    taught = sorted(place.rglob("*.png"))
+    assert [path.relative_to(place).as_posix() for path in taught] == [
         "a_depth.png",
         "b_depth.png",
         "more/a_depth.png",
@@ -181,6 +182,26 @@ def test_what_a_teacher_gave_is_not_made_again(tmp_path: Path) -> None:
     assert glpn(*settings, "--steps", 2, "--resume").exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in Path("mine/teacher").rglob("*.png")} == before
     assert Path("mine/model.safetensors").read_bytes() == weights
+
+
+def test_another_teacher_replaces_nothing(tmp_path: Path) -> None:
+    teacher, start = write_tiny_model(tmp_path / "teacher", seed=3), write_tiny_model(tmp_path / "start")
+    _photos(Path("photos"))
+    settings = ("-m", start, "--data", "photos", "-o", "mine", *SHORT, "--steps", 1)
+    assert glpn(*settings, "--teacher", teacher).exit_code == 0
+    before = {path: path.read_bytes() for path in Path("mine/teacher").rglob("*.png")}
+    result = glpn(*settings, "--teacher", start, "--resume")
+    assert result.exit_code == 2
+    assert "taught by" in result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_folder_without_pictures_teaches_nothing(tmp_path: Path) -> None:
+    start = write_tiny_model(tmp_path / "start")
+    Path("photos").mkdir()
+    result = glpn("-m", start, "--teacher", start, "--data", "photos", "-o", "mine", *SHORT)
+    assert result.exit_code == 1
+    assert "no pictures in photos" in result.stderr
 
 
 def test_taught_pictures_and_measured_ones_are_learned_from_together(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_layers_that_torch_gets_wrong_are_told_and_break_nothing_where_the_model
 def test_layers_that_the_models_get_wrong_are_broken_with_a_precision_that_is_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(devices, "multiplies_bf16", lambda _device: True)
+    monkeypatch.setattr("glpn_cli.cli.doctor.multiplies_bf16", lambda _device: True)
     result = check_with(monkeypatch, wrong=12, wrong_in_models=7)
     assert result.exit_code == 1
     found = next(record for record in arithmetic_of(result) if "bf16" in record["found"])

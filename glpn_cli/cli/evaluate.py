@@ -168,12 +168,12 @@ def evaluate(
     cannot be measured are counted. A model that predicts labels is scored on a CSV of rgb_path,label_path, by pixel
     accuracy and mean IoU.
     """
-    from glpn_cli.cli.evaluation_report import check_results
+    from glpn_cli.cli.evaluation_report import check_results, show_evaluations
     from glpn_cli.cli.label_evaluation import evaluate_labels
     from glpn_cli.cli.outcomes import warn_of_assumed_metres
     from glpn_cli.data.pairs import is_label_data
     from glpn_cli.evaluation.alignment import parse_alignments
-    from glpn_cli.evaluation.evaluate import check_temporal
+    from glpn_cli.evaluation.evaluate import check_temporal, gather
     from glpn_cli.evaluation.predictors import FolderPredictor
 
     rules, align_by, groups = scoring.rules(space), parse_alignments(scoring.align), scoring.groups
@@ -197,9 +197,6 @@ def evaluate(
         rows, end = _run(sources[0], predictors, rules, align_by, groups, run)
     total = sources[0].length or 0
     if rows or end is None:
-        from glpn_cli.cli.evaluation_report import show_evaluations
-        from glpn_cli.evaluation.evaluate import gather
-
         evaluations = gather(predictors, rows, protocol=rules, align_by=align_by, groups=groups, total=total)
         show_evaluations(evaluations, json=output.json, report=output.report, output=scoring.csv)
     if end is not None:

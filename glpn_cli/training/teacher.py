@@ -76,7 +76,7 @@ def teach(
     output: the folder for its maps, which go into one of this teacher's own
     show:   told of each picture as it is done, and how many there are
 
-    Raises UsageError where no pictures are found, GlpnError where not one can be used, and what stops a run.
+    Raises GlpnError where there is no picture that can be used, and what stops a run.
     """
     settings = InputSettings(named=[str(pictures)])
     reading = settings.choose_reading()
@@ -95,7 +95,7 @@ def teach(
 
     name, digest = teacher.model.name, teacher.model.checkpoint.sha256()
     place = output / f"{Path(name).name}-{digest[:8]}"
-    outputs = OutputSettings(output=str(place), existing=Existing.UPDATE)
+    outputs = OutputSettings(output=str(place), name="{name}_{map}", existing=Existing.UPDATE)  # a.jpg beside a.png
     model = ModelSettings(teacher, device, threads)
     end = plan_run(found, outputs, model, RunSettings()).execute(take)
     if (stop := end.interrupt or end.stopped) is not None:

@@ -159,9 +159,9 @@ def test_a_teacher_gives_depth_to_pictures_without(tmp_path: Path) -> None:
     (place,) = Path("mine/teacher").iterdir()
     taught = sorted(place.rglob("*.png"))
     assert [path.relative_to(place).as_posix() for path in taught] == [
-        "a_depth.png",
-        "b_depth.png",
-        "more/a_depth.png",
+        "a.png_depth.png",
+        "b.png_depth.png",
+        "more/a.png_depth.png",
     ]
     predicted = CliRunner().invoke(
         app, ["predict", "photos/a.png", "-m", str(teacher), "-o", "alone", "--threads", "1"]
@@ -182,6 +182,15 @@ def test_what_a_teacher_gave_is_not_made_again(tmp_path: Path) -> None:
     assert glpn(*settings, "--steps", 2, "--resume").exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in Path("mine/teacher").rglob("*.png")} == before
     assert Path("mine/model.safetensors").read_bytes() == weights
+
+
+def test_pictures_that_differ_in_their_extension_alone_are_both_taught(tmp_path: Path) -> None:
+    start = write_tiny_model(tmp_path / "start")
+    Path("photos").mkdir()
+    for name in ("a.png", "a.jpg"):
+        Image.fromarray(make_rgb(64, 96, seed=4)).save(Path("photos") / name)
+    assert glpn("-m", start, "--teacher", start, "--data", "photos", "-o", "mine", *SHORT).exit_code == 0
+    assert sorted(path.name for path in Path("mine/teacher").rglob("*.png")) == ["a.jpg_depth.png", "a.png_depth.png"]
 
 
 def test_another_teacher_replaces_nothing(tmp_path: Path) -> None:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-PUBLISHED_HEADS = (1, 2, 5, 8)
-PUBLISHED_STRIDES = (4, 2, 2, 2)
+_PUBLISHED_HEADS = (1, 2, 5, 8)
+_PUBLISHED_STRIDES = (4, 2, 2, 2)
 _LEFTOVERS = ("encoder.head.",)
 """Names in the author's files that no depth network needs: the classifier that the encoder was pretrained with."""
 
@@ -138,7 +138,7 @@ def plan_conversion(
     elif known is not None:
         raw, notes = _known_config(source, known, layout)
     else:
-        raw, notes = infer_config(shapes, layout, weights)
+        raw, notes = _infer_config(shapes, layout, weights)
         if max_depth is None:
             raise UsageError(
                 f"{str(weights)!r} does not say how far its depth goes",
@@ -147,7 +147,7 @@ def plan_conversion(
     config = read_config(raw)
     if max_depth is not None:
         config = config.with_limit(max_depth)
-    sources, dropped = match_tensors(config.weight_rows(), shapes, layout, repr(str(weights)))
+    sources, dropped = _match_tensors(config.weight_rows(), shapes, layout, repr(str(weights)))
     if dropped:
         notes = [*notes, f"left out, because no depth network needs it: {', '.join(dropped)}"]
     preprocessor = known.preprocessor if known is not None and known.preprocessor else None
@@ -171,7 +171,7 @@ def _with_eps_mode(raw: Mapping[str, Any], layout: Layout) -> Mapping[str, Any]:
     return {**raw, OWN_KEY: {"layer_norm_eps_mode": "author", **own}}
 
 
-def infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[str, Any], list[str]]:
+def _infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[str, Any], list[str]]:
     """(a config.json's object, what was assumed), from the shapes of a GLPN's tensors.
 
     Raises ModelError where they do not tell, and asks for a config.
@@ -182,21 +182,21 @@ def infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[st
         return shapes.get(pattern.format(s=stage + names.first_stage, b=block))
 
     patches: list[tuple[int, ...]] = []
-    while len(patches) < len(PUBLISHED_STRIDES) and (patch := find(names.patch, len(patches))) is not None:
+    while len(patches) < len(_PUBLISHED_STRIDES) and (patch := find(names.patch, len(patches))) is not None:
         patches.append(patch)
     stages = range(len(patches))
     expands = [find(names.expand, stage) for stage in stages]
     head = shapes.get(names.head)
     widths = [patch[0] for patch in patches]
-    is_plain = len(patches) == len(PUBLISHED_STRIDES) and all(len(patch) == 4 for patch in patches)
+    is_plain = len(patches) == len(_PUBLISHED_STRIDES) and all(len(patch) == 4 for patch in patches)
     if not is_plain or not head or not all(widths) or any(not expand for expand in expands):
         raise ModelError(
             f"the tensors of {str(weights)!r} do not tell which network they are of",
             hint=f"Give its config with --config {CONFIG_FILE}, or name the layout with --from.",
         )
-    if any(width % heads for width, heads in zip(widths, PUBLISHED_HEADS, strict=True)):
+    if any(width % heads for width, heads in zip(widths, _PUBLISHED_HEADS, strict=True)):
         raise ModelError(
-            f"widths {', '.join(map(str, widths))} do not divide into the published {_listed(PUBLISHED_HEADS)} heads",
+            f"widths {', '.join(map(str, widths))} do not divide into the published {_listed(_PUBLISHED_HEADS)} heads",
             hint=f"The weights do not tell how many heads there are; give --config {CONFIG_FILE}.",
         )
     depths = []
@@ -215,9 +215,9 @@ def infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[st
         "depths": depths,
         "hidden_sizes": widths,
         "patch_sizes": [patch[-1] for patch in patches],
-        "strides": list(PUBLISHED_STRIDES),
+        "strides": list(_PUBLISHED_STRIDES),
         "sr_ratios": [reduction[-1] if reduction else 1 for reduction in reductions],
-        "num_attention_heads": list(PUBLISHED_HEADS),
+        "num_attention_heads": list(_PUBLISHED_HEADS),
         "mlp_ratios": [expand[0] // width for expand, width in zip(expands, widths, strict=True) if expand],
         "decoder_hidden_size": head[0],
         OWN_KEY: {"layer_norm_eps_mode": "author" if is_author else "transformers"},
@@ -225,12 +225,12 @@ def infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[st
     eps = "1e-6 in block and stage norms, 1e-5 elsewhere, as the author's code has it" if is_author else "1e-5"
     return raw, [
         f"read off the weights: depths {_listed(depths)}; widths {_listed(widths)}",
-        f"assumed, as published: {_listed(PUBLISHED_HEADS)} heads; strides {_listed(PUBLISHED_STRIDES)}; gelu",
+        f"assumed, as published: {_listed(_PUBLISHED_HEADS)} heads; strides {_listed(_PUBLISHED_STRIDES)}; gelu",
         f"layer norms use an epsilon of {eps}",
     ]
 
 
-def match_tensors(
+def _match_tensors(
     rows: Iterable[WeightRow], shapes: Shapes, layout: Layout, where: str
 ) -> tuple[dict[str, tuple[str, int, int]], tuple[str, ...]]:
     """(name in our file -> (name in the source, part, parts), what is left out).

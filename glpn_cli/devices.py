@@ -85,10 +85,10 @@ def multiplies_bf16(device: str) -> bool:
         import torch
 
         return torch.cuda.get_device_capability(device)[0] >= 8
-    return device == "cpu" and bool({"amx_bf16", "avx512_bf16"} & cpu_flags())
+    return device == "cpu" and bool({"amx_bf16", "avx512_bf16"} & _cpu_flags())
 
 
-def cpu_flags() -> frozenset[str]:
+def _cpu_flags() -> frozenset[str]:
     """What the CPU says it can, as Linux tells it; empty where nobody tells."""
     text = _read(_PROC / "cpuinfo") or ""
     match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)

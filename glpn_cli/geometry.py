@@ -138,14 +138,14 @@ class FocalChoice:
                 case "px":
                     focal = value
                 case "mm":
-                    focal = focal_from_35mm(value, size)
+                    focal = _focal_from_35mm(value, size)
                 case _:
                     focal = focal_from_fov(value, size[1])
             return make_camera(focal, size, source="option")
         if known is not None and known.source != "assumed":
             return known
         if exif_mm is not None:
-            return make_camera(focal_from_35mm(exif_mm, size), size, source="exif")
+            return make_camera(_focal_from_35mm(exif_mm, size), size, source="exif")
         return make_camera(focal_from_fov(ASSUMED_FOV_DEG, max(size)), size, source="assumed")
 
 
@@ -181,7 +181,7 @@ def make_camera(focal_px: float, size: tuple[int, int], *, source: str) -> Intri
     return Intrinsics(focal_px, focal_px, (width - 1) / 2, (height - 1) / 2, source)
 
 
-def focal_from_35mm(focal_mm: float, size: tuple[int, int]) -> float:
+def _focal_from_35mm(focal_mm: float, size: tuple[int, int]) -> float:
     """A 35 mm equivalent in pixels of a picture of (H, W), by the diagonal: turning the picture changes nothing."""
     return focal_mm * math.hypot(*size) / _FILM_DIAGONAL_MM
 

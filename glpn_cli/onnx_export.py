@@ -26,7 +26,7 @@ from glpn_cli.models.state_dict import load_network
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-OPSET = 18
+_OPSET = 18
 TOLERANCE = 1e-4
 """The largest difference from torch's answers that is allowed, as a share of their range."""
 
@@ -68,7 +68,7 @@ def export_onnx(model: ResolvedModel, *, with_preprocessing: bool = False) -> by
             network.eval(),
             (example,),
             dynamo=True,
-            opset_version=OPSET,
+            opset_version=_OPSET,
             dynamic_shapes=(sizes,),
             input_names=[_IMAGE if with_preprocessing else _PIXELS],
             output_names=["logits" if config.kind is None else "predicted_depth"],

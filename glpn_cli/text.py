@@ -24,7 +24,7 @@ from glpn_cli.errors import GlpnError, ModelError, code_of, reason_of
 SCHEMA = 1
 """Version of the JSON records; a change that could break a reader of them raises it."""
 
-MAX_CONFIG_BYTES = 1_000_000
+_MAX_CONFIG_BYTES = 1_000_000
 """No config.json of a model comes near a megabyte."""
 
 _MAX_DIGITS = 19  # a signed 64-bit integer
@@ -91,7 +91,7 @@ def open_regular(path: Path) -> BinaryIO:
     raise OSError(errno.EINVAL, "it is a pipe, a device or a folder, not a file")
 
 
-def read_json_object(path: Path, *, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
+def read_json_object(path: Path, *, max_bytes: int = _MAX_CONFIG_BYTES) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises ModelError naming the file and the trouble: missing, unreadable, too large, or anything that

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,34 @@ def test_rooms_import_only_from_rooms_to_their_left(path: Path) -> None:
 def test_the_rooms_are_found() -> None:
     assert len(FILES) > 4
     assert {"errors", "prediction"} <= {p.stem for p in FILES}
+
+
+def _public_names(path: Path) -> set[str]:
+    """The names at the top of a file that do not begin with _; layers of networks keep their paper's names."""
+    names: set[str] = set()
+    layers = {"nn.Module"}
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.ClassDef) and layers & {ast.unparse(base) for base in node.bases}:
+            layers.add(node.name)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names.update(target.id for target in targets if isinstance(target, ast.Name))
+    return {name for name in names if not name.startswith("_")}
+
+
+def test_a_name_is_public_only_where_another_file_uses_it() -> None:
+    """Whoever reads a file sees at once which of its names the rest of the house holds on to."""
+    root = PACKAGE.parent
+    texts = [path for folder in ("tests", "tools", "docs") for path in (root / folder).rglob("*.[pm][yd]")]
+    words = {
+        path: set(re.findall(r"\w+", path.read_text("utf-8"))) for path in [*FILES, *texts, root / "pyproject.toml"]
+    }
+    alone = {
+        f"{path.relative_to(PACKAGE)}: {name}"
+        for path in FILES
+        for name in _public_names(path)
+        if not any(name in said for other, said in words.items() if other != path)
+    }
+    assert not alone

@@ -50,7 +50,7 @@ class DepthAgreement:
 
 
 @dataclass(frozen=True)
-class InverseAgreement:
+class _InverseAgreement:
     """How far two maps without a unit differ, as shares of the range of theirs.
 
     largest, mean: of |ours - theirs|
@@ -86,7 +86,7 @@ class LabelAgreement:
         return self.different <= _LABELS_DIFFERENT + _ROUNDING * (self.rounding or 0)
 
 
-Agreement = DepthAgreement | InverseAgreement | LabelAgreement
+Agreement = DepthAgreement | _InverseAgreement | LabelAgreement
 _Values = NDArray[np.float32]
 
 
@@ -98,11 +98,11 @@ def compare_depths(ours: _Values, theirs: _Values, *, limit_m: float, rounded: _
     return DepthAgreement(largest, _mean_relative(ours, theirs), levels, levels_of, rounding)
 
 
-def compare_inverse(ours: _Values, theirs: _Values, *, rounded: _Values | None = None) -> InverseAgreement:
+def compare_inverse(ours: _Values, theirs: _Values, *, rounded: _Values | None = None) -> _InverseAgreement:
     """Compare two maps without a unit."""
     difference = _difference_in_range(ours, theirs)
     rounding = None if rounded is None else float(_difference_in_range(rounded, theirs).mean())
-    return InverseAgreement(float(difference.max()), float(difference.mean()), rounding)
+    return _InverseAgreement(float(difference.max()), float(difference.mean()), rounding)
 
 
 def compare_labels(ours: _Values, theirs: _Values, *, rounded: _Values | None = None) -> LabelAgreement:

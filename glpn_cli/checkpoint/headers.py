@@ -28,15 +28,15 @@ from glpn_cli.text import first_of, parse_json_object, quoted, shown
 MAX_HEADER_BYTES = 16_000_000
 """Of a safetensors file; a thousand tensors take 0.15 MB."""
 
-MAX_PROGRAM_BYTES = 2_000_000
+_MAX_PROGRAM_BYTES = 2_000_000
 """Of a pickle, without its numbers; a thousand tensors take 0.2 MB."""
 
-ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8}
+_ITEM_BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8}
 """The types that weights may have; I64 only for counters of training batches."""
 
-COUNTER = "num_batches_tracked"
-METADATA_KEY = "__metadata__"
-MAX_DIMENSIONS = 8
+_COUNTER = "num_batches_tracked"
+_METADATA_KEY = "__metadata__"
+_MAX_DIMENSIONS = 8
 """Of a tensor: of a convolution it has four."""
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -62,7 +62,7 @@ class TensorInfo:
         return f"{self.dtype} {list(self.shape)}"
 
 
-class Span(NamedTuple):
+class _Span(NamedTuple):
     """One tensor of a safetensors file, and its first byte in the file."""
 
     info: TensorInfo
@@ -71,12 +71,12 @@ class Span(NamedTuple):
 
 def is_counter(name: str) -> bool:
     """Whether a tensor only counts training batches: the one kind of integer among weights."""
-    return name.rpartition(".")[2] == COUNTER
+    return name.rpartition(".")[2] == _COUNTER
 
 
-def check_dtype(name: str, dtype: str, *, where: str) -> None:
+def _check_dtype(name: str, dtype: str, *, where: str) -> None:
     """Raises ModelError where a tensor's type is none that weights may have."""
-    if dtype not in ITEM_BYTES or (dtype == "I64" and not is_counter(name)):
+    if dtype not in _ITEM_BYTES or (dtype == "I64" and not is_counter(name)):
         raise ModelError(
             f"{where}: tensor {quoted(name)} has type {dtype[:40]}; weights are F32, F16 or BF16",
             hint="Save the weights again as float32.",
@@ -86,7 +86,7 @@ def check_dtype(name: str, dtype: str, *, where: str) -> None:
 # Safetensors: eight bytes of length, that much JSON (name -> dtype, shape, span of bytes), the tensors without gaps.
 
 
-def read_safetensors_header(file: BinaryIO, *, size: int, where: str) -> dict[str, Span]:
+def read_safetensors_header(file: BinaryIO, *, size: int, where: str) -> dict[str, _Span]:
     """The tensors of an open file of `size` bytes, in the order of their bytes; `where` names it in messages.
 
     Raises ModelError naming the tensor, the expected and the found.
@@ -98,19 +98,19 @@ def read_safetensors_header(file: BinaryIO, *, size: int, where: str) -> dict[st
         raise ModelError(f"{where}: a header of {length:,} bytes is beyond the {MAX_HEADER_BYTES:,} that are read")
     header = f"the header of {where}"
     raw = parse_json_object(file.read(length), where=header)
-    metadata = raw.pop(METADATA_KEY, {})
+    metadata = raw.pop(_METADATA_KEY, {})
     if not isinstance(metadata, dict) or not all(isinstance(text, str) for text in metadata.values()):
-        raise ModelError(f"{header}: {METADATA_KEY} is not an object of strings")
+        raise ModelError(f"{header}: {_METADATA_KEY} is not an object of strings")
     spans = {name: _read_span(name, entry, where, header) for name, entry in raw.items()}
     if not spans:
         raise ModelError(f"{where} holds no tensors")
-    found: dict[str, Span] = {}
+    found: dict[str, _Span] = {}
     position = 0
     for name, (info, begin, end) in sorted(spans.items(), key=lambda item: item[1][1:]):
         if begin != position:  # every byte after the header belongs to exactly one tensor
             trouble = "overlaps the tensor before it" if begin < position else "leaves a hole before it"
             raise ModelError(f"{header}: {quoted(name)} {trouble} (byte {begin:,}, expected {position:,})")
-        found[name] = Span(info, 8 + length + begin)
+        found[name] = _Span(info, 8 + length + begin)
         position = end
     if position != size - 8 - length:
         is_short = position > size - 8 - length
@@ -128,12 +128,12 @@ def make_safetensors_header(tensors: Mapping[str, TensorInfo]) -> tuple[bytes, t
     Wide types come first and the header ends on a multiple of eight, so that every tensor is aligned; names are sorted,
     so that equal weights make equal files.
     """
-    order = tuple(sorted(tensors, key=lambda name: (-ITEM_BYTES[tensors[name].dtype], name)))
-    entries: dict[str, Any] = {METADATA_KEY: {"format": "pt"}}
+    order = tuple(sorted(tensors, key=lambda name: (-_ITEM_BYTES[tensors[name].dtype], name)))
+    entries: dict[str, Any] = {_METADATA_KEY: {"format": "pt"}}
     begin = 0
     for name in order:
         info = tensors[name]
-        end = begin + info.items * ITEM_BYTES[info.dtype]
+        end = begin + info.items * _ITEM_BYTES[info.dtype]
         entries[name] = {"dtype": info.dtype, "shape": list(info.shape), "data_offsets": [begin, end]}
         begin = end
     text = json.dumps(entries, separators=(",", ":")).encode()
@@ -148,14 +148,14 @@ def _read_span(name: str, entry: Any, where: str, header: str) -> tuple[TensorIn
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str):
         raise ModelError(f"{header}: the type of {quoted(name)} is no string")
-    check_dtype(name, dtype, where=where)
+    _check_dtype(name, dtype, where=where)
     if not _are_sizes(shape):
         raise ModelError(f"{header}: {quoted(name)} has the impossible shape {str(shape)[:80]}")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise ModelError(f"{header}: {quoted(name)} has the impossible span {str(offsets)[:80]}")
     info = TensorInfo(dtype, tuple(shape))
     begin, end = offsets
-    need = info.items * ITEM_BYTES[dtype]
+    need = info.items * _ITEM_BYTES[dtype]
     if end - begin != need:
         raise ModelError(
             f"{header}: {quoted(name)} is {info}, which takes {need:,} bytes, but its span has {end - begin:,}"
@@ -167,7 +167,7 @@ def _are_sizes(value: Any) -> bool:
     """Whether something is a short list or tuple of whole numbers that a file of 8 EiB could have."""
     return (
         isinstance(value, list | tuple)
-        and len(value) <= MAX_DIMENSIONS
+        and len(value) <= _MAX_DIMENSIONS
         and all(type(item) is int and 0 <= item < 1 << 63 for item in value)
     )
 
@@ -187,10 +187,10 @@ def read_pickle_header(file: BinaryIO, *, where: str) -> dict[str, TensorInfo]:
     tensors: dict[str, TensorInfo] = {}
     for name, tensor in select_state(saved, is_tensor=lambda value: isinstance(value, _Tensor), where=where).items():
         info, storage = tensor
-        check_dtype(name, info.dtype, where=where)
+        _check_dtype(name, info.dtype, where=where)
         if info.items > storage.items:
             raise ModelError(f"{where}: tensor {quoted(name)} is {info}, but only {storage.items:,} numbers are stored")
-        if sizes is not None and sizes.get(storage.key) != storage.items * ITEM_BYTES[storage.dtype]:
+        if sizes is not None and sizes.get(storage.key) != storage.items * _ITEM_BYTES[storage.dtype]:
             raise ModelError(f"{where} is damaged: the numbers of tensor {quoted(name)} are not all there")
         tensors[name] = info
     return tensors
@@ -226,7 +226,7 @@ def _read_archive(file: BinaryIO, where: str) -> tuple[Any, dict[str, int]]:
         program = entries.get("data.pkl")
         if program is None:
             raise ModelError(f"{where} is a zip archive, but not one that torch.save wrote")
-        if program.file_size > MAX_PROGRAM_BYTES:
+        if program.file_size > _MAX_PROGRAM_BYTES:
             raise ModelError(f"{where}: {program.file_size:,} bytes of instructions are no dictionary of tensors")
         sizes = {name.removeprefix("data/"): entry.file_size for name, entry in entries.items()}
         return _Unpickler(io.BytesIO(archive.read(program)), where).load(), sizes
@@ -234,7 +234,7 @@ def _read_archive(file: BinaryIO, where: str) -> tuple[Any, dict[str, int]]:
 
 def _read_legacy(file: BinaryIO, where: str) -> Any:
     """Read the older form: four pickles in a row, of which the last is the dictionary."""
-    programs = io.BytesIO(file.read(MAX_PROGRAM_BYTES))
+    programs = io.BytesIO(file.read(_MAX_PROGRAM_BYTES))
     with _damage_told(where):
         if _Unpickler(programs, where).load() != _LEGACY_MAGIC:
             hint = "Nothing in it was executed."

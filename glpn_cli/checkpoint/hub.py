@@ -37,14 +37,14 @@ from glpn_cli.text import first_of, quoted
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
-DEFAULT_REVISION = "main"
+_DEFAULT_REVISION = "main"
 
 _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
 _SHARDS = "model-*-of-*.safetensors"
 
-Announce = Callable[[str], None]
+_Announce = Callable[[str], None]
 
 
 _CACHE: ContextVar[Path | None] = ContextVar("cache", default=None)
@@ -56,7 +56,7 @@ class HubName:
     """A repository of the hub and a branch, tag or commit of it; both are safe to make paths of."""
 
     repository: str
-    revision: str = DEFAULT_REVISION
+    revision: str = _DEFAULT_REVISION
 
     def __post_init__(self) -> None:
         if not _is_repository(self.repository):
@@ -68,7 +68,7 @@ class HubName:
             )
 
     def __str__(self) -> str:
-        return self.repository if self.revision == DEFAULT_REVISION else f"{self.repository}@{self.revision}"
+        return self.repository if self.revision == _DEFAULT_REVISION else f"{self.repository}@{self.revision}"
 
 
 def parse_hub_name(text: str) -> HubName | None:
@@ -76,7 +76,7 @@ def parse_hub_name(text: str) -> HubName | None:
     repository, at, revision = text.partition("@")
     if not _is_repository(repository):
         return None
-    return HubName(repository, revision if at else DEFAULT_REVISION)
+    return HubName(repository, revision if at else _DEFAULT_REVISION)
 
 
 def cache_folder() -> Path:
@@ -129,7 +129,7 @@ def find_cached(name: HubName) -> Path | None:
 
 
 def fetch(
-    name: HubName, *, command_name: str | None = None, offline: bool = False, refresh: bool = False, announce: Announce
+    name: HubName, *, command_name: str | None = None, offline: bool = False, refresh: bool = False, announce: _Announce
 ) -> Path:
     """The folder in the cache that holds this revision, downloaded if it is not there; its files have their checksums.
 
@@ -203,7 +203,7 @@ def _git_object_name(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def _download(name: HubName, announce: Announce) -> Path:
+def _download(name: HubName, announce: _Announce) -> Path:
     """Download what a model needs of the newest commit of this revision, and say so first."""
     from huggingface_hub import HfApi, constants
 

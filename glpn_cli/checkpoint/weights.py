@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 WeightsFormat = Literal["safetensors", "pickle"]
 SAFETENSORS: WeightsFormat = "safetensors"
-PICKLE: WeightsFormat = "pickle"
+_PICKLE: WeightsFormat = "pickle"
 
 SAFETENSORS_SUFFIX = ".safetensors"
 PICKLE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
@@ -61,7 +61,7 @@ class Weights:
     @property
     def format(self) -> WeightsFormat:
         """By the file's name; its content must agree when it is read."""
-        return SAFETENSORS if self.path.name.lower().endswith((SAFETENSORS_SUFFIX, INDEX_SUFFIX)) else PICKLE
+        return SAFETENSORS if self.path.name.lower().endswith((SAFETENSORS_SUFFIX, INDEX_SUFFIX)) else _PICKLE
 
     def files(self) -> dict[Path, list[str] | None]:
         """File -> the tensors that the index puts there; None where there is no index. Raises ModelError."""
@@ -284,4 +284,4 @@ def _format_of(head: bytes, size: int, path: Path) -> WeightsFormat:
         )
     if not is_pickle and suffix in PICKLE_SUFFIXES:
         raise ModelError(f"{where} is no file that torch.save wrote (it starts with {head[:8]!r})")
-    return PICKLE if is_pickle else SAFETENSORS
+    return _PICKLE if is_pickle else SAFETENSORS

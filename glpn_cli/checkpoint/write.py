@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-StoredPrecision = Literal["fp32", "fp16", "bf16"]
+_StoredPrecision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ def encode_checkpoint(
     state: Mapping[str, Tensor],
     preprocessor: Mapping[str, Any] | None = None,
     extra_files: Mapping[str, str] | None = None,
-    precision: StoredPrecision | None = None,
+    precision: _StoredPrecision | None = None,
 ) -> EncodedFolder:
     """A folder that transformers reads as its own; equal contents give equal bytes.
 
@@ -76,11 +76,11 @@ def encode_checkpoint(
     if not isinstance(config.get("model_type"), str):
         raise ModelError("a config without model_type cannot be written")
     types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, None: None}
-    texts = {CONFIG_FILE: encode_json(config)}
+    texts = {CONFIG_FILE: _encode_json(config)}
     if preprocessor is not None:
-        texts[PREPROCESSOR_FILE] = encode_json(preprocessor)
+        texts[PREPROCESSOR_FILE] = _encode_json(preprocessor)
     texts |= {name: text.encode() for name, text in (extra_files or {}).items()}
-    weights = encode_safetensors(state, dtype=types[precision])
+    weights = _encode_safetensors(state, dtype=types[precision])
     return EncodedFolder({**{name: partial(iter, [data]) for name, data in texts.items()}, WEIGHTS_FILE: weights})
 
 
@@ -95,10 +95,10 @@ def encode_copy(checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFol
         weights_name = WEIGHTS_FILE if checkpoint.weights_format == SAFETENSORS else PICKLE_FILE
         copies[weights_name] = copies.pop(checkpoint.weights.name)
     pieces = {name: partial(_pieces_of_file, path) for name, path in copies.items()}
-    return EncodedFolder({CONFIG_FILE: partial(iter, [encode_json(config)]), **pieces})
+    return EncodedFolder({CONFIG_FILE: partial(iter, [_encode_json(config)]), **pieces})
 
 
-def encode_safetensors(
+def _encode_safetensors(
     tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = None
 ) -> Callable[[], Iterator[bytes]]:
     """A function that makes the pieces of a safetensors file, anew at every call: equal weights give equal bytes.
@@ -123,7 +123,7 @@ def encode_safetensors(
     return partial(_pieces, header, [stored[name] for name in order])
 
 
-def encode_json(value: Mapping[str, Any]) -> bytes:
+def _encode_json(value: Mapping[str, Any]) -> bytes:
     """The bytes of a config file: sorted, indented, with max_depth as an integer where it is one."""
     depth = value.get("max_depth")
     if isinstance(depth, float) and depth.is_integer():

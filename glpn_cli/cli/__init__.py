@@ -52,7 +52,7 @@ COMMANDS = (
 """Commands in the order of the help screen: each is `glpn_cli/cli/NAME.py`."""
 
 
-class CommandTable(Mapping[str, Any]):
+class _CommandTable(Mapping[str, Any]):
     """Name -> command, built from the command's file when it is first asked for."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ def _build_command(name: str) -> Any:
     return typer.main.get_command(carrier)
 
 
-def summary_of(name: str) -> str:
+def _summary_of(name: str) -> str:
     """The first line of a command's help."""
     home = import_module(f"glpn_cli.cli.{name}")
     text = home.app.info.help if hasattr(home, "app") else getattr(home, name).__doc__
@@ -91,8 +91,8 @@ class GlpnGroup(PlainGroup):
     """The program: knows its commands by name only, and is where every error ends."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **{**settings, "commands": CommandTable()})
-        self.commands: Any = CommandTable()
+        super().__init__(*args, **{**settings, "commands": _CommandTable()})
+        self.commands: Any = _CommandTable()
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return the names, in the order of the help screen."""
@@ -103,7 +103,7 @@ class GlpnGroup(PlainGroup):
         """Write the names with their sentences; a command is built only where it is called."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary_of(name)) for name in COMMANDS])
+            formatter.write_dl([(name, _summary_of(name)) for name in COMMANDS])
 
     def main(self, *args: Any, **settings: Any) -> NoReturn:
         """Run the program and exit with its code."""

@@ -118,9 +118,9 @@ def bench(
             speed = task.measure(recipe, title=title or recipe.model.name)
             agrees &= speed.peer is None or speed.peer.agreement.agrees
             if output.json:
-                console.json(make_speed_record(speed))
+                console.json(_make_speed_record(speed))
             else:
-                console.text(describe_speed(speed))
+                console.text(_describe_speed(speed))
     if not agrees:
         raise typer.Exit(ExitCode.NOTHING_DONE)
 
@@ -168,7 +168,7 @@ def _choose_pictures(inputs: list[str], count: int, made: Path) -> list[str]:
 # What is printed
 
 
-def describe_speed(speed: ModelSpeed) -> str:
+def _describe_speed(speed: ModelSpeed) -> str:
     """A title, a table of medians and spreads, and what they come to."""
     height, width = speed.network_size
     title = f"{speed.model}: {speed.precision} on {speed.device}, the network sees {width}x{height}"
@@ -186,7 +186,7 @@ def describe_speed(speed: ModelSpeed) -> str:
     return f"{make_facts([], title=title)}\n{table}\n{make_facts(_facts(speed))}\n"
 
 
-def make_speed_record(speed: ModelSpeed) -> dict[str, Any]:
+def _make_speed_record(speed: ModelSpeed) -> dict[str, Any]:
     """The same as JSON: seconds, bytes, operations a second, ratios (theirs by ours)."""
     height, width = speed.network_size
     record: dict[str, Any] = {

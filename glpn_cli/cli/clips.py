@@ -27,7 +27,7 @@ _REDRAW_S, _STATUS_S = 0.1, 60.0
 
 
 @dataclass(frozen=True)
-class TakenClips:
+class _TakenClips:
     """The clips of a command and what is asked of them, None where there is none; and the inputs that are left.
 
     looks_beside: whether depth that lies beside a clip is painted
@@ -57,12 +57,12 @@ class TakenClips:
         return self.clips is not None and self.stored_count < len(self.clips.clips)
 
 
-def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSettings) -> TakenClips:
+def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSettings) -> _TakenClips:
     """Take the clips out of the inputs. Raises UsageError for options about clips where there is none."""
     typed = outputs.explicit.among(*OPTIONS)
     wants_video = Destination.parse(outputs.output).is_video or bool(typed)
     if not wants_video and all(map(_is_picture, settings.named)) and not (settings.lists or settings.lists0):
-        return TakenClips(rest=settings)
+        return _TakenClips(rest=settings)
     from glpn_cli.video.find import find_clips
 
     paints_video = outputs.paints and Destination.parse(outputs.output).is_video
@@ -75,8 +75,8 @@ def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSett
         )
     if not (found.clips or found.refused):
         outputs.explicit.refuse(*typed, because="is about clips, and there is none among the inputs")
-        return TakenClips(rest=settings)
-    return TakenClips(found, asked, found.rest, looks_beside=paints_video)
+        return _TakenClips(rest=settings)
+    return _TakenClips(found, asked, found.rest, looks_beside=paints_video)
 
 
 def _is_picture(name: str) -> bool:
@@ -85,7 +85,7 @@ def _is_picture(name: str) -> bool:
 
 
 def plan_all(
-    taken: TakenClips, found: Sources | None, outputs: OutputSettings, model: ModelSettings | None, work: RunSettings
+    taken: _TakenClips, found: Sources | None, outputs: OutputSettings, model: ModelSettings | None, work: RunSettings
 ) -> Run | ClipRun:
     """The run over pictures and clips. Raises UsageError where it makes no sense."""
     if taken.clips is None:

@@ -25,7 +25,7 @@ glpn convert downloaded/ -o nyu-glpn
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConversionParams:
+class _ConversionParams:
     """What to convert, and how to read it."""
 
     PANEL = MODEL
@@ -46,7 +46,7 @@ class ConversionParams:
 
 def convert(
     explicit: ExplicitOptions,
-    params: ConversionParams,
+    params: _ConversionParams,
     model: Annotated[ModelParams, only("max_depth", "offline")],
     writing: Annotated[OutputSettings, only("existing", "dry_run", "json")],
 ) -> None:
@@ -98,7 +98,7 @@ def convert(
     show_folder(output, status, record, json=writing.json)
 
 
-def _convert_to_onnx(params: ConversionParams, model: ModelParams, writing: OutputSettings) -> None:
+def _convert_to_onnx(params: _ConversionParams, model: ModelParams, writing: OutputSettings) -> None:
     """Write a model as an ONNX file, unless it is there."""
     from glpn_cli.atomic_write import write_atomically
     from glpn_cli.models.resolve import resolve_model

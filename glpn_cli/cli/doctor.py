@@ -25,7 +25,7 @@ glpn doctor
 glpn doctor --clean depth/   # what killed runs of any machine left there
 """
 _DAY_S = 86_400.0
-LIBRARIES = ("torch", "pillow", "numpy", "typer", "safetensors", "huggingface_hub")
+_LIBRARIES = ("torch", "pillow", "numpy", "typer", "safetensors", "huggingface_hub")
 # Formats by name, and how Pillow writes a picture that takes the codec to read.
 _CODECS: dict[str, tuple[str, dict[str, str]]] = {
     "JPEG": ("JPEG", {}),
@@ -57,7 +57,7 @@ def doctor(
     from glpn_cli.cli.console import make_facts
 
     is_broken = False
-    for finding in examine():
+    for finding in _examine():
         is_broken |= finding.health == "broken"
         if output.json:
             hint = {"hint": finding.hint} if finding.hint else {}
@@ -84,7 +84,7 @@ def _clean(folder: Path, *, json: bool) -> None:
         console.result(f"{removed} unfinished files removed")
 
 
-Health = Literal["ok", "limited", "broken"]
+_Health = Literal["ok", "limited", "broken"]
 """The state of a thing; `limited`: it works, and something does not."""
 
 
@@ -93,24 +93,24 @@ class Finding:
     """The result of a check: its name, the state of the thing in words, and what to do about it."""
 
     name: str
-    health: Health
+    health: _Health
     words: str
     hint: str | None = None
 
 
-def examine() -> Iterator[Finding]:
+def _examine() -> Iterator[Finding]:
     """Look at everything, one finding at a time; nothing is downloaded and nothing left behind."""
     checks: tuple[Callable[[], Finding | list[Finding]], ...] = (
-        check_versions,
-        check_codecs,
-        check_cores,
-        check_devices,
-        check_arithmetic,
-        check_writing,
-        check_isolation,
-        check_cache,
-        check_bundled_model,
-        check_downloaded_models,
+        _check_versions,
+        _check_codecs,
+        _check_cores,
+        _check_devices,
+        _check_arithmetic,
+        _check_writing,
+        _check_isolation,
+        _check_cache,
+        _check_bundled_model,
+        _check_downloaded_models,
         check_prediction,
     )
     for check in checks:
@@ -127,12 +127,12 @@ def _name_of(check: Callable[[], Finding | list[Finding]]) -> str:
     return check.__name__.removeprefix("check_").replace("_", " ")
 
 
-def check_versions() -> Finding:
+def _check_versions() -> Finding:
     """This program, Python, and the libraries."""
     from importlib import metadata
 
     found, missing = [f"glpn {__version__}", f"Python {platform.python_version()}"], []
-    for name in LIBRARIES:
+    for name in _LIBRARIES:
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
@@ -148,7 +148,7 @@ def check_versions() -> Finding:
     return Finding("versions", "ok", words)
 
 
-def check_codecs() -> Finding:
+def _check_codecs() -> Finding:
     """Which pictures can be read: a small one of each format is."""
     from importlib.util import find_spec
 
@@ -157,7 +157,7 @@ def check_codecs() -> Finding:
     readable = ", ".join(name for name, here in (core | extra).items() if here)
     absent = [name for name, here in core.items() if not here]
     if absent:
-        health: Health = "broken" if {"JPEG", "PNG"} & set(absent) else "limited"
+        health: _Health = "broken" if {"JPEG", "PNG"} & set(absent) else "limited"
         return Finding("codecs", health, f"{readable}; not {', '.join(absent)}", "Reinstall Pillow from its wheels.")
     optional = [f"{name} (extra {_EXTRAS[name][1]})" for name, here in extra.items() if not here]
     return Finding("codecs", "ok", readable + (f"; not {', '.join(optional)}" if optional else ""))
@@ -179,21 +179,21 @@ def _can_read(kind: str, settings: dict[str, str]) -> bool:
         return False
 
 
-def check_cores() -> Finding:
+def _check_cores() -> Finding:
     """Cores and memory that this process may use."""
     left = memory_bytes()
     memory = "memory unknown" if left is None else f"{left / 2**30:.1f} GiB of memory free"
     native = "bf16 is native" if multiplies_bf16("cpu") else "no native bf16: --precision auto is fp32"
-    health: Health = "limited" if left is not None and left < 2 * 2**30 else "ok"
+    health: _Health = "limited" if left is not None and left < 2 * 2**30 else "ok"
     return Finding("cores", health, f"{cores()} of {os.cpu_count()} cores, {memory}; {native}")
 
 
-def check_devices() -> Finding:
+def _check_devices() -> Finding:
     """What can compute."""
     return Finding("devices", "ok", f"{', '.join(list_devices())}; auto is {choose_device('auto')}")
 
 
-def check_arithmetic() -> list[Finding]:
+def _check_arithmetic() -> list[Finding]:
     """Whether the layers of networks are computed right on every device, in each of its precisions."""
     from glpn_cli.models.arithmetic import check_layers
 
@@ -219,7 +219,7 @@ def check_arithmetic() -> list[Finding]:
     return findings
 
 
-def check_writing() -> Finding:
+def _check_writing() -> Finding:
     """Whether files can be published here."""
     from glpn_cli.atomic_write import probe_writable, write_atomically
 
@@ -237,7 +237,7 @@ def check_writing() -> Finding:
     return Finding("writing", "ok", "files are replaced whole, and can be written here")
 
 
-def check_isolation() -> Finding:
+def _check_isolation() -> Finding:
     """Whether pictures can be decoded in processes of their own."""
     from glpn_cli.images import read_rgb
     from glpn_cli.process_pool import Workers
@@ -251,7 +251,7 @@ def check_isolation() -> Finding:
     return Finding("isolation", "ok", "--isolate can start its processes")
 
 
-def check_cache() -> Finding:
+def _check_cache() -> Finding:
     """Where downloaded models are kept, and how much room is there."""
     import shutil
 
@@ -273,7 +273,7 @@ def check_cache() -> Finding:
     return Finding("cache", "ok", words)
 
 
-def check_bundled_model() -> Finding:
+def _check_bundled_model() -> Finding:
     """Whether the model that comes along is whole."""
     from glpn_cli.models.registry import DEFAULT_MODEL
     from glpn_cli.models.resolve import resolve_model
@@ -283,7 +283,7 @@ def check_bundled_model() -> Finding:
     return Finding("bundled model", "ok", f"{DEFAULT_MODEL}, sha256 {sha256[:16]}..., {model.limit_source}")
 
 
-def check_downloaded_models() -> Finding:
+def _check_downloaded_models() -> Finding:
     """Whether the models that have names and are in the cache are whole."""
     from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import DEFAULT_MODEL, REGISTRY, find_here

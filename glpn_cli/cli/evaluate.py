@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from glpn_cli.images import ReadOptions
     from glpn_cli.models.settings import InferenceSettings
 
-SCORING = "Scoring"
+_SCORING = "Scoring"
 _FOCAL = "The camera's focal length, as for predict; auto is that of the data."
 
 EXAMPLES = """
@@ -52,13 +52,13 @@ class SubjectParams:
         show_default="lite, or GLPN_MODEL",
     )
     predictions: list[Path] | None = option(
-        "--predictions DIR", None, "Score the depth maps in a folder; can be given more than once.", panel=SCORING
+        "--predictions DIR", None, "Score the depth maps in a folder; can be given more than once.", panel=_SCORING
     )
     baseline: str | None = option(
         "--baseline DATA",
         None,
         "Also score a predictor that never looks at the picture: log depth by row, fitted to these data.",
-        panel=SCORING,
+        panel=_SCORING,
     )
 
     @property
@@ -75,10 +75,10 @@ class SubjectParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoringParams:
+class _ScoringParams:
     """How predictions are compared with the truth."""
 
-    PANEL = SCORING
+    PANEL = _SCORING
 
     protocol: str = option("--protocol NAME", "none", "nyu, kitti or none.")
     crop: str | None = option(
@@ -146,7 +146,7 @@ class ScoringParams:
 def evaluate(
     explicit: ExplicitOptions,
     subjects: SubjectParams,
-    scoring: ScoringParams,
+    scoring: _ScoringParams,
     model: Annotated[
         ModelParams, only("max_depth", "offline", "device", "input_size", "tta", "threads", precision="fp32")
     ],
@@ -207,7 +207,7 @@ def evaluate(
 def _open_data(
     explicit: ExplicitOptions,
     subjects: SubjectParams,
-    scoring: ScoringParams,
+    scoring: _ScoringParams,
     rules: Protocol,
     inputs: InputSettings,
     output: OutputSettings,

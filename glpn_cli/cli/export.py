@@ -22,10 +22,10 @@ glpn export clip.mp4 -o look.mp4 --side-by-side --colorbar
 glpn export depth/ -o colours --range 0.5:8 --colormap turbo
 """
 
-COLORS = "Colours"
+_COLORS = "Colours"
 
 
-def complete_colormap(incomplete: str) -> list[str]:
+def _complete_colormap(incomplete: str) -> list[str]:
     """Colormaps."""
     from glpn_cli.colormaps import COLORMAPS
 
@@ -33,16 +33,16 @@ def complete_colormap(incomplete: str) -> list[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ColorParams:
+class _ColorParams:
     """How depth is painted."""
 
-    PANEL = COLORS
+    PANEL = _COLORS
 
     colormap: str = option(
         "--colormap NAME",
         DEFAULT_COLORMAP,
         "spectral, turbo, inferno, magma, viridis, plasma, cividis or gray; near is warm or bright.",
-        autocompletion=complete_colormap,
+        autocompletion=_complete_colormap,
     )
     range_: str = option(
         "--range RANGE",
@@ -82,7 +82,7 @@ def export(
     model: Annotated[ModelParams, without("uncertainty")],
     run: RunSettings,
     output: OutputSettings,
-    colors: ColorParams,
+    colors: _ColorParams,
     space: SpaceParams,
     clips: ClipSettings,
 ) -> None:

@@ -19,7 +19,7 @@ from glpn_cli.options import ExplicitOptions
 
 
 @dataclass(frozen=True)
-class Selection:
+class _Selection:
     """The fields of a group that a command offers as options, and the defaults and help that differ there.
 
     names: None: all of them
@@ -46,15 +46,15 @@ class Selection:
             yield _keyword(name, Annotated[annotation, info], self.defaults.get(name, _default_of(options[name])))
 
 
-def only(*names: str, help: Mapping[str, str] | None = None, **defaults: Any) -> Selection:
+def only(*names: str, help: Mapping[str, str] | None = None, **defaults: Any) -> _Selection:
     """Offer these options of a group; those in `defaults` and in `help` with another default or help than elsewhere."""
     told = help or {}
-    return Selection(frozenset(names) | defaults.keys() | told.keys(), frozenset(), defaults, told)
+    return _Selection(frozenset(names) | defaults.keys() | told.keys(), frozenset(), defaults, told)
 
 
-def without(*names: str) -> Selection:
+def without(*names: str) -> _Selection:
     """Offer all options of a group but these."""
-    return Selection(None, frozenset(names), {}, {})
+    return _Selection(None, frozenset(names), {}, {})
 
 
 def with_groups(function: Callable[..., None]) -> Callable[..., None]:
@@ -75,7 +75,7 @@ def with_groups(function: Callable[..., None]) -> Callable[..., None]:
         for name, (group, names) in groups.items():
             values[name] = group(**{each: values.pop(each) for each in names})
         if "explicit" in hints:
-            values["explicit"] = find_explicit(context)
+            values["explicit"] = _find_explicit(context)
         function(**values)
 
     run.__doc__ = function.__doc__
@@ -94,16 +94,16 @@ def _keyword(name: str, annotation: Any, default: Any = inspect.Parameter.empty)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
 
 
-def _find_group(annotation: Any) -> tuple[type | None, Selection]:
+def _find_group(annotation: Any) -> tuple[type | None, _Selection]:
     """The group that a parameter is, if it is one, and which of its options are offered."""
     selection = without()
-    if get_origin(annotation) is Annotated and isinstance(get_args(annotation)[1], Selection):
+    if get_origin(annotation) is Annotated and isinstance(get_args(annotation)[1], _Selection):
         annotation, selection = get_args(annotation)
     is_group = is_dataclass(annotation) and annotation is not ExplicitOptions
     return (annotation if is_group else None), selection
 
 
-def find_explicit(context: typer.Context) -> ExplicitOptions:
+def _find_explicit(context: typer.Context) -> ExplicitOptions:
     """The options that were typed, not those that the environment or a default sets."""
     typed = set()
     for param in context.command.params:

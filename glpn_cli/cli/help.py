@@ -36,7 +36,7 @@ class _Plain:
     epilog: str | None
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        settings["params"] = [*(settings.get("params") or ()), *verbosity_options()]
+        settings["params"] = [*(settings.get("params") or ()), *_verbosity_options()]
         names = {"help_option_names": ["-h", "--help"]}
         settings["context_settings"] = {**names, **(settings.get("context_settings") or {})}
         super().__init__(*args, **settings)
@@ -136,7 +136,7 @@ def _switch(param: typer.CallbackParam, value: bool) -> None:
 
 
 @dataclass(frozen=True)
-class VerbosityParams:
+class _VerbosityParams:
     """How much is printed: options of every command, which go to the console and never reach the command."""
 
     quiet: bool = option(
@@ -152,13 +152,13 @@ class VerbosityParams:
     debug: bool = option("--debug", False, "Show the traceback of an error.", callback=_switch, expose_value=False)
 
 
-def verbosity_options() -> list[Any]:
+def _verbosity_options() -> list[Any]:
     """The parameters that every command has, fresh."""
 
     def carry() -> None:
         """Carry the options."""
 
-    carry.__signature__ = inspect.Signature([*without().of(VerbosityParams)])  # type: ignore[attr-defined]  # Typer reads it
+    carry.__signature__ = inspect.Signature([*without().of(_VerbosityParams)])  # type: ignore[attr-defined]  # Typer reads it
     carrier = typer.Typer(add_completion=False, rich_markup_mode=None)
     carrier.command()(carry)
     return list(typer.main.get_command(carrier).params)

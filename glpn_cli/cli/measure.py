@@ -38,7 +38,7 @@ glpn measure photo_depth.png --calibrate 320,240=2.35
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureParams:
+class _MeasureParams:
     """What to measure, in which file."""
 
     PANEL = INPUTS
@@ -62,7 +62,7 @@ class MeasureParams:
 
 def measure(
     explicit: ExplicitOptions,
-    wanted: MeasureParams,
+    wanted: _MeasureParams,
     inputs: Annotated[
         InputSettings,
         only(
@@ -109,12 +109,12 @@ def measure(
         _calibrate(wanted.calibrate, answer, source=source.name, path=wanted.output, json=printing.json)
     if measures:
         says_unit = bool(explicit.among("--kind", "--depth-scale"))
-        measured = Measurements.take(answer, pixels, boxes, name=source.given, says_unit=says_unit)
+        measured = _Measurements.take(answer, pixels, boxes, name=source.given, says_unit=says_unit)
         measured.show(json=printing.json)
         raise typer.Exit(measured.exit_code)
 
 
-def _find_still(wanted: MeasureParams, reading: ReadOptions) -> Sources | None:
+def _find_still(wanted: _MeasureParams, reading: ReadOptions) -> Sources | None:
     """The frame of a clip that is asked for; None where the file is no clip. Raises UsageError, InputError."""
     from glpn_cli.depth_files import read_record
     from glpn_cli.images import ImageSource
@@ -167,7 +167,7 @@ def _answer(source: Source, model: ModelSettings | None, focal: FocalChoice, cal
 
 
 @dataclass(frozen=True)
-class Measurements:
+class _Measurements:
     """The measurements in one depth map.
 
     name:        the file, as it was given
@@ -194,7 +194,7 @@ class Measurements:
     @classmethod
     def take(
         cls, answer: Result, pixels: Sequence[Pixel], boxes: Sequence[Box], *, name: str, says_unit: bool
-    ) -> Measurements:
+    ) -> _Measurements:
         """Measure. Raises UsageError for pixels and boxes outside of the picture.
 
         says_unit: whether the user says what the numbers of a file without a record mean

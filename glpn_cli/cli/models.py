@@ -30,13 +30,13 @@ app = typer.Typer(
     """,
 )
 
-Printing = Annotated[OutputSettings, only("json")]
+_Printing = Annotated[OutputSettings, only("json")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help=MODEL_NAME)]
 
 
 @app.command("list", cls=PlainCommand, epilog="glpn models list\nglpn models list --json")
 @with_groups
-def list_models(output: Printing) -> None:
+def _list_models(output: _Printing) -> None:
     """List the models that have names.
 
     With unit, size, licence, whether they are on this machine, and which to take for what.
@@ -89,7 +89,7 @@ def list_models(output: Printing) -> None:
 
 @app.command("path", cls=PlainCommand, epilog="glpn models path lite\nls -l $(glpn models path nyu)")
 @with_groups
-def show_path(name: Name, output: Printing) -> None:
+def _show_path(name: Name, output: _Printing) -> None:
     """Print the folder of a model, offline."""
     from glpn_cli.models.resolve import resolve_model
 
@@ -98,7 +98,7 @@ def show_path(name: Name, output: Printing) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DownloadParams:
+class _DownloadParams:
     """Where a model goes, and from where."""
 
     output: Path | None = option("-o, --output DIR", None, "Also write a folder to carry elsewhere.", panel=OUTPUTS)
@@ -110,11 +110,11 @@ class DownloadParams:
 
 @app.command("download", cls=PlainCommand, epilog="glpn models download nyu\nglpn models download kitti -o kitti/")
 @with_groups
-def download_model(
+def _download_model(
     explicit: ExplicitOptions,
     name: Name,
     model: Annotated[ModelParams, only("offline")],
-    download: DownloadParams,
+    download: _DownloadParams,
     writing: Annotated[OutputSettings, only("existing", "dry_run", "json")],
 ) -> None:
     """Download a model, verify it, and print its folder.
@@ -158,8 +158,8 @@ def download_model(
 
 @app.command("verify", cls=PlainCommand, epilog="glpn models verify\nglpn models verify ./nyu --json")
 @with_groups
-def verify_models(
-    output: Printing,
+def _verify_models(
+    output: _Printing,
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="One model; default: all that are on this machine.")
     ] = None,

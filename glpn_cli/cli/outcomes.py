@@ -33,7 +33,7 @@ _MOST_NAMED = 10
 class RunView:
     """Shows outcomes as they come."""
 
-    def __init__(self, tally: Tally, *, json: bool = False, report: Report | None = None) -> None:
+    def __init__(self, tally: Tally, *, json: bool = False, report: _Report | None = None) -> None:
         self.tally = tally
         self._json = json
         self._report = report
@@ -211,7 +211,7 @@ def show_run(
         console.note(note)
     with (
         workers or nullcontext(),
-        open_report(output.report) as file,
+        _open_report(output.report) as file,
         RunView(tally, json=output.json, report=file) as view,
     ):
         if (work := getattr(run, "work", None)) is not None:
@@ -224,14 +224,14 @@ def show_run(
     raise typer.Exit(int(tally.exit_code))
 
 
-class Report(Protocol):
+class _Report(Protocol):
     """Where records go."""
 
     def write(self, record: dict[str, Any]) -> None:
         """Take one record."""
 
 
-class JsonLines:
+class _JsonLines:
     """Records as lines, each on the disk at once, so that a killed run leaves what it knew."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -244,7 +244,7 @@ class JsonLines:
 
 
 @contextmanager
-def open_report(path: Path | None) -> Iterator[Report | None]:
+def _open_report(path: Path | None) -> Iterator[_Report | None]:
     """The file that `--report` names: JSON lines, or Parquet where its name ends so.
 
     Raises UsageError where it cannot be written, or where something lies that is no report.
@@ -257,13 +257,13 @@ def open_report(path: Path | None) -> Iterator[Report | None]:
     with ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            report: Report
+            report: _Report
             if is_parquet:
                 from glpn_cli.distributed.tables import ParquetReport
 
                 report = stack.enter_context(ParquetReport(path))
             else:
-                report = JsonLines(stack.enter_context(path.open("wb")))
+                report = _JsonLines(stack.enter_context(path.open("wb")))
         except ImportError as error:
             hint = "Run: pip install pyarrow"
             raise UsageError(f"a report in Parquet needs more than is installed: {error.name}", hint=hint) from error

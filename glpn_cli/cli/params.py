@@ -30,7 +30,7 @@ MODEL_NAME = "A name that glpn models list shows, such as nyu; a folder; or OWNE
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
-def complete_model(incomplete: str) -> list[str]:
+def _complete_model(incomplete: str) -> list[str]:
     """Models that have a name of their own."""
     from glpn_cli.models.registry import REGISTRY
 
@@ -47,7 +47,7 @@ class ModelParams:
         "-m, --model NAME",
         None,
         MODEL_NAME,
-        autocompletion=complete_model,
+        autocompletion=_complete_model,
         envvar="GLPN_MODEL",
         show_default="lite",
     )

@@ -22,14 +22,14 @@ glpn scenes -o rooms --count 5000 --seed 7 --size 640x480 --focal 518px
 glpn scenes -o walks --walk 30 --count 10
 """
 
-SCENES = "Scenes"
+_SCENES = "Scenes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SceneParams:
+class _SceneParams:
     """Which rooms to render, and the camera."""
 
-    PANEL = SCENES
+    PANEL = _SCENES
 
     output: Path = option("-o, --output DIR", ..., "The folder to write.", panel=OUTPUTS)
     count: int = option("--count N", 16, "Number of scenes; a larger one keeps these.", min=1)
@@ -69,7 +69,7 @@ class SceneParams:
         return None if choice.text == "auto" else choice.camera(self.shape).fx
 
 
-def scenes(scene: SceneParams, writing: Annotated[OutputSettings, only("existing", "dry_run", "json")]) -> None:
+def scenes(scene: _SceneParams, writing: Annotated[OutputSettings, only("existing", "dry_run", "json")]) -> None:
     """Render rooms to learn from: pictures with exact depth in metres.
 
     Rooms are furnished, lit and photographed at random, by a camera like a phone's. DIR gets rgb/, depth/ (16-bit PNG,
@@ -119,7 +119,7 @@ def scenes(scene: SceneParams, writing: Annotated[OutputSettings, only("existing
         console.result(path)
 
 
-def _render(plan: ScenePlan, scene: SceneParams) -> list[Path]:
+def _render(plan: ScenePlan, scene: _SceneParams) -> list[Path]:
     """Render the missing scenes; the paths of what is written beside them."""
     from glpn_cli.cli.console import Progress
     from glpn_cli.devices import cores

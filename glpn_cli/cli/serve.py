@@ -26,7 +26,7 @@ glpn serve --host 0.0.0.0 --token-file token -m nyu
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServeParams:
+class _ServeParams:
     """Where a server listens, who may ask it, and how much they may ask."""
 
     PANEL = "Server"
@@ -95,7 +95,7 @@ class ServeParams:
         return token
 
 
-def serve(server: ServeParams, model: Annotated[ModelParams, without("uncertainty")]) -> None:
+def serve(server: _ServeParams, model: Annotated[ModelParams, without("uncertainty")]) -> None:
     """Serve depth maps over HTTP, and a page to try it.
 
     A picture that is sent to /v1/depth comes back as the file that glpn predict writes, or as its JSON record. Pictures

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from glpn_cli.training.initial_model import InitialModel
     from glpn_cli.training.recipes import TrainingOverrides
 
-TRAINING = "Training"
+_TRAINING = "Training"
 _LOOKED_AT = 20
 """Pictures among which one is looked for that can be used, to see what the data are like."""
 
@@ -37,7 +37,7 @@ glpn train --config mini --data scenes:1 --recipe rooms -o rooms
 
 
 @dataclass(frozen=True, kw_only=True)
-class StartParams:
+class _StartParams:
     """What training starts from: a model or a config, and the folder that it writes."""
 
     PANEL = MODEL
@@ -48,10 +48,10 @@ class StartParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingParams:
+class _TrainingParams:
     """How the network learns."""
 
-    PANEL = TRAINING
+    PANEL = _TRAINING
 
     input_size: str | None = option(
         "--input-size WxH",
@@ -120,9 +120,9 @@ class TrainingParams:
 def train(
     explicit: ExplicitOptions,
     pictures: DataParams,
-    start: StartParams,
+    start: _StartParams,
     model: Annotated[ModelParams, only("max_depth", "offline", "device", "precision", "threads")],
-    training: TrainingParams,
+    training: _TrainingParams,
     printing: Annotated[OutputSettings, only("json")],
 ) -> None:
     """Train a model on pictures with depth.
@@ -201,7 +201,7 @@ def _choose_initial_model(
     shape: str | None,
     pictures: DataParams,
     model: ModelParams,
-    training: TrainingParams,
+    training: _TrainingParams,
 ) -> InitialModel:
     """The model with `settings`, or fresh weights in a shape."""
     from glpn_cli.training.initial_model import Camera, load_initial_model, make_initial_model

@@ -21,7 +21,7 @@ from glpn_cli.options import DEFAULT_COLORMAP
 from glpn_cli.prediction import DepthKind, LabelMap
 
 BACKGROUND = (255, 255, 255)
-INK = (32, 32, 36)
+_INK = (32, 32, 36)
 FRAME = (170, 170, 174)
 _SMALLEST_TEXT = 12
 _MOST_LETTERS = 40
@@ -55,8 +55,8 @@ def add_colorbar(
     unit: of the numbers, where they are no depths of this kind; may be empty
     """
     height, width = rgb.shape[:2]
-    size = text_size(height, width)
-    font = read_font(size)
+    size = _text_size(height, width)
+    font = _read_font(size)
     pad = min(round(size * 0.9), height // 8)
     bar_length = height - 2 * pad
     line_height = 1.2 * size
@@ -78,10 +78,10 @@ def add_colorbar(
     for text, place in labels:
         y = pad + (1 - place) * (bar_length - 1)
         top = round(y - (stroke - 1) / 2)
-        draw.rectangle((bar_left + bar_width, top, bar_left + bar_width + tick, top + stroke - 1), fill=INK)
+        draw.rectangle((bar_left + bar_width, top, bar_left + bar_width + tick, top + stroke - 1), fill=_INK)
         # "lm" centres on the font's ascent and descent; figures have no descent, so they are centred by their own box.
         _, upper, _, lower = font.getbbox("0", anchor="ls")
-        draw.text((text_left, y - (upper + lower) / 2), text, fill=INK, font=font, anchor="ls")
+        draw.text((text_left, y - (upper + lower) / 2), text, fill=_INK, font=font, anchor="ls")
     canvas = np.asarray(panel).copy()
     canvas[pad : pad + bar_length, bar_left : bar_left + bar_width] = _gradient(bar_length, colormap, invert)[:, None]
     return np.concatenate([rgb, canvas], axis=1)
@@ -105,13 +105,13 @@ def _gradient(length: int, colormap: str, invert: bool) -> NDArray[np.uint8]:
     return colors
 
 
-def text_size(height: int, width: int) -> int:
+def _text_size(height: int, width: int) -> int:
     """Pixels: a small share of the picture, so that it reads the same when the whole is scaled to a screen."""
     return max(_SMALLEST_TEXT, round(min(math.sqrt(height * width) / 28, height / 8)))
 
 
 @lru_cache(maxsize=8)
-def read_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _read_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Pillow's own font, which its wheels carry; its bitmap one where Pillow was built without FreeType."""
     try:
         return ImageFont.load_default(size)
@@ -139,7 +139,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Tick:
+class _Tick:
     """A round value, where it stands (0 to 1), and its number as people write it."""
 
     value: float
@@ -147,7 +147,7 @@ class Tick:
     label: str
 
 
-def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[Tick, ...]:
+def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[_Tick, ...]:
     """The round values that mark `scale` most evenly, from the low end up; at least one.
 
     least_gap: how far apart two labels must be, as a share of the scale's length
@@ -179,13 +179,13 @@ def _families(scale: Scale) -> Iterator[list[float]]:
                 yield [index * step for index in range(first, last + 1)]
 
 
-def _ticks(values: Sequence[float], scale: Scale, margin: float) -> tuple[Tick, ...]:
+def _ticks(values: Sequence[float], scale: Scale, margin: float) -> tuple[_Tick, ...]:
     """The values that lie on the scale, all with as many decimals as one of them needs."""
     # An end that is a round number has its tick, whatever the last bit of its logarithm says.
     places = [(value, scale.place(value)) for value in values if value > 0]
     shown = [(value, place) for value, place in places if margin - 1e-6 <= place <= 1 - margin + 1e-6]
     decimals = max((_decimals(value) for value, _ in shown), default=0)
-    return tuple(Tick(value, place, f"{value:.{decimals}f}") for value, place in shown)
+    return tuple(_Tick(value, place, f"{value:.{decimals}f}") for value, place in shown)
 
 
 def _decimals(value: float) -> int:
@@ -193,12 +193,12 @@ def _decimals(value: float) -> int:
     return len(f"{value:.12f}".rstrip("0").partition(".")[2])
 
 
-def _smallest_gap(ticks: Sequence[Tick]) -> float:
+def _smallest_gap(ticks: Sequence[_Tick]) -> float:
     places = [tick.place for tick in ticks]
     return min((after - before for before, after in pairwise(places)), default=1.0)
 
 
-def _largest_gap(ticks: Sequence[Tick]) -> float:
+def _largest_gap(ticks: Sequence[_Tick]) -> float:
     places = [0.0, *(tick.place for tick in ticks), 1.0]
     return max(after - before for before, after in pairwise(places))
 
@@ -210,8 +210,8 @@ def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8
     any text there are colours alone.
     """
     height, width = rgb.shape[:2]
-    size = text_size(height, width)
-    font, line = read_font(size), math.ceil(1.5 * size)
+    size = _text_size(height, width)
+    font, line = _read_font(size), math.ceil(1.5 * size)
     pad = min(round(0.9 * size), height // 8)
     room = max(0, (height - 2 * pad) // line)
     counts = np.bincount(prediction.valid_values(), minlength=len(prediction.names))
@@ -230,7 +230,7 @@ def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8
         if place < len(shown):
             color = tuple(int(channel) for channel in palette[shown[place]])
             draw.rectangle((left, top, left + swatch, top + swatch), fill=color, outline=FRAME)
-        draw.text((text_left, top + swatch / 2), text, fill=INK, font=font, anchor="lm")
+        draw.text((text_left, top + swatch / 2), text, fill=_INK, font=font, anchor="lm")
     return np.concatenate([rgb, np.asarray(panel)], axis=1)
 
 

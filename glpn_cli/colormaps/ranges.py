@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
 
-IMAGE_PERCENTILES = (2.0, 98.0)
+_IMAGE_PERCENTILES = (2.0, 98.0)
 # A model's own range ends at its limit; what is nearer than this share of it is rare (0.4 m of 10 m, 3.2 m of 80 m).
-MODEL_NEAR_SHARE = 1 / 25
+_MODEL_NEAR_SHARE = 1 / 25
 # A flat wall is not worth all colours: what differs by less than this factor is widened to it, about its middle.
-LEAST_RATIO = 1.05
+_LEAST_RATIO = 1.05
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RangePolicy:
 
     rule: RangeRule
     text: str
-    percentiles: tuple[float, float] = IMAGE_PERCENTILES
+    percentiles: tuple[float, float] = _IMAGE_PERCENTILES
     ends: tuple[float, float] | None = None
 
     @property
@@ -197,14 +197,14 @@ _BINS = 0x7F80  # every positive finite float32 by its sixteen leading bits
 def _model_range(depth: DepthMap) -> PaintRange:
     if depth.limit is None:
         return _orient(1.0, 10.0, depth.kind)
-    return PaintRange(depth.limit * MODEL_NEAR_SHARE, depth.limit)
+    return PaintRange(depth.limit * _MODEL_NEAR_SHARE, depth.limit)
 
 
 def _settle_ends(low: float, high: float) -> tuple[float, float]:
-    """At least `LEAST_RATIO` between the two, about their geometric middle; in four digits, which records can state."""
-    if high < low * LEAST_RATIO:
+    """At least `_LEAST_RATIO` between the two, about their geometric middle; in four digits, as records state them."""
+    if high < low * _LEAST_RATIO:
         middle = math.sqrt(low) * math.sqrt(high)
-        low, high = middle / math.sqrt(LEAST_RATIO), middle * math.sqrt(LEAST_RATIO)
+        low, high = middle / math.sqrt(_LEAST_RATIO), middle * math.sqrt(_LEAST_RATIO)
     return float(f"{low:.4g}"), float(f"{high:.4g}")
 
 

@@ -77,7 +77,7 @@ class SampleSource(Protocol):
 
 
 @dataclass(frozen=True)
-class JoinedSource:
+class _JoinedSource:
     """Several finite sources as one: the pictures of the first, then those of the next."""
 
     parts: tuple[SampleSource, ...]
@@ -112,7 +112,7 @@ class JoinedSource:
 
 def join_sources(sources: Sequence[SampleSource]) -> SampleSource:
     """One source of all pictures; of several, each must be finite."""
-    return sources[0] if len(sources) == 1 else JoinedSource(tuple(sources))
+    return sources[0] if len(sources) == 1 else _JoinedSource(tuple(sources))
 
 
 def index_at(position: int, *, length: int | None, seed: int) -> int:

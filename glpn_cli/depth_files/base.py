@@ -163,7 +163,7 @@ class Format:
         array, text = cls.read_array(data, options.max_pixels)
         record = Record.from_text(text)
         if record is None:
-            depth = depth_from_array(without_largest(array), kind=options.kind, depth_scale=options.depth_scale)
+            depth = _depth_from_array(without_largest(array), kind=options.kind, depth_scale=options.depth_scale)
             return StoredDepth(depth, None, cls.format, count_not_depth(array), array.dtype.kind == "f")
         if record.map in ("uncertainty", "normals"):
             raise InputError(
@@ -173,7 +173,7 @@ class Format:
             )
         kind, limit_m = record.depth_kind, record.limit_m
         record.check_pixels(array)
-        depth = depth_from_array(array, kind=kind, limit_m=limit_m, depth_scale=record.depth_scale)
+        depth = _depth_from_array(array, kind=kind, limit_m=limit_m, depth_scale=record.depth_scale)
         return StoredDepth(depth, record, cls.format)
 
     @classmethod
@@ -259,7 +259,7 @@ def with_holes(depth: DepthMap | UncertaintyMap) -> NDArray[np.float32]:
     return np.where(depth.valid, depth.values, np.float32(np.nan)).astype("<f4", copy=False)
 
 
-def depth_from_array(
+def _depth_from_array(
     array: NDArray[Any], *, kind: DepthKind, limit_m: float | None = None, depth_scale: float | None = None
 ) -> DepthMap:
     """A depth map of an array that somebody stored: (H, W), or (1, H, W) or (H, W, 1).

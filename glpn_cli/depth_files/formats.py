@@ -55,7 +55,7 @@ FORMATS: Mapping[str, type[Format]] = {
     "normals-npz": NormalsNpz,
     "normals-exr": NormalsExr,
 }
-READABLE: tuple[type[Format], ...] = (*FORMATS.values(), Pgm)
+_READABLE: tuple[type[Format], ...] = (*FORMATS.values(), Pgm)
 # Names with one of these are files to `-o`, all others folders.
 EXTENSIONS: frozenset[str] = frozenset(writer.extension for writer in FORMATS.values())
 
@@ -223,4 +223,4 @@ def is_own_output(source: Path | bytes) -> bool:
 
 
 def _find_format(head: bytes) -> type[Format] | None:
-    return next((each for each in READABLE if each.sniff(head)), None)
+    return next((each for each in _READABLE if each.sniff(head)), None)

@@ -50,7 +50,7 @@ class Labels(Format):
 
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file."""
-        prediction = labels_of(result)
+        prediction = _labels_of(result)
         is_wide = len(prediction.names) > _PALETTE_LABELS
         pixels: NDArray[Any] = prediction.labels.astype(np.uint16 if is_wide else np.uint8)
         none = _NO_LABEL[pixels.dtype]
@@ -90,7 +90,7 @@ class LabelColor(Labels):
 
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file. The picture is read again only where it stands beside its labels."""
-        prediction = labels_of(result)
+        prediction = _labels_of(result)
         canvas = paint_labels(prediction)
         if self.side_by_side:
             canvas = put_beside_picture(result.source, canvas, what="labels")
@@ -113,7 +113,7 @@ def make_label_writer(format: str, *, side_by_side: bool = False) -> Labels:  # 
     return LabelColor(side_by_side) if format == LabelColor.format else Labels()
 
 
-def labels_of(result: Result) -> LabelMap:
+def _labels_of(result: Result) -> LabelMap:
     """The result's labels. Raises OutputError where it is depth."""
     if isinstance(result.prediction, LabelMap):
         return result.prediction

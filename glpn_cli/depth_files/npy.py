@@ -157,14 +157,14 @@ def decode_array(data: bytes, *, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
 
     Raises InputError where the file is damaged, holds objects, or claims more than it has.
     """
-    dtype, shape, order, start = read_layout(data, len(data), max_pixels=max_pixels)
+    dtype, shape, order, start = _read_layout(data, len(data), max_pixels=max_pixels)
     try:
         return np.frombuffer(data, dtype, offset=start).reshape(shape, order=order)
     except ValueError as error:  # nothing in it, or more dimensions than there are
         raise InputError(f"the npy file holds no array: {error}") from error
 
 
-def read_layout(
+def _read_layout(
     head: bytes, length: int, *, max_pixels: int
 ) -> tuple[np.dtype[Any], tuple[int, ...], Literal["C", "F"], int]:
     """(type, shape, order, where the numbers begin) from the first bytes of a .npy file of `length`.
@@ -235,7 +235,7 @@ def _read_member(archive: zipfile.ZipFile, name: str, max_pixels: int) -> bytes:
             code=ErrorCode.UNSUPPORTED,
         )
     with archive.open(member) as stream:
-        read_layout(stream.read(_HEAD_BYTES), member.file_size, max_pixels=max_pixels)
+        _read_layout(stream.read(_HEAD_BYTES), member.file_size, max_pixels=max_pixels)
     return archive.read(member)
 
 

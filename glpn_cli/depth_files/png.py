@@ -27,7 +27,7 @@ END = b"\0\0\0\0IEND\xaeB`\x82"
 # Level 1 over differences from the row above takes 20 ms for the 16-bit map of a photograph of 1.5 megapixels
 # and 660 kB; level 3: 49 ms and 565 kB; differences from the pixel before: 21 ms and 860 kB; Pillow, which tries every
 # filter on every row: 34 ms and 790 kB at its level 1, 168 ms and 610 kB at 6, its usual one.
-COMPRESS_LEVEL = 1
+_COMPRESS_LEVEL = 1
 _UP = 2
 _BAND_BYTES = 1 << 18
 _GREY, _RGB, _PALETTE = 0, 2, 3
@@ -67,7 +67,7 @@ def encode_png(
 def _compress(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     """The pixels' rows, each less the row above it, compressed; a band at a time, which stays in the cache."""
     height = len(pixels)
-    pressed = zlib.compressobj(COMPRESS_LEVEL)
+    pressed = zlib.compressobj(_COMPRESS_LEVEL)
     pieces = []
     above = np.zeros((1, pixels[0].nbytes), np.uint8)
     rows = max(1, _BAND_BYTES // pixels[0].nbytes)

@@ -30,18 +30,18 @@ from glpn_cli.depth_files.styles import depth_of_levels
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
-MAX_STORED = 65535
+_MAX_STORED = 65535
 MILLIMETRES = 1000.0  # NYU's convention, to 65.5 m
-KITTI_SCALE = 256.0  # to 256 m, in steps of 4 mm
+_KITTI_SCALE = 256.0  # to 256 m, in steps of 4 mm
 # Above this many metres the default scale is KITTI's: 65.535 m is all that millimetres can say.
-MILLIMETRES_REACH_M = 65.0
+_MILLIMETRES_REACH_M = 65.0
 # Values are scaled in float64, this many at a time, so that rounding is exact and memory stays small.
 _BLOCK = 1 << 16
 
 
 def default_scale(limit_m: float | None) -> float:
     """Stored units per metre when nobody asked for others: millimetres, or KITTI's 256 for models that see farther."""
-    return KITTI_SCALE if limit_m is not None and limit_m > MILLIMETRES_REACH_M else MILLIMETRES
+    return _KITTI_SCALE if limit_m is not None and limit_m > _MILLIMETRES_REACH_M else MILLIMETRES
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Png16(Format):
                 hint="Use -f tiff, npz or npy, which hold any numbers, or -f gray16.",
                 code=ErrorCode.RANGE,
             )
-        if limit_m is not None and round(limit_m * self.depth_scale) > MAX_STORED:
+        if limit_m is not None and round(limit_m * self.depth_scale) > _MAX_STORED:
             raise UsageError(
                 f"{limit_m:g} m x {number_text(self.depth_scale)} units per metre does not fit 16 bits "
                 f"(the most is {self._reach_m:g} m)",
@@ -155,7 +155,7 @@ class Png16(Format):
         if not depth.kind.is_metric:
             raise OutputError(f"png16 holds metres, and this is {depth.kind.value} depth", code=ErrorCode.RANGE)
         min_max = depth.min_max()
-        if min_max is not None and round(min_max[1] * self.depth_scale) > MAX_STORED:
+        if min_max is not None and round(min_max[1] * self.depth_scale) > _MAX_STORED:
             raise OutputError(
                 f"a depth of {min_max[1]:g} m x {number_text(self.depth_scale)} does not fit 16 bits",
                 hint=f"Use --depth-scale {_fitting_scale(min_max[1]):g} or less, or -f tiff.",
@@ -174,7 +174,7 @@ class Png16(Format):
 
     @property
     def _reach_m(self) -> float:
-        return MAX_STORED / self.depth_scale
+        return _MAX_STORED / self.depth_scale
 
 
 def check_scale(depth_scale: float) -> None:
@@ -195,8 +195,8 @@ def dequantize(stored: NDArray[np.unsignedinteger], *, depth_scale: float, limit
 
 def _fitting_scale(reach_m: float) -> float:
     """The usual scale that holds this many metres, or the largest whole one (or power of ten below one) that does."""
-    for usual in (MILLIMETRES, KITTI_SCALE):
-        if reach_m * usual <= MAX_STORED:
+    for usual in (MILLIMETRES, _KITTI_SCALE):
+        if reach_m * usual <= _MAX_STORED:
             return usual
-    most = MAX_STORED / reach_m
+    most = _MAX_STORED / reach_m
     return math.floor(most) if most >= 1 else 10.0 ** math.floor(math.log10(most))

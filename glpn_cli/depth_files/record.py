@@ -80,7 +80,7 @@ _OPTIONS = frozenset(
 
 
 @dataclass(frozen=True)
-class Difference:
+class _Difference:
     """A setting in which a file differs from the one that would be written now; None where a side does not say."""
 
     key: str
@@ -212,7 +212,7 @@ class Record:
                 code=ErrorCode.DATA,
             )
 
-    def differences(self, expected: Record) -> tuple[Difference, ...]:
+    def differences(self, expected: Record) -> tuple[_Difference, ...]:
         """The settings in which this file differs from `expected`; empty where it can stand for that one.
 
         Compared as text, as files hold it: names that have several spellings in memory have one there.
@@ -221,7 +221,7 @@ class Record:
         compared = [(key, field.compared) for field in _FIELDS for key in field.keys if field.compared]
         compared.sort(key=lambda each: each[1] == "if expected")  # the others move these
         differences = (
-            (Difference(key, found.get(PREFIX + key), wanted.get(PREFIX + key)), how) for key, how in compared
+            (_Difference(key, found.get(PREFIX + key), wanted.get(PREFIX + key)), how) for key, how in compared
         )
         return tuple(
             difference

@@ -39,7 +39,7 @@ from glpn_cli.images.completeness import check_tiff
 from glpn_cli.images.decode import silence_libtiff
 from glpn_cli.prediction import Result
 
-SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The last two are BigTIFF, whose offsets have 64 bits."""
 
 _STRIP_BYTES = 1 << 20
@@ -63,7 +63,7 @@ _DAMAGED = (
 )  # fmt: skip
 
 _WARNINGS_LOCK = Lock()
-Tags = Mapping[int, Any]
+_Tags = Mapping[int, Any]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Tiff(Format):
     @classmethod
     def sniff(cls, head: bytes) -> bool:
         """Whether a file is TIFF."""
-        return head.startswith(SIGNATURES)
+        return head.startswith(_SIGNATURES)
 
     @classmethod
     def guess(cls, source: Path | bytes, head: bytes) -> Guess:
@@ -173,7 +173,7 @@ def encode_tiff(values: NDArray[np.float32], *, text: Mapping[str, str]) -> byte
     return b"".join([struct.pack("<4sI", b"II*\0", 8), tags.tobytes(8), *strips])
 
 
-def _without_nodata(values: NDArray[Any], tags: Tags) -> NDArray[Any]:
+def _without_nodata(values: NDArray[Any], tags: _Tags) -> NDArray[Any]:
     """The same with 0 for the number that GDAL's tag says stands for nothing known."""
     try:
         nothing = float(tags.get(_GDAL_NODATA, "nan"))
@@ -183,7 +183,7 @@ def _without_nodata(values: NDArray[Any], tags: Tags) -> NDArray[Any]:
     return np.where(is_nothing, values.dtype.type(0), values) if is_nothing.any() else values
 
 
-def _decode_strips(data: bytes, tags: Tags, dtype: np.dtype[Any], size: tuple[int, int]) -> NDArray[Any]:
+def _decode_strips(data: bytes, tags: _Tags, dtype: np.dtype[Any], size: tuple[int, int]) -> NDArray[Any]:
     height, width = size
     offsets, counts = tags.get(_OFFSETS, ()), tags.get(_COUNTS, ())
     rows = min(_number(tags, _ROWS_PER_STRIP, height), height)
@@ -228,7 +228,7 @@ def _decode_by_pillow(data: bytes) -> NDArray[Any]:
         raise InputError(f"the TIFF file is damaged, or not of a kind that can be read: {error}") from error
 
 
-def _dtype_of(tags: Tags, order: bytes) -> np.dtype[Any] | None:
+def _dtype_of(tags: _Tags, order: bytes) -> np.dtype[Any] | None:
     """The type of the numbers, where the file is plain: strips, as they are or deflated; else None."""
     plain = (
         _number(tags, _COMPRESSION, _NONE) in (_NONE, _DEFLATE, _OLD_DEFLATE)
@@ -262,10 +262,10 @@ def _read_layout(stream: BinaryIO, head: bytes) -> _Layout:
 
 
 def _is_big(head: bytes) -> bool:
-    return head.startswith(SIGNATURES[2:])
+    return head.startswith(_SIGNATURES[2:])
 
 
-def _read_tags(data: bytes, page: int = 0) -> Tags:
+def _read_tags(data: bytes, page: int = 0) -> _Tags:
     """The first directory, or that of another page, decoded; empty where there is none. Raises InputError."""
     try:
         with _WARNINGS_LOCK, catch_warnings(action="ignore"):
@@ -281,13 +281,13 @@ def _read_tags(data: bytes, page: int = 0) -> Tags:
         raise InputError(f"the TIFF file is damaged or cut short: {error}") from error
 
 
-def _text_of(tags: Tags) -> dict[str, str]:
+def _text_of(tags: _Tags) -> dict[str, str]:
     """The text of the record, in the description."""
     description = tags.get(_DESCRIPTION)
     return text_from_json(description) if isinstance(description, str) else {}
 
 
-def _number(tags: Tags, tag: int, default: int) -> int:
+def _number(tags: _Tags, tag: int, default: int) -> int:
     """The first number of a tag."""
     value = tags.get(tag, default)
     value = value[0] if isinstance(value, tuple) and value else value

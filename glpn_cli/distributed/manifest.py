@@ -37,19 +37,19 @@ def plan_manifest(
     settings: RunSettings,
     *,
     make_engine: MakeEngine,
-) -> ManifestRun:
+) -> _ManifestRun:
     """A run over the files that lists name. Raises UsageError where it makes no sense."""
     sources = Sources(inputs, takes_maps=False)
     rules = choose_outputs(sources, model, outputs)
-    manifest = Manifest(inputs, rules, StreamPlanner(sources, rules))
+    manifest = _Manifest(inputs, rules, StreamPlanner(sources, rules))
     manifest.survey()
     if not manifest.count and not inputs.allow_empty and inputs.shard is None:
         raise UsageError("the lists name nothing", hint="Add --allow-empty to make this no error.")
-    return ManifestRun(manifest, Stages(model, outputs, pictures=manifest.count), settings, make_engine)
+    return _ManifestRun(manifest, Stages(model, outputs, pictures=manifest.count), settings, make_engine)
 
 
 @dataclass
-class Manifest:
+class _Manifest:
     """The names in lists.
 
     count:    different names
@@ -140,10 +140,10 @@ def _find_common(hashes: NDArray[np.int64], others: NDArray[np.int64]) -> set[in
 
 
 @dataclass(frozen=True)
-class ManifestRun:
+class _ManifestRun:
     """A run over a manifest; no more than a few hundred of its names are in memory at any time."""
 
-    manifest: Manifest
+    manifest: _Manifest
     stages: Stages
     settings: RunSettings
     make_engine: MakeEngine

@@ -47,7 +47,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Done:
+class _Done:
     """A task that has ended: its outcome or its error, and the seconds of work; None for an outcome of the plan."""
 
     outcome: Outcome | None
@@ -59,7 +59,7 @@ class Done:
 class Answer:
     """The tasks of one message, in their order, None for one that had no turn because of `stopped`."""
 
-    done: Sequence[Done | None]
+    done: Sequence[_Done | None]
     stopped: StoppedError | None = None
 
 
@@ -99,7 +99,7 @@ def _unseen(path: str, error: OSError) -> UsageError:
 class _Request(Task):
     """A task and whoever waits for its end."""
 
-    answer: Future[Done | None] = field(default_factory=Future)
+    answer: Future[_Done | None] = field(default_factory=Future)
 
 
 class Worker:
@@ -179,7 +179,7 @@ class Worker:
         planned = self._setup.planner.plan_alone(request.source)
         self._waiting.discard(request)
         if isinstance(planned, Outcome):
-            request.answer.set_result(Done(planned))
+            request.answer.set_result(_Done(planned))
             return None
         with_work = replace(request, source=planned.source, targets=planned.targets, kept=planned.kept)
         self._waiting.add(with_work)
@@ -187,7 +187,7 @@ class Worker:
 
     def _tell(self, job: Job) -> bool:
         self._waiting.discard(job.task)
-        job.task.answer.set_result(Done(job.outcome, job.error, job.seconds))
+        job.task.answer.set_result(_Done(job.outcome, job.error, job.seconds))
         return not self._is_stopping
 
     def _work(self) -> None:

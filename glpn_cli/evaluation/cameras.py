@@ -15,7 +15,7 @@ CAMERA_HINT = "Fill in its fx and fy in the CSV, or use --focal or --intrinsics.
 
 
 @dataclass(frozen=True)
-class CameraSource:
+class _CameraSource:
     """The pictures of a source through the camera that the user named, their depth along its axis.
 
     choice: the camera of all pictures; None: each has that of the data.
@@ -56,8 +56,8 @@ class CameraSource:
 
 
 def through_cameras(source: SampleSource, choice: FocalChoice | None, *, is_ray: bool) -> SampleSource:
-    """The source itself where nothing is asked, else a `CameraSource`."""
-    return CameraSource(source, choice, is_ray) if is_ray or choice is not None else source
+    """The source itself where nothing is asked, else a `_CameraSource`."""
+    return _CameraSource(source, choice, is_ray) if is_ray or choice is not None else source
 
 
 def check_cameras(source: SampleSource, choice: FocalChoice | None, needed_by: Sequence[str]) -> None:

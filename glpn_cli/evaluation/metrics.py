@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float32] | NDArray[np.float64]
 
-RESAMPLES = 2000
+_RESAMPLES = 2000
 LEVEL = 0.95
 _PICKS_AT_ONCE = 2**20
 
 EDGE_METRICS = ("edge_precision", "edge_recall", "edge_f1")
 THRESHOLDS = np.linspace(1.05, 1.25, 10)
 
-WITHIN_DEG = {"normal_11_25": 11.25, "normal_22_5": 22.5, "normal_30": 30.0}
-NORMAL_METRICS = ("normal_mean", "normal_median", *WITHIN_DEG)
+_WITHIN_DEG = {"normal_11_25": 11.25, "normal_22_5": 22.5, "normal_30": 30.0}
+NORMAL_METRICS = ("normal_mean", "normal_median", *_WITHIN_DEG)
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
     if len(values) == 1:
         return Interval(float(values[0]), None, None)
     rng = np.random.default_rng(seed)
-    rows = max(1, min(RESAMPLES, _PICKS_AT_ONCE // len(values)))
-    counts = [min(rows, RESAMPLES - done) for done in range(0, RESAMPLES, rows)]
+    rows = max(1, min(_RESAMPLES, _PICKS_AT_ONCE // len(values)))
+    counts = [min(rows, _RESAMPLES - done) for done in range(0, _RESAMPLES, rows)]
     means = np.concatenate(
         [values[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts]
     )
@@ -183,5 +183,5 @@ def score_normals(predicted: NDArray[np.float32], target: NDArray[np.float32]) -
     ours, theirs = predicted[both].astype(np.float64), target[both].astype(np.float64)
     sine, cosine = np.linalg.norm(np.cross(ours, theirs), axis=1), (ours * theirs).sum(axis=1)
     angle = np.degrees(np.arctan2(sine, cosine))  # an arc cosine would lose small angles
-    shares = {name: float(np.mean(angle < limit)) for name, limit in WITHIN_DEG.items()}
+    shares = {name: float(np.mean(angle < limit)) for name, limit in _WITHIN_DEG.items()}
     return {"normal_mean": float(angle.mean()), "normal_median": float(np.median(angle)), **shares}

@@ -32,7 +32,7 @@ _SAME_POINT = 0.02
 """Depths of one point, true and carried over, differ by less than this in their logarithm; others hide each other."""
 
 Depth = NDArray[np.float32]
-Places = NDArray[np.int64]
+_Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,7 @@ def score_change(first: ScoredFrame, second: ScoredFrame) -> dict[str, float]:
 
 def follow(
     depth: Depth, other: Depth, camera: Intrinsics, motion: Matrix, *, within: float = np.inf
-) -> tuple[Places, Places]:
+) -> tuple[_Places, _Places]:
     """Where the points of a frame are in another one: two lists (N,) of places in their maps, flattened.
 
     depth, other: float32 (H, W), metres; 0 where unknown

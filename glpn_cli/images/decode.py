@@ -87,7 +87,7 @@ def decode(
     """
     content = ContentId.of(stream)  # first: decoders may close the stream
     kind = _recognise(stream, label=label, name=name)
-    with quiet_pillow(), wrap_decode_errors(kind, label, options):
+    with _quiet_pillow(), wrap_decode_errors(kind, label, options):
         if kind in ICONS:
             _check_icon(stream, options, label)  # Pillow decodes them as it opens them
         with closing(_open(stream, kind, label)) as image:
@@ -140,7 +140,7 @@ def from_pillow(image: Image.Image) -> Picture:
     label = f"the image {filename!r}" if filename else "the image"
     if 0 in image.size:
         raise InputError(f"{label} has no pixels: it is {image.width}x{image.height}")
-    with quiet_pillow(), wrap_decode_errors(PictureFormat(image.format or image.mode, ""), label, ReadOptions()):
+    with _quiet_pillow(), wrap_decode_errors(PictureFormat(image.format or image.mode, ""), label, ReadOptions()):
         image.load()
         focal = _focal_35mm(image)
         upright = None
@@ -256,7 +256,7 @@ def _load(
         _end_when_cut_short(image, missing)
     width, height = image.size
     try:
-        with allowed_pixels(width * height) if width * height > _PILLOW_PIXELS else nullcontext():
+        with _allowed_pixels(width * height) if width * height > _PILLOW_PIXELS else nullcontext():
             image.load()
         if kind is JPEG2000:
             check_jpeg2000(stream)
@@ -377,7 +377,7 @@ _usual_limit: int | None = None
 
 
 @contextmanager
-def quiet_pillow() -> Iterator[None]:
+def _quiet_pillow() -> Iterator[None]:
     """Keep Pillow's own warnings (bombs, odd metadata, palettes) from the user, in every thread."""
     global _readers  # noqa: PLW0603 (it guards a list that is the process's)
     with _lock:
@@ -406,7 +406,7 @@ def silence_libtiff() -> None:
 
 
 @contextmanager
-def allowed_pixels(pixels: int) -> Iterator[None]:
+def _allowed_pixels(pixels: int) -> Iterator[None]:
     """Let Pillow decode pictures of so many pixels, which our own limit has let pass."""
     global _usual_limit  # noqa: PLW0603 (as above)
     with _lock:

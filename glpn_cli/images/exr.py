@@ -236,14 +236,14 @@ class ExrImageFile(ImageFile.ImageFile):
             planes = read_channels(self.fp, tuple(self.mode), max_pixels=most)
             pixels = np.empty((*self.size[::-1], len(planes)), np.uint8)
             for rows in strips(*self.size[::-1]):
-                pixels[rows] = make_srgb(np.stack([plane[rows] for plane in planes], axis=-1))
+                pixels[rows] = _make_srgb(np.stack([plane[rows] for plane in planes], axis=-1))
             self._is_decoded = True
             self.fp = BytesIO(pixels.tobytes())
             self.tile = [ImageFile._Tile("raw", (0, 0, *self.size), 0, self.mode)]
         return super().load()
 
 
-def make_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _make_srgb(linear: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Linear light float32 (H, W, 3 or 4), alpha premultiplied as OpenEXR has it, as sRGB uint8 of the same shape."""
     light, alpha = linear[..., :3], linear[..., 3:]
     light = np.nan_to_num(light, nan=0.0, posinf=1.0, neginf=0.0)

@@ -118,13 +118,13 @@ def find_images(
 
 
 def iterate_list(
-    stream: ByteStream, search: Search = _ALL, *, is_nulled: bool = False
+    stream: _ByteStream, search: Search = _ALL, *, is_nulled: bool = False
 ) -> Iterator[ImageSource | Refused]:
     """The pictures of a list, each as soon as its name has come, for a process that is fed.
 
     A name outside the root is that item's refusal. A file listed twice comes twice: it may have changed.
     """
-    for name in iterate_names(stream, is_nulled=is_nulled):
+    for name in _iterate_names(stream, is_nulled=is_nulled):
         try:
             for item, _ in _expand(name, search, is_listed=True):
                 yield item
@@ -312,9 +312,9 @@ def _stdin(stdin: BinaryIO | None) -> BinaryIO:
 
 
 @contextmanager
-def _open_list(entry: ListFile, stdin: BinaryIO | None) -> Iterator[ByteStream]:
+def _open_list(entry: ListFile, stdin: BinaryIO | None) -> Iterator[_ByteStream]:
     if entry.path == "-":
-        yield cast("ByteStream", _stdin(stdin))
+        yield cast("_ByteStream", _stdin(stdin))
         return
     try:
         with open(entry.path, "rb") as stream:
@@ -349,7 +349,7 @@ def read_names(entry: ListFile, *, stdin: BinaryIO | None = None) -> Iterator[st
         if entry.path != "-" and isinstance(stream, BufferedReader) and stream.peek(len(_PARQUET)).startswith(_PARQUET):
             yield from _read_parquet(entry.path)
             return
-        yield from iterate_names(stream, is_nulled=entry.is_nulled)
+        yield from _iterate_names(stream, is_nulled=entry.is_nulled)
 
 
 _PARQUET = b"PAR1"
@@ -377,14 +377,14 @@ def _read_parquet(path: str) -> Iterator[str]:
         raise UsageError(f"list {path!r} cannot be read: {error}") from error
 
 
-class ByteStream(Protocol):
+class _ByteStream(Protocol):
     """A stream whose `read1` gives what is there without waiting for more."""
 
     def read1(self, size: int = ..., /) -> bytes:
         """Up to `size` bytes, b'' at the end."""
 
 
-def iterate_names(stream: ByteStream, *, is_nulled: bool = False) -> Iterator[str]:
+def _iterate_names(stream: _ByteStream, *, is_nulled: bool = False) -> Iterator[str]:
     """Each name as soon as it is complete.
 
     Bytes that are no text in the file system's encoding survive. Empty names are left out, and of lines the ends that

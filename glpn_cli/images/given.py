@@ -63,7 +63,7 @@ class GivenSource:
             raise UsageError(f"there are no channels {channels!r}", hint="Choose rgb or bgr.")
         if isinstance(thing, np.ndarray) or _is_tensor(thing):
             pixels = thing if isinstance(thing, np.ndarray) else _channels_last(thing)
-            return picture_from_array(pixels, channels=channels, value_range=value_range)
+            return _picture_from_array(pixels, channels=channels, value_range=value_range)
         if channels != "rgb" or value_range is not None:
             raise UsageError(
                 "channels and value_range are for arrays and tensors: a file or a PIL image says its own",
@@ -93,7 +93,7 @@ class GivenSource:
         return ImageSource(None, self.name, self.given, thing)
 
 
-def picture_from_array(
+def _picture_from_array(
     array: NDArray[Any], *, channels: Channels = "rgb", value_range: tuple[float, float] | None = None
 ) -> Picture:
     """A picture of the numbers (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), the last with opacity in its fourth channel.

@@ -47,7 +47,7 @@ class NoValuesError(ValueError):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Flat:
+class _Flat:
     """A picture without alpha: rgb uint8 (H, W, 3), valid bool (H, W) or None, and what happened on the way."""
 
     rgb: NDArray[np.uint8]
@@ -70,7 +70,7 @@ class _Layers:
     warnings: tuple[PictureWarning, ...] = ()
 
 
-def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int | None = None) -> Flat:
+def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int | None = None) -> _Flat:
     """Bring a loaded picture of any mode to RGB.
 
     opened: the picture as its file was opened, which still has the file's tags where `image` is a turned copy of it
@@ -82,7 +82,7 @@ def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int
     warnings = list(layers.warnings)
     try:
         colors = to_srgb(layers.colors, image.info.get("icc_profile") or None)
-    except ProfileError:
+    except _ProfileError:
         warnings.append(PictureWarning.ICC)
         colors = to_srgb(layers.colors, None)
 
@@ -96,7 +96,7 @@ def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int
     rgb = _copy_pixels(colors)
     if layers.known is not None:
         rgb[~layers.known] = BACKGROUND
-    return Flat(rgb, None if valid is None or valid.all() else valid, tuple(warnings))
+    return _Flat(rgb, None if valid is None or valid.all() else valid, tuple(warnings))
 
 
 def _copy_pixels(image: Image.Image) -> NDArray[Any]:
@@ -205,7 +205,7 @@ def _stretch(values: NDArray[Any]) -> _Layers:
     return _Layers(Image.fromarray(grey), known=None if known.all() else known, warnings=(PictureWarning.RANGE,))
 
 
-class ProfileError(ValueError):
+class _ProfileError(ValueError):
     """A profile that cannot be used."""
 
 
@@ -215,7 +215,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     image:   mode L, RGB, CMYK or LAB, without alpha; mode RGB comes out.
     profile: the picture's ICC profile; without one, RGB and grey are sRGB already, and CMYK is taken for plain ink.
 
-    Raises ProfileError if the profile is damaged, or speaks of other channels than the picture has.
+    Raises _ProfileError if the profile is damaged, or speaks of other channels than the picture has.
     """
     if profile is None:
         return _as_rgb(image)
@@ -223,7 +223,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if mode == "RGB" and image.mode == "L":
         image = _as_rgb(image)  # a colour picture that was saved without its colours
     if image.mode != mode:
-        raise ProfileError(f"a profile for {mode} in a picture of mode {image.mode}")
+        raise _ProfileError(f"a profile for {mode} in a picture of mode {image.mode}")
     if transform is None:
         return image
     converted = transform.apply(image)
@@ -245,7 +245,7 @@ def _open_profile(profile: bytes) -> tuple[str, ImageCmsTransform | None]:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         mode = _MODES.get(source.profile.xcolor_space.strip())
         if mode is None:
-            raise ProfileError(f"a profile for {source.profile.xcolor_space.strip()}")
+            raise _ProfileError(f"a profile for {source.profile.xcolor_space.strip()}")
         transform = ImageCms.buildTransform(
             source,
             ImageCms.createProfile("sRGB"),
@@ -255,7 +255,7 @@ def _open_profile(profile: bytes) -> tuple[str, ImageCmsTransform | None]:
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (OSError, ImageCms.PyCMSError) as error:
-        raise ProfileError(str(error)) from error
+        raise _ProfileError(str(error)) from error
     if mode != "RGB":
         return mode, transform
     levels = np.arange(0, 256, 51, dtype=np.uint8)

@@ -43,7 +43,7 @@ class Entry:
     error: OSError | None = None
 
 
-def natural_key(name: str) -> tuple[list[str | int], str]:
+def _natural_key(name: str) -> tuple[list[str | int], str]:
     """Sorts numbers in names by value, letters without case, and `img` before `img2` whatever follows the last dot.
 
     Names that differ at all never compare equal.
@@ -98,7 +98,7 @@ def _list(folder: str, prefix: str, real: str) -> Iterator[tuple[os.DirEntry[str
     try:
         with os.scandir(folder) as listing:
             entries = sorted(
-                (entry for entry in listing if not entry.name.startswith(".")), key=lambda e: natural_key(e.name)
+                (entry for entry in listing if not entry.name.startswith(".")), key=lambda e: _natural_key(e.name)
             )
     except OSError as error:
         yield Entry(folder, prefix.rstrip("/"), real, error)

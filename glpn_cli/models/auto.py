@@ -30,7 +30,7 @@ class AutoModelForDepthEstimation:
         config = Loading.take(dict(arguments)).open(name).config
         read_config(config).require_own_network("a documented class")
         place = config_class(config.get("model_type")).depth_class
-        return _find(place, default=PlainDepthModel).from_pretrained(name, **arguments)
+        return _find(place, default=_PlainDepthModel).from_pretrained(name, **arguments)
 
 
 class AutoImageProcessor:
@@ -47,15 +47,15 @@ class AutoImageProcessor:
         arguments.pop("use_fast", None)
         checkpoint = Loading.take(dict(arguments)).open(name)
         read_config(checkpoint.config).require_own_network("a documented processor")
-        found = _find(config_class(checkpoint.config.get("model_type")).processor_class, default=PlainImageProcessor)
+        found = _find(config_class(checkpoint.config.get("model_type")).processor_class, default=_PlainImageProcessor)
         stored = checkpoint.preprocessor or {}
         named = stored.get("image_processor_type") or stored.get("feature_extractor_type")
-        if named and found is not PlainImageProcessor and _stem(str(named)) != _stem(found.__name__):
+        if named and found is not _PlainImageProcessor and _stem(str(named)) != _stem(found.__name__):
             raise ModelError(f"there is no image processor {named!r} here, but {found.__name__}")
         return found.from_pretrained(name, **arguments)
 
 
-class PlainDepthModel(Pretrained):
+class _PlainDepthModel(Pretrained):
     """The depth class of a family that brings no documented one: the family's network, and `predicted_depth` alone."""
 
     config_class = ModelConfig
@@ -73,7 +73,7 @@ class PlainDepthModel(Pretrained):
         return output if return_dict else output.to_tuple()
 
 
-class PlainImageProcessor(ImageProcessor):
+class _PlainImageProcessor(ImageProcessor):
     """The processor of a family that brings no documented one: the family's `prepare` at its published size."""
 
     setting_names = ()

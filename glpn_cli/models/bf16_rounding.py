@@ -26,7 +26,7 @@ _LARGEST = 100_000
 _FLIPS = 4
 """Most weights of a row that are rounded the other way; they leave about a hundredth of the shift."""
 
-Layer = nn.Linear | nn.Conv2d
+_Layer = nn.Linear | nn.Conv2d
 
 
 def mean_inputs(network: nn.Module, *, channels: int = 3, side: int = 64) -> dict[nn.Module, Tensor]:
@@ -48,7 +48,7 @@ def mean_inputs(network: nn.Module, *, channels: int = 3, side: int = 64) -> dic
 @contextmanager
 def _in_fp64(network: nn.Module, means: dict[nn.Module, Tensor]) -> Iterator[None]:
     """Let every layer compute in fp64, one layer's weights at a time, and note the means of its input."""
-    layers = [layer for layer in network.modules() if isinstance(layer, Layer | nn.LayerNorm)]
+    layers = [layer for layer in network.modules() if isinstance(layer, _Layer | nn.LayerNorm)]
     for layer in layers:
         layer.forward = partial(_forward_in_fp64, layer, means)  # type: ignore[method-assign]  # taken back below
     try:
@@ -58,7 +58,7 @@ def _in_fp64(network: nn.Module, means: dict[nn.Module, Tensor]) -> Iterator[Non
             del layer.forward
 
 
-def _forward_in_fp64(layer: Layer | nn.LayerNorm, means: dict[nn.Module, Tensor], inputs: Tensor) -> Tensor:
+def _forward_in_fp64(layer: _Layer | nn.LayerNorm, means: dict[nn.Module, Tensor], inputs: Tensor) -> Tensor:
     inputs, weight = inputs.double(), layer.weight.double()
     bias = None if layer.bias is None else layer.bias.double()
     if isinstance(layer, nn.LayerNorm):
@@ -81,7 +81,7 @@ def _forward_in_fp64(layer: Layer | nn.LayerNorm, means: dict[nn.Module, Tensor]
 
 
 @torch.no_grad()
-def rounded_to_bf16(layer: Layer, mean: Tensor) -> Tensor:
+def rounded_to_bf16(layer: _Layer, mean: Tensor) -> Tensor:
     """The layer's weight, each number one of its two bf16 neighbours, such that its mean output stays; fp32.
 
     mean: (C_in,), the layer's mean input. The layer's bias is expected to go to the nearest bf16 number.

@@ -28,7 +28,7 @@ def asked(argument: bool | None, default: bool) -> bool:
     return default if argument is None else argument
 
 
-class ModelOutput:
+class _ModelOutput:
     """Base of the documented outputs: fields that are None are not there, for keys, positions and tuples alike."""
 
     def _present(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class ModelOutput:
 
 
 @dataclass
-class EncoderOutput(ModelOutput):
+class EncoderOutput(_ModelOutput):
     """What a bare encoder answers.
 
     last_hidden_state: (B, C, h, w) of the deepest stage.
@@ -83,7 +83,7 @@ class EncoderOutput(ModelOutput):
 
 
 @dataclass
-class DepthEstimatorOutput(ModelOutput):
+class DepthEstimatorOutput(_ModelOutput):
     """What a depth network answers.
 
     loss:            scalar, where labels were given.
@@ -98,7 +98,7 @@ class DepthEstimatorOutput(ModelOutput):
 
 
 @dataclass
-class PooledEncoderOutput(ModelOutput):
+class PooledEncoderOutput(_ModelOutput):
     """What a bare DPT answers.
 
     last_hidden_state:        (B, 1 + N, C), normed, the readout token first.
@@ -116,7 +116,7 @@ class PooledEncoderOutput(ModelOutput):
 
 
 @dataclass
-class SemanticSegmenterOutput(ModelOutput):
+class SemanticSegmenterOutput(_ModelOutput):
     """What a labelling network answers.
 
     loss:   scalar, where labels were given.
@@ -209,7 +209,7 @@ class Pretrained(nn.Module):
         """
         loading = Loading.take(overrides)
         checkpoint = loading.open(name)
-        config = with_overrides(config or read_config(checkpoint.config), overrides)
+        config = _with_overrides(config or read_config(checkpoint.config), overrides)
         config.source = config.source or checkpoint.source  # so that a saved copy is known for what it is
         if not isinstance(config, cls.config_class):
             raise ModelError(f"{cls.__name__} cannot load a checkpoint of type {checkpoint.config.get('model_type')!r}")
@@ -301,7 +301,7 @@ class HeadedModel(Pretrained):
         )
 
 
-def with_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:
+def _with_overrides(config: Any, overrides: Mapping[str, Any]) -> Any:
     """A copy of the config with some fields replaced. Raises ModelError naming fields that it does not have."""
     known = {field.name for field in fields(config)}
     if unknown := sorted(set(overrides) - known):
@@ -317,7 +317,7 @@ def read_pretrained_config(config_class: type[Any], name: str | PathLike[str], o
     config = read_config(Loading.take(overrides).open(name).config)
     if not isinstance(config, config_class):
         raise ModelError(f"{fspath(name)!r} holds a {type(config).__name__}, not a {config_class.__name__}")
-    return with_overrides(config, overrides)
+    return _with_overrides(config, overrides)
 
 
 def write_config(config: Any, folder: str | PathLike[str]) -> None:

@@ -131,8 +131,8 @@ class ImageProcessor:
 
         Raises UsageError for formats that are not documented and for pictures that cannot be understood or stacked.
         """
-        check_formats(return_tensors, data_format, input_data_format)
-        arrays = [self.process(to_channels_first(image, input_data_format)) for image in flatten_pictures(images)]
+        _check_formats(return_tensors, data_format, input_data_format)
+        arrays = [self.process(_to_channels_first(image, input_data_format)) for image in flatten_pictures(images)]
         if data_format == "channels_last":
             arrays = [np.moveaxis(array, 0, -1) for array in arrays]
         return stack(arrays, return_tensors)
@@ -250,7 +250,7 @@ def flatten_pictures(images: Any) -> list[Any]:
     return [images]
 
 
-def to_channels_first(image: Any, input_data_format: str | None) -> NDArray[Any]:
+def _to_channels_first(image: Any, input_data_format: str | None) -> NDArray[Any]:
     """Any one picture -> (C, H, W). Where first and last axis both could be channels, the first is taken."""
     array: NDArray[Any] = image.numpy(force=True) if isinstance(image, Tensor) else np.asarray(image)
     if array.ndim == 2:
@@ -283,7 +283,7 @@ def stack(arrays: list[NDArray[Any]], return_tensors: str | None) -> Any:
     return torch.from_numpy(stacked) if return_tensors == "pt" else stacked
 
 
-def check_formats(return_tensors: str | None, data_format: str | None, input_data_format: str | None) -> None:
+def _check_formats(return_tensors: str | None, data_format: str | None, input_data_format: str | None) -> None:
     """Raise UsageError for formats that the documented processors do not know."""
     _check_choice("return_tensors", return_tensors, (None, "np", "pt"))
     for name, value in (("data_format", data_format), ("input_data_format", input_data_format)):

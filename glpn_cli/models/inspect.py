@@ -153,7 +153,7 @@ def _check_checksum(model: ResolvedModel) -> Check:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class _Verdict:
     """Whether a model is whole: what was looked at, or why it could not be."""
 
     name: str
@@ -167,7 +167,7 @@ class Verdict:
         return self.error is None and all(check.passed is not False for check in self.checks)
 
 
-def verify_model(name: str) -> Verdict:
+def verify_model(name: str) -> _Verdict:
     """Look whether a model on this machine is whole; the network is not touched.
 
     Raises UsageError for a name that means nothing.
@@ -175,6 +175,6 @@ def verify_model(name: str) -> Verdict:
     try:
         model = resolve_model(name, offline=True)
         checks = check_model(model, config=read_config(model.config), header=model.checkpoint.header())
-        return Verdict(name, checks, model.checkpoint.sha256())
+        return _Verdict(name, checks, model.checkpoint.sha256())
     except ModelError as error:
-        return Verdict(name, error=error)
+        return _Verdict(name, error=error)

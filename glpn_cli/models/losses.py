@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-VARIANCE_WEIGHT = 0.5
+_VARIANCE_WEIGHT = 0.5
 """Lambda of `silog_loss`: 0 is plain log error, 1 forgives any common factor; the paper takes one half."""
 
-GRADIENT_WEIGHT = 0.5
-GRADIENT_SCALES = 4
+_GRADIENT_WEIGHT = 0.5
+_GRADIENT_SCALES = 4
 
 
-def silog_loss(predicted: Tensor, target: Tensor, *, variance_weight: float = VARIANCE_WEIGHT) -> Tensor:
+def silog_loss(predicted: Tensor, target: Tensor, *, variance_weight: float = _VARIANCE_WEIGHT) -> Tensor:
     """What GLPN trains with: scale-invariant log error (Eigen et al. 2014, arXiv 1406.2283, eq. 4).
 
     sqrt(mean(d²) - lambda mean(d)²) with d = log target - log predicted, over the pixels whose target is > 0.
@@ -55,9 +55,9 @@ def scale_and_shift_invariant_loss(predicted: Tensor, target: Tensor) -> Tensor:
     difference = torch.where(measured, _aligned(predicted, measured) - _aligned(target, measured), 0.0)
     count = measured.sum(dim=(1, 2)).clamp(min=1)
     loss = difference.abs().sum(dim=(1, 2)) / (2 * count)
-    for scale in range(GRADIENT_SCALES):
+    for scale in range(_GRADIENT_SCALES):
         step = 2**scale
-        loss = loss + GRADIENT_WEIGHT * _gradients(difference[:, ::step, ::step], measured[:, ::step, ::step])
+        loss = loss + _GRADIENT_WEIGHT * _gradients(difference[:, ::step, ::step], measured[:, ::step, ::step])
     return loss.mean()
 
 

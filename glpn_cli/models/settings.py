@@ -14,7 +14,7 @@ from glpn_cli.models.resolve import ResolvedModel
 from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.prediction import DepthKind, Provenance
 
-ENOUGH = 2
+_ENOUGH = 2
 """Pixels a side that are decoded for one that the network sees, where the decoder can leave some out. Depths of
 photographs then differ by 0.1 to 0.2 % on average from those of a full decode, with 1 by 0.3 to 0.7 %; 2 holds the
 larger sizes of `--uncertainty` too."""
@@ -211,7 +211,7 @@ class InferenceSettings:
         if self.input_size.policy == "original" or self.upsample is Upsampling.GUIDED:
             return None
         height, width = self.network_size(size)
-        return ENOUGH * height, ENOUGH * width
+        return _ENOUGH * height, _ENOUGH * width
 
     @property
     def largest_network_size(self) -> tuple[int, int] | None:

@@ -158,7 +158,7 @@ class Page:
             "range": self._look.range.text,
             "failures": sorted(self._failures, key=lambda failure: str(failure["name"])),
         }
-        yield f'<script type="application/json" id="about">{plain_json(about)}</script>\n'.encode()
+        yield f'<script type="application/json" id="about">{_plain_json(about)}</script>\n'.encode()
         for position in sorted(self._places):
             offset, length = self._places[position]
             self._spool.seek(offset)
@@ -202,7 +202,7 @@ def make_entry(
         "calibration": provenance.calibration if provenance else None,
         "warnings": list(warnings),
     }
-    return "\n".join((plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(codes)))
+    return "\n".join((_plain_json(facts), "" if picture is None else _encode_picture(picture), _encode_codes(codes)))
 
 
 def _depth_facts(depth: DepthMap, look: ColorizeOptions) -> tuple[dict[str, Any], NDArray[np.uint8]]:
@@ -266,7 +266,7 @@ def encode_depths(depth: DepthMap) -> tuple[NDArray[np.uint8], float, float]:
     return codes, low, high
 
 
-def plain_json(value: Any) -> str:
+def _plain_json(value: Any) -> str:
     """JSON on one line that can stand in a page: nothing in it opens or closes an element."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 

@@ -15,7 +15,7 @@ from glpn_cli.pipeline.settings import DEFAULT_NAME
 _SAME = {".tif": ".tiff"}
 """Extensions that mean another one."""
 
-VIDEOS = (".mkv", ".mp4", ".mov")
+_VIDEOS = (".mkv", ".mp4", ".mov")
 """Extensions of the videos that are written."""
 
 _OTHER_VIDEOS = (".m4v", ".webm", ".avi", ".mpg", ".mpeg", ".wmv")
@@ -49,11 +49,11 @@ class Destination:
             raise UsageError(f"--output {text!r} is no path")
         path = Path(text)
         extension = _extension_of(path)
-        if extension in VIDEOS and not path.is_dir():
+        if extension in _VIDEOS and not path.is_dir():
             return cls(path, is_file=True, is_video=True)
         if extension in _OTHER_VIDEOS and not path.is_dir():
             raise UsageError(
-                f"--output {text!r}: videos are written as {', '.join(VIDEOS)}",
+                f"--output {text!r}: videos are written as {', '.join(_VIDEOS)}",
                 hint=f"Write one of these, and make another of it with: ffmpeg -i {path.stem}.mkv {text}",
             )
         written = {writer.extension for writer in FORMATS.values()}

@@ -51,7 +51,7 @@ class StreamPlanner:
     def plan_all(self) -> Iterator[Task | Outcome]:
         """The work for every item, or its outcome, as the items come."""
         is_empty = True
-        for item in read_stream(self._inputs):
+        for item in _read_stream(self._inputs):
             is_empty = False
             yield refused_outcome(item) if isinstance(item, Refused) else self.plan(item)
         if is_empty and not self._inputs.settings.allow_empty:
@@ -115,7 +115,7 @@ def _check_formats(rules: OutputRules) -> None:
             )
 
 
-def read_stream(inputs: Sources) -> Iterator[ImageSource | Refused]:
+def _read_stream(inputs: Sources) -> Iterator[ImageSource | Refused]:
     """The items of the list on standard input, each as soon as its line is complete."""
     if sys.stdin is None:
         raise UsageError("standard input is closed")

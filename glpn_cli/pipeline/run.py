@@ -36,7 +36,7 @@ Show = Callable[[Outcome], None]
 """Told of every outcome as it comes."""
 
 
-class RunsTasks(Protocol):
+class _RunsTasks(Protocol):
     """An engine: `Engine` on this machine, or another in its place."""
 
     def run(self, tasks: Iterable[Any]) -> RunEnd:
@@ -61,7 +61,7 @@ class Run(Protocol):
         """Do it."""
 
 
-MakeEngine = Callable[..., RunsTasks]
+MakeEngine = Callable[..., _RunsTasks]
 """Takes what `Engine` takes."""
 
 
@@ -89,7 +89,7 @@ def plan_run(
             check_page(outputs.page, [source.path for source in inputs.sources if source.path is not None])
             plan.notes.append(f"all of them on one page: {outputs.page}")
         stages = Stages(model, outputs, pictures=len(inputs.sources))
-        return PlannedRun(inputs, outputs, model, settings, plan, stages, make_engine)
+        return _PlannedRun(inputs, outputs, model, settings, plan, stages, make_engine)
     for option, is_asked in (("--html", outputs.page), ("--range batch", _needs_settling(outputs))):
         if is_asked:
             raise UsageError(
@@ -126,7 +126,7 @@ def _removing_stale(tasks: Iterable[Task | Outcome], clean: set[Path]) -> Iterat
 
 
 @dataclass(frozen=True)
-class PlannedRun:
+class _PlannedRun:
     """A run over inputs that are known."""
 
     inputs: Sources
@@ -186,7 +186,7 @@ class PlannedRun:
                 ended = replace(ended, stopped=error)
         return ended
 
-    def _make_engine(self, show: Show, *, fail_fast: bool | None = None) -> RunsTasks:
+    def _make_engine(self, show: Show, *, fail_fast: bool | None = None) -> _RunsTasks:
         pace = self.settings
         tell = telling(show, fail_fast=pace.fail_fast if fail_fast is None else fail_fast)
         return self.make_engine(self.stages, tell, workers=pace.threads, batch_size=pace.batch_size)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 DEFAULT_NAME = "{stem}_{map}"
 _MOST_WORKERS = 8
 
-ISOLATED_TIMEOUT_S = 60.0
+_ISOLATED_TIMEOUT_S = 60.0
 """How long a picture may take with `--isolate` where `--timeout` does not say."""
 
 WORKER_MODULES = ("glpn_cli.images",)
@@ -37,11 +37,11 @@ WORKER_MODULES = ("glpn_cli.images",)
 # Decoding took at most 41 bytes a pixel, for floats, by measurement. The rest is Python and its libraries.
 _BYTES_PER_PIXEL, _BYTES_BESIDES = 48, 2 << 30
 
-Kind = Literal["metric", "scale", "affine", "disparity"]
+_Kind = Literal["metric", "scale", "affine", "disparity"]
 """The values of `DepthKind`, which imports numpy."""
 
 
-def complete_format(incomplete: str) -> list[str]:
+def _complete_format(incomplete: str) -> list[str]:
     """Formats, after the commas that are there already."""
     from glpn_cli.depth_files import FORMATS
 
@@ -49,7 +49,7 @@ def complete_format(incomplete: str) -> list[str]:
     return [before + comma + name for name in FORMATS if name.startswith(last)]
 
 
-def parse_batch_size(text: str) -> int | None:
+def _parse_batch_size(text: str) -> int | None:
     """Read `--batch-size`: a number, or auto, which is None. Raises UsageError."""
     if text == "auto":
         return None
@@ -121,7 +121,7 @@ class InputSettings:
     root: Path | None = option("--root DIR", None, "Name results by the path of their input below DIR.")
     shard: str | None = option("--shard I/N", None, "Split the inputs into N parts and do the I-th, from 1.")
     kind: InputKind = option("--as KIND", InputKind.AUTO, "Treat inputs as picture or depth; auto looks inside.")
-    depth_kind: Kind = option(
+    depth_kind: _Kind = option(
         "--kind KIND",
         "metric",
         "Meaning of depth files that do not say it themselves, such as npy and PFM: metric, scale, affine "
@@ -175,7 +175,7 @@ class InputSettings:
         if self.timeout is not None and not self.timeout > 0:
             raise UsageError(f"--timeout {self.timeout:g} leaves no time", hint="Give seconds, such as --timeout 30.")
         if is_isolated or self.isolate or self.timeout is not None:
-            timeout_s = ISOLATED_TIMEOUT_S if self.timeout is None else self.timeout
+            timeout_s = _ISOLATED_TIMEOUT_S if self.timeout is None else self.timeout
             workers = limit_decoding(processes, timeout_s=timeout_s, max_pixels=self.max_pixels)
         return ReadOptions(self.max_pixels, self.orientation, self.frame, self.allow_truncated, workers, self.white)
 
@@ -228,7 +228,7 @@ class OutputSettings:
         "Formats to write, separated by commas: png16 (predict's default), npy, npz, tiff, pfm, exr, color "
         "(export's default), gray, gray16, ply (coloured points), glb (a mesh), normals (8-bit), normals16, "
         "normals-npz, normals-exr.",
-        autocompletion=complete_format,
+        autocompletion=_complete_format,
     )
     name: str = option(
         "--name TEMPLATE", DEFAULT_NAME, "File names, made of {stem}, {map}, {format}, {name}, {parent} and {model}."
@@ -291,7 +291,7 @@ class RunSettings:
         None,
         "Pictures per batch; auto: 1 on a CPU, by its memory on a GPU.",
         panel=MODEL,
-        parser=parse_batch_size,
+        parser=_parse_batch_size,
         show_default="auto",
     )
     workers: int | None = option(

@@ -63,7 +63,7 @@ class Frame(ImageSource):
 
 
 @dataclass(frozen=True)
-class FrameWriter:
+class _FrameWriter:
     """Writes bare frames in the form of a writer of files."""
 
     writer: Format
@@ -105,7 +105,7 @@ def plan_video(text: str, inputs: InputSettings, outputs: OutputSettings, model:
         because="makes no sense for --raw frames",
         hint="They are bare pixels of one stream, and the first that fails ends it.",
     )
-    size, look, inference = parse_frame_size(text), outputs.look or ColorizeOptions(), model.inference
+    size, look, inference = _parse_frame_size(text), outputs.look or ColorizeOptions(), model.inference
     destination = Destination.parse(outputs.output)
     if list(inputs.named) not in ([], ["-"]) or inputs.lists or inputs.lists0:
         raise UsageError("--raw reads frames from standard input, and no other inputs")
@@ -137,7 +137,7 @@ def plan_video(text: str, inputs: InputSettings, outputs: OutputSettings, model:
         )
     if sys.stdin is None:
         raise UsageError("standard input is closed")
-    target = Target(None, cast("Format", FrameWriter(writer, look)), kind)
+    target = Target(None, cast("Format", _FrameWriter(writer, look)), kind)
     plan = partial(_plan_frames, sys.stdin.buffer, size, target, allow_empty=inputs.allow_empty)
     settings = RunSettings(workers=1, batch_size=1, fail_fast=True)
     return StreamRun(plan, Stages(model, outputs), settings, is_video=True)
@@ -165,7 +165,7 @@ def _plan_frames(
         raise UsageError("not one frame came", hint="Add --allow-empty to make this no error.")
 
 
-def parse_frame_size(text: str) -> tuple[int, int]:
+def _parse_frame_size(text: str) -> tuple[int, int]:
     """(H, W) of `640x480`. Raises UsageError."""
     found = _SIZE.fullmatch(text.strip())
     if found is None or not 0 < int(found[1]) * int(found[2]) <= _MOST_PIXELS:

@@ -67,14 +67,14 @@ def _find_cache() -> str:
     return str(folder) if os.access(folder, os.W_OK) else ""
 
 
-CACHE = _find_cache()
+_CACHE = _find_cache()
 _OPTIONS = {"fastmath": True, "error_model": "numpy"}
 
 
 def compiled(function: Kernel) -> Kernel:
     """Compile on first call, and keep the machine code for the next process."""
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = CACHE or before
+    numba.config.CACHE_DIR = _CACHE or before
     try:
         return _compile(function, cache=True)
     except RuntimeError:  # there is no folder that could hold it, neither here nor at home

@@ -14,7 +14,7 @@ from glpn_cli.scenes.world import World
 
 
 @compiled_small
-def shell_surface(
+def _shell_surface(
     shell: Floats, k: int, face: int, x: float, y: float, z: float
 ) -> tuple[float, float, float, float, float, float, float]:
     """Inward normal, u, v and half extents on a face of the shell."""
@@ -59,7 +59,7 @@ def paint_hit(
         code = -who - 1
         c = code // 6
         face6 = code % 6
-        nx, ny, nz, u, v, hu, hv = shell_surface(shell, c, face6, x, y, z)
+        nx, ny, nz, u, v, hu, hv = _shell_surface(shell, c, face6, x, y, z)
         k = int(shell[c, 6 + face6])
         for _ in range(2):
             if face6 < 4 and mats[k, 25] > 0.0 and z < mats[k, 24]:

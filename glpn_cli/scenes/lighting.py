@@ -22,7 +22,7 @@ from glpn_cli.scenes.world import World
 
 
 @compiled_small
-def lamp_term(
+def _lamp_term(
     lights: Floats, k: int, x: float, y: float, z: float, a: float, b: float
 ) -> tuple[float, float, float, float]:
     """Vector to the point (a, b in -1..1) of light `k`, not normalised, and the light's strength there."""
@@ -42,12 +42,12 @@ def lamp_term(
 
 
 @compiled_small
-def rough_light(world: World, x: float, y: float, z: float, nx: float, ny: float, nz: float, out: Floats) -> None:
+def _rough_light(world: World, x: float, y: float, z: float, nx: float, ny: float, nz: float, out: Floats) -> None:
     """Light without shadows at a point that is only seen by way of another; fills out[7:10]."""
     lights, sky = world.lights, world.sky
     r, g, b = sky[0] * (0.8 + 0.2 * nz), sky[1] * (0.8 + 0.2 * nz), sky[2] * (0.8 + 0.2 * nz)
     for k in range(lights.shape[0]):
-        lx, ly, lz, strength = lamp_term(lights, k, x, y, z, 0.0, 0.0)
+        lx, ly, lz, strength = _lamp_term(lights, k, x, y, z, 0.0, 0.0)
         cosine = (lx * nx + ly * ny + lz * nz) / math.sqrt(lx * lx + ly * ly + lz * lz + 1e-6)
         w = 0.7 * min(strength, 1.0) * max(cosine, 0.0)
         r += w * lights[k, 13]
@@ -71,11 +71,11 @@ def lamp_light(world: World, stack: Integers, spot: Floats, a: float, c: float, 
     inside = shell[0, 0] <= x <= shell[0, 3] and shell[0, 1] <= y <= shell[0, 4]
     most = 0.0
     for k in range(lights.shape[0]):
-        lx, ly, lz, strength = lamp_term(lights, k, x, y, z, 0.0, 0.0)
+        lx, ly, lz, strength = _lamp_term(lights, k, x, y, z, 0.0, 0.0)
         cosine = (lx * nx + ly * ny + lz * nz) / math.sqrt(lx * lx + ly * ly + lz * lz + 1e-9)
         most = max(most, strength * max(cosine, -through * cosine) * lights[k, 14])
     for k in range(lights.shape[0]):
-        lx, ly, lz, strength = lamp_term(lights, k, x, y, z, 2.0 * a - 1.0, 2.0 * c - 1.0)
+        lx, ly, lz, strength = _lamp_term(lights, k, x, y, z, 2.0 * a - 1.0, 2.0 * c - 1.0)
         cosine = (lx * nx + ly * ny + lz * nz) / math.sqrt(lx * lx + ly * ly + lz * lz + 1e-9)
         side = 1.0
         if cosine < 0.0:
@@ -105,7 +105,7 @@ def lamp_light(world: World, stack: Integers, spot: Floats, a: float, c: float, 
         jz = sky[5]
         cosine = jx * nx + jy * ny + jz * nz
         if cosine > 0.0:
-            ex, ey, ez = ray_start(spot)
+            ex, ey, ez = _ray_start(spot)
             far, k, face = leave_shell(shell, ex, ey, ez, jx, jy, jz)
             if k >= 0 and mats[int(shell[k, 6 + face]), 17] > 0.0:
                 _, who = trace(nodes, solids, stack, ex, ey, ez, jx, jy, jz, 0.0, far, True)
@@ -117,7 +117,7 @@ def lamp_light(world: World, stack: Integers, spot: Floats, a: float, c: float, 
 
 
 @compiled_small
-def ray_start(spot: Floats) -> tuple[float, float, float]:
+def _ray_start(spot: Floats) -> tuple[float, float, float]:
     """Where rays leave a surface, a little above it; float64, so that they are compiled for one kind of number."""
     return (
         np.float64(spot[0] + spot[3] * spot[6]),
@@ -132,7 +132,7 @@ def gather_light(
 ) -> tuple[float, float, float]:
     """Light that one other surface, in a direction drawn from a, e in 0..1 (cosine-weighted), sends here."""
     nx, ny, nz = spot[3], spot[4], spot[5]
-    sx, sy, sz = ray_start(spot)
+    sx, sy, sz = _ray_start(spot)
     radius = math.sqrt(e)
     angle = 6.2831853 * a
     up = math.sqrt(max(1.0 - e, 0.0)) + 0.02
@@ -149,7 +149,7 @@ def gather_light(
     t, who = first_hit(world, stack, sx, sy, sz, dx, dy, dz)
     hx, hy, hz = sx + t * dx, sy + t * dy, sz + t * dz
     paint_hit(world, who, hx, hy, hz, dx, dy, dz, 0.15 + 0.3 * t, False, other)
-    rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
+    _rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
     glow = min(other[6], 1.0) * 0.5
     return other[3] * (other[7] + glow), other[4] * (other[8] + glow), other[5] * (other[9] + glow)
 
@@ -178,7 +178,7 @@ def shine(
     r = g = b = 0.0
     if mats[k, 18] > 0.0:
         for j in range(lights.shape[0]):
-            lx, ly, lz, strength = lamp_term(lights, j, spot[0], spot[1], spot[2], 0.0, 0.0)
+            lx, ly, lz, strength = _lamp_term(lights, j, spot[0], spot[1], spot[2], 0.0, 0.0)
             distance = math.sqrt(lx * lx + ly * ly + lz * lz)
             cosine = (lx * rx + ly * ry + lz * rz) / distance
             if cosine > 0.0:
@@ -192,11 +192,11 @@ def shine(
         rx += blur * (a - 0.5) + 0.02 * nx
         ry += blur * (c - 0.5) + 0.02 * ny
         rz += blur * (a + c - 1.0) + 0.02 * nz
-        ox, oy, oz = ray_start(spot)
+        ox, oy, oz = _ray_start(spot)
         t, who = first_hit(world, stack, ox, oy, oz, rx, ry, rz)
         hx, hy, hz = ox + t * rx, oy + t * ry, oz + t * rz
         paint_hit(world, who, hx, hy, hz, rx, ry, rz, 0.004 + 0.004 * t + blur * t, False, other)
-        rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
+        _rough_light(world, hx, hy, hz, other[0], other[1], other[2], other)
         r += fresnel * other[3] * (other[7] + other[6])
         g += fresnel * other[4] * (other[8] + other[6])
         b += fresnel * other[5] * (other[9] + other[6])

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.scenes.materials import Material
 
-Point = Sequence[float]
+_Point = Sequence[float]
 """x, y, z in metres."""
 CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 """Signs of x and y at the corners of a rectangle about the origin."""
@@ -64,7 +64,7 @@ class _Turn(TypedDict, total=False):
 _SOLID_COLUMNS = 24
 
 
-def _halves(size: Point) -> tuple[float, float, float]:
+def _halves(size: _Point) -> tuple[float, float, float]:
     return 0.5 * size[0], 0.5 * size[1], 0.5 * size[2]
 
 
@@ -113,8 +113,8 @@ class Parts:
     def _solid(
         self,
         kind: int,
-        centre: Point,
-        half: Point,
+        centre: _Point,
+        half: _Point,
         material: Material,
         turn: _Turn,
         shape: float = 0.0,
@@ -146,8 +146,8 @@ class Parts:
 
     def box(
         self,
-        centre: Point,
-        size: Point,
+        centre: _Point,
+        size: _Point,
         material: Material,
         *,
         shadow: bool = True,
@@ -157,13 +157,13 @@ class Parts:
         """A box of full `size` about `centre`; face: which faces carry a one-sided texture (1 x, 2 y, 4 z)."""
         self._solid(0, centre, _halves(size), material, turn, shadow=shadow, face=face)
 
-    def slab(self, low: Point, high: Point, material: Material) -> None:
+    def slab(self, low: _Point, high: _Point, material: Material) -> None:
         """A box between two corners."""
         centre = [0.5 * (a + b) for a, b in zip(low, high, strict=True)]
         self.box(centre, [b - a for a, b in zip(low, high, strict=True)], material)
 
     def cushion(
-        self, centre: Point, size: Point, material: Material, *, radius: float = 0.05, **turn: Unpack[_Turn]
+        self, centre: _Point, size: _Point, material: Material, *, radius: float = 0.05, **turn: Unpack[_Turn]
     ) -> None:
         """A box with round edges."""
         half = _halves(size)
@@ -171,8 +171,8 @@ class Parts:
 
     def ball(
         self,
-        centre: Point,
-        size: Point,
+        centre: _Point,
+        size: _Point,
         material: Material,
         *,
         cut: float = 2.0,
@@ -184,7 +184,7 @@ class Parts:
 
     def pipe(
         self,
-        foot: Point,
+        foot: _Point,
         height: float,
         radius: float,
         material: Material,
@@ -200,7 +200,7 @@ class Parts:
         half = (radius, radius if radius_y is None else radius_y, 0.5 * height)
         self._solid(2, centre, half, material, turn, top, 1.0 if hollow else 0.0, shadow=shadow)
 
-    def rod(self, start: Point, end: Point, radius: float, material: Material) -> None:
+    def rod(self, start: _Point, end: _Point, radius: float, material: Material) -> None:
         """A round bar between two points."""
         d = [b - a for a, b in zip(start, end, strict=True)]
         length = math.sqrt(d[0] ** 2 + d[1] ** 2 + d[2] ** 2) + 1e-9
@@ -210,7 +210,9 @@ class Parts:
         centre = [0.5 * (a + b) for a, b in zip(start, end, strict=True)]
         self._solid(2, centre, (radius, radius, 0.5 * length), material, {"yaw": yaw, "tilt": tilt}, 1.0)
 
-    def leaf(self, centre: Point, size: Point, material: Material, *, bend: float = 0.0, **turn: Unpack[_Turn]) -> None:
+    def leaf(
+        self, centre: _Point, size: _Point, material: Material, *, bend: float = 0.0, **turn: Unpack[_Turn]
+    ) -> None:
         """A leaf of full length and width `size`, drooping by `bend` (1/m) to both ends."""
         length = 0.5 * size[0]
         half = (length, 0.5 * size[1], abs(bend) * length * length + 0.002)
@@ -218,8 +220,8 @@ class Parts:
 
     def lattice(
         self,
-        centre: Point,
-        size: Point,
+        centre: _Point,
+        size: _Point,
         material: Material,
         *,
         period: float,
@@ -231,20 +233,20 @@ class Parts:
         half = (0.5 * size[0], 0.5 * size[1], 0.002)
         self._solid(5, centre, half, material, turn, period, fill, 1.0 if both else 0.0)
 
-    def open_air(self, low: Point, high: Point, faces: Sequence[Material]) -> None:
+    def open_air(self, low: _Point, high: _Point, faces: Sequence[Material]) -> None:
         """Add a cuboid of air in the world; faces: materials of -x +x -y +y -z +z."""
         self.air.append([*low, *high, *[float(self.row(face)) for face in faces]])
 
     def lamp(
         self,
-        centre: Point,
-        colour: Point,
+        centre: _Point,
+        colour: _Point,
         *,
         size: float = 0.1,
         kind: int = 0,
-        u: Point | None = None,
-        v: Point | None = None,
-        normal: Point = (0.0, 0.0, -1.0),
+        u: _Point | None = None,
+        v: _Point | None = None,
+        normal: _Point = (0.0, 0.0, -1.0),
         cosine: float = 0.8,
     ) -> None:
         """A light in the world: 0 a lamp of radius `size`, 1 a shining rectangle of half edges u, v, 2 a spot."""

@@ -12,7 +12,7 @@ from glpn_cli.scenes.shading import add_gathered, add_lamps, average
 from glpn_cli.scenes.world import Seen, World
 
 Single = NDArray[np.float32]
-OUTSIDE_LABEL = 7
+_OUTSIDE_LABEL = 7
 
 
 @compiled_small
@@ -75,7 +75,7 @@ def _see(camera: Floats, lens: Floats, world: World, stack: Integers, out: Float
             if w >= 0:
                 labels[i, j] = int(solids[w, 21])
             elif mats[k, 17] > 0.0:
-                labels[i, j] = OUTSIDE_LABEL
+                labels[i, j] = _OUTSIDE_LABEL
             else:
                 face = (-w - 1) % 6
                 labels[i, j] = 0 if face < 4 else (1 if face == 4 else 2)

@@ -63,7 +63,7 @@ def render_frame(
     Raises UsageError without numba.
     """
     world, room, start, camera = design_scene(seed, index, size=size, focal_px=focal_px)
-    path = choose_path(Chance(seed, index, 4), world, room, start, seconds=frames / FRAMES_PER_SECOND)
+    path = _choose_path(Chance(seed, index, 4), world, room, start, seconds=frames / FRAMES_PER_SECOND)
     pose = path.pose(frame / FRAMES_PER_SECOND)
     own = Chance(seed, index, 5, frame)
     light, depth, normals, labels = trace_picture(pose, camera, world, own.unit(), 3, size=size)
@@ -74,11 +74,11 @@ def render_frame(
 def find_poses(seed: int, index: int, *, frames: int, size: tuple[int, int], focal_px: float | None) -> list[Pose]:
     """Where the camera is in each frame of a walk. Raises UsageError without numba."""
     world, room, start, _ = design_scene(seed, index, size=size, focal_px=focal_px)
-    path = choose_path(Chance(seed, index, 4), world, room, start, seconds=frames / FRAMES_PER_SECOND)
+    path = _choose_path(Chance(seed, index, 4), world, room, start, seconds=frames / FRAMES_PER_SECOND)
     return [path.pose(frame / FRAMES_PER_SECOND) for frame in range(frames)]
 
 
-def choose_path(chance: Chance, world: World, room: Room, start: Pose, *, seconds: float) -> Path:
+def _choose_path(chance: Chance, world: World, room: Room, start: Pose, *, seconds: float) -> Path:
     """A path that runs into nothing; where there is none, the camera turns on the spot."""
     steps = max(2, math.ceil(seconds * FRAMES_PER_SECOND / _CHECK_EVERY))
     for attempt in range(_TRIES):

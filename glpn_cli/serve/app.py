@@ -47,7 +47,7 @@ STATUS_OF = {
 }
 """The status of an error about a request; all others are the server's, 500, and a stopped service's is 503."""
 
-RETRY_S = "1"
+_RETRY_S = "1"
 """The Retry-After of a full queue, seconds."""
 
 _READING = 64
@@ -93,20 +93,20 @@ def make_app(service: DepthService, settings: AppSettings) -> Starlette:
         Route("/openapi.json", handlers.openapi),
     ]
     errors: Mapping[Any, Callable[[Request, Any], Response]] = {
-        GlpnError: lambda _, error: error_response(error),
+        GlpnError: lambda _, error: _error_response(error),
         HTTPException: lambda _, error: _plain_error(error.status_code, str(error.detail), error.headers),
-        Exception: lambda _, error: error_response(wrap_exception(error)),
+        Exception: lambda _, error: _error_response(wrap_exception(error)),
     }
     guards = [Middleware(_Guard, settings=settings, metrics=handlers.counts)]
     return Starlette(routes=routes, middleware=guards, exception_handlers=dict(errors), lifespan=lifespan)
 
 
-def error_response(error: GlpnError, status: int | None = None, **headers: str) -> JSONResponse:
+def _error_response(error: GlpnError, status: int | None = None, **headers: str) -> JSONResponse:
     """An error as JSON, with its status."""
     if status is None:
         status = 503 if isinstance(error, StoppedError) else STATUS_OF.get(error.code, 500)
     if status == 503:
-        headers.setdefault("Retry-After", RETRY_S)
+        headers.setdefault("Retry-After", _RETRY_S)
     return JSONResponse(
         {"error": error_fields(error)}, status, {key.replace("_", "-"): headers[key] for key in headers}
     )
@@ -126,7 +126,7 @@ class _Handlers:
         self._settings = settings
         self._reading = 0
         self.counts = Metrics()
-        self._page, self._policy = read_page()
+        self._page, self._policy = _read_page()
 
     async def depth(self, request: Request) -> Response:
         """Take a picture, and answer with its depth."""
@@ -184,7 +184,7 @@ class _Handlers:
 
     def _full(self) -> Response:
         message = f"the queue is full: {self._service.queue} pictures wait or are worked on"
-        return error_response(StoppedError(message, hint="Send it again in a moment."), 503)
+        return _error_response(StoppedError(message, hint="Send it again in a moment."), 503)
 
     def _make_response(self, outcome: Outcome, format_: str | None, *, wants_json: bool) -> Response:
         if not wants_json:
@@ -271,7 +271,7 @@ async def _disconnected(request: Request) -> None:
 
 def _late(message: str, status: int) -> JSONResponse:
     error = InputError(message, hint="Try a smaller picture, or a larger --timeout.", code=ErrorCode.TIMEOUT)
-    return error_response(error, status, Connection="close")
+    return _error_response(error, status, Connection="close")
 
 
 def _prefers_json(accept: str) -> bool:
@@ -319,15 +319,15 @@ class _Guard:
     def _refuse(self, request: Request) -> Response | None:
         if not is_known_host(request.headers.get("host", ""), self._settings.hosts):
             error = UsageError("the server does not go by that Host", hint="Allow it with --allow-host NAME.")
-            return error_response(error, 400)
+            return _error_response(error, 400)
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and request.method == "POST":
-            return error_response(UsageError("another site may not send pictures"), 403)
+            return _error_response(UsageError("another site may not send pictures"), 403)
         token = self._settings.token
         if token is not None and request.url.path not in _OPEN:
             scheme, _, given = request.headers.get("authorization", "").partition(" ")
             if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
                 error = UsageError("the token is missing or wrong", hint="Send it as Authorization: Bearer TOKEN.")
-                return error_response(error, 401, **{"WWW-Authenticate": "Bearer"})
+                return _error_response(error, 401, **{"WWW-Authenticate": "Bearer"})
         return None
 
 
@@ -346,7 +346,7 @@ def is_known_host(host: str, names: frozenset[str]) -> bool:
     return name in names
 
 
-def read_page() -> tuple[str, str]:
+def _read_page() -> tuple[str, str]:
     """The page, and a policy under which it runs its own script and style and nothing else."""
     page = files("glpn_cli.serve").joinpath("page.html").read_text("utf-8").replace("{{version}}", __version__)
 

@@ -35,7 +35,7 @@ _JPEG = b"\xff\xd8\xff"  # holds greys of 8 bits at most
 
 
 @dataclass(frozen=True)
-class Upload(ImageSource):
+class _Upload(ImageSource):
     """A picture that came over the network; a depth map among them is told as such, in an isolated process.
 
     is_picture: the client said that greys of more than 8 bits are a picture
@@ -131,7 +131,7 @@ class DepthService:
                 raise UsageError(f"format {format[:40]!r} is not served", hint=f"Choose from {known}.")
             targets = (Target(None, writer, self.estimator.recipe.kind),)
         label = clean_name(name)
-        request = Request(Upload(None, label, label, data, self._reading, is_picture=is_picture), targets)
+        request = Request(_Upload(None, label, label, data, self._reading, is_picture=is_picture), targets)
         with self._lock:
             if not self.is_ready:
                 raise self._gone()

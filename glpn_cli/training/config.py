@@ -12,8 +12,8 @@ import numpy as np
 from glpn_cli.data.augment import PAPER, Augmentation
 from glpn_cli.errors import UsageError
 
-PRECISIONS = ("fp32", "bf16")
-LOSSES = ("family", "log-l1")
+_PRECISIONS = ("fp32", "bf16")
+_LOSSES = ("family", "log-l1")
 _SHAPE_STREAM = 2
 """Keeps the random numbers of crops' shapes apart from those of augmentation."""
 
@@ -119,10 +119,10 @@ class TrainingConfig:
             raise UsageError("a run without a phase trains nothing")
         if self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size} is no number of pictures")
-        if self.precision not in PRECISIONS:
-            raise UsageError(f"--precision {self.precision} cannot train", hint=f"Use one of {', '.join(PRECISIONS)}.")
-        if self.loss not in LOSSES:
-            raise UsageError(f"there is no loss {self.loss!r}", hint=f"Use one of {', '.join(LOSSES)}.")
+        if self.precision not in _PRECISIONS:
+            raise UsageError(f"--precision {self.precision} cannot train", hint=f"Use one of {', '.join(_PRECISIONS)}.")
+        if self.loss not in _LOSSES:
+            raise UsageError(f"there is no loss {self.loss!r}", hint=f"Use one of {', '.join(_LOSSES)}.")
         if self.freeze not in ("none", "encoder"):
             raise UsageError(f"--freeze {self.freeze!r} is neither none nor encoder")
 

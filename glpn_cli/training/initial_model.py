@@ -22,7 +22,7 @@ from glpn_cli.models.config_base import ModelConfig, read_config
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import load_network, match_state_dict, read_state
 
-SHAPES: dict[str, dict[str, Any]] = {
+_SHAPES: dict[str, dict[str, Any]] = {
     "b0": {},
     "b4": {"depths": [3, 8, 27, 3], "hidden_sizes": [64, 128, 320, 512]},
     "mini": {"depths": [2, 2, 4, 2], "decoder_hidden_size": 32, "drop_path_rate": 0.0},
@@ -33,7 +33,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 arithmetic, while a decoder of half the width halves the time of a step.
 """
 
-TYPICAL_DEPTH = 0.25
+_TYPICAL_DEPTH = 0.25
 """Mean depth of a room as a share of the largest, 2.5 m of 10: the output of an untrained head."""
 
 _ENCODER = "encoder."
@@ -118,17 +118,17 @@ def load_initial_model(settings: InferenceSettings, *, seed: int) -> InitialMode
 
 
 def make_initial_model(name: str, *, max_depth: float | None, camera: Camera, seed: int) -> InitialModel:
-    """Fresh weights in a shape: one of `SHAPES`, or the path of a config.json.
+    """Fresh weights in a shape: one of `_SHAPES`, or the path of a config.json.
 
     Raises UsageError where there is no such shape, ModelError where the file makes no sense.
     """
     raw: Mapping[str, Any]
-    if name in SHAPES:
-        raw = {"model_type": "glpn", **SHAPES[name]}
+    if name in _SHAPES:
+        raw = {"model_type": "glpn", **_SHAPES[name]}
     elif Path(name).is_file():
         raw = read_json_object(Path(name))
     else:
-        raise UsageError(f"--config {name!r} is neither {', '.join(SHAPES)} nor a file")
+        raise UsageError(f"--config {name!r} is neither {', '.join(_SHAPES)} nor a file")
     config = read_config(raw)
     config.require_own_network("training")
     if max_depth is not None:
@@ -155,7 +155,7 @@ def initialise(network: nn.Module, *, seed: int) -> None:
     if output is not None and output.bias is not None:
         with torch.no_grad():
             output.weight.mul_(0.5)
-            output.bias.fill_(math.log(TYPICAL_DEPTH / (1 - TYPICAL_DEPTH)))
+            output.bias.fill_(math.log(_TYPICAL_DEPTH / (1 - _TYPICAL_DEPTH)))
 
 
 def _fill(layer: nn.Linear | nn.Conv2d, deviation: float, generator: torch.Generator) -> None:

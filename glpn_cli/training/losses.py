@@ -9,7 +9,7 @@ from torch import Tensor
 
 Vectors = tuple[Tensor, Tensor, Tensor]
 
-SCALES = (1, 2, 4, 8, 16)
+_SCALES = (1, 2, 4, 8, 16)
 """Distances in pixels over which slopes are compared."""
 NORMAL_SCALES = (2, 4, 8, 16)
 """Distances in pixels over which surface normals are taken; neighbours alone would teach the grain of the depth."""
@@ -28,9 +28,9 @@ def log_gradient_loss(predicted: Tensor, target: Tensor) -> Tensor:
     known = target > 0
     error = torch.where(known, predicted.float().clamp(min=1e-6).log() - target.clamp(min=1e-6).log(), 0.0)
     total = error.new_zeros(())
-    for distance in SCALES:
+    for distance in _SCALES:
         total = total + _slope_error(error, known, distance, axis=1) + _slope_error(error, known, distance, axis=2)
-    return total / (2 * len(SCALES))
+    return total / (2 * len(_SCALES))
 
 
 def _slope_error(error: Tensor, known: Tensor, distance: int, *, axis: int) -> Tensor:

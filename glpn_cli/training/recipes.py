@@ -10,10 +10,10 @@ from glpn_cli.errors import UsageError
 from glpn_cli.training.config import Phase, Schedule, TrainingConfig
 from glpn_cli.training.initial_model import Camera
 
-PAPER_EPOCHS = 25
+_PAPER_EPOCHS = 25
 PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
 KITTI_LIMIT_M = 80.0
-ROOMS_STEPS = 35_000
+_ROOMS_STEPS = 35_000
 _ROOMS_SIZES = (
     ((96, 128), 0.10, 0.5),
     ((128, 160), 0.08, 0.5),
@@ -66,7 +66,7 @@ def paper_recipe(
     knows_focal = camera is not None and camera.focal_px is not None
     augmentation = replace(PAPER, zoom=ROOMS.zoom) if knows_focal else PAPER
     batch = 12 if overrides.batch_size is None else overrides.batch_size
-    steps = _count_steps(overrides, length, batch, epochs=PAPER_EPOCHS)
+    steps = _count_steps(overrides, length, batch, epochs=_PAPER_EPOCHS)
     peak = 1e-4 if overrides.rate is None else overrides.rate
     return TrainingConfig(
         phases=(Phase(steps, overrides.size or crop, augmentation=augmentation),),
@@ -83,7 +83,7 @@ def rooms_recipe(overrides: TrainingOverrides, *, length: int | None) -> Trainin
     """The recipe of `mini`: AdamW, growing pictures, losses of edges and surfaces beside depth, averaged weights."""
     batch = 16 if overrides.batch_size is None else overrides.batch_size
     is_whole = overrides.steps is None and overrides.epochs is None
-    steps = ROOMS_STEPS if is_whole else _count_steps(overrides, length, batch, epochs=1)
+    steps = _ROOMS_STEPS if is_whole else _count_steps(overrides, length, batch, epochs=1)
     if overrides.size is None:
         *growing, (whole, _, last_weight) = _ROOMS_SIZES
         *counts, last = _split(steps)

@@ -23,7 +23,7 @@ from glpn_cli.training.initial_model import Camera
 
 
 @dataclass(frozen=True)
-class TaughtPictures:
+class _TaughtPictures:
     """Pictures with the depth of a teacher.
 
     camera: the one that the teacher's metres belong to. Every picture counts as taken with it, whatever took it:
@@ -70,7 +70,7 @@ def teach(
     device: str,
     threads: int | None = None,
     show: Callable[[Outcome, int], None] = lambda *_: None,
-) -> TaughtPictures:
+) -> _TaughtPictures:
     """The pictures of a folder, and of those inside it, with the depth that a teacher gives them.
 
     output: the folder for its maps, which go into one of this teacher's own
@@ -108,4 +108,4 @@ def teach(
         )
     told = f"{pictures}, taught by {name} (weights {digest[:16]})"
     listed = PairList(told, tuple(sorted(pairs, key=lambda pair: pair.name)), reading)
-    return TaughtPictures(listed, Camera(teacher.config.training_size, teacher.config.training_focal_px))
+    return _TaughtPictures(listed, Camera(teacher.config.training_size, teacher.config.training_focal_px))

@@ -18,7 +18,7 @@ from glpn_cli.evaluation.metrics import Scores, mean_scores, score
 from glpn_cli.models.image_processor import LOWEST_SHARE
 from glpn_cli.prediction import DepthMap
 
-Predicted = tuple[Sample, NDArray[np.float32]]
+_Predicted = tuple[Sample, NDArray[np.float32]]
 """A picture as the network sees it, and the depth that it predicts, float32 (h, w), metres."""
 
 
@@ -32,7 +32,7 @@ def predict_samples(
     limit_m: float,
     precision: str = "fp32",
     batch_size: int = 8,
-) -> Iterator[Predicted]:
+) -> Iterator[_Predicted]:
     """The middle of every picture at (h, w), and its depth by the network.
 
     The depth is clamped as in use: a sigmoid that a high learning rate has pushed far can underflow to 0.
@@ -52,7 +52,7 @@ def predict_samples(
         yield from zip(seen, predicted.clamp(LOWEST_SHARE * limit_m, limit_m).cpu().numpy(), strict=True)
 
 
-def score_samples(predicted: Iterable[Predicted], *, limit_m: float) -> tuple[int, Scores, Scores] | None:
+def score_samples(predicted: Iterable[_Predicted], *, limit_m: float) -> tuple[int, Scores, Scores] | None:
     """How many pictures have depth within the limit, and their mean scores: raw, and scaled to the true median.
 
     None where no picture has any.
@@ -67,7 +67,7 @@ def score_samples(predicted: Iterable[Predicted], *, limit_m: float) -> tuple[in
     return (len(raw), mean_scores(raw), mean_scores(median)) if raw else None
 
 
-def draw_preview(predicted: Iterable[Predicted]) -> bytes:
+def draw_preview(predicted: Iterable[_Predicted]) -> bytes:
     """A PNG with a row for each picture: the picture, its true depth, the network's; a row has one scale of colours."""
     stream = io.BytesIO()
     Image.fromarray(np.vstack([_draw_row(seen, depth) for seen, depth in predicted])).save(stream, "PNG")

@@ -21,7 +21,7 @@ from glpn_cli.poses import Matrix
 Grid = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-GRID_SIDE = 96
+_GRID_SIDE = 96
 """Pixels along the longer side of the finest grid."""
 
 _LEVELS = 4
@@ -209,7 +209,7 @@ def make_view(picture: NDArray[np.uint8], depth: Grid, focal_px: float) -> View:
     The picture may have fewer pixels than the depth, `enough_for_view` of them.
     """
     height, width = depth.shape
-    scale = GRID_SIDE / max(height, width)
+    scale = _GRID_SIDE / max(height, width)
     size = (max(8, round(height * scale)), max(8, round(width * scale)))
     grey = shrink(np.asarray(Image.fromarray(picture).convert("L"), np.float32), size) / np.float32(255)
     skip = max(1, min(height // size[0], width // size[1]) // 4)
@@ -220,7 +220,7 @@ def make_view(picture: NDArray[np.uint8], depth: Grid, focal_px: float) -> View:
 
 def enough_for_view(size: tuple[int, int]) -> tuple[int, int]:
     """The size at which a picture of (H, W) pixels still makes the same view: two pixels a cell along each side."""
-    height, width = (-(-side * 2 * GRID_SIDE // max(size)) for side in size)
+    height, width = (-(-side * 2 * _GRID_SIDE // max(size)) for side in size)
     return height, width
 
 

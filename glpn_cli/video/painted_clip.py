@@ -23,7 +23,7 @@ _CODEC = "libx264"
 _OPTIONS = {"crf": "18", "preset": "veryfast"}
 _BT709, _LIMITED = 1, 1  # of ITU-T H.273, and of FFmpeg
 
-RUNNING_S = 2.0
+_RUNNING_S = 2.0
 """How fast a running range follows the depths: after so many seconds it has gone two thirds of the way."""
 
 
@@ -39,7 +39,7 @@ class RunningRange:
         """The range for the frame at a time."""
         asked = resolve_range(self._policy, depth)
         near, far = self._ends or (asked.near, asked.far)
-        share = 1 - math.exp(-max(0.0, time_s - self._time_s) / RUNNING_S)
+        share = 1 - math.exp(-max(0.0, time_s - self._time_s) / _RUNNING_S)
         self._ends = near * (asked.near / near) ** share, far * (asked.far / far) ** share
         self._time_s = time_s
         return PaintRange(*self._ends)

@@ -31,14 +31,14 @@ from glpn_cli.video.depth_clip import decode_levels, depth_record_of
 from glpn_cli.video.frame import Frame
 from glpn_cli.video.settings import ClipSettings
 
-RANGE_FRAMES = 240
+_RANGE_FRAMES = 240
 """The first pass of a range over the whole clip looks at about so many frames, evenly."""
 
 Results = Generator[tuple[Frame, Result | GlpnError]]
 """Frames in their order, each with its result or its error."""
 
 
-class ClipView(Protocol):
+class _ClipView(Protocol):
     """Shows how far a clip is, and what there is to say of it."""
 
     def say(self, text: str) -> None:
@@ -78,7 +78,7 @@ class ClipWork:
     settings: RunSettings
     asked: ClipSettings
     stages: Stages
-    view: ClipView = field(default_factory=_Nobody)
+    view: _ClipView = field(default_factory=_Nobody)
     claims: dict[str, str] = field(default_factory=dict)
 
     def results(self, clip: Clip, frames: Iterator[Frame], *, steady: bool | None = None) -> Results:
@@ -141,7 +141,7 @@ class ClipWork:
         seen: list[DepthHistogram] = []
         with Clip(source, self.asked) as counted:
             expected = counted.expected_frames or 0
-        every = self.asked.every * max(1, expected // RANGE_FRAMES)
+        every = self.asked.every * max(1, expected // _RANGE_FRAMES)
         with (
             Clip(source, replace(self.asked, every=every)) as clip,
             closing(self.results(clip, clip.frames(), steady=False)) as results,

@@ -147,7 +147,7 @@ def resolve_existing(path: Path, wanted: Record, existing: Existing) -> Record |
     if existing is Existing.ERROR:
         raise _in_the_way(path, "is there already", "Use --existing skip, update or overwrite.")
     try:
-        found = read_record_of(path, whole=True)
+        found = _read_record_of(path, whole=True)
     except InputError as error:
         raise _in_the_way(
             path, f"cannot be trusted: {error.message}", "Replace it with --existing overwrite."
@@ -184,7 +184,7 @@ def has_depth(source: ImageSource, *, beside: bool) -> bool:
         return False
 
 
-def read_record_of(path: Path, *, whole: bool = False) -> Record | None:
+def _read_record_of(path: Path, *, whole: bool = False) -> Record | None:
     """The record of a clip of ours; None for others. Raises InputError where it cannot be read, or was changed.
 
     whole: whether it must not be cut short
@@ -199,7 +199,7 @@ def read_record_of(path: Path, *, whole: bool = False) -> Record | None:
 def holds_frames(path: Path) -> bool:
     """Whether a file is a clip of ours, of one frame at least."""
     try:
-        return read_record_of(path) is not None
+        return _read_record_of(path) is not None
     except InputError:
         return False
 
@@ -207,7 +207,7 @@ def holds_frames(path: Path) -> bool:
 def read_partial(path: Path) -> Record:
     """The record of what an earlier run left. Raises OutputError where the file is not one of ours."""
     try:
-        found = read_record_of(path)
+        found = _read_record_of(path)
     except InputError:
         found = None
     if found is None:

@@ -33,7 +33,7 @@ KNOWN_KINDS: Mapping[str, DepthKind] = {
 }
 """`model_type` -> what the depths mean, by the documentation of transformers."""
 
-NO_DEPTH: Mapping[str, str] = {"chmv2": "the heights of trees above the ground"}
+_NO_DEPTH: Mapping[str, str] = {"chmv2": "the heights of trees above the ground"}
 """`model_type` of what transformers lists among depth models -> what it answers instead."""
 
 _USUAL_SIZE = (384, 384)
@@ -44,8 +44,8 @@ def adapter_class(model_type: str) -> type[AdapterConfig] | None:
 
     Raises ModelError for one that answers something else than depth, and where transformers is not installed.
     """
-    if model_type in NO_DEPTH:
-        raise ModelError(f"a model of type {model_type!r} predicts {NO_DEPTH[model_type]}, not depth")
+    if model_type in _NO_DEPTH:
+        raise ModelError(f"a model of type {model_type!r} predicts {_NO_DEPTH[model_type]}, not depth")
     is_installed = find_spec("transformers") is not None
     if model_type in KNOWN_KINDS and not is_installed:
         raise ModelError(

@@ -69,7 +69,7 @@ class PictureProcessor:
         return depth
 
 
-class ZoeDepthProcessor(PictureProcessor):
+class _ZoeDepthProcessor(PictureProcessor):
     """Pads pictures with a mirrored border before they are resized; it is cut off the answer."""
 
     def resize(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
@@ -81,7 +81,7 @@ class ZoeDepthProcessor(PictureProcessor):
         return resize_depth(raw, (height + 2 * top, width + 2 * left))[top : top + height, left : left + width]
 
 
-class DepthProProcessor(PictureProcessor):
+class _DepthProProcessor(PictureProcessor):
     """Normalises pictures, then brings them to a square of 1536 pixels; the answer is inverse metres."""
 
     lowest_share = 0.0
@@ -122,8 +122,8 @@ class DepthProProcessor(PictureProcessor):
 def make_processor(model_type: str, settings: Mapping[str, Any]) -> PictureProcessor:
     """The processor of a model. Raises ModelError where it cannot be had."""
     if model_type == "depth_pro":
-        return DepthProProcessor(settings)
-    return (ZoeDepthProcessor if model_type == "zoedepth" else PictureProcessor)(model_type, settings)
+        return _DepthProProcessor(settings)
+    return (_ZoeDepthProcessor if model_type == "zoedepth" else PictureProcessor)(model_type, settings)
 
 
 def _make(model_type: str, settings: Mapping[str, Any]) -> Any:

@@ -36,7 +36,7 @@ class IgnoreReadout(nn.Module):
         return tokens[:, self.leading :]
 
 
-def make_resample(width: int, *, factor: float) -> nn.Module:
+def _make_resample(width: int, *, factor: float) -> nn.Module:
     """Make a grid `factor` times as large: larger by a transposed convolution, smaller by a strided one."""
     if factor > 1:
         return PatchConvTranspose2d(width, width, int(factor))
@@ -52,7 +52,7 @@ class Reassemble(nn.Module):
         super().__init__()
         self.readout = readout
         self.projection = nn.Conv2d(width, level_width, 1)
-        self.resample = make_resample(level_width, factor=factor)
+        self.resample = _make_resample(level_width, factor=factor)
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Tokens (B, 1 + N, C) of (rows, columns) patches -> (B, C', rows * factor, columns * factor)."""
@@ -186,7 +186,7 @@ class DepthHead(nn.Module):
         for first in range(0, size[0], rows):
             last = min(first + rows, size[0])
             top, bottom = max(first - 1, 0), min(last + 1, size[0])  # the convolution looks one row to either side
-            band = self._read(upsample_rows(grid, size, top, bottom))
+            band = self._read(_upsample_rows(grid, size, top, bottom))
             bands.append(band[:, first - top : last - top])
         return torch.cat(bands, dim=1)
 
@@ -204,7 +204,7 @@ class DepthHead(nn.Module):
             return torch.sigmoid(score) * self.max_depth_m
 
 
-def upsample_rows(grid: Tensor, size: tuple[int, int], first: int, last: int) -> Tensor:
+def _upsample_rows(grid: Tensor, size: tuple[int, int], first: int, last: int) -> Tensor:
     """The rows first <= row < last of `upsample(grid, size)`: (B, C, last - first, W)."""
     height = grid.shape[2]
     if (first, last) == (0, size[0]):

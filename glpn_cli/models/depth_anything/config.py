@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-MOST_TRAINING_AREAS = 2.0
+_MOST_TRAINING_AREAS = 2.0
 """Pictures of which the published processor makes more than this many times the training area are brought down to it
 under `auto`: it keeps the short side, so that the cost of a long strip has no bound."""
 
@@ -189,7 +189,7 @@ class DepthAnythingConfig(ModelConfig):
     def auto_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """As published, up to twice the training area; small pictures are enlarged."""
         published = self.scaled(size, self._published_factor(size))
-        most = MOST_TRAINING_AREAS * math.prod(self.training_size)
+        most = _MOST_TRAINING_AREAS * math.prod(self.training_size)
         return published if math.prod(published) <= most else self.of_area(size, most)
 
     def original_size(self, size: tuple[int, int]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from glpn_cli.models.dpt.backbone_config import BiTConfig, bottleneck_width
 from glpn_cli.models.layers import DropPath, StridedConv2d, find_activation
 
 
-def pad_same(grid: Tensor, *, kernel: int, stride: int, dilation: int = 1) -> Tensor:
+def _pad_same(grid: Tensor, *, kernel: int, stride: int, dilation: int = 1) -> Tensor:
     """Zeros around the grid as TensorFlow's SAME puts them: as many outputs as ceil(side / stride)."""
     widths = []
     for side in (grid.shape[-1], grid.shape[-2]):
@@ -44,7 +44,7 @@ class StandardizedConv2d(StridedConv2d):
     def forward(self, grid: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C, h, w)."""
         if self.pads_same:
-            grid = pad_same(grid, kernel=self.kernel_size[0], stride=self.stride[0], dilation=self.dilation[0])
+            grid = _pad_same(grid, kernel=self.kernel_size[0], stride=self.stride[0], dilation=self.dilation[0])
         weight = self.weight if self.is_standardized else self.standardized()
         return self.convolve(grid, weight)
 
@@ -54,7 +54,7 @@ class StandardizedConv2d(StridedConv2d):
         return (self.weight - mean) * torch.rsqrt(variance + 1e-8)
 
 
-class NormActivation(nn.GroupNorm):
+class _NormActivation(nn.GroupNorm):
     """A group norm, then an activation unless that comes later."""
 
     def __init__(self, config: BiTConfig, channels: int, *, activates: bool = True) -> None:
@@ -78,13 +78,13 @@ class Stem(nn.Module):
         self.pads_after = config.global_padding != "SAME"
         self.pools_same = config.embedding_dynamic_padding
         is_preactivated = config.layer_type == "preactivation"
-        self.norm = nn.Identity() if is_preactivated else NormActivation(config, config.embedding_size)
+        self.norm = nn.Identity() if is_preactivated else _NormActivation(config, config.embedding_size)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, C, H / 4, W / 4)."""
         grid = self.conv(pixels)
         grid = self.norm(F.pad(grid, (1, 1, 1, 1)) if self.pads_after else grid)
-        return F.max_pool2d(pad_same(grid, kernel=3, stride=2) if self.pools_same else grid, kernel_size=3, stride=2)
+        return F.max_pool2d(_pad_same(grid, kernel=3, stride=2) if self.pools_same else grid, kernel_size=3, stride=2)
 
 
 class Shortcut(nn.Module):
@@ -96,7 +96,7 @@ class Shortcut(nn.Module):
             in_channels, width, kernel=1, stride=stride, dilation=1, padding=config.global_padding
         )
         is_preactivated = config.layer_type == "preactivation"
-        self.norm = nn.Identity() if is_preactivated else NormActivation(config, width, activates=False)
+        self.norm = nn.Identity() if is_preactivated else _NormActivation(config, width, activates=False)
 
     def forward(self, grid: Tensor) -> Tensor:
         """(B, C_in, H, W) -> (B, C, h, w)."""
@@ -122,11 +122,11 @@ class Bottleneck(nn.Module):
         inner, padding = bottleneck_width(width), config.global_padding
         self.shortcut = Shortcut(config, in_channels, width, stride=stride) if is_first else nn.Identity()
         self.conv1 = StandardizedConv2d(in_channels, inner, kernel=1, stride=1, dilation=1, padding=padding)
-        self.norm1 = NormActivation(config, inner)
+        self.norm1 = _NormActivation(config, inner)
         self.conv2 = StandardizedConv2d(inner, inner, kernel=3, stride=stride, dilation=dilation, padding=padding)
-        self.norm2 = NormActivation(config, inner)
+        self.norm2 = _NormActivation(config, inner)
         self.conv3 = StandardizedConv2d(inner, width, kernel=1, stride=1, dilation=1, padding=padding)
-        self.norm3 = NormActivation(config, width, activates=False)
+        self.norm3 = _NormActivation(config, width, activates=False)
         self.drop_path = DropPath(drop_path)
         self.activation = find_activation(config.hidden_act)
 
@@ -158,11 +158,11 @@ class PreActivationBottleneck(nn.Module):
         super().__init__()
         inner, padding = bottleneck_width(width), config.global_padding
         self.shortcut = Shortcut(config, in_channels, width, stride=stride) if is_first else None
-        self.norm1 = NormActivation(config, in_channels)
+        self.norm1 = _NormActivation(config, in_channels)
         self.conv1 = StandardizedConv2d(in_channels, inner, kernel=1, stride=1, dilation=1, padding=padding)
-        self.norm2 = NormActivation(config, inner)
+        self.norm2 = _NormActivation(config, inner)
         self.conv2 = StandardizedConv2d(inner, inner, kernel=3, stride=stride, dilation=1, padding=padding)
-        self.norm3 = NormActivation(config, inner)
+        self.norm3 = _NormActivation(config, inner)
         self.conv3 = StandardizedConv2d(inner, width, kernel=1, stride=1, dilation=1, padding=padding)
         self.drop_path = DropPath(drop_path)
 
@@ -175,7 +175,7 @@ class PreActivationBottleneck(nn.Module):
         return added
 
 
-def make_stage(
+def _make_stage(
     config: BiTConfig, in_channels: int, width: int, *, stride: int, dilation: int, drop_paths: list[float]
 ) -> nn.Sequential:
     """One stage: the first block shrinks the picture, and where it does not, it dilates less than those behind it."""
@@ -206,7 +206,7 @@ class BigTransfer(nn.Module):
         rates = iter(torch.linspace(0, config.drop_path_rate, sum(config.depths), device="cpu").tolist())
         widths = [config.embedding_size, *config.widths]
         self.stages = nn.ModuleList(
-            make_stage(
+            _make_stage(
                 config,
                 widths[stage],
                 widths[stage + 1],
@@ -217,7 +217,7 @@ class BigTransfer(nn.Module):
             for stage, (depth, (stride, dilation)) in enumerate(zip(config.depths, config.strides, strict=True))
         )
         if config.layer_type == "preactivation":  # files have it; features are read before it
-            self.norm = NormActivation(config, config.hidden_sizes[-1])
+            self.norm = _NormActivation(config, config.hidden_sizes[-1])
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> one grid (B, C, h, w) for each output that the config names."""

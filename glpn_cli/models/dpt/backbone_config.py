@@ -92,7 +92,7 @@ class BiTConfig(BackboneConfig):
     @property
     def widths(self) -> list[int]:
         """Channels of each stage, multiples of 8."""
-        return [round_width(width * self.width_factor) for width in self.hidden_sizes[: len(self.depths)]]
+        return [_round_width(width * self.width_factor) for width in self.hidden_sizes[: len(self.depths)]]
 
     @property
     def output_widths(self) -> tuple[int, ...]:
@@ -114,7 +114,7 @@ class BiTConfig(BackboneConfig):
         return steps
 
 
-def round_width(width: float) -> int:
+def _round_width(width: float) -> int:
     """The multiple of 8 nearest to `width`, at least 8 and at least nine tenths of it."""
     rounded = max(8, int(width + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * width else rounded
@@ -122,4 +122,4 @@ def round_width(width: float) -> int:
 
 def bottleneck_width(width: int) -> int:
     """Channels inside a block that has `width` outside: a quarter."""
-    return round_width(width / 4)
+    return _round_width(width / 4)

@@ -38,7 +38,7 @@ class VisionTransformer(Encoder):
         width = config.hidden_size
         super().__init__(
             width,
-            embedding=make_embedding(config),
+            embedding=_make_embedding(config),
             grid=config.grid,
             dropout=0.0 if config.is_hybrid else config.hidden_dropout_prob,
         )
@@ -50,7 +50,7 @@ class VisionTransformer(Encoder):
         return F.interpolate(stored, size=grid, mode="bilinear", align_corners=False)
 
 
-def make_embedding(config: DPTConfig) -> nn.Module:
+def _make_embedding(config: DPTConfig) -> nn.Module:
     """What makes tokens of pixels."""
     if config.is_hybrid:
         return HybridEmbedding(config)

@@ -45,7 +45,7 @@ class DPT(nn.Module):
                 is_normed=bool(config.use_batch_norm_in_fusion_residual),
             )
         )
-        self.head = make_head(config)
+        self.head = _make_head(config)
         self.auxiliary_head: LabelHead | None = None
         if config.predicts_labels and config.use_auxiliary_head:
             assert config.num_labels is not None
@@ -68,7 +68,7 @@ class DPT(nn.Module):
         return outputs
 
 
-def make_head(config: DPTConfig) -> nn.Module:
+def _make_head(config: DPTConfig) -> nn.Module:
     """The head that the config's architecture asks for."""
     width = config.fusion_hidden_size
     if not config.predicts_labels:

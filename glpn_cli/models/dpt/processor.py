@@ -29,7 +29,7 @@ from glpn_cli.models.image_processor import (
 )
 
 Size = int | Sequence[int] | dict[str, int]
-NO_LABEL = 255
+_NO_LABEL = 255
 
 _CENTRED = (UNIT - np.float32(0.5)) / np.float32(0.5)
 """The value in [-1, 1] of each uint8."""
@@ -177,7 +177,7 @@ class DPTImageProcessor(ImageProcessor):
         if labels.ndim != 2 or labels.dtype.kind not in "iub":
             raise UsageError(f"a segmentation map must be whole numbers (H, W), not {labels.dtype} {labels.shape}")
         if self.do_reduce_labels:
-            labels = np.where((labels == 0) | (labels == NO_LABEL), NO_LABEL, labels.astype(np.int64) - 1)
+            labels = np.where((labels == 0) | (labels == _NO_LABEL), _NO_LABEL, labels.astype(np.int64) - 1)
         if self.do_resize:
             height, width = self._size_for(labels)
             image = Image.fromarray(labels.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-LARGER_THAN_TRAINED = 1.5
+_LARGER_THAN_TRAINED = 1.5
 """Pictures with more than this many times the training area are brought down to it under `auto`."""
 
 _PER_STAGE = ("depths", "sr_ratios", "hidden_sizes", "patch_sizes", "strides", "num_attention_heads", "mlp_ratios")
@@ -169,7 +169,7 @@ class GLPNConfig(MetricConfig):
     def auto_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """Bring pictures of more than 1.5 times the training area down to it; smaller ones as published."""
         area, trained = math.prod(size), math.prod(self.training_size)
-        if area > LARGER_THAN_TRAINED * trained:
+        if area > _LARGER_THAN_TRAINED * trained:
             return self.scaled(size, math.sqrt(trained / area))
         return self._down_to_stride(size)
 

@@ -22,12 +22,12 @@ from glpn_cli.models.layers import (
 )
 
 
-def to_grid(tokens: Tensor) -> Tensor:
+def _to_grid(tokens: Tensor) -> Tensor:
     """(B, h, w, C) -> (B, C, h, w), a view."""
     return tokens.permute(0, 3, 1, 2)
 
 
-def to_tokens(grid: Tensor) -> Tensor:
+def _to_tokens(grid: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, h, w, C), a view; contiguous where the grid is channels-last in memory."""
     return grid.permute(0, 2, 3, 1)
 
@@ -45,7 +45,7 @@ class OverlapPatchEmbedding(nn.Module):
 
     def forward(self, grid: Tensor) -> Tensor:
         """(B, C_in, H, W) -> tokens (B, H / stride, W / stride, C)."""
-        tokens: Tensor = self.norm(to_tokens(self.projection(grid)))
+        tokens: Tensor = self.norm(_to_tokens(self.projection(grid)))
         return tokens
 
 
@@ -85,7 +85,7 @@ class EfficientSelfAttention(nn.Module):
 
     def _project(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, h, w, C) -> queries (B, heads, N, d), keys and values (B, heads, n, d); d = C / heads."""
-        reduced = self.reduction_norm(to_tokens(self.reduction(to_grid(tokens))))  # (B, h/r, w/r, C)
+        reduced = self.reduction_norm(_to_tokens(self.reduction(_to_grid(tokens))))  # (B, h/r, w/r, C)
         return self._split(self.query(tokens)), self._split(self.key(reduced)), self._split(self.value(reduced))
 
     def _split(self, tokens: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class MixFFN(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
-        hidden = to_tokens(self.depthwise(to_grid(self.expand(tokens))))  # (B, h, w, hidden)
+        hidden = _to_tokens(self.depthwise(_to_grid(self.expand(tokens))))  # (B, h, w, hidden)
         tokens = self.contract(self.dropout(self.activation(hidden)))
         dropped: Tensor = self.dropout(tokens)
         return dropped
@@ -168,7 +168,7 @@ class Stage(nn.Module):
         tokens = self.patch_embedding(grid)
         for block in self.blocks:
             tokens = block(tokens)
-        return to_grid(self.norm(tokens))
+        return _to_grid(self.norm(tokens))
 
 
 class MixTransformer(nn.Module):
@@ -203,6 +203,6 @@ class MixTransformer(nn.Module):
                 assert isinstance(block, Block)
                 attentions.append(block.attention.weights(block.norm1(tokens)))
                 tokens = block(tokens)
-            grid = to_grid(stage.norm(tokens))
+            grid = _to_grid(stage.norm(tokens))
             grids.append(grid)
         return grids, attentions

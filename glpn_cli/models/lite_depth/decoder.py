@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from glpn_cli.models.lite_depth.encoder import PointwiseConv2d
 
 
-def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
+def _conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     """A 3x3 convolution that repeats the border, beside which zeros would bring everything nearer.
 
     The bundled weights were trained with zeros, and rendered rooms like those of training are better with them (.173
@@ -21,7 +21,7 @@ def conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="replicate")
 
 
-def upsample_to(grid: Tensor, finer: Tensor) -> Tensor:
+def _upsample_to(grid: Tensor, finer: Tensor) -> Tensor:
     """`grid` at the size of `finer`, bilinear, corners not aligned."""
     return F.interpolate(grid, size=finer.shape[2:], mode="bilinear", align_corners=False)
 
@@ -32,11 +32,11 @@ class Fusion(nn.Module):
     def __init__(self, fine_channels: int, width: int) -> None:
         super().__init__()
         self.lateral = PointwiseConv2d(fine_channels, width)
-        self.mix = conv3x3(width, width)
+        self.mix = _conv3x3(width, width)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(B, width, h / 2, w / 2) and (B, C, h, w) -> (B, width, h, w)."""
-        grid = upsample_to(coarse, fine) + self.lateral(fine)
+        grid = _upsample_to(coarse, fine) + self.lateral(fine)
         mixed: Tensor = grid + F.relu(self.mix(F.relu(grid)))
         return mixed
 
@@ -54,7 +54,7 @@ class Decoder(nn.Module):
         *finer, coarsest = channels
         self.project = PointwiseConv2d(coarsest, width)
         self.context = nn.Sequential(nn.Linear(coarsest, width), nn.ReLU(), nn.Linear(width, width))
-        self.mix = conv3x3(width, width)
+        self.mix = _conv3x3(width, width)
         self.fusions = nn.ModuleList(Fusion(each, width) for each in reversed(finer))
 
     def forward(self, grids: Sequence[Tensor]) -> Tensor:
@@ -76,12 +76,12 @@ class DepthHead(nn.Module):
         super().__init__()
         self.narrow = PointwiseConv2d(width, hidden)
         self.lateral = PointwiseConv2d(fine_channels, hidden)
-        self.mix = conv3x3(hidden, hidden)
-        self.output = conv3x3(hidden, 1)
+        self.mix = _conv3x3(hidden, hidden)
+        self.output = _conv3x3(hidden, 1)
 
     def forward(self, grid: Tensor, fine: Tensor) -> Tensor:
         """(B, width, h / 2, w / 2) and the encoder's finest grid (B, C, h, w) -> scores float32 (B, h, w)."""
-        hidden = upsample_to(self.narrow(grid), fine) + self.lateral(fine)
+        hidden = _upsample_to(self.narrow(grid), fine) + self.lateral(fine)
         hidden = F.relu(hidden + self.mix(F.relu(hidden)))
         with torch.autocast(hidden.device.type, enabled=False):
             score: Tensor = self.output(hidden.to(self.output.weight.dtype))

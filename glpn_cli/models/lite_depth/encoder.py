@@ -24,7 +24,7 @@ class PointwiseConv2d(nn.Conv2d):
         return F.linear(grid.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
-class FrozenBatchNorm2d(nn.BatchNorm2d):
+class _FrozenBatchNorm2d(nn.BatchNorm2d):
     """A batch norm whose statistics stand still in training too, as ImageNet left them."""
 
     def forward(self, grid: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class ConvNorm(nn.Module):
     def __init__(self, conv: nn.Conv2d, *, has_activation: bool = True) -> None:
         super().__init__()
         self.conv = conv
-        self.norm: nn.Module = FrozenBatchNorm2d(conv.out_channels, eps=_NORM_EPS)
+        self.norm: nn.Module = _FrozenBatchNorm2d(conv.out_channels, eps=_NORM_EPS)
         self.has_activation = has_activation
 
     def forward(self, grid: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from glpn_cli.cli.groups import without
 from glpn_cli.cli.params import ModelParams, SpaceParams
 from glpn_cli.cli.unused_options import note_made_earlier
-from glpn_cli.options import DEFAULT_COLORMAP, INPUTS, OUTPUTS, ExplicitOptions, option
+from glpn_cli.options import DEFAULT_COLORMAP, OUTPUTS, ExplicitOptions, option
 from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
 from glpn_cli.video.settings import ClipSettings
 
@@ -59,13 +59,6 @@ class _ColorParams:
         "--html FILE", None, "Also write one self-contained page with all results.", panel=OUTPUTS
     )
 
-    raw: str | None = option(
-        "--raw WxH",
-        None,
-        "Read bare rgb24 video frames from stdin and write bare frames to stdout (-o -): gray16, gray, png16 or color.",
-        panel=INPUTS,
-    )
-
     @property
     def look(self) -> ColorizeOptions:
         """How maps are painted. Raises UsageError."""
@@ -94,7 +87,6 @@ def export(
     from glpn_cli.cli.clips import plan_all, take_clips
     from glpn_cli.cli.outcomes import check_stdout, show_run, warn_of_assumed_metres
     from glpn_cli.pipeline.search import find_sources
-    from glpn_cli.pipeline.video import plan_video
 
     results = replace(space.apply_to(output, explicit), paints=True, look=colors.look, page=colors.html)
     check_stdout(results)
@@ -102,18 +94,15 @@ def export(
     choice = replace(inputs, reading=reading, depth_scale=output.depth_scale)
     taken = take_clips(clips, choice, results)
     found = None
-    if colors.raw is None and taken.rest is not None:
+    if taken.rest is not None:
         found = taken.without(find_sources(taken.rest, side_by_side=colors.side_by_side))
     recipe = None
-    if colors.raw is not None or taken.needs_network or (found is not None and found.needs_network):
+    if taken.needs_network or (found is not None and found.needs_network):
         recipe = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
     if not (recipe and recipe.predicts_labels):
         note_made_earlier(found, explicit, "--kind", clips=taken.stored_count)
         if found is not None and not explicit.among("--kind", "--depth-scale"):
             warn_of_assumed_metres(found.bare_names)
     used = model.settings(recipe) if recipe else None
-    if colors.raw is not None:
-        assert used is not None
-        show_run(plan_video(colors.raw, choice, results, used), output)
     prepared = plan_all(taken, found, results, used, run)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

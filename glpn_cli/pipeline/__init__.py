@@ -10,5 +10,5 @@ stages     one input on its way: read, predict, write
 engine     many at once, in bounded memory
 run        the two runs: a plan, and a stream
 report     outcomes, JSON records, counts and the exit code
-video      raw frames; gallery: an HTML page; measuring: distances in a map
+gallery    an HTML page
 """

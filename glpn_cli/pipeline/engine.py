@@ -98,6 +98,7 @@ class Engine:
         self._freed = 0  # of them, those that are through the network
         self._asked_at: float | None = None  # since when the list is asked for its next task
         self._has_ended = False  # the list, or the run
+        self._is_stopped = False
 
     def run(self, tasks: Iterable[Any]) -> RunEnd:
         """Run all tasks; an outcome among them is told as it is.
@@ -130,6 +131,10 @@ class Engine:
         if not (self._in_order and ended.is_enough):  # nothing may follow the task that ended it
             self._tell_rest()
         return ended
+
+    def stop(self) -> None:
+        """End the run within a second, from another thread, also while its list gives no task."""
+        self._is_stopped = True
 
     # In threads
 
@@ -248,6 +253,8 @@ class Engine:
         """
         patience = _SLOW_S if self._is_stream and self._waiting else _WATCH_S
         done, _ = wait(self._pending, timeout=patience, return_when=FIRST_COMPLETED)
+        if self._is_stopped:
+            raise _EnoughError
         for future in [each for each in self._pending if each in done]:
             self._pending.pop(future)(future.result())
         if not done and any(not thread.is_alive() for pool in self._pools for thread in pool._threads):

@@ -64,7 +64,7 @@ def iterate_results(
 ) -> Generator[tuple[S, Result | GlpnError]]:
     """Every source with its result or its error, in their order, as soon as it is there; closed, it leaves no thread.
 
-    sources: pictures, compared by identity; read in another thread
+    sources: pictures, compared by identity; read in another thread, which waits for the next one even when closed
     ahead:   how many may be under way, or done and not taken yet; None: as fill two batches and all threads twice
 
     Raises StoppedError, and whatever the iterable itself raises.
@@ -107,6 +107,7 @@ def iterate_results(
             yield one
     finally:
         is_closed.set()
+        engine.stop()
         places.release()
         thread.join()
         stages.watch = None

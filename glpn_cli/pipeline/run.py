@@ -96,7 +96,7 @@ def plan_run(
                 f"{option} needs all inputs beforehand, and a list on standard input comes one by one",
                 hint="Use --files-from with a file.",
             )
-    return StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings, make_engine=make_engine)
+    return _StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings, make_engine=make_engine)
 
 
 def _needs_settling(outputs: OutputSettings) -> bool:
@@ -221,25 +221,21 @@ class _PlannedRun:
 
 
 @dataclass(frozen=True)
-class StreamRun:
+class _StreamRun:
     """A run over inputs that come one by one.
 
-    plan:     the tasks, as they come; removes stale temporary files unless `is_dry`
-    is_video: the tasks are the frames of a video, written in their order; nothing is known of them beforehand
+    plan: the tasks, as they come; removes stale temporary files unless `is_dry`
     """
 
     plan: Callable[..., Iterator[Task | Outcome]]
     stages: Stages
     settings: RunSettings
-    is_video: bool = False
     make_engine: MakeEngine = Engine
     total: None = None
     notes: tuple[str, ...] = ()
 
     def dry_run(self, show: Show) -> RunEnd:
         """Tell what would be done with each input, and do nothing."""
-        if self.is_video:
-            return RunEnd()
         tasks = self.plan(is_dry=True)
         return _show_all((task if isinstance(task, Outcome) else task.planned() for task in tasks), self.settings, show)
 
@@ -247,14 +243,7 @@ class StreamRun:
         """Do what comes."""
         tell = telling(show, fail_fast=self.settings.fail_fast)
         pace = self.settings
-        engine = self.make_engine(
-            self.stages,
-            tell,
-            workers=pace.threads,
-            batch_size=pace.batch_size,
-            is_stream=True,
-            in_order=self.is_video,
-        )
+        engine = self.make_engine(self.stages, tell, workers=pace.threads, batch_size=pace.batch_size, is_stream=True)
         return engine.run(self.plan(is_dry=False))
 
 

@@ -16,7 +16,7 @@ from glpn_cli.video.frame import Frame
 from glpn_cli.video.integrity import are_slices_sound, lacks_bytes
 from glpn_cli.video.library import load_av
 from glpn_cli.video.settings import ClipSettings, FrameChooser
-from glpn_cli.video.sources import SEQUENCE, first_of_sequence, is_sequence, stream_of
+from glpn_cli.video.sources import SEQUENCE, first_of_sequence, is_sequence, options_of, stream_of
 
 _SEQUENCE_FPS = 25.0
 _MOST_FAILURES = 16
@@ -45,6 +45,7 @@ class Clip:
         self.is_cut_short = False
         self.sound: deque[Any] = deque()
         self.read_s = 0.0
+        self._is_waiting = False
         self._seekable = source.path is not None
         self._with_sound = with_sound
         self._container = self._open()
@@ -63,8 +64,9 @@ class Clip:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
-        self._container.close()
+        """Let go of the file; a thread that waits for more of a pipe keeps it, and ends with the process."""
+        if not self._is_waiting:
+            self._container.close()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -144,7 +146,7 @@ class Clip:
     # Opening
 
     def _open(self) -> Any:
-        source, options = self.source, {}
+        source, options = self.source, options_of(self.source)
         where: Any = str(source.path) if source.path is not None else stream_of(source)
         form = None
         if source.path is not None and is_sequence(where):
@@ -239,6 +241,7 @@ class Clip:
         last = 0.0
         while True:
             try:
+                self._is_waiting = True
                 packet = next(packets)
             except StopIteration:
                 return
@@ -251,6 +254,8 @@ class Clip:
                     return
                 packets = self._container.demux(wanted)
                 continue
+            finally:
+                self._is_waiting = False
             if packet.stream.index != self._stream.index:
                 if packet.dts is not None:
                     self.sound.append(packet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from numpy.typing import NDArray
@@ -32,9 +32,13 @@ class CodingThread:
             self._waiting.popleft().result()
         self._waiting.append(self._pool.submit(self._writer.write, frame, content))
 
-    def close(self) -> None:
-        """Code what waits, and finish the file, also behind a frame that failed."""
+    def close(self, *, within_s: float | None = None) -> None:
+        """Code what waits, and finish the file, also behind a frame that failed.
+
+        within_s: how long a reader of a pipe may take; None: as long as it likes
+        """
         self._waiting.append(self._pool.submit(self._writer.close))
-        self._pool.shutdown()
-        while self._waiting:
-            self._waiting.popleft().result()
+        self._pool.shutdown(wait=False)
+        finished, _ = wait(self._waiting, within_s)
+        for done in [each for each in self._waiting if each in finished]:
+            done.result()

@@ -116,7 +116,9 @@ class DepthClipWriter:
         self._frame_type = av.VideoFrame
         self._facts = facts
         self._format = "gray16le" if np.dtype(dtype).itemsize == 2 else "gray"
-        self._container = av.open(stream, "w", format="matroska")
+        # Who reads a pipe waits for no cluster to fill.
+        options = {} if hasattr(stream, "seek") else {"cluster_time_limit": "0"}
+        self._container = av.open(stream, "w", format="matroska", options=options)
         self._container.metadata.update(
             {
                 RECORD_KEY: text_to_json(replace(record, size=facts.size).to_text()).decode("ascii"),

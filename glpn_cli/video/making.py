@@ -27,6 +27,9 @@ from glpn_cli.video.run import ClipWork, first_error, no_frame, with_view
 from glpn_cli.video.settings import SAME_S, WARM_UP
 from glpn_cli.video.target import ClipTarget, PipeOut, UntilFull, holds_frames, read_partial, says_source
 
+_GRACE_S = 1.5
+"""How long an interrupted clip waits for whoever reads it from a pipe."""
+
 _OF_ONE_FRAME = ("mean", "median")
 
 
@@ -109,7 +112,8 @@ class Making:
             if self.ended.interrupt is not None:
                 raise self.ended.interrupt
             raise self.ended.stopped or self._nothing()
-        self._sink.close()
+        is_left = self.ended.interrupt is not None and isinstance(stream, PipeOut)
+        self._sink.close(within_s=_GRACE_S if is_left else None)
         self._tell_lost()
 
     def _check_room(self) -> None:

@@ -20,6 +20,9 @@ SEQUENCE = re.compile(r"(?<!%)%0?(\d*)d")
 
 _PROBE_BYTES = 1 << 16
 
+_BARE = (b"nut/multimedia", b"YUV4MPEG2 ")
+"""The containers in which programs pass on bare frames: both begin with their rate."""
+
 
 def is_sequence(text: str) -> bool:
     """Whether a name stands for the files of an image sequence: frame_%05d.png."""
@@ -86,6 +89,13 @@ class _Pipe:
             piece, self._left = self._left[:size], self._left[size:]
             return piece
         return self._stream.read(size) if self._number is None else os.read(self._number, max(size, 1))
+
+
+def options_of(source: ImageSource) -> dict[str, str]:
+    """What FFmpeg is told of a source by its first bytes; nothing is taken from a stream."""
+    if source.path is None and (source.data or peek_stdin()).startswith(_BARE):
+        return {"fpsprobesize": "0"}  # else it waits for twenty frames to guess the rate that is told
+    return {}
 
 
 def stream_of(source: ImageSource) -> Any:

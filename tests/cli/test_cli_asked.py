@@ -126,20 +126,6 @@ def test_a_rehearsal_ends_with_the_first_failure_as_the_run_would() -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        *("--existing overwrite", "--name {stem}", "--batch-size 1", "--workers 2", "--recursive", "--root ."),
-        *("--max-pixels 5M", "--orientation ignore", "--frame 0", "--as picture", "--kind metric", "--axes opengl"),
-        *("--colormap turbo", "--contours 1", "--edge-cull"),
-    ],
-)
-def test_raw_frames_refuse_what_is_for_files(words: str) -> None:
-    option, *value = words.split()
-    result = CliRunner().invoke(app, ["export", "--raw", "64x48", "-o", "-", "--range", "1:2", option, *value])
-    refused(result, option, "makes no sense for")
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
         *("--colormap turbo", "--range 1:5", "--invert", "--colorbar", "--contours 1", "--depth-scale 1000"),
         *("--focal 65deg", "--axes opengl", "--edge-cull", "--kind metric", "--upsample nearest"),
     ],

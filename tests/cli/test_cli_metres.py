@@ -254,21 +254,6 @@ def test_a_rehearsal_and_standard_input_behave(glpn: Glpn) -> None:
     np.testing.assert_allclose(piped["focal"], piped["trained"] * factor_of(85), rtol=1e-6)
 
 
-def test_raw_frames_are_told_their_lens_or_refused(glpn: Glpn) -> None:
-    words = ("export", "--raw", "64x48", "-o", "-", "-f", "png16")
-    frame = make_rgb(48, 64).tobytes()
-    plain = np.frombuffer(glpn(*words, input=frame).stdout_bytes, "<u2")
-    brought = np.frombuffer(glpn(*words, "--metres", "focal", "--focal", "28mm", input=frame).stdout_bytes, "<u2")
-    np.testing.assert_allclose(brought, plain * factor_of(28), atol=1)
-    refused = glpn(*words, "--metres", "focal", input=frame)
-    assert refused.exit_code == 2
-    assert "--focal 65deg" in refused.stderr
-    far = ("--metres", "focal", "--focal", "280mm", "--depth-scale", "1000")
-    too_far = glpn(*words, *far, input=frame)
-    assert too_far.exit_code == 2  # before a frame is read: the limit is known
-    assert "does not fit 16 bits" in too_far.stderr
-
-
 @pytest.mark.parametrize("command", ["predict", "export", "measure"])
 def test_it_is_refused_where_nothing_is_metres_or_no_lens_is_known(
     glpn: Glpn, tiny_model: Path, tmp_path: Path, command: str

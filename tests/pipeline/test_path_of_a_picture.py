@@ -1,7 +1,8 @@
 """The path of one picture through `predict`: how many of our files it imports and runs, and how deep it goes.
 
-Counted by Python's hook for profilers. Depth is counted in frames of ours: those of the thread that arrives, and for
-the network those from the command to `Engine.run`, which started it, too.
+Counted by Python's hook for profilers. A file runs when a function of it does; bodies of classes are part of importing.
+Depth is counted in frames of ours: those of the thread that arrives, and for the network those from the command to
+`Engine.run`, which started it, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from conftest import make_rgb
 from PIL import Image
 
 COUNT = """
-import json, os, sys, threading
+import inspect, json, os, sys, threading
 import glpn_cli
 home = os.path.dirname(glpn_cli.__file__)
 files, depths = set(), {}
@@ -33,7 +34,7 @@ def frames_of(frame):
 def see(frame, event, argument):
     code = frame.f_code
     if event == "call" and code.co_filename.startswith(home):
-        if code.co_name != "<module>":
+        if code.co_flags & inspect.CO_OPTIMIZED:
             files.add(code.co_filename)
         end = ends.get(code.co_qualname)
         is_decoder = end != "decoder" or code.co_filename.endswith("images/decode.py")
@@ -90,7 +91,7 @@ def path(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return counted
 
 
-@pytest.mark.parametrize(("what", "most"), [("imported", 88), ("run", 77)])
+@pytest.mark.parametrize(("what", "most"), [("imported", 88), ("run", 65)])
 def test_one_picture_needs_few_of_our_files(path: dict[str, list[str]], what: str, most: int) -> None:
     """17 of them are formats, one a file: a new one is one more here."""
     assert len(path[what]) <= most, "\n".join(path[what])

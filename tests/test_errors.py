@@ -30,6 +30,17 @@ def test_the_documentation_lists_every_code_as_the_program_explains_it() -> None
     assert rows == [(code.value, code.meaning, code.hint) for code in ErrorCode]
 
 
+def test_the_documentation_lists_every_warning() -> None:
+    codes = {
+        code
+        for path in PACKAGE.rglob("*.py")
+        for code in re.findall(r'"(W_[A-Z_]+)"|\[(W_[A-Z_]+)\]', path.read_text())
+    }
+    given = {one or other for one, other in codes}
+    assert {"W_ICC", "W_FRAMES", "W_UNIT"} <= given
+    assert given == set(re.findall(r"^\| `(W_[A-Z_]+)`", DOCUMENT.read_text("utf-8"), re.MULTILINE))
+
+
 @pytest.mark.parametrize("code", ErrorCode)
 def test_every_code_has_advice(code: ErrorCode) -> None:
     assert InputError("broken", code=code).hint == code.hint

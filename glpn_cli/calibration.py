@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class Calibration:
     def apply_to(self, provenance: Provenance | None) -> Provenance:
         """The provenance of calibrated depths."""
         made = provenance or Provenance(model=_UNKNOWN, weights_sha256=_UNKNOWN)
-        return Provenance(**{**vars(made), "limit_m": self.limit_of(made.limit_m), "calibration": self.text})
+        return replace(made, limit_m=self.limit_of(made.limit_m), calibration=self.text)
 
     def check(self, kind: DepthKind, provenance: Provenance | None) -> None:
         """Refuse depth of another kind, model, or whose metres were brought elsewhere already (UsageError)."""

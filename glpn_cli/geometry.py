@@ -115,7 +115,7 @@ class FocalChoice:
     def camera(
         self, size: tuple[int, int], *, exif_mm: float | None = None, known: Intrinsics | None = None
     ) -> Intrinsics:
-        """The camera of a picture of (H, W): as it is said here, else as is known, else by EXIF, else assumed.
+        """The camera of a picture of (H, W): from the option, else from the depth file, else by EXIF, else assumed.
 
         exif_mm: the 35 mm equivalent that the camera wrote
         known:   what a depth file recorded; an assumption in it counts for nothing

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from glpn_cli.images.given import Channels, PictureLike
 
 _BEYOND = 1.01
-"""How much more than its limit a network may answer, by rounding."""
+"""A depth may exceed the limit by this factor, through rounding."""
 
 _MOST_BEYOND = 0.1
 """How far pixels may lie beyond 0..1: resampling overshoots so much."""

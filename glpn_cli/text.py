@@ -62,6 +62,13 @@ def quoted(text: str, *, longest: int = 200) -> str:
     return ascii(text if len(text) <= longest else text[:longest] + "...")
 
 
+def clock(seconds: float) -> str:
+    """A length of time for people: 2:05, 1:02:05; parts of a second are left out."""
+    whole = int(seconds)
+    hours = f"{whole // 3600}:{whole // 60 % 60:02}" if whole >= 3600 else f"{whole // 60}"
+    return f"{hours}:{whole % 60:02}"
+
+
 def first_of(names: Iterable[str], *, most: int = 3) -> str:
     """The first names of many and how many more there are: "a, b, c and 697 more"; "nothing" where there are none."""
     listed = list(names)

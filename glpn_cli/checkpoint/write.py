@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from glpn_cli.atomic_write import write_together
 from glpn_cli.checkpoint.folder import (
@@ -25,10 +25,7 @@ from glpn_cli.errors import ModelError, code_of, reason_of
 from glpn_cli.text import quoted
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
-
-_StoredPrecision = Literal["fp32", "fp16", "bf16"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,29 +56,21 @@ def encode_checkpoint(
     config: Mapping[str, Any],
     state: Mapping[str, Tensor],
     preprocessor: Mapping[str, Any] | None = None,
-    extra_files: Mapping[str, str] | None = None,
-    precision: _StoredPrecision | None = None,
 ) -> EncodedFolder:
     """A folder that transformers reads as its own; equal contents give equal bytes.
 
-    config:      must name its model_type; an integral max_depth is written as the integer that transformers wants
-    state:       tensors by the names they have in files
-    extra_files: name -> text, such as the model card
-    precision:   how the weights are stored; None = as they are
+    config: must name its model_type; an integral max_depth is written as the integer that transformers wants
+    state:  tensors by the names they have in files
 
     Raises ModelError on weights that nobody could read back.
     """
-    import torch
-
     if not isinstance(config.get("model_type"), str):
         raise ModelError("a config without model_type cannot be written")
-    types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, None: None}
     texts = {CONFIG_FILE: _encode_json(config)}
     if preprocessor is not None:
         texts[PREPROCESSOR_FILE] = _encode_json(preprocessor)
-    texts |= {name: text.encode() for name, text in (extra_files or {}).items()}
-    weights = _encode_safetensors(state, dtype=types[precision])
-    return EncodedFolder({**{name: partial(iter, [data]) for name, data in texts.items()}, WEIGHTS_FILE: weights})
+    pieces = {name: partial(iter, [data]) for name, data in texts.items()}
+    return EncodedFolder({**pieces, WEIGHTS_FILE: _encode_safetensors(state)})
 
 
 def encode_copy(checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFolder:
@@ -98,23 +87,17 @@ def encode_copy(checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFol
     return EncodedFolder({CONFIG_FILE: partial(iter, [_encode_json(config)]), **pieces})
 
 
-def _encode_safetensors(
-    tensors: Mapping[str, Tensor], *, dtype: torch.dtype | None = None
-) -> Callable[[], Iterator[bytes]]:
+def _encode_safetensors(tensors: Mapping[str, Tensor]) -> Callable[[], Iterator[bytes]]:
     """A function that makes the pieces of a safetensors file, anew at every call: equal weights give equal bytes.
 
-    dtype: the floating-point type to store (float32, float16, bfloat16); None = as they are.
-
-    Raises ModelError at once where a tensor has no type that weights may have, or does not fit `dtype`.
+    Raises ModelError at once where a tensor has no type that weights may have.
     """
     import torch
 
     names = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
-    stored: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        cast = tensor.detach().to("cpu")
-        stored[name] = cast.to(dtype) if dtype is not None and cast.is_floating_point() else cast
-        if stored[name].dtype not in names or (stored[name].dtype == torch.int64 and not is_counter(name)):
+    stored = {name: tensor.detach().to("cpu") for name, tensor in tensors.items()}
+    for name, tensor in stored.items():
+        if tensor.dtype not in names or (tensor.dtype == torch.int64 and not is_counter(name)):
             raise ModelError(f"tensor {quoted(name)} has type {tensor.dtype}; weights are float32, float16 or bfloat16")
     check_finite(stored, where="what would be written")
     header, order = make_safetensors_header(

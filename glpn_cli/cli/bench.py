@@ -159,7 +159,7 @@ def _choose_pictures(inputs: list[str], count: int, made: Path) -> list[str]:
     if not inputs:
         return [str(path) for path in make_pictures(made / "pictures", count)]
     found = find_pictures(InputSettings(named=inputs))
-    paths = [str(source.path) for source in found.sources if source.path is not None] if found else []
+    paths = [str(source.path) for source in found.sources if source.path is not None]
     if not paths:
         raise UsageError("bench needs pictures that are files")
     return paths

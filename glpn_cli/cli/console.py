@@ -11,18 +11,17 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from glpn_cli.errors import ErrorCode, GlpnError, reason_of
-from glpn_cli.text import shown
+from glpn_cli.text import clock, shown
 
 if TYPE_CHECKING:
     from os import PathLike
-import textwrap
-from collections.abc import Iterable, Sequence
 
 _REDRAW_S = 0.1
 _STATUS_S = 60.0
@@ -64,9 +63,9 @@ class Console:
         """Print a finished table or page; its lines are the caller's, so escape the names in it with `shown`."""
         self._put(os.fsencode(text.rstrip("\n") + "\n"))
 
-    def json(self, record: Mapping[str, Any], *, indent: int | None = None) -> None:
-        """Print one JSON value, by default on one line, and flush it; on a terminal in ASCII, which moves no cursor."""
-        text = json.dumps(record, ensure_ascii=is_terminal(sys.stdout), allow_nan=False, indent=indent)
+    def json(self, record: Mapping[str, Any]) -> None:
+        """Print one JSON value on one line, and flush it; on a terminal in ASCII, which moves no cursor."""
+        text = json.dumps(record, ensure_ascii=is_terminal(sys.stdout), allow_nan=False)
         self._put(text.encode() + b"\n")
 
     def abandon_stdout(self) -> None:
@@ -187,30 +186,25 @@ class Console:
 console = Console()
 
 
-class Progress:
-    """Counts inputs as they finish; says so where somebody watches.
+class ProgressLine:
+    """A line that says how far a run is: redrawn a few times a second; told once a minute where nobody watches."""
 
-    total: how many there are; None where nobody knows
-    """
-
-    def __init__(self, total: int | None) -> None:
-        self._total = total
-        self._done = 0
-        self._computed = 0
+    def __init__(self) -> None:
         self._started = self._drawn = self._told = time.monotonic()
-        console.progress(self._line(""))
 
-    def advance(self, name: str, *, computed: bool) -> None:
-        """One more is finished; `computed` ones tell how long the rest will take, skipped ones do not."""
-        self._done += 1
-        self._computed += computed
+    def line(self) -> str:
+        """How far it is now, in the width of the terminal."""
+        raise NotImplementedError
+
+    def show(self, *, at_once: bool = False) -> None:
+        """Draw the line where it is time to, or at once: the first one, and the last."""
         now = time.monotonic()
-        if now - self._drawn >= _REDRAW_S or self._done == self._total:
+        if at_once or now - self._drawn >= _REDRAW_S:
             self._drawn = now
-            console.progress(self._line(name))
+            console.progress(self.line())
         if now - self._told >= _STATUS_S and not console.draws_progress:
             self._told = now
-            console.detail(self._line(name).strip())
+            console.detail(self.line().strip())
 
     def __enter__(self) -> Self:
         return self
@@ -222,15 +216,34 @@ class Progress:
         """Take the line away."""
         console.progress("")
 
-    def _line(self, name: str) -> str:
-        width = shutil.get_terminal_size((80, 24)).columns - 1
+
+class Progress(ProgressLine):
+    """Counts inputs as they finish; says so where somebody watches.
+
+    total: how many there are; None where nobody knows
+    """
+
+    def __init__(self, total: int | None) -> None:
+        super().__init__()
+        self._total = total
+        self._done = 0
+        self._computed = 0
+        self._name = ""
+        console.progress(self.line())
+
+    def advance(self, name: str, *, computed: bool) -> None:
+        """One more is finished; `computed` ones tell how long the rest will take, skipped ones do not."""
+        self._name = name
+        self._done += 1
+        self._computed += computed
+        self.show(at_once=self._done == self._total)
+
+    def line(self) -> str:
+        """Inputs done, of how many, how many a second, and the time that is left."""
         if self._total is None:
-            line = f"{self._done}{self._pace()}"
-        else:
-            facts = f" {self._done}/{self._total}{self._pace()}"
-            line = draw_bar(self._done / max(self._total, 1), max(0, min(24, width - len(facts) - 2))) + facts
-        room = width - len(line) - 2
-        return line[:width] if room < 8 else f"{line}  {shown(name)[-room:]}"
+            return fit_line(f"{self._done}{self._pace()}", self._name)
+        facts = f"{self._done}/{self._total}{self._pace()}"
+        return fit_line(facts, self._name, share=self._done / max(self._total, 1))
 
     def _pace(self) -> str:
         elapsed = time.monotonic() - self._started
@@ -239,14 +252,18 @@ class Progress:
         rate = self._computed / elapsed
         if self._total is None:
             return f"  {rate:.1f}/s"
-        left = int((self._total - self._done) / rate)
-        clock = (
-            f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02}" if left >= 3600 else f"{left // 60}:{left % 60:02}"
-        )
-        return f"  {rate:.1f}/s  {clock} left"
+        return f"  {rate:.1f}/s  {clock((self._total - self._done) / rate)} left"
 
 
-def draw_bar(share: float, width: int) -> str:
+def fit_line(facts: str, name: str, *, share: float | None = None) -> str:
+    """Facts, behind a bar where a share is known, and as much of a name as the terminal has room for."""
+    width = shutil.get_terminal_size((80, 24)).columns - 1
+    line = facts if share is None else f"{_draw_bar(share, max(0, min(24, width - len(facts) - 3)))} {facts}"
+    room = width - len(line) - 2
+    return line[:width] if room < 8 else f"{line}  {shown(name)[-room:]}"
+
+
+def _draw_bar(share: float, width: int) -> str:
     """A bar of `width` characters, in plain ASCII where the terminal has nothing else."""
     encoding = (getattr(sys.stderr, "encoding", None) or "ascii").lower().replace("-", "")
     full, empty = ("━", "─") if encoding.startswith("utf") else ("#", "-")

@@ -124,7 +124,7 @@ def _examine() -> Iterator[Finding]:
 
 
 def _name_of(check: Callable[[], Finding | list[Finding]]) -> str:
-    return check.__name__.removeprefix("check_").replace("_", " ")
+    return check.__name__.removeprefix("_").removeprefix("check_").replace("_", " ")
 
 
 def _check_versions() -> Finding:

@@ -48,8 +48,8 @@ class _ColorParams:
         "--range RANGE",
         "image",
         "Depths of the first and the last colour: image, batch (one range for all inputs, in two passes), "
-        "model, pA:pB (percentiles), or NEAR:FAR in metres. A clip has one range for all frames, unless image "
-        "is typed, or running, which follows the frames.",
+        "model, pA:pB (percentiles), or NEAR:FAR in metres. A clip uses one range; type "
+        "image for one per frame, or running for one that follows slowly.",
     )
     invert: bool = option("--invert", False, "Near is cold or dark.")
     colorbar: bool = option("--colorbar", False, "Add a scale with ticks in metres.")

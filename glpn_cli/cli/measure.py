@@ -79,7 +79,6 @@ def measure(
     next is printed too. If a picture's depth map lies beside it, that map is measured; other pictures go through the
     model.
     """
-    from glpn_cli.calibration import read_calibration
     from glpn_cli.pipeline.measuring import Box, Pixel
 
     pixels, boxes = [Pixel.parse(text) for text in wanted.pixels or ()], [Box.parse(text) for text in wanted.box or ()]
@@ -93,7 +92,7 @@ def measure(
     }
     check_used(explicit, situations)
     focal = space.choice
-    calibration = read_calibration(space.calibration) if space.calibration is not None else None
+    calibration = space.read_calibration()
     reading = inputs.choose_reading()
     found = _find_still(wanted, reading) or _find(wanted.file, inputs, printing.depth_scale, reading)
     note_made_earlier(found, explicit, "--kind", "--depth-scale")

@@ -153,7 +153,7 @@ class SpaceParams:
     intrinsics: str | None = option(
         "--intrinsics FX,FY,CX,CY",
         None,
-        "The same from a calibrated camera, in pixels of the upright picture: 525,525,319.5,239.5.",
+        "Focal lengths and optical axis of a calibrated camera, in pixels of the upright picture: 525,525,319.5,239.5.",
     )
     axes: Literal["opencv", "opengl", "blender", "directx"] | None = option(
         "--axes AXES",

@@ -31,7 +31,6 @@ class DataParams:
         "--data DATA",
         ...,
         f"{DATA} Can be given more than once. With --teacher, also folders of pictures.",
-        panel=INPUTS,
     )
     teacher: str | None = option(
         "--teacher MODEL", None, "Give the depth of this model to the pictures of folders without a pairs.csv."

@@ -77,6 +77,35 @@ class SampleSource(Protocol):
 
 
 @dataclass(frozen=True)
+class ChangedSource:
+    """The pictures of a source, each changed on its way.
+
+    change: a function that survives pickling; it may raise InputError
+    """
+
+    source: SampleSource
+    change: Callable[[Sample], Sample]
+
+    @property
+    def name(self) -> str:
+        """That of the source."""
+        return self.source.name
+
+    @property
+    def length(self) -> int | None:
+        """That of the source."""
+        return self.source.length
+
+    def name_of(self, index: int) -> str:
+        """The name of picture `index`."""
+        return self.source.name_of(index)
+
+    def read(self, index: int) -> Sample:
+        """Picture `index`, changed."""
+        return self.change(self.source.read(index))
+
+
+@dataclass(frozen=True)
 class _JoinedSource:
     """Several finite sources as one: the pictures of the first, then those of the next."""
 

@@ -103,15 +103,10 @@ class Png16(Format):
                     code=ErrorCode.UNSUPPORTED,
                 )
             scale = need_scale(options.depth_scale, pixels.dtype.name)
-            depth = dequantize(without_largest(pixels), depth_scale=scale, limit_m=None)
+            depth = _dequantize(without_largest(pixels), depth_scale=scale, limit_m=None)
             return StoredDepth(depth, None, cls.format, count_not_depth(pixels))
         record.check_pixels(pixels)
-        if record.map == "gray" and record.painted is not None:
-            return StoredDepth(depth_of_levels(pixels, record), record, record.format)
-        if record.depth_scale is None or not record.depth_kind.is_metric:
-            raise InputError("its record makes no sense: integer pixels without a scale in metres")
-        depth = dequantize(pixels, depth_scale=record.depth_scale, limit_m=record.limit_m)
-        return StoredDepth(depth, record, record.format)
+        return StoredDepth(decode_levels(pixels, record), record, record.format)
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse depth that is not in metres, and a limit that 16 bits cannot hold at this scale (UsageError).
@@ -186,7 +181,16 @@ def check_scale(depth_scale: float) -> None:
         )
 
 
-def dequantize(stored: NDArray[np.unsignedinteger], *, depth_scale: float, limit_m: float | None) -> DepthMap:
+def decode_levels(levels: NDArray[np.uint8] | NDArray[np.uint16], record: Record) -> DepthMap:
+    """The depths (H, W) that stored numbers stand for, by their record. Raises InputError where it makes no sense."""
+    if record.map == "gray" and record.painted is not None:
+        return depth_of_levels(levels, record)
+    if record.depth_scale is None or not record.depth_kind.is_metric:
+        raise InputError("its record makes no sense: integer pixels without a scale in metres")
+    return _dequantize(levels, depth_scale=record.depth_scale, limit_m=record.limit_m)
+
+
+def _dequantize(stored: NDArray[np.unsignedinteger], *, depth_scale: float, limit_m: float | None) -> DepthMap:
     """Metres from stored numbers, uint8 or uint16 (H, W): exactly stored / depth_scale, in float32; 0 is a hole."""
     metres = (np.arange(np.iinfo(stored.dtype).max + 1) / depth_scale).astype(np.float32)
     valid = stored > 0

@@ -4,60 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from glpn_cli.data.pairs import PairList
-from glpn_cli.data.samples import Sample, SampleSource, kb_camera
+from glpn_cli.data.samples import ChangedSource, Sample, SampleSource, kb_camera
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice, depth_from_ray
 
 CAMERA_HINT = "Fill in its fx and fy in the CSV, or use --focal or --intrinsics."
 
 
-@dataclass(frozen=True)
-class _CameraSource:
+def through_cameras(source: SampleSource, choice: FocalChoice | None, *, is_ray: bool) -> SampleSource:
     """The pictures of a source through the camera that the user named, their depth along its axis.
 
     choice: the camera of all pictures; None: each has that of the data.
     is_ray: the depth of the data is length along the ray of each pixel.
+
+    Reading one raises InputError where its ray lengths come without a camera.
     """
-
-    source: SampleSource
-    choice: FocalChoice | None
-    is_ray: bool
-
-    @property
-    def name(self) -> str:
-        """That of the source."""
-        return self.source.name
-
-    @property
-    def length(self) -> int | None:
-        """That of the source."""
-        return self.source.length
-
-    def name_of(self, index: int) -> str:
-        """The name of picture `index`."""
-        return self.source.name_of(index)
-
-    def read(self, index: int) -> Sample:
-        """Picture `index`. Raises InputError where it cannot be used, or its ray lengths come without a camera."""
-        sample = self.source.read(index)
-        if self.choice is not None:
-            camera = self.choice.camera(sample.uncut or sample.size)
-            cut = camera if sample.uncut is None else kb_camera(camera, sample.uncut)
-            sample = replace(sample, intrinsics=cut, focal_px=math.sqrt(camera.fx * camera.fy))
-        if not self.is_ray:
-            return sample
-        if sample.intrinsics is None:
-            message = f"{sample.name}: its camera is not known, so its ray lengths cannot be turned into depth"
-            raise InputError(message, hint=CAMERA_HINT, code=ErrorCode.DATA)
-        return replace(sample, depth=depth_from_ray(sample.depth, sample.intrinsics))
+    if choice is None and not is_ray:
+        return source
+    return ChangedSource(source, partial(_through_camera, choice=choice, is_ray=is_ray))
 
 
-def through_cameras(source: SampleSource, choice: FocalChoice | None, *, is_ray: bool) -> SampleSource:
-    """The source itself where nothing is asked, else a `_CameraSource`."""
-    return _CameraSource(source, choice, is_ray) if is_ray or choice is not None else source
+def _through_camera(sample: Sample, *, choice: FocalChoice | None, is_ray: bool) -> Sample:
+    if choice is not None:
+        camera = choice.camera(sample.uncut or sample.size)
+        cut = camera if sample.uncut is None else kb_camera(camera, sample.uncut)
+        sample = replace(sample, intrinsics=cut, focal_px=math.sqrt(camera.fx * camera.fy))
+    if not is_ray:
+        return sample
+    if sample.intrinsics is None:
+        message = f"{sample.name}: its camera is not known, so its ray lengths cannot be turned into depth"
+        raise InputError(message, hint=CAMERA_HINT, code=ErrorCode.DATA)
+    return replace(sample, depth=depth_from_ray(sample.depth, sample.intrinsics))
 
 
 def check_cameras(source: SampleSource, choice: FocalChoice | None, needed_by: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
 from glpn_cli.evaluation.cameras import CAMERA_HINT
 from glpn_cli.evaluation.measures import Measures, MetricGroup
-from glpn_cli.evaluation.metrics import Interval, bootstrap, bootstrap_difference
+from glpn_cli.evaluation.metrics import Interval, bootstrap
 from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.evaluation.temporal import ScoredFrame, score_change
@@ -194,7 +194,10 @@ def gather(
 
 
 def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
-    """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval."""
+    """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval.
+
+    The interval is tighter than two beside each other; where it does not hold 0, the difference is more than luck.
+    """
     pairs = (
         (one.scores.get(alignment, {}), other.scores.get(alignment, {}))
         for one, other in zip(ours.pictures, theirs.pictures, strict=True)  # by place: a picture may come twice
@@ -202,7 +205,7 @@ def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: 
     values = np.array([(one[metric], other[metric]) for one, other in pairs if metric in one and metric in other])
     if not values.size:
         return None
-    return bootstrap_difference(values[:, 0], values[:, 1])
+    return bootstrap(values[:, 0] - values[:, 1])
 
 
 @dataclass(frozen=True, eq=False)

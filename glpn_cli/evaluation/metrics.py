@@ -110,14 +110,6 @@ def bootstrap(values: NDArray[np.float64], *, seed: int = 0) -> Interval:
     return Interval(float(values.mean()), float(low), float(high))
 
 
-def bootstrap_difference(ours: NDArray[np.float64], theirs: NDArray[np.float64], *, seed: int = 0) -> Interval:
-    """The interval of the mean difference over the same pictures, (N,) each: tighter than two beside each other.
-
-    A difference whose interval does not hold 0 is more than the luck of the pictures.
-    """
-    return bootstrap(ours - theirs, seed=seed)
-
-
 def find_steps(depth: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
     """The ratio of depths, farther to nearer, of all neighbours in rows, then in columns: (N,).
 

@@ -18,13 +18,12 @@ from glpn_cli.depth_files.base import read_head
 from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import Picture, ReadOptions
 from glpn_cli.models.settings import InferenceSettings
+from glpn_cli.pipeline.pairing import DEPTH_EXTENSIONS
 from glpn_cli.pipeline.sources import is_made_from, shows_same
 from glpn_cli.prediction import DepthKind, DepthMap
 
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
-
-_EXTENSIONS = (".png", ".npy", ".npz", ".tiff", ".tif", ".pfm", ".exr")
 
 
 class Predictor(Protocol):
@@ -132,7 +131,8 @@ class FolderPredictor:
         self._shared = {stem for stem, count in stems.items() if count > 1}
         if not folder.is_dir():
             raise UsageError(f"{folder} is no folder", code=ErrorCode.NOT_FOUND)
-        files = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _EXTENSIONS and path.is_file())
+        paths = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in DEPTH_EXTENSIONS)
+        files = filter(Path.is_file, paths)
         kinds = {found for path in files if (found := self._enter(path, kind)) is not None}
         if not kinds:
             raise UsageError(f"{folder} has no depth maps", code=ErrorCode.NOT_FOUND)

@@ -47,7 +47,7 @@ _FAX_SHIFTS = ("", "1", "01", "0001")
 _RUNS = 99 * "011111"
 _FAX_NOISE = {2: _RUNS, 3: _RUNS + 4 * ("0000000000011" + _RUNS), 4: 99 * "001011111"}
 _SAME_BITS = bytes(range(256))
-_REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def check_png(stream: BinaryIO, image: Image.Image) -> None:
@@ -180,7 +180,7 @@ def check_tiff(stream: BinaryIO, image: Image.Image) -> None:
         _check_jpeg_strips(strips, tags)
         variants = [[_lengthen_jpeg(strip) for strip in strips]]
     else:
-        flip = _REVERSED_BITS if tags.get(_TIFF_FILL_ORDER) == 2 else _SAME_BITS
+        flip = REVERSED_BITS if tags.get(_TIFF_FILL_ORDER) == 2 else _SAME_BITS
         noises = [shift + _FAX_NOISE[compression] for shift in _FAX_SHIFTS]
         variants = [
             [_lengthen_fax(strip.translate(flip), noise).translate(flip) for strip in strips] for noise in noises

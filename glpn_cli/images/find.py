@@ -70,7 +70,7 @@ class Search:
     exclude:      patterns for what a folder or a pattern does not yield: names of files or folders (`thumbs`,
                   `*_s.jpg`), or paths below it (`old/*`). Files that were named always count.
     leave_out:    asked for each file that a folder or a pattern yields, never for files that were named.
-    shard:        only this part of all inputs, by the hash of what `shard_key` makes of a name.
+    shard:        only this part of all inputs, by the hash of a name without its extension.
     options:      how the pictures will be read.
     """
 
@@ -80,7 +80,6 @@ class Search:
     leave_out: Callable[[Path], bool] | None = None
     exclude: tuple[str, ...] = ()
     shard: Shard | None = None
-    shard_key: Callable[[str], str] = stem_of
     options: ReadOptions = field(default_factory=ReadOptions)
 
 
@@ -259,7 +258,7 @@ def _is_excluded(name: str, search: Search) -> bool:
 
 
 def _is_mine(name: str, search: Search) -> bool:
-    return search.shard is None or search.shard.holds(search.shard_key(name))
+    return search.shard is None or search.shard.holds(stem_of(name))
 
 
 def is_address(given: str) -> bool:

@@ -87,21 +87,17 @@ class ModelReport:
         return ("metres" if self.kind.is_metric else f"no unit ({self.kind.value})") + limit
 
 
-def inspect_model(
-    model: ResolvedModel, *, input_size: InputSize | None = None, picture_size: tuple[int, int] | None = None
-) -> ModelReport:
+def inspect_model(model: ResolvedModel, *, input_size: InputSize | None = None) -> ModelReport:
     """Look at a model's config, header and checksum; no tensor is read.
 
-    input_size:   as for a prediction; default auto
-    picture_size: (H, W) of the picture to count the cost for; default the size it was trained on
+    input_size: as for a prediction; default auto. The cost is counted for a picture of the size it was trained on
 
     Raises ModelError where config or header cannot be read. A header that does not fit the config is a failed check.
     """
     checkpoint = model.checkpoint
     config = read_config(model.config)
     header = checkpoint.header()
-    picture_size = picture_size or config.training_size
-    network_size = config.network_size(picture_size, input_size or InputSize())
+    network_size = config.network_size(config.training_size, input_size or InputSize())
     return ModelReport(
         model=model,
         family=config.model_type,
@@ -110,7 +106,7 @@ def inspect_model(
         weights_bytes=checkpoint.weights_bytes,
         stored_types=dict(sorted(Counter(info.dtype for info in header.values()).items())),
         parameters=config.parts(),
-        picture_size=picture_size,
+        picture_size=config.training_size,
         network_size=network_size,
         cost=config.cost(network_size),
         training_size=config.training_size,
@@ -156,7 +152,6 @@ def _check_checksum(model: ResolvedModel) -> Check:
 class _Verdict:
     """Whether a model is whole: what was looked at, or why it could not be."""
 
-    name: str
     checks: tuple[Check, ...] = ()
     sha256: str | None = None
     error: ModelError | None = None
@@ -175,6 +170,6 @@ def verify_model(name: str) -> _Verdict:
     try:
         model = resolve_model(name, offline=True)
         checks = check_model(model, config=read_config(model.config), header=model.checkpoint.header())
-        return _Verdict(name, checks, model.checkpoint.sha256())
+        return _Verdict(checks, model.checkpoint.sha256())
     except ModelError as error:
-        return _Verdict(name, error=error)
+        return _Verdict(error=error)

@@ -29,6 +29,7 @@ from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_o
 from glpn_cli.models import registry
 from glpn_cli.models.config_base import config_class, read_config
 from glpn_cli.models.registry import ModelRow, identify, row_of_repository
+from glpn_cli.text import quoted
 
 _MOST_METRES = 1e6
 _MAX_NAME = 4096
@@ -197,7 +198,7 @@ def _check_name(name: str) -> None:
 
 def _unknown_name(name: str) -> UsageError:
     """The error of a name that is neither in the registry, nor a path, nor on the hub."""
-    shown = ascii(name if len(name) <= 200 else name[:200] + "...")
+    shown = quoted(name)
     if name.startswith((".", "/", "~", "\\")) or "/" in name or is_weights(Path(name)):
         return UsageError(f"there is no file or folder {shown}", code=ErrorCode.NOT_FOUND)
     close = difflib.get_close_matches(name.lower(), registry.REGISTRY, n=1, cutoff=0.5)

@@ -61,7 +61,7 @@ class Engine:
     workers:    threads that decode, and as many that write
     batch_size: tasks per batch; None: as `stages.open` says
     is_stream:  the next task may come at any time, or wait for an answer: no batch waits for it
-    in_order:   tell in the order of the tasks; for one worker
+    in_order:   tell outcomes in the order of the tasks
     """
 
     def __init__(

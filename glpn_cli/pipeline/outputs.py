@@ -127,8 +127,10 @@ class OutputRules:
 
     def _path(self, source: Source, writer: Format) -> str | None:
         destination = self.destination
-        if destination.path is None or destination.is_file:
-            return None if destination.path is None else str(destination.path)
+        if destination.path is None:
+            return None
+        if destination.is_file:
+            return str(destination.path)
         parent = ""
         if self.template.asks_for_parent and source.path is not None:
             parent = source.path.absolute().parent.name

@@ -66,7 +66,7 @@ def make_stored(found: Identified, settings: InputSettings, content: Content | N
 
 
 def find_labels_alone(inputs: Sequence[Identified], settings: InputSettings) -> list[StoredSource] | None:
-    """The maps of labels, where all other inputs are their pictures; None where they are not, or there is none.
+    """The maps of labels, if every other input is a picture of one of them; else None.
 
     Raises UsageError for labels that were named among other inputs.
     """

@@ -56,39 +56,36 @@ def find_pictures(settings: InputSettings) -> Sources:
     if settings.is_stream:
         return Sources(settings, takes_maps=False)
     found = _find(settings, PICTURE_EXTENSIONS, is_own_output)
+    sources: list[ImageSource] = []
     maps: list[ImageSource] = []
     clips: list[ImageSource] = []
     unclear: list[ImageSource] = []
-    if settings.kind is InputKind.AUTO:
-        for source in found.sources:
-            if not (is_asked(source, settings) or PurePosixPath(source.name).suffix.lower() in _DEEP_EXTENSIONS):
-                continue
+    for source in found.sources:
+        content = Content.PICTURE
+        if settings.kind is InputKind.AUTO and (
+            is_asked(source, settings) or PurePosixPath(source.name).suffix.lower() in _DEEP_EXTENSIONS
+        ):
             content, _ = identify(source.content)
-            if content is Content.AMBIGUOUS:
-                unclear.append(source)
-            elif content is Content.CLIP:
-                clips.append(source)
-            elif content is not Content.PICTURE:
-                maps.append(source)
+        if content is Content.PICTURE:
+            sources.append(source)
+        elif content is Content.AMBIGUOUS:
+            unclear.append(source)
+            sources.append(replace(source, warnings=DEPTH_LIKE))
+        elif content is Content.CLIP:
+            clips.append(source)
+        else:
+            maps.append(source)
     if maps and len(maps) == len(found.sources) and not found.refused:
         raise UsageError(
             f"{maps[0].given!r} is a depth map already" + (f", and so are {len(maps) - 1} more" if maps[1:] else ""),
             hint=PAINT_IT,
         )
-    sources, notes = list(found.sources), list(found.notes)
+    notes = list(found.notes)
     if maps:
         notes.append(f"{len(maps)} depth maps among the inputs are left out (--as picture takes them for pictures)")
-        left = set(map(id, maps))
-        sources = [source for source in sources if id(source) not in left]
-    if clips:
-        found = replace(found, refused=(*found.refused, *_refuse_clips(clips)))
-        left = set(map(id, clips))
-        sources = [source for source in sources if id(source) not in left]
-    if unclear:
-        warned = set(map(id, unclear))
-        sources = [replace(each, warnings=DEPTH_LIKE) if id(each) in warned else each for each in sources]
-        notes += _note_depth_by_name(unclear)
-    return Sources(settings, takes_maps=False, sources=sources, refused=found.refused, notes=notes)
+    notes += _note_depth_by_name(unclear)
+    refused = (*found.refused, *_refuse_clips(clips))
+    return Sources(settings, takes_maps=False, sources=sources, refused=refused, notes=notes)
 
 
 def _refuse_clips(clips: Iterable[ImageSource]) -> list[Refused]:

@@ -143,7 +143,7 @@ class InputSettings:
         "--white N", None, "Value of white in 16-bit greys, such as 4095 for 12 bits in 16.", min=1, max=65535
     )
     isolate: bool = option(
-        "--isolate", False, "Decode in separate processes, so that a file that crashes its decoder is one failed input."
+        "--isolate", False, "Decode in separate processes: a crash of a decoder then fails its input only."
     )
     timeout: float | None = option(
         "--timeout SECONDS",

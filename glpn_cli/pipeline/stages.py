@@ -52,8 +52,8 @@ class Stages:
 
     model:     for pictures; None where there are none
     outputs:   the cameras of the inputs, and the calibration of their depths
-    pictures:  how many are named, done already or not, so that a run that goes on computes as the one that began; None
-               where nobody knows
+    pictures:  number of inputs, finished ones included, so that a resumed run computes as the first one did; None where
+               nobody knows
     estimator: the model, where it is open already
     watch:     told of every result and its warnings once it is written
     """
@@ -66,7 +66,7 @@ class Stages:
         pictures: int | None = None,
         estimator: DepthEstimator | None = None,
     ) -> None:
-        self._model = model
+        self.model = model
         self._focal = outputs.cloud.focal if outputs.cloud is not None else FocalChoice()
         self._writes_scale = "png16" in (outputs.formats or "").split(",")
         self._calibration = outputs.calibration
@@ -75,16 +75,11 @@ class Stages:
         self._parallelism: Parallelism | None = None
         self.watch: Callable[[Result, tuple[str, ...]], None] | None = None
 
-    @property
-    def model(self) -> ModelSettings | None:
-        """The model for pictures."""
-        return self._model
-
     def with_threads(self, threads: int) -> Stages:
         """The same with so many threads of the network, unopened: for another process, as which it can be pickled."""
-        model = None if self._model is None else replace(self._model, threads=threads)
+        model = None if self.model is None else replace(self.model, threads=threads)
         fresh = copy(self)
-        fresh._model, fresh._estimator, fresh._parallelism, fresh.watch = model, None, None, None
+        fresh.model, fresh._estimator, fresh._parallelism, fresh.watch = model, None, None, None
         return fresh
 
     def open(self) -> Parallelism:
@@ -95,7 +90,7 @@ class Stages:
         size take 7.0 s in two lanes of one thread each, and 8.5 s in one of two; mini takes 20 ms a picture instead of
         28. On a GPU batches.
         """
-        model = self._model
+        model = self.model
         if self._parallelism is not None:
             return self._parallelism
         self._parallelism = Parallelism()
@@ -175,8 +170,8 @@ class Stages:
 
     @property
     def _inference(self) -> InferenceSettings:
-        assert self._model is not None
-        return self._model.inference
+        assert self.model is not None
+        return self.model.inference
 
     def _most_at_once(self, model: ModelSettings, device: str) -> int:
         """How many pictures fit into memory, as far as their size and number are known: at least 1."""
@@ -199,8 +194,8 @@ class Stages:
         warnings = picture.warnings + _depth_warnings(prediction)
         if self._calibration is None and self._inference.lens is None:
             warnings += _camera_warnings(camera, picture.full_size, self._inference)
-        assert self._model is not None
-        uncertainty = self._estimator.predict_std(picture) if self._model.uncertainty else None
+        assert self.model is not None
+        uncertainty = self._estimator.predict_std(picture) if self.model.uncertainty else None
         result = Result(prediction, source, provenance, camera, warnings, uncertainty)
         return self.calibrate(replace(result, warnings=warnings + _axis_warnings(result)))
 

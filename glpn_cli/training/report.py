@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from glpn_cli.evaluation.metrics import Scores
-from glpn_cli.text import words_text
+from glpn_cli.text import clock, words_text
 from glpn_cli.training.config import TrainingConfig
 
 
@@ -39,10 +39,9 @@ class Progress:
     def words(self) -> str:
         """For a terminal."""
         left = (self.steps - self.step) * self.pictures / max(self.step, 1) / max(self.pictures_per_s, 1e-9)
-        clock = f"{int(left) // 3600}:{int(left) // 60 % 60:02}:{int(left) % 60:02}"
         return (
             f"step {self.step}/{self.steps}  loss {self.loss:.4f}  rate {self.rate:.1e}  "
-            f"{self.pictures_per_s:.1f} pictures/s  {clock} left"
+            f"{self.pictures_per_s:.1f} pictures/s  {clock(left)} left"
         )
 
 

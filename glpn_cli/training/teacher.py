@@ -7,11 +7,12 @@ again, and a picture that cannot be read is told and left out.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from glpn_cli.data.pairs import Pair, PairList
-from glpn_cli.data.samples import Sample
+from glpn_cli.data.samples import ChangedSource, Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, UsageError
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.report import Outcome, Status
@@ -20,37 +21,6 @@ from glpn_cli.pipeline.search import find_pictures
 from glpn_cli.pipeline.settings import Existing, InputSettings, ModelSettings, OutputSettings, RunSettings
 from glpn_cli.prediction import DepthKind
 from glpn_cli.training.initial_model import Camera
-
-
-@dataclass(frozen=True)
-class _TaughtPictures:
-    """Pictures with the depth of a teacher.
-
-    camera: the one that the teacher's metres belong to. Every picture counts as taken with it, whatever took it:
-        teacher and student see the same pixels, and must give the same metres for the same camera.
-    """
-
-    pairs: PairList
-    camera: Camera
-
-    @property
-    def name(self) -> str:
-        """The folder and the teacher, with its weights."""
-        return self.pairs.name
-
-    @property
-    def length(self) -> int:
-        """The number of pictures."""
-        return self.pairs.length
-
-    def name_of(self, index: int) -> str:
-        """The name of picture `index`."""
-        return self.pairs.name_of(index)
-
-    def read(self, index: int) -> Sample:
-        """Read picture `index`; see `Pair.read`."""
-        sample = self.pairs.read(index)
-        return replace(sample, focal_px=self.camera.focal_at(sample.size))
 
 
 def check_teacher(teacher: InferenceSettings) -> None:
@@ -70,7 +40,7 @@ def teach(
     device: str,
     threads: int | None = None,
     show: Callable[[Outcome, int], None] = lambda *_: None,
-) -> _TaughtPictures:
+) -> SampleSource:
     """The pictures of a folder, and of those inside it, with the depth that a teacher gives them.
 
     output: the folder for its maps, which go into one of this teacher's own
@@ -108,4 +78,11 @@ def teach(
         )
     told = f"{pictures}, taught by {name} (weights {digest[:16]})"
     listed = PairList(told, tuple(sorted(pairs, key=lambda pair: pair.name)), reading)
-    return _TaughtPictures(listed, Camera(teacher.config.training_size, teacher.config.training_focal_px))
+    # Every picture counts as taken with the teacher's camera: teacher and student see the same pixels, and must give
+    # the same metres for the same camera.
+    camera = Camera(teacher.config.training_size, teacher.config.training_focal_px)
+    return ChangedSource(listed, partial(_as_taken_with, camera))
+
+
+def _as_taken_with(camera: Camera, sample: Sample) -> Sample:
+    return replace(sample, focal_px=camera.focal_at(sample.size))

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.images import Picture
 from glpn_cli.images.picture import AtLeast
 
 # Numbers of ITU-T H.273.
@@ -53,9 +52,15 @@ def to_rgb(image: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
 def turn_upright(rgb: NDArray[Any], matrix: tuple[int, int, int, int]) -> NDArray[Any]:
     """An array (H, W, ...) turned by the display matrix (a, b, c, d): x' = a x + c y, y' = b x + d y."""
     a, b, c, d = matrix
-    if abs(a) + abs(d) >= abs(b) + abs(c):
+    if not lies_on_its_side(matrix):
         return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     return rgb.swapaxes(0, 1)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+
+
+def lies_on_its_side(matrix: tuple[int, int, int, int]) -> bool:
+    """Whether a display matrix swaps rows and columns."""
+    a, b, c, d = matrix
+    return abs(a) + abs(d) < abs(b) + abs(c)
 
 
 def is_upright(matrix: tuple[int, int, int, int]) -> bool:
@@ -83,11 +88,6 @@ def reduced_size(size: tuple[int, int], at_least: AtLeast | None) -> tuple[int, 
         if small[0] >= least[0] and small[1] >= least[1]:
             return small
     return size
-
-
-def make_picture(rgb: NDArray[np.uint8], full_size: tuple[int, int], **facts: Any) -> Picture:
-    """A picture of an upright frame."""
-    return Picture(np.ascontiguousarray(rgb), full_size, **facts)
 
 
 def _to_srgb(rgb: NDArray[np.uint16], curve: int, *, is_wide: bool) -> NDArray[np.uint8]:

@@ -15,18 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files import Format, Record
-from glpn_cli.depth_files.png16 import Png16, dequantize
+from glpn_cli.depth_files.png16 import Png16
 from glpn_cli.depth_files.record import CHECKSUM, PREFIX, number_text, text_from_json, text_to_json, unescape
-from glpn_cli.depth_files.styles import Gray, depth_of_levels
+from glpn_cli.depth_files.styles import Gray
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.images import ImageSource, ReadOptions
+from glpn_cli.images import ImageSource
 from glpn_cli.prediction import DepthMap
 from glpn_cli.video.clip import Clip
 from glpn_cli.video.colors import is_upright
 from glpn_cli.video.facts import RECORD_KEY, ClipFacts
 from glpn_cli.video.frame import Frame
 from glpn_cli.video.library import load_av
-from glpn_cli.video.settings import ClipSettings
 
 DEPTH_MAPS = ("depth", "gray")
 """The maps of records of clips whose frames are depths, or stand for them."""
@@ -157,15 +156,11 @@ def _comment(record: Record) -> str:
 
 
 class DepthClip:
-    """A clip of depth that was written earlier. Raises InputError where it is none of ours.
+    """A clip of depth that was written earlier. Raises InputError where it is none of ours."""
 
-    path:     the file
-    settings: which frames are taken
-    """
-
-    def __init__(self, path: Path, settings: ClipSettings | None = None, options: ReadOptions | None = None) -> None:
-        source = ImageSource(path, path.name, str(path), options=options or ReadOptions())
-        self.clip = Clip(source, settings)
+    def __init__(self, path: Path) -> None:
+        source = ImageSource(path, path.name, str(path))
+        self.clip = Clip(source)
         record = depth_record_of(self.clip)
         if record is None:
             self.clip.close()
@@ -186,20 +181,6 @@ class DepthClip:
         """Every frame and its numbers, uint8 or uint16 (H, W)."""
         for frame in self.clip.frames():
             yield frame, frame.image.to_ndarray()
-
-    def depths(self) -> Iterator[tuple[Frame, DepthMap]]:
-        """Every frame and its depths."""
-        for frame, levels in self.levels():
-            yield frame, decode_levels(levels, self.record)
-
-
-def decode_levels(levels: NDArray[Any], record: Record) -> DepthMap:
-    """The depths that numbers stand for. Raises InputError for a record that makes no sense."""
-    if record.map == "gray" and record.painted is not None:
-        return depth_of_levels(levels, record)
-    if record.depth_scale is None or not record.depth_kind.is_metric:
-        raise InputError("its record makes no sense: integer pixels without a scale in metres")
-    return dequantize(levels, depth_scale=record.depth_scale, limit_m=record.limit_m)
 
 
 def describe_clip(path: Path) -> dict[str, Any]:

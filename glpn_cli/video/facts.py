@@ -11,7 +11,7 @@ from typing import Any
 from glpn_cli.images import ImageSource
 from glpn_cli.images.formats import check_pixels
 from glpn_cli.images.picture import ContentId
-from glpn_cli.video.colors import is_hdr, read_matrix
+from glpn_cli.video.colors import is_hdr, lies_on_its_side, read_matrix
 from glpn_cli.video.sources import files_of_sequence, hash_files, is_sequence
 
 RECORD_KEY = "GLPN"
@@ -55,8 +55,7 @@ class ClipFacts:
 
     def stored(self, size: tuple[int, int]) -> tuple[int, int]:
         """(H, W) of an upright frame as it lies in the file."""
-        a, b, c, d = self.matrix
-        return size if abs(a) + abs(d) >= abs(b) + abs(c) else (size[1], size[0])
+        return (size[1], size[0]) if lies_on_its_side(self.matrix) else size
 
     def time_of(self, pts: int) -> float:
         """Seconds from the beginning."""
@@ -73,9 +72,7 @@ def read_facts(source: ImageSource, container: Any, stream: Any, image: Any) -> 
     duration = stream.duration * stream.time_base if stream.duration else None
     if duration is None and container.duration:
         duration = Fraction(container.duration, 1_000_000)
-    stored = image.height, image.width
-    a, b, c, d = matrix
-    size = stored if abs(a) + abs(d) >= abs(b) + abs(c) else (stored[1], stored[0])
+    size = (image.width, image.height) if lies_on_its_side(matrix) else (image.height, image.width)
     check_pixels(size, source.options.max_pixels, label=source.label)
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     start = stream.start_time if stream.start_time is not None else image.pts
@@ -89,7 +86,7 @@ def read_facts(source: ImageSource, container: Any, stream: Any, image: Any) -> 
         rate=rate,
         frames=stream.frames or (round(duration * rate) if duration and rate else None),
         duration_s=float(duration) if duration else None,
-        aspect=aspect if size == stored else 1 / aspect,
+        aspect=1 / aspect if lies_on_its_side(matrix) else aspect,
         codec=stream.codec_context.name,
         pixels=image.format.name,
         encoder=stream.metadata.get("encoder") or stream.metadata.get("ENCODER"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.images import ImageSource, Picture
 from glpn_cli.images.picture import AtLeast, ContentId
-from glpn_cli.video.colors import make_picture, reduced_size, to_rgb, turn_upright
+from glpn_cli.video.colors import reduced_size, to_rgb, turn_upright
 from glpn_cli.video.facts import ClipFacts
 
 
@@ -38,7 +38,7 @@ class Frame(ImageSource):
         assert self.clip is not None
         size = reduced_size(self.clip.size, at_least)
         rgb = turn_upright(to_rgb(self.image, self.clip.stored(size)), self.clip.matrix)
-        return make_picture(rgb, self.clip.size, content=self.clip.content)
+        return Picture(np.ascontiguousarray(rgb), self.clip.size, content=self.clip.content)
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The upright frame, uint8 (H, W, 3)."""

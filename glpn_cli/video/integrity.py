@@ -6,10 +6,11 @@ import os
 import zlib
 from pathlib import Path
 
+from glpn_cli.images.completeness import REVERSED_BITS
+
 _HEAD_BYTES = 256
 _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 _FOOTER, _ONES = 8, 0xFFFFFFFF
-_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def lacks_bytes(path: Path) -> bool:
@@ -47,7 +48,7 @@ def are_slices_sound(packet: bytes) -> bool:
         if begin < 0 or end < _FOOTER:
             return False
         # The CRC takes the highest bit of a byte first, and zlib's the lowest.
-        if zlib.crc32(packet[begin:end].translate(_REVERSED), _ONES) != _ONES:
+        if zlib.crc32(packet[begin:end].translate(REVERSED_BITS), _ONES) != _ONES:
             return False
         end = begin
     return True

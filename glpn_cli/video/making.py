@@ -23,7 +23,7 @@ from glpn_cli.video.coding import CodingThread
 from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, quantize
 from glpn_cli.video.frame import Frame
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
-from glpn_cli.video.run import ClipWork, first_error, no_frame, with_view
+from glpn_cli.video.run import ClipWork, no_frame, with_view
 from glpn_cli.video.settings import SAME_S, WARM_UP
 from glpn_cli.video.target import ClipTarget, PipeOut, UntilFull, holds_frames, read_partial, says_source
 
@@ -237,7 +237,8 @@ class Making:
 
     def _nothing(self) -> GlpnError:
         if self._failed:
-            return first_error(self._failed[0][1], self._failed[0][0])
+            frame, error = self._failed[0]
+            return InputError(f"not one frame could be used; at {frame.time_s:.3f} s: {error.message}", code=error.code)
         return no_frame()
 
     def _tell_lost(self) -> None:

@@ -43,7 +43,7 @@ def shrink(values: Grid, size: tuple[int, int]) -> Grid:
 
 
 def scale_smoothly(values: Grid, factors: Grid) -> Grid:
-    """Numbers, (H, W), times factors on a coarser grid, (h, w), and what lies between them (bilinear); float32."""
+    """Values (H, W) times factors on a coarser grid (h, w), interpolated bilinearly; float32."""
     (height, width), count = values.shape, len(factors)
     if height <= count or width <= factors.shape[1]:
         return values * shrink(factors, values.shape)
@@ -241,7 +241,7 @@ def likeness(first: View, second: View, motion: Matrix) -> float:
     It is the structural similarity of all that both see (Wang et al. 2004, over one window), at half the size, where
     noise is less, and less where they have under half of the picture in common. Bare walls are alike.
     """
-    one, other = first.levels[1 % len(first.levels)], second.levels[1 % len(second.levels)]
+    one, other = first.coarser, second.coarser
     x, y, _, seen = one.carry(motion)
     if np.count_nonzero(seen) < 20:
         return 0.0

@@ -10,8 +10,9 @@ from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.run import plan_run
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.sources import Sources
+from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
 from glpn_cli.video.find import Clips
-from glpn_cli.video.run import ClipRun, ClipWork, open_stages
+from glpn_cli.video.run import ClipRun, ClipWork
 from glpn_cli.video.settings import ClipSettings
 from glpn_cli.video.to_file import plan_clip, write_clip
 from glpn_cli.video.to_folder import plan_frames, write_frames
@@ -55,7 +56,7 @@ def plan_clips(
     own = _say_steady(model) if asked.steady else model
     return ClipRun(
         clips.clips,
-        ClipWork(outputs, own, settings, asked, open_stages(own, outputs)),
+        ClipWork(outputs, own, settings, asked, Stages(own, outputs, pictures=LARGEST_BATCH)),
         write_clip if is_single else write_frames,
         plan_clip if is_single else plan_frames,
         None if pictures is None else plan_run(pictures, of_pictures, model, settings),

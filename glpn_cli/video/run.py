@@ -14,6 +14,7 @@ from typing import Protocol
 
 from glpn_cli.colormaps import DepthHistogram, RangePolicy, merge_ranges
 from glpn_cli.depth_files import Record
+from glpn_cli.depth_files.png16 import decode_levels
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import ImageSource, Refused
@@ -23,11 +24,11 @@ from glpn_cli.pipeline.plan import make_outcome, refused_outcome
 from glpn_cli.pipeline.report import RunEnd, Status
 from glpn_cli.pipeline.run import Run, Show
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
-from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
+from glpn_cli.pipeline.stages import Stages
 from glpn_cli.prediction import DepthMap, Result
 from glpn_cli.video.beside import find_depth, follow_depth, path_beside
 from glpn_cli.video.clip import Clip
-from glpn_cli.video.depth_clip import decode_levels, depth_record_of
+from glpn_cli.video.depth_clip import depth_record_of
 from glpn_cli.video.frame import Frame
 from glpn_cli.video.settings import ClipSettings
 
@@ -219,16 +220,6 @@ class ClipRun:
             if ended != RunEnd():
                 return ended
         return RunEnd()
-
-
-def open_stages(model: ModelSettings | None, outputs: OutputSettings) -> Stages:
-    """The stages for frames: as many at once as for many pictures."""
-    return Stages(model, outputs, pictures=LARGEST_BATCH)
-
-
-def first_error(error: GlpnError, frame: Frame) -> InputError:
-    """The error of a clip of which not one frame could be used."""
-    return InputError(f"not one frame could be used; at {frame.time_s:.3f} s: {error.message}", code=error.code)
 
 
 def no_frame() -> InputError:

@@ -61,7 +61,10 @@ class ClipSettings:
     end_s: float | None = option("--end TIME", None, "Take frames up to here.", parser=parse_time)
     every: int = option("--every N", 1, "Take one of so many frames.", min=1)
     fps: float | None = option(
-        "--fps N", None, "Take at most so many frames in a second; of frame_%05d.png, the rate.", show_default="all"
+        "--fps N",
+        None,
+        "Take at most N frames a second. Of an image sequence such as frame_%05d.png: its rate.",
+        show_default="all",
     )
     steady: bool = option("--steady/--no-steady", True, "Take the flicker out of the depth of a clip.")
 

@@ -569,12 +569,6 @@ def test_names_that_collide_meet_in_one_shard(here: Path) -> None:
             assert Shard(number, 5).holds(stem_of(first)) == Shard(number, 5).holds(stem_of(second))
 
 
-def test_shards_follow_the_output_names_they_are_given(here: Path) -> None:
-    touch(*(f"p/{i}/x.jpg" for i in range(20)))
-    parts = [names(find("p", shard=Shard(n, 3), shard_key=lambda name: name.rpartition("/")[2])) for n in (1, 2, 3)]
-    assert sorted(map(len, parts)) == [0, 0, 20]
-
-
 def test_refused_inputs_and_standard_input_belong_to_one_shard(here: Path) -> None:
     given = [f"missing{i}.jpg" for i in range(30)]
     parts = [find("-", *given, shard=Shard(n, 4), stdin=io.BytesIO(b"x")) for n in (1, 2, 3, 4)]

@@ -9,6 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from glpn_cli.depth_files.png16 import decode_levels
+from glpn_cli.prediction import DepthMap
+from glpn_cli.video.depth_clip import DepthClip
+from glpn_cli.video.frame import Frame
+
 
 def pictures(count: int, size: tuple[int, int] = (48, 64)) -> list[np.ndarray[Any, Any]]:
     """Frames uint8 (H, W, 3), each told from the others."""
@@ -118,3 +123,8 @@ def read_frames(path: Path) -> list[tuple[float, np.ndarray[Any, Any]]]:
 
     with av.open(str(path)) as container:
         return [(float(each.pts * each.time_base), each.to_ndarray()) for each in container.decode(video=0)]
+
+
+def depths_of(clip: DepthClip) -> list[tuple[Frame, DepthMap]]:
+    """Every frame of a clip of depth, and its depths."""
+    return [(frame, decode_levels(levels, clip.record)) for frame, levels in clip.levels()]

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 pytest.importorskip("av", reason="needs the extra video")
 
-from video.clips import code_anew, make_clip, pictures, read_frames, read_packets
+from video.clips import code_anew, depths_of, make_clip, pictures, read_frames, read_packets
 
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
@@ -71,7 +71,7 @@ def test_depth_of_a_clip_is_bit_for_bit_that_of_its_frames(glpn: Glpn, tmp_path:
     maps = sorted((tmp_path / "frames").iterdir())
     assert [path.name for path in maps] == [f"a_00000{n}_{n * 0.04:.3f}s_depth.png" for n in range(3)]
     with DepthClip(tmp_path / "d.mkv") as stored:
-        for (frame, depth), path in zip(stored.depths(), maps, strict=True):
+        for (frame, depth), path in zip(depths_of(stored), maps, strict=True):
             assert np.array_equal(depth.values, read_depth(path).depth.values)
             assert stored.record.limit_m == read_record(path).limit_m  # type: ignore[union-attr]
             assert frame.time_s == pytest.approx(float(path.name.split("_")[2][:-1]), abs=1e-3)
@@ -81,7 +81,7 @@ def test_a_clip_of_depth_tells_its_depth_at_a_time(glpn: Glpn, tmp_path: Path) -
     clip, depth = make_clip(tmp_path / "a.mp4", 4), tmp_path / "d.mkv"
     glpn("predict", clip, "-o", depth)
     with DepthClip(depth) as stored:
-        third = list(stored.depths())[2][1]
+        third = depths_of(stored)[2][1]
     measured = json.loads(glpn("measure", depth, "10,20", "--at", "0.1s", "--json").stdout)
     assert measured["points"][0]["depth"] == third.values[20, 10]
     seen = json.loads(run("inspect", depth, "--at", "0.1", "--json").stdout)
@@ -273,7 +273,7 @@ def test_stored_depth_is_calibrated_as_it_is_converted_and_once(glpn: Glpn, tmp_
     assert result.exit_code == 0, result.stderr
     assert depth_at(glpn, tmp_path / "e.mkv", "0.1s") == pytest.approx(known, abs=6e-4)
     with DepthClip(first) as before, DepthClip(tmp_path / "e.mkv") as after:
-        for (_, found), (_, told) in zip(before.depths(), after.depths(), strict=True):
+        for (_, found), (_, told) in zip(depths_of(before), depths_of(after), strict=True):
             assert told.values == pytest.approx(3 * found.values, abs=2e-3)
     again = glpn("export", tmp_path / "e.mkv", "-o", tmp_path / "f.mkv", "-f", "png16", "--calibration", metric)
     assert again.exit_code != 0

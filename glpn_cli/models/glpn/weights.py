@@ -1,8 +1,7 @@
 """Every tensor of a GLPN: its name here, its shape, and its name in transformers' and the author's files.
 
 One walk over the network in the order of its forward pass yields one row per tensor. Shapes, names and counts of
-parameters are all read from these rows, so they cannot disagree;
-and the cost of one picture. No torch.
+parameters are all read from these rows, so they cannot disagree. Also the cost of one picture. No torch.
 """
 
 from __future__ import annotations

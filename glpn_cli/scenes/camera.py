@@ -8,43 +8,16 @@ from __future__ import annotations
 
 import io
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from glpn_cli.prediction import Intrinsics
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.room import Room
+from glpn_cli.scenes.world import Pose
 
 _Pixels = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Pose:
-    """A camera in the room: position in metres, directions of the picture's right, down and forward."""
-
-    position: tuple[float, float, float]
-    right: tuple[float, float, float]
-    down: tuple[float, float, float]
-    forward: tuple[float, float, float]
-
-    def row(self, camera: Intrinsics, size: tuple[int, int]) -> NDArray[np.float64]:
-        """The numbers that the kernels read, see `tracer.look_around`; size: (H, W) of the picture."""
-        tangents = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
-        return np.array([*self.position, *self.right, *self.down, *self.forward, *tangents])
-
-    def matrix(self) -> NDArray[np.float64]:
-        """float64 (4, 4): takes points of the camera to the room, see `poses`."""
-        matrix = np.eye(4)
-        matrix[:3] = np.stack([self.right, self.down, self.forward, self.position], axis=1)
-        return matrix
-
-    def angles(self) -> tuple[float, float, float]:
-        """Yaw, pitch and roll, radians, as `make_pose` takes them."""
-        pitch = math.asin(self.forward[2])
-        return math.atan2(self.forward[1], self.forward[0]), pitch, math.asin(-self.right[2] / math.cos(pitch))
 
 
 def make_pose(position: tuple[float, float, float], yaw: float, pitch: float, roll: float) -> Pose:

@@ -10,103 +10,77 @@ from glpn_cli.scenes.noise import wave2
 from glpn_cli.scenes.rays import leave_shell, trace
 from glpn_cli.scenes.solids import surface
 from glpn_cli.scenes.textures import texture
+from glpn_cli.scenes.vectors import Vector, dot, length, minus, three, times
 from glpn_cli.scenes.world import World
 
 
 @compiled_small
-def _shell_surface(
-    shell: Floats, k: int, face: int, x: float, y: float, z: float
-) -> tuple[float, float, float, float, float, float, float]:
-    """Inward normal, u, v and half extents on a face of the shell."""
-    hx = 0.5 * (shell[k, 3] - shell[k, 0])
-    hy = 0.5 * (shell[k, 4] - shell[k, 1])
-    hz = 0.5 * (shell[k, 5] - shell[k, 2])
+def _shell_surface(air: Floats, face: int, place: Vector) -> tuple[Vector, float, float, float, float]:
+    """Inward normal, u, v and half extents on a face of a cuboid of air."""
+    x, y, z = place
+    hx, hy, hz = times(minus(three(air, 3), three(air, 0)), 0.5)
     sign = 1.0 if face % 2 == 0 else -1.0
     if face < 2:
-        return sign, 0.0, 0.0, y, z, hy, hz
+        return (sign, 0.0, 0.0), y, z, hy, hz
     if face < 4:
-        return 0.0, sign, 0.0, x, z, hx, hz
-    return 0.0, 0.0, sign, x, y, hx, hy
+        return (0.0, sign, 0.0), x, z, hx, hz
+    return (0.0, 0.0, sign), x, y, hx, hy
 
 
 @compiled_small
 def paint_hit(
-    world: World,
-    who: int,
-    x: float,
-    y: float,
-    z: float,
-    dx: float,
-    dy: float,
-    dz: float,
-    width: float,
-    bumpy: bool,
-    out: Floats,
-) -> int:
-    """Fill out[0:3] normal with its dents, [3:6] colour, [6] glow, [7:10] true normal; return the material.
+    world: World, who: int, place: Vector, way: Vector, width: float, bumpy: bool
+) -> tuple[int, Vector, Vector, Vector, float]:
+    """The material where a ray ends, its normal towards the ray, the same with its dents, its colour, and its glow.
 
     who: row of a solid, or -(cuboid * 6 + face) - 1 for the shell. width: of a pixel at this distance, metres.
     """
-    solids, shell, mats = world.solids, world.air, world.materials
+    mats = world.materials
     tone = 0
     if who >= 0:
-        nx, ny, nz, u, v, hu, hv, face = surface(solids, who, x, y, z)
-        k = int(solids[who, 19])
-        tone = int(solids[who, 22])
-        if mats[k, 25] > 0.0 and face != solids[who, 23]:
+        solid = world.solids[who]
+        flat, u, v, hu, hv, side = surface(solid, place)
+        k = int(solid[19])
+        tone = int(solid[22])
+        if mats[k, 25] > 0.0 and side != solid[23]:
             k = int(mats[k, 25])
     else:
-        code = -who - 1
-        c = code // 6
-        face6 = code % 6
-        nx, ny, nz, u, v, hu, hv = _shell_surface(shell, c, face6, x, y, z)
-        k = int(shell[c, 6 + face6])
+        air = world.air[(-who - 1) // 6]
+        face = (-who - 1) % 6
+        flat, u, v, hu, hv = _shell_surface(air, face, place)
+        k = int(air[6 + face])
         for _ in range(2):
-            if face6 < 4 and mats[k, 25] > 0.0 and z < mats[k, 24]:
+            if face < 4 and mats[k, 25] > 0.0 and place[2] < mats[k, 24]:
                 k = int(mats[k, 25])
-        if mats[k, 17] > 0.0:  # what is seen through a window belongs to the window
-            if face6 < 2:
-                u -= 0.5 * (shell[c, 1] + shell[c, 4])
-                v -= 0.5 * (shell[c, 2] + shell[c, 5])
-            elif face6 < 4:
-                u -= 0.5 * (shell[c, 0] + shell[c, 3])
-                v -= 0.5 * (shell[c, 2] + shell[c, 5])
-    length = math.sqrt(dx * dx + dy * dy + dz * dz)
-    cosine = (nx * dx + ny * dy + nz * dz) / length
+        if mats[k, 17] > 0.0 and face < 4:  # what is seen through a window belongs to the window
+            across = 1 if face < 2 else 0
+            u -= 0.5 * (air[across] + air[3 + across])
+            v -= 0.5 * (air[2] + air[5])
+    m = mats[k]
+    cosine = dot(flat, way) / length(way)
     if cosine > 0.0:
-        nx, ny, nz = -nx, -ny, -nz
-    out[7], out[8], out[9] = nx, ny, nz
+        flat = times(flat, -1.0)
     slant = math.sqrt(max(abs(cosine), 0.08))
     foot = width / (slant * math.sqrt(slant))
-    r, g, b, glow = texture(mats, k, u, v, hu, hv, foot, tone)
-    if bumpy and mats[k, 22] > 0.0:
-        s = mats[k, 23]
-        keep = mats[k, 22] * max(1.0 - foot / s, 0.0)
+    colour, glow = texture(m, u, v, hu, hv, foot, tone)
+    normal = flat
+    if bumpy and m[22] > 0.0:
+        s = m[23]
+        keep = m[22] * max(1.0 - foot / s, 0.0)
         if keep > 0.0:
             a = keep * (wave2(u / s + 0.3, v / s, 3) - wave2(u / s - 0.3, v / s, 3))
-            c2 = keep * (wave2(u / s, v / s + 0.3, 3) - wave2(u / s, v / s - 0.3, 3))
-            if abs(nz) < 0.7:
-                tx, ty = -ny, nx
-                nx += a * tx
-                ny += a * ty
-                nz += c2
-            else:
-                nx, ny = nx + a, ny + c2
-            length = math.sqrt(nx * nx + ny * ny + nz * nz)
-            nx, ny, nz = nx / length, ny / length, nz / length
-    out[0], out[1], out[2] = nx, ny, nz
-    out[3], out[4], out[5] = r, g, b
-    out[6] = glow * mats[k, 17]
-    return k
+            b = keep * (wave2(u / s, v / s + 0.3, 3) - wave2(u / s, v / s - 0.3, 3))
+            x, y, z = flat
+            normal = (x - a * y, y + a * x, z + b) if abs(z) < 0.7 else (x + a, y + b, z)
+            normal = times(normal, 1.0 / length(normal))
+    return k, flat, normal, colour, glow * m[17]
 
 
 @compiled_small
-def first_hit(
-    world: World, stack: Integers, ox: float, oy: float, oz: float, dx: float, dy: float, dz: float
-) -> tuple[float, int]:
+def first_hit(world: World, stack: Integers, origin: Vector, way: Vector) -> tuple[float, int]:
     """The nearest surface of all: (ray parameter, who as in `paint_hit`)."""
-    far, cuboid, face = leave_shell(world.air, ox, oy, oz, dx, dy, dz)
-    t, who = trace(world.nodes, world.solids, stack, ox, oy, oz, dx, dy, dz, 0.0, far, False)
+    far, cuboid, face = leave_shell(world.air, origin, way)
+    t, who = trace(world.nodes, world.solids, stack, origin, way, far, False)
     if who < 0:
         return far, -(cuboid * 6 + face) - 1
     return t, who

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from glpn_cli.geometry import make_camera
 from glpn_cli.prediction import Intrinsics
 from glpn_cli.scenes.arrange import furnish
-from glpn_cli.scenes.camera import Pose, choose_focal, develop, is_clear, propose_pose
+from glpn_cli.scenes.camera import choose_focal, develop, is_clear, propose_pose
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.hangings import hang_things, light_ceiling
 from glpn_cli.scenes.parts import Parts
 from glpn_cli.scenes.room import KINDS, Room
 from glpn_cli.scenes.shell import build_shell
 from glpn_cli.scenes.style import Style
-from glpn_cli.scenes.world import World
+from glpn_cli.scenes.world import Pose, World
 
 GENERATOR = "2"
 """Changes whenever the same (seed, index) would give another picture."""
@@ -65,7 +65,7 @@ def plant_tree(solids: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
 
     order = np.arange(len(solids))
     nodes = np.empty((max(len(solids), 1), 14))
-    used = grow_tree(*bound_solids(solids), order, nodes)
+    used = grow_tree(np.hstack(bound_solids(solids)), order, nodes)
     return nodes[:used], order
 
 
@@ -99,13 +99,14 @@ def _choose_view(chance: Chance, world: World, room: Room, camera: Intrinsics, s
     from glpn_cli.scenes.tracer import look_around
 
     depth = np.empty((9, 12))
+    tangents = (0.5 * size[1] / camera.fx, 0.5 * size[0] / camera.fy)
     best: Pose | None = None
     least = math.inf
     for attempt in range(20):
         pose, want = propose_pose(chance, room)
         if not is_clear(world.solids, pose.position, 0.1 if attempt < 16 else 0.02):
             continue
-        changes = look_around(pose.row(camera, size), world, depth)
+        changes = look_around(pose, tangents, world, depth)
         near, middle, far = np.percentile(depth, [3, 50, 97])
         cost = (
             abs(math.log(middle / want)) + 2.0 * max(0.0, math.log(0.45 / near)) + 0.3 * max(0.0, math.log(far / 9.0))
@@ -159,7 +160,7 @@ def trace_picture(
     colour, normals = np.empty((*size, 3), np.float32), np.empty((*size, 3), np.float32)
     depth, labels = np.empty(size, np.float32), np.empty(size, np.uint8)
     lens = np.array([camera.fx, camera.fy, camera.cx, camera.cy])
-    draw(pose.row(camera, size), lens, world, spin, extra_rays, colour, depth, normals, labels)
+    draw(pose, lens, world, spin, extra_rays, colour, depth, normals, labels)
     return colour, depth, normals, labels
 
 

@@ -12,7 +12,8 @@ import math
 
 from glpn_cli.scenes.compiled import Floats, compiled_small
 from glpn_cli.scenes.noise import fractal2, hash2, step, stripe, wave2
-from glpn_cli.scenes.pictures import books, foliage, keys, outdoors, page, picture, poster, rug, screen
+from glpn_cli.scenes.pictures import Shade, books, foliage, keys, outdoors, page, picture, poster, rug, screen
+from glpn_cli.scenes.vectors import along, blend, three, times
 
 PLAIN, TILES, BRICKS, PLANKS, GRAIN, CARPET, STRIPES, PLASTER, MARBLE, WEAVE = range(10)
 PLAID, DOTS, BOOKS, PICTURE, PAGE, FOLIAGE, SCREEN, OUTDOORS, CELLS, RUG = range(10, 20)
@@ -21,14 +22,12 @@ SHADE, FUR, CHEVRON, LABELS = range(30, 34)
 
 
 @compiled_small
-def texture(
-    m: Floats, k: int, u: float, v: float, hu: float, hv: float, foot: float, tone: int
-) -> tuple[float, float, float, float]:
-    """Linear colour (r, g, b) and glow factor of material `k` at (u, v)."""
-    kind = int(m[k, 0])
-    scale = m[k, 10]
-    p, q = m[k, 11], m[k, 12]
-    seed = int(m[k, 13]) + tone
+def texture(m: Floats, u: float, v: float, hu: float, hv: float, foot: float, tone: int) -> Shade:
+    """Linear colour and glow factor of a material at (u, v)."""
+    kind = int(m[0])
+    scale = m[10]
+    p, q = m[11], m[12]
+    seed = int(m[13]) + tone
     mix = 0.0  # share of the second colour
     third = 0.0  # share of the third
     shade = 1.0  # factor on the whole
@@ -42,14 +41,14 @@ def texture(
         third = max(stripe(x + 0.5 * p, p, f), stripe(y + 0.5 * p, p, f / q))
         if f < 0.7:
             r = hash2(iu, iv, seed)
-            shade = 1.0 + m[k, 14] * (r - 0.5)
-            mix = 1.0 if hash2(iv, iu, seed + 7) < m[k, 15] else 0.0
-            if m[k, 15] > 1.5:  # a checkerboard
+            shade = 1.0 + m[14] * (r - 0.5)
+            mix = 1.0 if hash2(iv, iu, seed + 7) < m[15] else 0.0
+            if m[15] > 1.5:  # a checkerboard
                 mix = float((iu + iv) & 1)
             if f < 0.2:
                 shade *= 1.0 + 0.15 * (fractal2(x * 6.0, y * 6.0, seed, 2, f * 6.0) - 0.5)
         else:
-            mix = 0.5 if m[k, 15] > 1.5 else m[k, 15]
+            mix = 0.5 if m[15] > 1.5 else m[15]
     elif kind == BRICKS:
         y /= q
         row = math.floor(y)
@@ -89,14 +88,14 @@ def texture(
     elif kind == CARPET:  # p: contrast of the pile, q: of the stains
         n = fractal2(x, y, seed, 3, f)
         shade = 1.0 + p * (n - 0.5) + q * (fractal2(u * 1.3, v * 1.3, seed + 9, 3, foot) - 0.5)
-        mix = min(max((fractal2(x * 0.5, y * 0.5, seed + 5, 2, f * 0.5) - 0.5) * 4.0 * m[k, 14] + 0.3, 0.0), 1.0)
+        mix = min(max((fractal2(x * 0.5, y * 0.5, seed + 5, 2, f * 0.5) - 0.5) * 4.0 * m[14] + 0.3, 0.0), 1.0)
     elif kind == STRIPES:  # p: share of the second colour, q: angle
         t = x * math.cos(q) + y * math.sin(q)
         mix = stripe(t, p, f)
-        third = stripe(t * 0.25 + 0.1, 0.08, f * 0.25) * m[k, 14]
+        third = stripe(t * 0.25 + 0.1, 0.08, f * 0.25) * m[14]
     elif kind == PLASTER:
         shade = 1.0 + p * (fractal2(x, y, seed, 4, f) - 0.5) + q * (fractal2(u * 0.7, v * 0.7, seed + 4, 2, foot) - 0.5)
-        mix = min(max((fractal2(u * 0.9, v * 0.5, seed + 11, 3, foot) - 0.55) * 6.0 * m[k, 14], 0.0), 1.0)
+        mix = min(max((fractal2(u * 0.9, v * 0.5, seed + 11, 3, foot) - 0.55) * 6.0 * m[14], 0.0), 1.0)
     elif kind == MARBLE:
         w = 4.0 * fractal2(x, y, seed, 4, f)
         vein = abs(math.sin((x + w) * 2.2))
@@ -122,7 +121,7 @@ def texture(
             r = abs(r - 0.25) + 0.1
         keep = min(max(1.5 - 1.5 * f, 0.0), 1.0)
         mix = (1.0 - step(r, p, f)) * keep + 0.6 * p * (1.0 - keep)
-        if m[k, 14] > 0.5 and hash2(int(iu), int(iv), seed) < 0.5:
+        if m[14] > 0.5 and hash2(int(iu), int(iv), seed) < 0.5:
             third = mix
     elif kind == CELLS:  # terrazzo, pebbles, stone: nearest point of a jittered grid
         iu, iv = math.floor(x), math.floor(y)
@@ -155,7 +154,7 @@ def texture(
         t = y if q > 0.5 else x
         w = t - math.floor(t)
         keep = max(1.0 - 1.2 * f, 0.0)
-        shade = 1.0 + keep * (0.35 * math.cos(6.2832 * w) * m[k, 14])
+        shade = 1.0 + keep * (0.35 * math.cos(6.2832 * w) * m[14])
         third = stripe(t, p, f)
     elif kind == DRAWERS:  # p columns, q rows of fronts with dark joints and handles
         a, b = (u + hu) / (2.0 * hu) * p, (v + hv) / (2.0 * hv) * q
@@ -163,12 +162,12 @@ def texture(
         wa, wb = 0.006 * p / (2.0 * hu), 0.006 * q / (2.0 * hv)
         joint = max(stripe(a + 0.5 * wa, wa, fa), stripe(b + 0.5 * wb, wb, fb))
         ca = (a - math.floor(a) - 0.5) / p * 2.0 * hu
-        cb = (b - math.floor(b) - m[k, 14]) / q * 2.0 * hv
-        handle = (1.0 - step(abs(ca), m[k, 15], foot)) * (1.0 - step(abs(cb), 0.011, foot))
+        cb = (b - math.floor(b) - m[14]) / q * 2.0 * hv
+        handle = (1.0 - step(abs(ca), m[15], foot)) * (1.0 - step(abs(cb), 0.011, foot))
         third = joint
         mix = handle
         shade = (1.0 - 0.25 * handle * step(-cb, 0.0, foot)) * (
-            1.0 + 0.25 * (fractal2(x * 1.0, y * 12.0, seed, 3, f * 12.0) - 0.5) * m[k, 16]
+            1.0 + 0.25 * (fractal2(x * 1.0, y * 12.0, seed, 3, f * 12.0) - 0.5) * m[16]
         )
     elif kind == PANELS:  # a suspended ceiling: p share of lit fields, third colour the bars
         y /= q
@@ -176,14 +175,11 @@ def texture(
         third = max(stripe(x, 0.03, f), stripe(y, 0.03, f / q))
         speck = hash2(math.floor(u * 70.0), math.floor(v * 70.0), seed)
         if speck > 0.8 and foot < 0.02:
-            shade = 1.0 - 0.35 * (1.0 - foot * 50.0) * m[k, 14]
+            shade = 1.0 - 0.35 * (1.0 - foot * 50.0) * m[14]
         if third < 0.5 and hash2(iu, iv, seed) < p:
-            return m[k, 4], m[k, 5], m[k, 6], 1.0
+            return three(m, 4), 1.0
         shade *= 0.94 + 0.12 * hash2(iv, iu, seed)
-        r0 = shade * (m[k, 1] + (m[k, 7] - m[k, 1]) * third)
-        g0 = shade * (m[k, 2] + (m[k, 8] - m[k, 2]) * third)
-        b0 = shade * (m[k, 3] + (m[k, 9] - m[k, 3]) * third)
-        return r0, g0, b0, 0.0
+        return times(blend(three(m, 1), three(m, 7), third), shade), 0.0
     elif kind == LEATHER:
         n = fractal2(x, y, seed, 4, f)
         crease = abs(fractal2(u * 7.0, v * 7.0, seed + 6, 3, foot * 7.0) - 0.5)
@@ -207,13 +203,12 @@ def texture(
         cb = (0.5 - abs(b - math.floor(b) - 0.5)) / q * 2.0 * hv
         edge = min(ca, cb)
         third = (1.0 - step(abs(edge - 0.09), 0.008, max(foot, 0.004))) * 0.8
-        shade = 1.0 - 0.06 * step(edge, 0.09, foot) + 0.2 * m[k, 14] * (fractal2(x * 2.0, y * 0.15, seed, 3, f) - 0.5)
+        shade = 1.0 - 0.06 * step(edge, 0.09, foot) + 0.2 * m[14] * (fractal2(x * 2.0, y * 0.15, seed, 3, f) - 0.5)
         if abs(v) < 0.06 and abs(u - 0.82 * hu) < 0.055:
             mix = 1.0 if abs(v) < 0.012 or abs(u - 0.86 * hu) < 0.015 else 0.0
     elif kind == SHADE:  # a lamp shade or a curtain against light: brighter in the middle
         t = v / hv
-        glow = 1.0 - 0.55 * t * t
-        return m[k, 1], m[k, 2], m[k, 3], glow * (1.0 - 0.3 * stripe(x, 0.3, f))
+        return three(m, 1), (1.0 - 0.55 * t * t) * (1.0 - 0.3 * stripe(x, 0.3, f))
     elif kind == FUR:  # shaggy rugs, cats, hair: strands that follow a slow field
         bend = 3.0 * fractal2(u * 5.0, v * 5.0, seed, 2, foot * 5.0)
         n = fractal2(x * 3.0 + 2.0 * bend, y * 0.8 + bend, seed, 3, f * 3.0)
@@ -227,29 +222,23 @@ def texture(
         third = (1.0 if on < 0.3 else 0.0) * min(max(1.5 - foot / hv * 10.0, 0.0), 1.0)
         shade = 0.85 + 0.3 * wave2(x, y, seed)
     elif kind == BOOKS:
-        return books(m, k, u, v, hv, foot, seed)
+        return books(m, u, v, hv, foot, seed)
     elif kind == PICTURE:
-        return picture(m, k, u, v, hu, hv, foot, seed)
+        return picture(m, u, v, hu, hv, foot, seed)
     elif kind == PAGE:
-        return page(m, k, u, v, hu, hv, foot, seed)
+        return page(m, u, v, hu, hv, foot, seed)
     elif kind == FOLIAGE:
-        return foliage(m, k, u, v, foot, seed)
+        return foliage(m, u, v, foot, seed)
     elif kind == SCREEN:
-        return screen(m, k, u, v, hu, hv, foot, seed)
+        return screen(m, u, v, hu, hv, foot, seed)
     elif kind == OUTDOORS:
-        return outdoors(m, k, u, v, hu, hv, foot, seed)
+        return outdoors(m, u, v, hu, hv, foot, seed)
     elif kind == RUG:
-        return rug(m, k, u, v, hu, hv, foot, seed)
+        return rug(m, u, v, hu, hv, foot, seed)
     elif kind == KEYS:
-        return keys(m, k, u, v, hu, hv, foot, seed)
+        return keys(m, u, v, hu, hv, foot, seed)
     elif kind == POSTER:
-        return poster(m, k, u, v, hu, hv, foot, seed)
+        return poster(m, u, v, hu, hv, foot, seed)
     keep = (1.0 - third) * shade
-    a = keep * (1.0 - mix)
-    b = keep * mix
-    return (
-        a * m[k, 1] + b * m[k, 4] + third * m[k, 7],
-        a * m[k, 2] + b * m[k, 5] + third * m[k, 8],
-        a * m[k, 3] + b * m[k, 6] + third * m[k, 9],
-        1.0,
-    )
+    both = along(times(three(m, 1), keep * (1.0 - mix)), keep * mix, three(m, 4))
+    return along(both, third, three(m, 7)), 1.0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from glpn_cli.scenes.camera import Pose, develop, is_clear, make_pose
+from glpn_cli.scenes.camera import develop, is_clear, make_pose
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.render import Scene, design_scene, trace_picture
 from glpn_cli.scenes.room import Room
-from glpn_cli.scenes.world import World
+from glpn_cli.scenes.world import Pose, World
 
 FRAMES_PER_SECOND = 30.0
 _TRIES = 16

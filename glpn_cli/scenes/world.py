@@ -1,10 +1,32 @@
-"""A furnished room in arrays, as the kernels see it; `render` makes it of what `parts` has drawn."""
+"""What the kernels see: a furnished room in arrays, which `render` makes of what `parts` has drawn, and a camera."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from numpy.typing import NDArray
+
+
+class Pose(NamedTuple):
+    """A camera in the room: position in metres, directions of the picture's right, down and forward."""
+
+    position: tuple[float, float, float]
+    right: tuple[float, float, float]
+    down: tuple[float, float, float]
+    forward: tuple[float, float, float]
+
+    def matrix(self) -> NDArray[np.float64]:
+        """float64 (4, 4): takes points of the camera to the room, see `poses`."""
+        matrix = np.eye(4)
+        matrix[:3] = np.stack([self.right, self.down, self.forward, self.position], axis=1)
+        return matrix
+
+    def angles(self) -> tuple[float, float, float]:
+        """Yaw, pitch and roll, radians, as `make_pose` takes them."""
+        pitch = math.asin(self.forward[2])
+        return math.atan2(self.forward[1], self.forward[0]), pitch, math.asin(-self.right[2] / math.cos(pitch))
 
 
 class World(NamedTuple):

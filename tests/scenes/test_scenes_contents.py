@@ -71,13 +71,13 @@ def test_a_texture_gives_colours_at_any_distance(kind: Texture) -> None:
             *numbers[3:],
             glow=1.0,
         )
-        table = np.array([material.row()])
+        row = np.array(material.row())
         for foot in (1e-4, 0.01, 0.3, 5.0):
             u, v = rng.uniform(-0.5, 0.5, 2)
-            colour = texture(table, 0, u, v, 0.5, 0.5, foot, 0)
-            assert np.isfinite(colour).all()
-            assert min(colour) >= -1e-9
-            assert max(colour) < 3.0
+            colour, glow = texture(row, u, v, 0.5, 0.5, foot, 0)
+            assert np.isfinite([*colour, glow]).all()
+            assert min(*colour, glow) >= -1e-9
+            assert max(*colour, glow) < 3.0
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_a_texture_gives_colours_at_any_distance(kind: Texture) -> None:
 )
 def test_a_texture_fades_to_its_mean_where_a_pixel_is_wider_than_its_pattern(kind: Texture) -> None:
     material = Material(kind, (0.8, 0.8, 0.8), (0.1, 0.1, 0.1), (0.3, 0.3, 0.3), 0.1, 0.4, 1.0, 3, s=0.5)
-    table = np.array([material.row()])
+    row = np.array(material.row())
     points = np.random.default_rng(0).uniform(-2, 2, (300, 2))
-    near = np.std([texture(table, 0, u, v, 2.0, 2.0, 1e-3, 0)[1] for u, v in points])
-    far = np.std([texture(table, 0, u, v, 2.0, 2.0, 2.0, 0)[1] for u, v in points])
+    near = np.std([texture(row, u, v, 2.0, 2.0, 1e-3, 0)[0][1] for u, v in points])
+    far = np.std([texture(row, u, v, 2.0, 2.0, 2.0, 0)[0][1] for u, v in points])
     assert near > 0.03
     assert far < 0.3 * near
 

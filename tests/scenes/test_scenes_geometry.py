@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from glpn_cli.scenes.materials import Material
 from glpn_cli.scenes.parts import Parts
 from glpn_cli.scenes.render import plant_tree, trace_picture
 from glpn_cli.scenes.solids import FAR
+from glpn_cli.scenes.vectors import Vector
 from glpn_cli.scenes.world import World
 
 GREY = Material()
@@ -22,10 +24,15 @@ hit_solid, surface = compiled(solids.hit_solid), compiled(solids.surface)
 trace, leave_shell = compiled(rays.trace), compiled(rays.leave_shell)
 
 
+def vector(numbers: Iterable[float]) -> Vector:
+    """As floats alone, since numba compiles anew for every mixture of kinds of numbers."""
+    x, y, z = map(float, numbers)
+    return x, y, z
+
+
 def hit(parts: Parts, origin: tuple[float, float, float], direction: tuple[float, float, float]) -> float:
     rows, *_ = parts.arrays()
-    # As floats alone, since numba compiles anew for every mixture of kinds of numbers.
-    return hit_solid(rows, 0, *map(float, (*origin, *direction)), 0.0, FAR)
+    return hit_solid(rows[0], vector(origin), vector(direction), FAR)
 
 
 def test_a_box_is_hit_on_its_near_face_wherever_it_is_turned() -> None:
@@ -107,9 +114,9 @@ def test_the_tree_finds_what_trying_every_solid_finds() -> None:
     rng = np.random.default_rng(6)
     hits = 0
     for _ in range(400):
-        o, d = rng.uniform(-4, 4, 3), rng.normal(size=3)
-        every = min(hit_solid(rows, i, *o, *d, 0.0, FAR) for i in range(len(rows)))
-        found, who = trace(nodes, sorted_rows, stack, *o, *d, 0.0, FAR, False)
+        o, d = vector(rng.uniform(-4, 4, 3)), vector(rng.normal(size=3))
+        every = min(hit_solid(row, o, d, FAR) for row in rows)
+        found, who = trace(nodes, sorted_rows, stack, o, d, FAR, False)
         assert found == pytest.approx(every, rel=1e-9)
         assert (who >= 0) == (every < FAR)
         hits += who >= 0
@@ -121,9 +128,9 @@ def test_air_is_left_where_the_last_cuboid_ends() -> None:
     parts.open_air((0, 0, 0), (4, 3, 2.5), [GREY] * 6)
     parts.open_air((3.9, 1, 0), (6, 2, 2), [GREY] * 6)  # a doorway's recess
     _, air, _, _ = parts.arrays()
-    assert leave_shell(air, 1.0, 1.5, 1.0, 1.0, 0.0, 0.0) == pytest.approx((5.0, 1, 1))
-    assert leave_shell(air, 1.0, 0.5, 1.0, 1.0, 0.0, 0.0) == pytest.approx((3.0, 0, 1))
-    assert leave_shell(air, 1.0, 1.5, 1.0, 0.0, 0.0, 2.0) == pytest.approx((0.75, 0, 5))
+    assert leave_shell(air, (1.0, 1.5, 1.0), (1.0, 0.0, 0.0)) == pytest.approx((5.0, 1, 1))
+    assert leave_shell(air, (1.0, 0.5, 1.0), (1.0, 0.0, 0.0)) == pytest.approx((3.0, 0, 1))
+    assert leave_shell(air, (1.0, 1.5, 1.0), (0.0, 0.0, 2.0)) == pytest.approx((0.75, 0, 5))
 
 
 @pytest.mark.parametrize("make", [Parts.box, Parts.ball, Parts.cushion])
@@ -136,10 +143,10 @@ def test_normals_point_out_of_solids(make: object) -> None:
     for _ in range(50):
         d = rng.normal(size=3)
         origin = np.array([1.0, 2.0, 3.0]) - 5 * d / np.linalg.norm(d)
-        t = hit_solid(rows, 0, *origin, *d, 0.0, FAR)
-        nx, ny, nz, *_ = surface(rows, 0, *(origin + t * d))
-        assert nx * d[0] + ny * d[1] + nz * d[2] < 0
-        assert nx * nx + ny * ny + nz * nz == pytest.approx(1.0)
+        t = hit_solid(rows[0], vector(origin), vector(d), FAR)
+        normal, *_ = surface(rows[0], vector(origin + t * d))
+        assert np.dot(normal, d) < 0
+        assert np.dot(normal, normal) == pytest.approx(1.0)
 
 
 def test_back_projected_walls_are_planar_to_the_millimetre() -> None:

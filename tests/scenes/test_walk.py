@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,7 +79,7 @@ def test_a_pose_has_the_angles_that_it_was_made_of(film: list[Scene]) -> None:
 
     pose = make_pose((1, 2, 3), 2.5, -0.4, 0.1)
     assert pose.angles() == pytest.approx((2.5, -0.4, 0.1))
-    assert replace(pose, position=(0.0, 0.0, 0.0)).matrix()[:3, :3] @ pose.matrix()[:3, :3].T == pytest.approx(
+    assert pose._replace(position=(0.0, 0.0, 0.0)).matrix()[:3, :3] @ pose.matrix()[:3, :3].T == pytest.approx(
         np.eye(3)
     )
     assert np.linalg.det(film[0].pose.matrix()) == pytest.approx(1)

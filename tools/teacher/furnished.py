@@ -21,12 +21,12 @@ from PIL import Image
 
 from glpn_cli.prediction import Intrinsics
 from glpn_cli.scenes import arrange
-from glpn_cli.scenes.camera import Pose, develop
+from glpn_cli.scenes.camera import develop
 from glpn_cli.scenes.chance import Chance
 from glpn_cli.scenes.furniture import Maker, Piece, clutter
 from glpn_cli.scenes.render import design_scene, trace_picture
 from glpn_cli.scenes.style import Style
-from glpn_cli.scenes.world import World
+from glpn_cli.scenes.world import Pose, World
 
 LIBRARY = Path("/usr/share/sweethome3d/furniture")
 """Where Debian's package sweethome3d-furniture puts it."""

@@ -148,21 +148,7 @@ ODD: tuple[tuple[float, Maker], ...] = (
 def _furnish_beyond(style: Style, low: tuple[float, float, float], high: tuple[float, float, float]) -> None:
     """Place a few pieces in a neighbouring room, which is seen only through a door, without a plan."""
     d, p = style.chance, style.parts
-    makers: list[Maker] = [
-        table,
-        sofa,
-        shelf,
-        cupboard,
-        plant,
-        desk,
-        chair,
-        bed,
-        counter,
-        boxes,
-        person,
-        fridge,
-        floor_lamp,
-    ]
+    makers = (table, sofa, shelf, cupboard, plant, desk, chair, bed, counter, boxes, person, fridge, floor_lamp)
     taken: list[tuple[float, float]] = []
     for _ in range(min(int((high[0] - low[0]) * (high[1] - low[1]) / 3.0 * d.between(0.2, 1.2) + d.unit()), 5)):
         piece = d.pick(makers)(style)

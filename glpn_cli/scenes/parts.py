@@ -53,12 +53,18 @@ class _Frame:
         return self.x + c * x - s * y, self.y + s * x + c * y, self.z + z
 
 
-class _Turn(TypedDict, total=False):
-    """The turn of a solid in its frame, radians: `roll` about its y, then `tilt` about x, then `yaw` about z."""
+class _How(TypedDict, total=False):
+    """How a solid stands in its frame, radians: `roll` about its y, then `tilt` about x, then `yaw` about z.
+
+    shadow: whether it casts one
+    face:   which faces carry a one-sided texture: 1 x, 2 y (as it is unless said), 4 z
+    """
 
     yaw: float
     tilt: float
     roll: float
+    shadow: bool
+    face: int
 
 
 _SOLID_COLUMNS = 24
@@ -110,22 +116,10 @@ class Parts:
         finally:
             self.label = before
 
-    def _solid(
-        self,
-        kind: int,
-        centre: _Point,
-        half: _Point,
-        material: Material,
-        turn: _Turn,
-        shape: float = 0.0,
-        hollow: float = 0.0,
-        both: float = 0.0,
-        shadow: bool = True,
-        face: int = 2,
-    ) -> None:
-        f = self.here
-        x, y, z = f.point(centre[0], centre[1], centre[2])
-        yaw, tilt, roll = f.yaw + turn.get("yaw", 0.0), turn.get("tilt", 0.0), turn.get("roll", 0.0)
+    def _solid(self, kind: int, centre: _Point, half: _Point, material: Material, how: _How, *shape: float) -> None:
+        """Add a row, see `solids`; shape: its columns 16 to 18, 0 where they are not given."""
+        x, y, z = self.here.point(centre[0], centre[1], centre[2])
+        yaw, tilt, roll = self.here.yaw + how.get("yaw", 0.0), how.get("tilt", 0.0), how.get("roll", 0.0)
         cy, sy = math.cos(yaw), math.sin(yaw)
         if tilt == 0.0 and roll == 0.0:
             rotation = [cy, sy, 0.0, -sy, cy, 0.0, 0.0, 0.0, 1.0]
@@ -138,24 +132,13 @@ class Parts:
                 -sy * cp, cy * cp, sp,
                 cy * sr + sy * sp * cr, sy * sr - cy * sp * cr, cp * cr,
             ]  # fmt: skip
-        n = len(self.solids)
-        self.solids.append([
-            x, y, z, *rotation, max(half[0], 1e-4), max(half[1], 1e-4), max(half[2], 1e-4), float(kind), shape, hollow,
-            both, float(self.row(material)), 1.0 if shadow else 0.0, float(self.label), float(n * 7), float(face),
-        ])  # fmt: skip
+        shows = (self.row(material), how.get("shadow", True), self.label, 7 * len(self.solids), how.get("face", 2))
+        numbers = (kind, *shape, *[0.0] * (3 - len(shape)), *shows)
+        self.solids.append([x, y, z, *rotation, *[max(h, 1e-4) for h in half], *map(float, numbers)])
 
-    def box(
-        self,
-        centre: _Point,
-        size: _Point,
-        material: Material,
-        *,
-        shadow: bool = True,
-        face: int = 2,
-        **turn: Unpack[_Turn],
-    ) -> None:
-        """A box of full `size` about `centre`; face: which faces carry a one-sided texture (1 x, 2 y, 4 z)."""
-        self._solid(0, centre, _halves(size), material, turn, shadow=shadow, face=face)
+    def box(self, centre: _Point, size: _Point, material: Material, **how: Unpack[_How]) -> None:
+        """A box of full `size` about `centre`."""
+        self._solid(0, centre, _halves(size), material, how)
 
     def slab(self, low: _Point, high: _Point, material: Material) -> None:
         """A box between two corners."""
@@ -163,24 +146,15 @@ class Parts:
         self.box(centre, [b - a for a, b in zip(low, high, strict=True)], material)
 
     def cushion(
-        self, centre: _Point, size: _Point, material: Material, *, radius: float = 0.05, **turn: Unpack[_Turn]
+        self, centre: _Point, size: _Point, material: Material, *, radius: float = 0.05, **how: Unpack[_How]
     ) -> None:
         """A box with round edges."""
         half = _halves(size)
-        self._solid(3, centre, half, material, turn, shape=min(radius, *[h * 0.98 for h in half]))
+        self._solid(3, centre, half, material, how, min(radius, *[h * 0.98 for h in half]))
 
-    def ball(
-        self,
-        centre: _Point,
-        size: _Point,
-        material: Material,
-        *,
-        cut: float = 2.0,
-        shadow: bool = True,
-        **turn: Unpack[_Turn],
-    ) -> None:
+    def ball(self, centre: _Point, size: _Point, material: Material, *, cut: float = 2.0, **how: Unpack[_How]) -> None:
         """An ellipsoid of full `size`; what lies above `cut` (in half heights from the middle) is cut away, hollow."""
-        self._solid(1, centre, _halves(size), material, turn, shape=cut, shadow=shadow)
+        self._solid(1, centre, _halves(size), material, how, cut)
 
     def pipe(
         self,
@@ -192,13 +166,12 @@ class Parts:
         top: float = 1.0,
         radius_y: float | None = None,
         hollow: bool = False,
-        shadow: bool = True,
-        **turn: Unpack[_Turn],
+        **how: Unpack[_How],
     ) -> None:
         """A cylinder or cone standing on `foot`; `top` is the upper radius in units of the lower."""
         centre = (foot[0], foot[1], foot[2] + 0.5 * height)
         half = (radius, radius if radius_y is None else radius_y, 0.5 * height)
-        self._solid(2, centre, half, material, turn, top, 1.0 if hollow else 0.0, shadow=shadow)
+        self._solid(2, centre, half, material, how, top, hollow)
 
     def rod(self, start: _Point, end: _Point, radius: float, material: Material) -> None:
         """A round bar between two points."""
@@ -210,28 +183,17 @@ class Parts:
         centre = [0.5 * (a + b) for a, b in zip(start, end, strict=True)]
         self._solid(2, centre, (radius, radius, 0.5 * length), material, {"yaw": yaw, "tilt": tilt}, 1.0)
 
-    def leaf(
-        self, centre: _Point, size: _Point, material: Material, *, bend: float = 0.0, **turn: Unpack[_Turn]
-    ) -> None:
+    def leaf(self, centre: _Point, size: _Point, material: Material, *, bend: float = 0.0, **how: Unpack[_How]) -> None:
         """A leaf of full length and width `size`, drooping by `bend` (1/m) to both ends."""
         length = 0.5 * size[0]
         half = (length, 0.5 * size[1], abs(bend) * length * length + 0.002)
-        self._solid(4, centre, half, material, turn, shape=bend)
+        self._solid(4, centre, half, material, how, bend)
 
     def lattice(
-        self,
-        centre: _Point,
-        size: _Point,
-        material: Material,
-        *,
-        period: float,
-        fill: float,
-        both: bool = False,
-        **turn: Unpack[_Turn],
+        self, centre: _Point, size: _Point, material: Material, *, period: float, fill: float, **how: Unpack[_How]
     ) -> None:
-        """A flat sheet in its xy plane, with holes: bars every `period` across x (and y), `fill` of it solid."""
-        half = (0.5 * size[0], 0.5 * size[1], 0.002)
-        self._solid(5, centre, half, material, turn, period, fill, 1.0 if both else 0.0)
+        """A flat sheet in its xy plane, with holes: bars every `period` across x and y, `fill` of it solid."""
+        self._solid(5, centre, (0.5 * size[0], 0.5 * size[1], 0.002), material, how, period, fill, 1.0)
 
     def open_air(self, low: _Point, high: _Point, faces: Sequence[Material]) -> None:
         """Add a cuboid of air in the world; faces: materials of -x +x -y +y -z +z."""

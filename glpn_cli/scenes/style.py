@@ -234,18 +234,11 @@ class Style:
         d = self.chance
         kind = d.weigh([(3, "colour"), (2, "label"), (1, "cloth"), (1, "wood"), (1, "metal"), (1, "china")])
         if kind == "colour":
-            m = Material(Texture.PLAIN, self.any_colour(), scale=0.1, p=0.1, shine=0.08 * d.unit(), polish=20)
-        elif kind == "label":
-            m = replace(self.label(), shine=0.04)
-        elif kind == "cloth":
-            m = self.make_cloth()
-        elif kind == "wood":
-            m = self.make_wood()
-        elif kind == "metal":
-            m = self.make_metal()
-        else:
-            return self.ceramic()
-        return m
+            return Material(Texture.PLAIN, self.any_colour(), scale=0.1, p=0.1, shine=0.08 * d.unit(), polish=20)
+        if kind == "label":
+            return replace(self.label(), shine=0.04)
+        make = {"cloth": self.make_cloth, "wood": self.make_wood, "metal": self.make_metal, "china": self.ceramic}
+        return make[kind]()
 
     def label(self, scale: float = 0.05) -> Material:
         """A printed package."""

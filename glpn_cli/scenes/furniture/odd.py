@@ -241,7 +241,6 @@ def cubicle(style: Style) -> Piece:
                 style.wood(),
                 period=d.between(0.04, 0.15),
                 fill=d.between(0.2, 0.5),
-                both=True,
                 tilt=1.5708,
             )
         else:

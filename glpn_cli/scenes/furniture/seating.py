@@ -86,7 +86,7 @@ def _swivel(style: Style, w: float, seat: float, back: float, pad: Material) -> 
     h = back - seat + (0.2 if high else 0.05)
     net = d.yes(0.3)
     if net:
-        p.lattice((0, 0.29, seat + 0.12 + h / 2), (w, h), pad, period=0.012, fill=0.5, both=True, tilt=1.5708 - 0.12)
+        p.lattice((0, 0.29, seat + 0.12 + h / 2), (w, h), pad, period=0.012, fill=0.5, tilt=1.5708 - 0.12)
     else:
         p.cushion((0, 0.29, seat + 0.12 + h / 2), (w, 0.07, h), pad, radius=0.034, tilt=-0.12)
     if d.yes(0.6):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from glpn_cli.scenes.furniture.clutter import scatter
 from glpn_cli.scenes.furniture.living import shade
@@ -75,20 +76,13 @@ def _hang(style: Style, room: Room, wall: Wall, kind: str) -> None:
             ground = style.grey(15, 50) if dark else style.grey(225, 250, 3)
             ink = style.grey(170, 230) if dark else style.any_colour(1.0, 20, 160)
             m = Material(
-                Texture.SCRIBBLE,
-                ground,
-                style.any_colour(1.0, 60, 200),
-                ink,
-                scale=d.between(0.06, 0.16),
-                p=d.between(0, 0.9),
-                seed=style.seed(),
-                shine=0.05,
-                polish=40,
-                mirror=0.0 if dark else 0.12,
-                haze=0.15,
+                Texture.SCRIBBLE, ground, style.any_colour(1.0, 60, 200), ink, shine=0.05, polish=40, haze=0.15
             )
+            m = replace(m, scale=d.between(0.06, 0.16), p=d.between(0, 0.9), seed=style.seed())
             if d.yes(0.3):
                 m = style.poster()
+            elif not dark:
+                m = replace(m, mirror=0.12)
             p.box((0, -0.01, z), (w + 0.05, 0.025, h + 0.05), style.metal())
             p.box((0, -0.014, z), (w, 0.025, h), m)
             p.box((0, -0.05, z - h / 2), (w * 0.6, 0.07, 0.015), style.metal())

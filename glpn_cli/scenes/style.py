@@ -156,18 +156,9 @@ class Style:
         other = scaled(base, d.between(0.4, 1.6)) if d.yes(0.5) else self.any_colour(0.8)
         seed = self.seed()
         bump = d.between(0.0, 0.5)
-        plain = Material(
-            Texture.WEAVE,
-            base,
-            scaled(base, d.between(0.8, 1.1)),
-            scale=d.between(0.002, 0.009),
-            p=d.between(0.05, 0.5),
-            q=d.between(0.05, 0.4),
-            seed=seed,
-            bump=bump,
-            dents=d.between(0.05, 0.2),
-            through=0.05,
-        )
+        plain = Material(Texture.WEAVE, base, scaled(base, d.between(0.8, 1.1)), seed=seed, bump=bump, through=0.05)
+        plain = replace(plain, scale=d.between(0.002, 0.009), p=d.between(0.05, 0.5), q=d.between(0.05, 0.4))
+        plain = replace(plain, dents=d.between(0.05, 0.2))
         kind = d.weigh([(8, "plain"), (3, "leather"), (1.5, "stripes"), (1.2, "plaid"), (1.2, "dots"), (1, "camo"),
                         (0.7, "fur"), (0.6, "picture")])  # fmt: skip
         if kind == "leather":
@@ -219,15 +210,8 @@ class Style:
     def paper(self) -> Material:
         """A printed page."""
         d = self.chance
-        return Material(
-            Texture.PAGE,
-            self.grey(215, 250, 5),
-            self.grey(10, 60),
-            self.any_colour(),
-            scale=d.between(0.006, 0.02),
-            q=0.4,
-            seed=self.seed(),
-        )
+        sheet, ink, colour = self.grey(215, 250, 5), self.grey(10, 60), self.any_colour()
+        return Material(Texture.PAGE, sheet, ink, colour, scale=d.between(0.006, 0.02), q=0.4, seed=self.seed())
 
     def anything(self) -> Material:
         """Material of small things."""
@@ -248,15 +232,9 @@ class Style:
     def cardboard(self) -> Material:
         """A parcel."""
         d = self.chance
-        return Material(
-            Texture.STRIPES,
-            self.near((176, 140, 100)),
-            self.near((196, 164, 120)),
-            scale=d.between(0.15, 0.5),
-            p=0.15,
-            q=d.pick([0.0, 1.5708]),
-            seed=self.seed(),
-        )
+        board, tape = self.near((176, 140, 100)), self.near((196, 164, 120))
+        scale, angle = d.between(0.15, 0.5), d.pick([0.0, 1.5708])
+        return Material(Texture.STRIPES, board, tape, scale=scale, p=0.15, q=angle, seed=self.seed())
 
     def leaves(self) -> Material:
         """Green, mostly."""
@@ -277,16 +255,9 @@ class Style:
     def picture(self) -> Material:
         """Content of a picture frame."""
         d = self.chance
-        return Material(
-            Texture.PICTURE,
-            c=self.grey(200, 245),
-            p=d.pick([0.0, 0.0, 0.1, 0.25]),
-            q=d.unit(),
-            seed=self.seed(),
-            shine=0.02,
-            polish=60,
-            mirror=d.pick([0.0, 0.0, 0.12]),
-        )
+        mount, width = self.grey(200, 245), d.pick([0.0, 0.0, 0.1, 0.25])
+        picture = Material(Texture.PICTURE, c=mount, p=width, q=d.unit(), seed=self.seed(), shine=0.02, polish=60)
+        return replace(picture, mirror=d.pick([0.0, 0.0, 0.12]))
 
     def poster(self) -> Material:
         """Print with headlines and pictures."""

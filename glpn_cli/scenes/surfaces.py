@@ -21,18 +21,9 @@ def make_wall(style: Style, *, wet: bool = False) -> Material:
         (0.5, style.grey(25, 90)),
     ])  # fmt: skip
     seed = style.seed()
-    wall = Material(
-        Texture.PLASTER,
-        colour,
-        scaled(colour, d.between(0.75, 0.95)),
-        scale=d.between(0.02, 0.3),
-        p=d.between(0.0, 0.1),
-        q=d.between(0.0, 0.08),
-        r=1.0 if d.yes(0.05) else 0.0,
-        seed=seed,
-        shine=d.pick([0.0, 0.0, 0.02]),
-        polish=6,
-    )
+    wall = Material(Texture.PLASTER, colour, scaled(colour, d.between(0.75, 0.95)), seed=seed, polish=6)
+    wall = replace(wall, scale=d.between(0.02, 0.3), p=d.between(0.0, 0.1), q=d.between(0.0, 0.08))
+    wall = replace(wall, r=1.0 if d.yes(0.05) else 0.0, shine=d.pick([0.0, 0.0, 0.02]))
     if kind == "plaster":
         wall = replace(wall, p=d.between(0.1, 0.5), bump=d.between(0.1, 0.6), dents=d.between(0.01, 0.06))
     elif kind == "paper":
@@ -44,17 +35,9 @@ def make_wall(style: Style, *, wet: bool = False) -> Material:
                        q=0.0 if texture == Texture.STRIPES else d.unit())  # fmt: skip
     elif kind == "brick":
         brick = style.near(d.pick([(150, 80, 60), (120, 70, 55), (190, 180, 170), (225, 220, 212)]), 16)
-        wall = replace(
-            wall,
-            texture=Texture.BRICKS,
-            a=brick,
-            b=scaled(brick, d.between(0.6, 1.0)),
-            c=style.grey(110, 210),
-            scale=d.between(0.19, 0.26),
-            p=d.between(0.06, 0.14),
-            q=0.33,
-            bump=0.0,
-        )
+        other, mortar = scaled(brick, d.between(0.6, 1.0)), style.grey(110, 210)
+        wall = replace(wall, texture=Texture.BRICKS, a=brick, b=other, c=mortar)
+        wall = replace(wall, scale=d.between(0.19, 0.26), p=d.between(0.06, 0.14), q=0.33)
     elif kind == "wood":
         wood = style.make_wood()
         wall = _make_boards(style, wood) if d.yes(0.6) else replace(wood, scale=0.6)
@@ -100,22 +83,14 @@ def _make_tiles(style: Style, size: float) -> Material:
     d = style.chance
     colour = d.weigh([(4, style.grey(190, 245)), (2, style.grey(90, 180)), (1.5, style.any_colour(0.7)),
                       (1, style.near((205, 185, 160)))])  # fmt: skip
-    return Material(
-        Texture.TILES,
-        colour,
-        style.any_colour(0.8) if d.yes(0.3) else scaled(colour, 0.7),
-        style.grey(60, 220),
-        scale=size,
-        p=min(d.between(0.003, 0.008) / size, 0.12),
-        q=d.pick([1.0, 1.0, 1.0, 0.5, 2.0]),
-        seed=style.seed(),
-        r=d.between(0.0, 0.25),
-        s=d.weigh([(5, 0.0), (1, 0.1), (1, 0.5), (1, 2.0)]),
-        shine=d.between(0.0, 0.1),
-        polish=d.between(15, 60),
-        mirror=d.weigh([(2, 0.0), (2, d.between(0.05, 0.35))]),
-        haze=d.between(0.02, 0.2),
-    )
+    other = style.any_colour(0.8) if d.yes(0.3) else scaled(colour, 0.7)
+    grout = style.grey(60, 220)
+    joint, ratio = min(d.between(0.003, 0.008) / size, 0.12), d.pick([1.0, 1.0, 1.0, 0.5, 2.0])
+    tiles = Material(Texture.TILES, colour, other, grout, scale=size, p=joint, q=ratio, seed=style.seed())
+    tiles = replace(tiles, r=d.between(0.0, 0.25), s=d.weigh([(5, 0.0), (1, 0.1), (1, 0.5), (1, 2.0)]))
+    shine, polish = d.between(0.0, 0.1), d.between(15, 60)
+    mirror = d.weigh([(2, 0.0), (2, d.between(0.05, 0.35))])
+    return replace(tiles, shine=shine, polish=polish, mirror=mirror, haze=d.between(0.02, 0.2))
 
 
 def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> Material:
@@ -130,94 +105,40 @@ def make_floor(style: Style, *, wet: bool = False, office: bool = False) -> Mate
     gloss = d.weigh([(4, 0.0), (3, 0.1), (2, 0.3), (1, 0.6)])
     haze = d.between(0.03, 0.25)
     if kind in ("planks", "chevron"):
-        base = style.make_wood()
-        material = replace(
-            base,
-            texture=Texture.PLANKS if kind == "planks" else Texture.CHEVRON,
-            b=scaled(base.a, d.between(0.6, 1.1)),
-            c=scaled(base.a, 0.3),
-            scale=d.between(0.06, 0.22),
-            p=d.between(4, 12),
-            q=d.between(0.2, 0.9),
-            mirror=gloss * 0.6,
-            haze=haze,
-        )
-    elif kind == "carpet":
+        wood = style.make_wood()
+        texture = Texture.PLANKS if kind == "planks" else Texture.CHEVRON
+        boards = replace(wood, texture=texture, b=scaled(wood.a, d.between(0.6, 1.1)), c=scaled(wood.a, 0.3))
+        floor = replace(boards, scale=d.between(0.06, 0.22), p=d.between(4, 12), q=d.between(0.2, 0.9))
+        return replace(floor, mirror=gloss * 0.6, haze=haze)
+    if kind == "tiles":
+        return replace(_make_tiles(style, d.between(0.1, 0.65)), mirror=gloss, haze=haze)
+    if kind == "carpet":
         colour = d.weigh([(5, style.grey(60, 170)), (2, style.near((150, 130, 105), 18)), (1, style.any_colour(0.8)),
                           (1.5, style.near((40, 80, 165), 20))])  # fmt: skip
         if d.yes(0.25):
-            material = Material(
-                Texture.TILES,
-                colour,
-                scaled(colour, 1.15),
-                scaled(colour, 0.9),
-                scale=0.5,
-                p=0.006,
-                q=1.0,
-                r=0.3,
-                s=d.pick([0.0, 0.3, 2.0]),
-                seed=seed,
-            )
-        else:
-            material = Material(
-                Texture.CARPET,
-                colour,
-                scaled(colour, d.between(0.5, 1.4)),
-                scale=d.between(0.004, 0.03),
-                p=d.between(0.2, 1.2),
-                q=d.between(0.0, 0.3),
-                r=d.pick([0.0, 0.3, 1.0]),
-                seed=seed,
-            )
-    elif kind == "tiles":
-        material = replace(_make_tiles(style, d.between(0.1, 0.65)), mirror=gloss, haze=haze)
-    elif kind == "lino":
-        colour = style.grey(70, 210, 12) if d.yes(0.7) else style.any_colour(0.6, 60, 220)
-        material = Material(
-            Texture.CAMO,
-            colour,
-            scaled(colour, 1.15),
-            scaled(colour, 0.85),
-            scale=d.between(0.02, 0.1),
-            seed=seed,
-            mirror=gloss * 0.7,
-            haze=haze,
-            shine=0.03,
-        )
-    elif kind == "terrazzo":
-        material = Material(
-            Texture.CELLS,
-            style.grey(120, 220),
-            style.any_colour(0.6),
-            style.grey(60, 200),
-            scale=d.between(0.01, 0.05),
-            p=0.25,
-            seed=seed,
-            mirror=gloss,
-            haze=haze,
-        )
-    elif kind == "marble":
-        material = Material(
-            Texture.MARBLE,
-            style.grey(150, 235),
-            style.grey(60, 160),
-            scale=d.between(0.3, 0.8),
-            p=d.unit(),
-            seed=seed,
-            mirror=0.3 + 0.5 * gloss,
-            haze=0.03,
-            shine=0.1,
-            polish=60,
-        )
-    elif kind == "fur":
+            squares = Material(Texture.TILES, colour, scaled(colour, 1.15), scaled(colour, 0.9), scale=0.5, seed=seed)
+            return replace(squares, p=0.006, q=1.0, r=0.3, s=d.pick([0.0, 0.3, 2.0]))
+        pile = Material(Texture.CARPET, colour, scaled(colour, d.between(0.5, 1.4)), seed=seed)
+        pile = replace(pile, scale=d.between(0.004, 0.03), p=d.between(0.2, 1.2), q=d.between(0.0, 0.3))
+        return replace(pile, r=d.pick([0.0, 0.3, 1.0]))
+    if kind == "fur":
         colour = style.near((170, 155, 130), 20)
-        material = Material(
-            Texture.FUR, colour, scaled(colour, 0.6), scale=0.03, p=d.pick([0.0, 0.5]), q=5.0, seed=seed
-        )
+        return Material(Texture.FUR, colour, scaled(colour, 0.6), scale=0.03, p=d.pick([0.0, 0.5]), q=5.0, seed=seed)
+    if kind == "lino":
+        colour = style.grey(70, 210, 12) if d.yes(0.7) else style.any_colour(0.6, 60, 220)
+        floor = Material(Texture.CAMO, colour, scaled(colour, 1.15), scaled(colour, 0.85), shine=0.03)
+        floor = replace(floor, scale=d.between(0.02, 0.1), mirror=gloss * 0.7)
+    elif kind == "terrazzo":
+        chips = (style.grey(120, 220), style.any_colour(0.6), style.grey(60, 200))
+        floor = Material(Texture.CELLS, *chips, scale=d.between(0.01, 0.05), p=0.25, mirror=gloss)
+    elif kind == "marble":
+        stone, veins = style.grey(150, 235), style.grey(60, 160)
+        floor = Material(Texture.MARBLE, stone, veins, scale=d.between(0.3, 0.8), p=d.unit(), shine=0.1, polish=60)
+        floor, haze = replace(floor, mirror=0.3 + 0.5 * gloss), 0.03
     else:
-        material = Material(Texture.PLASTER, style.grey(70, 170), style.grey(60, 120), scale=0.2, p=0.3, q=0.4, r=1.0,
-                            seed=seed, mirror=gloss * 0.5, haze=haze)  # fmt: skip
-    return material
+        floor = Material(Texture.PLASTER, style.grey(70, 170), style.grey(60, 120), scale=0.2, p=0.3, q=0.4, r=1.0)
+        floor = replace(floor, mirror=gloss * 0.5)
+    return replace(floor, seed=seed, haze=haze)
 
 
 def make_ceiling(style: Style, *, panels: bool) -> Material:

@@ -125,9 +125,8 @@ def person(style: Style) -> Piece:
     wide = d.between(0.85, 1.25)
     pants, shirt = style.make_cloth(), style.make_cloth()
     skin = style.skin()
-    hair = Material(
-        Texture.FUR, style.near(d.pick([(30, 22, 18), (70, 50, 35), (170, 130, 80), (120, 118, 115)]), 10), scale=0.01
-    )
+    tint = style.near(d.pick([(30, 22, 18), (70, 50, 35), (170, 130, 80), (120, 118, 115)]), 10)
+    hair = Material(Texture.FUR, tint, scale=0.01)
     shoes = style.plastic()
 
     def draw() -> None:
@@ -180,15 +179,9 @@ def pet(style: Style) -> Piece:
     """A cat or a dog, lying or standing."""
     d, p = style.chance, style.parts
     k = d.between(0.6, 1.5)
-    fur = Material(
-        Texture.FUR,
-        style.near(d.pick([(150, 120, 90), (60, 55, 50), (220, 210, 200), (190, 130, 70)])),
-        style.grey(15, 90),
-        scale=0.015,
-        p=1.0,
-        q=d.between(6, 18),
-        seed=style.seed(),
-    )
+    coat = style.near(d.pick([(150, 120, 90), (60, 55, 50), (220, 210, 200), (190, 130, 70)]))
+    spots = style.grey(15, 90)
+    fur = Material(Texture.FUR, coat, spots, scale=0.015, p=1.0, q=d.between(6, 18), seed=style.seed())
     lies = d.yes(0.6)
 
     def draw() -> None:

@@ -103,16 +103,9 @@ def fireplace(style: Style) -> Piece:
     """A fireplace, lit or not, with a mantelpiece and things on it."""
     d, p = style.chance, style.parts
     w, h = d.between(1.0, 1.6), d.between(1.0, 1.3)
-    stone = Material(
-        d.pick([Texture.BRICKS, Texture.CELLS, Texture.MARBLE, Texture.PLAIN]),
-        style.grey(60, 220),
-        style.grey(60, 200),
-        style.grey(120, 210),
-        scale=0.2,
-        p=0.08,
-        q=0.35,
-        seed=style.seed(),
-    )
+    texture = d.pick([Texture.BRICKS, Texture.CELLS, Texture.MARBLE, Texture.PLAIN])
+    colours = (style.grey(60, 220), style.grey(60, 200), style.grey(120, 210))
+    stone = Material(texture, *colours, scale=0.2, p=0.08, q=0.35, seed=style.seed())
 
     def draw() -> None:
         p.slab((-w / 2, -0.15, 0), (-w / 2 + 0.25, 0.2, h), stone)
@@ -157,11 +150,9 @@ def machine(style: Style) -> Piece:
                     style.screen(on=d.yes(0.6)),
                 )
             if kind == "keys":
-                dark = style.grey(10, 60)
-                k2 = Material(
-                    Texture.KEYS, style.grey(60, 220), dark, style.any_colour(), scale=0.04, seed=style.seed()
-                )
-                p.box((d.between(-0.2, 0.2) * w, front + inset - 0.005, z + t / 2), (w * 0.4, 0.02, t * 0.5), k2)
+                gap, key, mark = style.grey(10, 60), style.grey(60, 220), style.any_colour()
+                keys = Material(Texture.KEYS, key, gap, mark, scale=0.04, seed=style.seed())
+                p.box((d.between(-0.2, 0.2) * w, front + inset - 0.005, z + t / 2), (w * 0.4, 0.02, t * 0.5), keys)
             z += t
         if d.yes(0.4):
             scatter(style, (-w * 0.4, -long * 0.4), (w * 0.4, long * 0.4), z, 8)

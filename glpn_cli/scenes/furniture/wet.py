@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
@@ -134,20 +134,9 @@ def _stone(style: Style) -> Material:
     d = style.chance
     kind = d.weigh([(2, Texture.CELLS), (2, Texture.MARBLE), (2, Texture.CARPET), (2, Texture.TILES)])
     base = style.grey(30, 230)
-    return Material(
-        kind,
-        base,
-        style.grey(60, 200),
-        style.grey(80, 220),
-        scale=0.15 if kind == Texture.TILES else 0.05,
-        p=0.06 if kind == Texture.TILES else 0.5,
-        q=1.0 if kind == Texture.TILES else 0.0,
-        seed=style.seed(),
-        shine=0.1,
-        polish=40,
-        mirror=d.between(0, 0.4),
-        haze=0.1,
-    )
+    scale, p, q = (0.15, 0.06, 1.0) if kind == Texture.TILES else (0.05, 0.5, 0.0)
+    stone = Material(kind, base, style.grey(60, 200), style.grey(80, 220), scale=scale, p=p, q=q, seed=style.seed())
+    return replace(stone, shine=0.1, polish=40, mirror=d.between(0, 0.4), haze=0.1)
 
 
 def _oven(style: Style, x0: float, x1: float, long: float, z0: float, z1: float) -> None:

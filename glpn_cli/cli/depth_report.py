@@ -100,7 +100,11 @@ def describe_depth(path: Path, summary: DepthSummary) -> str:
         ("mean", None if summary.mean is None else f"{summary.mean:.4g}{_unit(summary)}"),
         ("percentiles", _percentiles_in_words(summary)),
         ("record", None if own else "none: the file does not say how it was made"),
-        *((key.removeprefix(PREFIX).replace("_", " "), _shorten(text)) for key, text in own.items() if key not in said),
+        *(
+            (key.removeprefix(PREFIX).replace("_", " ").lower(), _shorten(text))
+            for key, text in own.items()
+            if key not in said
+        ),
     ]
     return make_facts(facts, title=str(path))
 

@@ -28,6 +28,16 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
+_FIRST = (Path("scenes"), Path("test_onnx_export.py"), Path("test_readme.py"))
+"""Rooms, since every process that renders one before the kernels are compiled and kept compiles them too, for a minute;
+then the longest tests, since a worker that is left with one at the end has nobody to share it with."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    items.sort(key=lambda item: next((n for n, each in enumerate(_FIRST) if item.path.is_relative_to(here / each)), 9))
+
+
 TINY_CONFIG = {
     "num_encoder_blocks": 4,
     "depths": [1, 1, 1, 1],

@@ -34,7 +34,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
         **random_weights_dpt.SMALL,
     },
 }
-SIZES = [(32, 32), (96, 64), (2048, 32), (32, 2048)]
+SIZES = {(32, 32): 4, (96, 64): 4, (2048, 32): 2, (32, 2048): 2}
+"""(h, w), and how many pictures of it: all but the smallest have pixels enough for a mean and a maximum."""
 _FACTOR = 3
 """How much further from fp32 than the same roundings made in fp32 are: which way each goes is chance, and few count."""
 
@@ -72,14 +73,14 @@ def test_the_check_finds_faults(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_network_in_bf16_is_near_fp32_and_answers_the_same_every_time(name: str) -> None:
     exact, quick, rounded = (make_network(CONFIGS[name], precision) for precision in ("fp32", "bf16", "fp32"))
     round_to_bf16(rounded)
-    for size in SIZES:
-        pixels = random_weights.picture(size, batch=4)
+    for size, batch in SIZES.items():
+        pixels = random_weights.picture(size, batch=batch)
         wanted, found, expected = exact(pixels), quick(pixels), rounded(pixels)
         error, allowed = (found - wanted).abs(), _FACTOR * (expected - wanted).abs()
         assert error.mean() < allowed.mean(), size
         assert error.max() < allowed.max(), size
         answers = []
-        for _ in range(4):  # a number that a layer left unwritten showed in the second
+        for _ in range(3):  # a number that a layer left unwritten showed in the second
             leave_rubbish()
             answers.append(quick(pixels[:1]))
         assert all(torch.equal(answer, answers[0]) for answer in answers), size

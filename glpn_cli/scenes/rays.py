@@ -10,21 +10,25 @@ import numpy as np
 
 from glpn_cli.scenes.compiled import Floats, Integers, compiled, compiled_small
 from glpn_cli.scenes.solids import FAR, hit_solid, invert
-from glpn_cli.scenes.vectors import Vector
+from glpn_cli.scenes.vectors import Vector, three
 
 
 @compiled_small
-def _cross_box(row: Floats, at: int, origin: Vector, inverse: Vector) -> tuple[float, float, int]:
-    """Where a ray enters and leaves a box, whose corners begin in column `at`, and across which axis it leaves.
+def _reach(corner: Vector, origin: Vector, inverse: Vector) -> Vector:
+    """Where a ray crosses the three planes that meet in the corner of a box; inverse: of its direction."""
+    return (
+        (corner[0] - origin[0]) * inverse[0],
+        (corner[1] - origin[1]) * inverse[1],
+        (corner[2] - origin[2]) * inverse[2],
+    )
 
-    inverse: of the ray's direction.
-    """
-    x0, x1 = (row[at] - origin[0]) * inverse[0], (row[at + 3] - origin[0]) * inverse[0]
-    y0, y1 = (row[at + 1] - origin[1]) * inverse[1], (row[at + 4] - origin[1]) * inverse[1]
-    z0, z1 = (row[at + 2] - origin[2]) * inverse[2], (row[at + 5] - origin[2]) * inverse[2]
-    leave = min(max(x0, x1), max(y0, y1), max(z0, z1))
-    axis = 0 if leave == max(x0, x1) else (1 if leave == max(y0, y1) else 2)
-    return max(min(x0, x1), min(y0, y1), min(z0, z1)), leave, axis
+
+@compiled_small
+def _cross_box(row: Floats, at: int, origin: Vector, inverse: Vector) -> tuple[float, float]:
+    """Where a ray enters and leaves a box, whose low and high corners begin in column `at`."""
+    x0, y0, z0 = _reach(three(row, at), origin, inverse)
+    x1, y1, z1 = _reach(three(row, at + 3), origin, inverse)
+    return max(min(x0, x1), min(y0, y1), min(z0, z1)), min(max(x0, x1), max(y0, y1), max(z0, z1))
 
 
 @compiled_small
@@ -56,10 +60,10 @@ def trace(
                     if shadow:
                         return best, which
             continue
-        enter, leave, _ = _cross_box(nodes[node], 0, origin, inverse)
+        enter, leave = _cross_box(nodes[node], 0, origin, inverse)
         enter_l = max(enter, 0.0)
         left = enter_l <= min(leave, best)
-        enter, leave, _ = _cross_box(nodes[node], 6, origin, inverse)
+        enter, leave = _cross_box(nodes[node], 6, origin, inverse)
         enter_r = max(enter, 0.0)
         right = enter_r <= min(leave, best)
         links = int(nodes[node, 12]), int(nodes[node, 13])
@@ -76,6 +80,7 @@ def trace(
 def leave_shell(shell: Floats, origin: Vector, way: Vector) -> tuple[float, int, int]:
     """Where a ray leaves the air of the rooms: (ray parameter, cuboid, face 0..5 = -x +x -y +y -z +z)."""
     inverse = (invert(way[0]), invert(way[1]), invert(way[2]))
+    ahead = (3 if way[0] >= 0 else 0, 4 if way[1] >= 0 else 1, 5 if way[2] >= 0 else 2)
     now = 1e-7
     cuboid = -1
     last = 0
@@ -85,11 +90,16 @@ def leave_shell(shell: Floats, origin: Vector, way: Vector) -> tuple[float, int,
         for k in range(shell.shape[0]):
             if k == cuboid:
                 continue
-            enter, leave, axis = _cross_box(shell[k], 0, origin, inverse)
-            if leave > now and enter <= now + 1e-6:
+            air = shell[k]
+            x, y, z = _reach((air[ahead[0]], air[ahead[1]], air[ahead[2]]), origin, inverse)
+            leave = min(x, y, z)
+            if leave <= now:
+                continue
+            enter = max(_reach((air[3 - ahead[0]], air[5 - ahead[1]], air[7 - ahead[2]]), origin, inverse))
+            if enter <= now + 1e-6:
                 now = leave
                 cuboid = k
-                last = axis
+                last = 0 if leave == x else (1 if leave == y else 2)
                 grown = True
     return now, cuboid, 2 * last + (1 if way[last] >= 0 else 0)
 

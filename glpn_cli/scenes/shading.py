@@ -13,15 +13,15 @@ import numpy as np
 from glpn_cli.scenes.compiled import Floats, Integers, compiled, compiled_small
 from glpn_cli.scenes.lighting import gather_light, lamp_light, shine
 from glpn_cli.scenes.noise import hash2
-from glpn_cli.scenes.vectors import along, minus, put, three
+from glpn_cli.scenes.vectors import Vector, along, minus, put, three
 from glpn_cli.scenes.world import Pose, Seen, World
 
 
 @compiled_small
-def _is_level(spot: Floats, here: Floats, offset: float, tolerance: float) -> bool:
-    """Whether a spot lies in the plane of another, which is `offset` along its normal, and faces the same way."""
-    plane = here[3] * spot[0] + here[4] * spot[1] + here[5] * spot[2] - offset
-    bend = here[3] * spot[3] + here[4] * spot[4] + here[5] * spot[5]
+def _is_level(spot: Floats, normal: Vector, offset: float, tolerance: float) -> bool:
+    """Whether a spot lies in a plane, which is `offset` along its normal, and faces the same way."""
+    plane = normal[0] * spot[0] + normal[1] * spot[1] + normal[2] * spot[2] - offset
+    bend = normal[0] * spot[3] + normal[1] * spot[4] + normal[2] * spot[5]
     return abs(plane) <= tolerance and bend >= 0.75
 
 
@@ -40,17 +40,18 @@ def average(spots: Floats, depth: Floats, light: Floats, out: Floats, stride: in
                     for c in range(3):
                         out[i, j, c] = light[i, j, c]
                     continue
+            tolerance = 0.015 * depth[i, j] + 0.005
             total = 0.0
             mean = (0.0, 0.0, 0.0)
-            here = spots[i, j]
-            offset = here[3] * here[0] + here[4] * here[1] + here[5] * here[2]
+            normal = spots[i, j, 3], spots[i, j, 4], spots[i, j, 5]
+            offset = normal[0] * spots[i, j, 0] + normal[1] * spots[i, j, 1] + normal[2] * spots[i, j, 2]
             for di in range(-2, 3):
                 p = i + stride * di
                 if p < 0 or p >= height:
                     continue
                 for dj in range(-2, 3):
                     q = j + stride * dj
-                    if q < 0 or q >= width or not _is_level(spots[p, q], here, offset, 0.015 * depth[i, j] + 0.005):
+                    if q < 0 or q >= width or not _is_level(spots[p, q], normal, offset, tolerance):
                         continue
                     # Half weight at the rim: every cell of the 4x4 pattern counts once.
                     weight = (0.5 if abs(di) == 2 else 1.0) * (0.5 if abs(dj) == 2 else 1.0)
@@ -95,22 +96,23 @@ def add_gathered(world: World, stack: Integers, seen: Seen, spin: float, smooth:
     mean = light
     for i in range(height):
         for j in range(width):
-            here = spots[i, j]
-            offset = here[3] * here[0] + here[4] * here[1] + here[5] * here[2]
+            normal = spots[i, j, 3], spots[i, j, 4], spots[i, j, 5]
+            offset = normal[0] * spots[i, j, 0] + normal[1] * spots[i, j, 1] + normal[2] * spots[i, j, 2]
+            tolerance = 0.02 * depth[i, j] + 0.005
             total = 0.0
             sent = (0.0, 0.0, 0.0)
             for p in range((i - 1) // 2, (i + 2) // 2 + 1):
                 if p < 0 or p >= rows:
                     continue
                 for q in range((j - 1) // 2, (j + 2) // 2 + 1):
-                    if q < 0 or q >= columns or not _is_level(coarse[p, q], here, offset, 0.02 * depth[i, j] + 0.005):
+                    if q < 0 or q >= columns or not _is_level(coarse[p, q], normal, offset, tolerance):
                         continue
                     weight = 1.0 / (1.0 + abs(2 * p - i) + abs(2 * q - j))
                     total += weight
                     sent = along(sent, weight, three(mean[p, q], 0))
             if total == 0.0:
                 u, v = _pattern(i, j, spin)
-                sent = gather_light(world, stack, here, u, v)
+                sent = gather_light(world, stack, spots[i, j], u, v)
                 total = 1.0
             for c in range(3):
                 smooth[i, j, c] += sent[c] / total

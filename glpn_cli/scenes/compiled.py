@@ -35,7 +35,9 @@ Floats = NDArray[Any]
 """float64, or float32 where a picture's worth of numbers is kept."""
 Integers = NDArray[np.int64]
 
-KERNEL_FILES = "compiled vectors noise textures pictures solids rays hits world lighting shading tracer".split()
+KERNEL_FILES = (
+    "compiled vectors noise materials textures pictures solids rays hits world lighting shading tracer".split()
+)
 
 
 def _find_cache() -> str:

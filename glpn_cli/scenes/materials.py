@@ -28,7 +28,7 @@ _BLACK: Colour = (0.02, 0.02, 0.02)
 
 
 class Texture(IntEnum):
-    """The texture of a surface; the numbers are those of `textures`."""
+    """The texture of a surface, see `textures`."""
 
     PLAIN = 0
     TILES = 1

@@ -24,6 +24,11 @@ CORNERS = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 """Signs of x and y at the corners of a rectangle about the origin."""
 
 
+def around(radius: float, angle: float, z: float = 0.0) -> tuple[float, float, float]:
+    """The point `radius` metres off the z axis at an angle about it, radians from x, and at height z."""
+    return radius * math.cos(angle), radius * math.sin(angle), z
+
+
 class Label(IntEnum):
     """The class of a pixel, for auxiliary supervision."""
 

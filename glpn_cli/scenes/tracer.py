@@ -92,9 +92,8 @@ def _mix(
         for j in range(width):
             edge = False
             if extra > 0:
-                for n in range(4):
-                    p = min(max(i + (1 if n == 0 else (-1 if n == 1 else 0)), 0), height - 1)
-                    q = min(max(j + (1 if n == 2 else (-1 if n == 3 else 0)), 0), width - 1)
+                up, down, left, right = max(i - 1, 0), min(i + 1, height - 1), max(j - 1, 0), min(j + 1, width - 1)
+                for p, q in ((up, j), (down, j), (i, left), (i, right)):
                     if who[p, q] != who[i, j] or abs(albedo[p, q, 1] - albedo[i, j, 1]) > 0.1 + 0.2 * albedo[i, j, 1]:
                         edge = True
             for c in range(3):

@@ -133,26 +133,8 @@ def plan_scenes(
             hint=f"Sides go from {_LEAST_SIDE} to {_MOST_SIDE} pixels.",
         )
     plan = ScenePlan(folder, seed, count * (frames or 1), size, focal_px, frames=frames)
-    wanted = _note(plan)
-    note = folder / _NOTE_NAME
-    if note.is_file():
-        found = _read_note(note)
-        differing = [key for key in {**wanted, "walk": None} if found.get(key) != wanted.get(key)]
-        if differing:
-            differences = ", ".join(f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}" for key in differing)
-            raise UsageError(
-                f"{str(folder)!r} holds other scenes: {differences}",
-                hint="Choose another folder with -o.",
-                code=ErrorCode.EXISTS,
-            )
-    else:
-        existing = [name for name in ("rgb", "depth", CSV_NAME, "0000") if (folder / name).exists()]
-        if existing:
-            raise UsageError(
-                f"{str(folder)!r} has {existing[0]!r} and no {_NOTE_NAME}: these are not our scenes",
-                hint="Choose another folder with -o.",
-                code=ErrorCode.EXISTS,
-            )
+    if foreign := _find_foreign(plan):
+        raise UsageError(f"{str(folder)!r} {foreign}", hint="Choose another folder with -o.", code=ErrorCode.EXISTS)
     probe_writable(folder)
     todo = tuple(i for i in range(plan.count) if overwrite or not plan.is_complete(i))
     return replace(plan, todo=todo, unlisted=_find_unlisted(plan))
@@ -204,6 +186,19 @@ def write_contact_sheet(plan: ScenePlan) -> Path:
     record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
     write_atomically(path, encode_png(sheet, text=record.to_text()))
     return path
+
+
+def _find_foreign(plan: ScenePlan) -> str | None:
+    """Words on what the folder holds that is not of this plan; None where nothing is in its way."""
+    wanted = _note(plan)
+    note = plan.folder / _NOTE_NAME
+    if not note.is_file():
+        existing = [name for name in ("rgb", "depth", CSV_NAME, "0000") if (plan.folder / name).exists()]
+        return f"has {existing[0]!r} and no {_NOTE_NAME}: these are not our scenes" if existing else None
+    found = _read_note(note)
+    differing = [key for key in {**wanted, "walk": None} if found.get(key) != wanted.get(key)]
+    differences = ", ".join(f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}" for key in differing)
+    return f"holds other scenes: {differences}" if differing else None
 
 
 def _find_unlisted(plan: ScenePlan) -> tuple[int, ...]:

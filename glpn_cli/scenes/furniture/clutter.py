@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from glpn_cli.scenes.materials import Material, Texture, scaled
-from glpn_cli.scenes.parts import Label
+from glpn_cli.scenes.parts import Label, around
 from glpn_cli.scenes.style import Style
 
 Thing = Callable[[Style], float]
@@ -98,9 +98,7 @@ def _bowl(style: Style) -> float:
         for _ in range(d.whole(3, 9)):
             a, q = d.between(0, 6.28), r * 0.6 * d.unit()
             s = d.between(0.06, 0.085)
-            p.ball(
-                (q * math.cos(a), q * math.sin(a), h * 0.7 + d.between(0, 0.05)), (s, s, s * d.between(0.8, 1.1)), fruit
-            )
+            p.ball(around(q, a, h * 0.7 + d.between(0, 0.05)), (s, s, s * d.between(0.8, 1.1)), fruit)
     return r
 
 
@@ -141,8 +139,7 @@ def _flowers(style: Style, z: float, size: float) -> None:
     with p.labelled(Label.PLANT):
         for _ in range(d.whole(4, 14)):
             a, lean, length = d.between(0, 6.28), d.between(0.0, 0.7), size * d.between(0.6, 1.1)
-            x, y = length * math.sin(lean) * math.cos(a), length * math.sin(lean) * math.sin(a)
-            top = z + length * math.cos(lean)
+            x, y, top = around(length * math.sin(lean), a, z + length * math.cos(lean))
             p.rod((0, 0, z - 0.02), (x, y, top), 0.003, green)
             if d.yes(0.6):
                 s = d.between(0.03, 0.09)

@@ -6,7 +6,7 @@ import math
 
 from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.materials import Material, Texture
-from glpn_cli.scenes.parts import Label
+from glpn_cli.scenes.parts import Label, around
 from glpn_cli.scenes.style import Style
 
 
@@ -49,8 +49,8 @@ def _grow(style: Style, kind: str, size: float, z: float) -> None:
             a, lean = d.between(0, 6.28), d.between(0.05, 0.5)
             length = size * d.between(0.5, 0.9)
             c = 0.5 * length
-            p.leaf((c * math.sin(lean) * math.cos(a), c * math.sin(lean) * math.sin(a), z + c * math.cos(lean)),
-                   (length, d.between(0.04, 0.09)), green, bend=0.4, yaw=a, roll=-(1.57 - lean))  # fmt: skip
+            middle = around(c * math.sin(lean), a, z + c * math.cos(lean))
+            p.leaf(middle, (length, d.between(0.04, 0.09)), green, bend=0.4, yaw=a, roll=lean - 1.57)
         return
     if kind == "dragon tree":
         for _ in range(d.whole(1, 4)):
@@ -62,12 +62,9 @@ def _grow(style: Style, kind: str, size: float, z: float) -> None:
                     a, lean = d.between(0, 6.28), d.between(0.3, 1.9)
                     long = size * d.between(0.12, 0.24)
                     c = 0.5 * long
-                    at = (
-                        x + c * math.sin(lean) * math.cos(a),
-                        y + c * math.sin(lean) * math.sin(a),
-                        top + c * math.cos(lean),
-                    )
-                    p.leaf(at, (long, d.between(0.02, 0.05)), green, bend=d.between(0.5, 3.0), yaw=a, roll=lean - 1.57)
+                    dx, dy, height = around(c * math.sin(lean), a, top + c * math.cos(lean))
+                    flat = (long, d.between(0.02, 0.05))
+                    p.leaf((x + dx, y + dy, height), flat, green, bend=d.between(0.5, 3.0), yaw=a, roll=lean - 1.57)
                 top -= size * d.between(0.05, 0.15)
         return
     if kind == "palm":
@@ -77,25 +74,18 @@ def _grow(style: Style, kind: str, size: float, z: float) -> None:
         for _ in range(fronds):
             a, lean = d.between(0, 6.28), d.between(0.15, 1.3)
             length = size * d.between(0.35, 0.7)
-            x0, y0, z0 = 0.0, 0.0, z + trunk * d.between(0.7, 1.0)
+            foot = z + trunk * d.between(0.7, 1.0)
             n = d.whole(5, 9)
             for k in range(n):
                 t = (k + 1) / n
                 droop = 0.8 * t * t * length * math.sin(lean)
-                x = t * length * math.sin(lean) * math.cos(a)
-                y = t * length * math.sin(lean) * math.sin(a)
-                zz = z0 + t * length * math.cos(lean) - droop * 0.5
+                x, y, zz = around(t * length * math.sin(lean), a, foot + t * length * math.cos(lean) - droop * 0.5)
                 leaf = 0.42 * length * (1.0 - 0.5 * t)
                 for s in (-1, 1):
-                    p.leaf(
-                        (x0 + x + s * 0.4 * leaf * -math.sin(a), y0 + y + s * 0.4 * leaf * math.cos(a), zz),
-                        (leaf, 0.12 * leaf + 0.01),
-                        green,
-                        bend=1.0,
-                        yaw=a + s * 1.1,
-                        roll=d.between(-0.4, 0.3),
-                    )
-            p.rod((x0, y0, z0), (x, y, zz), 0.004, green)
+                    middle = (x - s * 0.4 * leaf * math.sin(a), y + s * 0.4 * leaf * math.cos(a), zz)
+                    flat = (leaf, 0.12 * leaf + 0.01)
+                    p.leaf(middle, flat, green, bend=1.0, yaw=a + s * 1.1, roll=d.between(-0.4, 0.3))
+            p.rod((0, 0, foot), (x, y, zz), 0.004, green)
         return
     tree = kind == "tree"
     branches = d.whole(3, 7) if tree else 1

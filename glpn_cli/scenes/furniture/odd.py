@@ -12,7 +12,7 @@ from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.furniture.clutter import scatter
 from glpn_cli.scenes.furniture.living import plant
 from glpn_cli.scenes.materials import Material, Texture
-from glpn_cli.scenes.parts import Label
+from glpn_cli.scenes.parts import Label, around
 from glpn_cli.scenes.style import Style
 
 
@@ -260,7 +260,7 @@ def hanging_plant(style: Style) -> Piece:
         p.pipe((0, 0, h - 0.03), 0.03, 0.17, m)
         for i in range(3):
             a = i * 2.1
-            p.rod((0.1 * math.cos(a), 0.1 * math.sin(a), h), (0.17 * math.cos(a), 0.17 * math.sin(a), 0), 0.012, m)
+            p.rod(around(0.1, a, h), around(0.17, a), 0.012, m)
         with p.frame(0, 0, h):
             green.draw()
 

@@ -6,7 +6,7 @@ import math
 
 from glpn_cli.scenes.furniture import Piece
 from glpn_cli.scenes.materials import Material
-from glpn_cli.scenes.parts import CORNERS, Label
+from glpn_cli.scenes.parts import CORNERS, Label, around
 from glpn_cli.scenes.style import Style
 
 
@@ -77,8 +77,8 @@ def _swivel(style: Style, w: float, seat: float, back: float, pad: Material) -> 
     turn = d.between(0, 1.2)
     for i in range(5):
         a = turn + i * 2 * math.pi / 5
-        p.rod((0, 0, 0.1), (0.3 * math.cos(a), 0.3 * math.sin(a), 0.06), 0.018, base)
-        p.ball((0.3 * math.cos(a), 0.3 * math.sin(a), 0.03), (0.055, 0.055, 0.06), base)
+        p.rod((0, 0, 0.1), around(0.3, a, 0.06), 0.018, base)
+        p.ball(around(0.3, a, 0.03), (0.055, 0.055, 0.06), base)
     p.pipe((0, 0, 0.08), seat - 0.1, 0.027, style.metal())
     p.cushion((0, 0, seat), (w + 0.06, w + 0.06, 0.09), pad, radius=0.04)
     p.rod((0, 0.22, seat), (0, 0.3, seat + 0.2), 0.02, base)
@@ -109,9 +109,7 @@ def bar_stool(style: Style) -> Piece:
         else:
             for i in range(4):
                 a = 0.785 + i * 1.5708
-                p.rod(
-                    (0.1 * math.cos(a), 0.1 * math.sin(a), seat), (0.22 * math.cos(a), 0.22 * math.sin(a), 0), 0.014, m
-                )
+                p.rod(around(0.1, a, seat), around(0.22, a), 0.014, m)
         p.pipe((0, 0, seat - 0.02), 0.06, r, pad)
 
     return Piece(0.42, 0.42, draw, height=seat)

@@ -7,6 +7,8 @@ import multiprocessing
 import pickle
 import re
 import resource
+import threading
+import time
 import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -243,6 +245,21 @@ def test_a_generator_takes_memory_for_some_pictures_however_many_it_has(estimato
     assert index == count - 1
     assert most < 100
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 20_000  # kB
+
+
+def test_an_iterable_that_gives_nothing_more_keeps_nobody_who_leaves(estimator: DepthEstimator) -> None:
+    more = threading.Event()
+
+    def camera() -> Iterator[np.ndarray]:
+        yield RGB
+        assert more.wait(timeout=60)
+
+    many = estimator.predict_many(camera(), workers=1)
+    assert isinstance(next(many), DepthMap)
+    started = time.monotonic()
+    many.close()  # type: ignore[attr-defined]  # it is a generator
+    assert time.monotonic() - started < 30
+    more.set()
 
 
 # Threads, processes, devices, tensors

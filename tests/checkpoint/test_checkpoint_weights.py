@@ -28,13 +28,14 @@ def make_sharded_folder(folder: Path) -> Path:
     """The tiny model in two shards, as transformers writes large ones."""
     make_model_folder(folder)
     (folder / "model.safetensors").unlink()
-    names = sorted(tiny_state())
+    state = tiny_state()
+    names = sorted(state)
     shards = {
         "model-00001-of-00002.safetensors": names[: len(names) // 2],
         "model-00002-of-00002.safetensors": names[len(names) // 2 :],
     }
     for shard, tensors in shards.items():
-        save_file({name: tiny_state()[name] for name in tensors}, folder / shard, metadata={"format": "pt"})
+        save_file({name: state[name] for name in tensors}, folder / shard, metadata={"format": "pt"})
     weight_map = {name: shard for shard, tensors in shards.items() for name in tensors}
     (folder / INDEX).write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}))
     return folder

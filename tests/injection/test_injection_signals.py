@@ -167,9 +167,11 @@ def run_two(warm: WarmStart, other: WarmStart, command: tuple[object, ...], *, r
 
 
 def test_two_runs_over_one_folder_at_once_do_no_harm(warm: WarmStart, command: tuple[object, ...]) -> None:
+    """Over half of the pictures: once each way needs no more."""
+    half = ("predict", "photos/part0", *command[2:])
     with WarmStart() as other:
         for existing in ("skip", "overwrite"):
-            run_two(warm, other, (*command, "--existing", existing), rounds=1, seed=1)
+            run_two(warm, other, (*half, "--existing", existing), rounds=1, seed=1)
 
 
 @pytest.mark.soak

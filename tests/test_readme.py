@@ -15,8 +15,8 @@ from glpn_cli.cli import COMMANDS, app
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NEEDS_MORE = re.compile(r"nyu|kitti|download|ckpt|scenes -o|train |bench|serve")
-"""Lines that need a network, or minutes, or run until they are ended."""
+NEEDS_MORE = re.compile(r"nyu|kitti|download|ckpt|scenes -o|train |bench|serve|\.onnx")
+"""Lines that need a network, or minutes, or run until they are ended; test_onnx_export runs those about ONNX."""
 NOT_RUN_HERE = re.compile(r"^import open3d|sys\.argv", re.MULTILINE)
 """Blocks that need Open3D, and programs with arguments, which test_onnx_export runs."""
 

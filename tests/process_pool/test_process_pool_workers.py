@@ -171,7 +171,7 @@ def test_a_worker_that_died_idle_is_replaced_without_a_word() -> None:
 
 
 def test_a_call_that_takes_too_long_is_given_up_and_its_process_ended(tmp_path: Path) -> None:
-    with Workers(1, timeout_s=0.3) as one:
+    with Workers(1, timeout_s=0.3, modules=("misbehaviour",)) as one:
         started = time.monotonic()
         error = fail(one, misbehaviour.hang_in_native_code, tmp_path / "started")
         assert 0.3 <= time.monotonic() - started < 10
@@ -189,7 +189,7 @@ def test_starting_does_not_count_as_taking_long() -> None:
 
 
 def test_waiting_for_a_free_worker_does_not_count_either() -> None:
-    with Workers(1, timeout_s=2.0) as one, ThreadPoolExecutor(3) as threads:
+    with Workers(1, timeout_s=2.0, modules=("misbehaviour",)) as one, ThreadPoolExecutor(3) as threads:
         calls = [threads.submit(one.run, misbehaviour.sleep, 0.8, about="x") for _ in range(3)]
         assert [call.result() for call in calls] == ["slept"] * 3
 

@@ -114,6 +114,12 @@ def judge(path: Path) -> tuple[int, int] | None:
         return None
 
 
+def may_be_short(path: Path) -> bool:
+    """Whether a file that Pillow takes for whole may lack its end: libjpeg fills up JPEG data that end early."""
+    with Image.open(path) as image:
+        return image.format in ("JPEG", "MPO") or image.info.get("compression") == "jpeg"
+
+
 def _is_checked(png: bytes) -> bool:
     """Whether a PNG's pixels match their checksums, of chunks and of all together, which Pillow does not look at."""
     packed, place = b"", 8

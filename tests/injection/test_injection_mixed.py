@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mixed_inputs import Mixed, judge, write_mixed
+from mixed_inputs import Mixed, judge, may_be_short, write_mixed
 from PIL import Image
 
 from glpn_cli.errors import ErrorCode
@@ -78,7 +78,9 @@ def check(run: Watched, mixed: list[Mixed], command: str) -> Counter[str]:
         record = by_name[f"in/{each.path.name}"]
         size = each.size or judge(each.path)
         came_to[record["status"] if record["status"] == "ok" else record["error"]["code"]] += 1
-        if size is not None:
+        if size is not None and each.size is None and record["status"] == "error" and may_be_short(each.path):
+            assert record["error"]["code"] == "E_DECODE"  # broken, and looked at more closely than Pillow does
+        elif size is not None:
             assert record["status"] == "ok", f"a good picture is missing: {record}"
             assert (record["height"], record["width"]) == size
         else:

@@ -127,9 +127,8 @@ def train(
 ) -> None:
     """Train a model on pictures with depth.
 
-    Training starts from exactly one of --model and --config. The folder is an ordinary model after every save. A run
-    that was stopped, even by a signal, continues with --resume and ends with the same weights. To train in several
-    processes, use torchrun.
+    Training starts from exactly one of --model and --config. The folder is a model after every save. A run that was
+    stopped, even by a signal, continues with --resume and ends with the same weights. Several processes: torchrun.
     """
     from glpn_cli.atomic_write import probe_writable
     from glpn_cli.cli.training_report import TrainingView, sum_up

@@ -9,7 +9,7 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from glpn_cli._version import __version__
+__version__ = "0.1.0"
 
 if "OMP_WAIT_POLICY" not in os.environ:
     # Torch's threads spin while they wait for one another, and on a busy machine take the cores from each other: mini

@@ -18,20 +18,18 @@ from glpn_cli.checkpoint import (
     CONFIG_FILE,
     OWN_KEY,
     Checkpoint,
-    EncodedFolder,
-    encode_checkpoint,
     find_weights,
     open_checkpoint,
     read_header,
-    read_json_object,
     read_tensors,
 )
+from glpn_cli.checkpoint.write import EncodedFolder, encode_checkpoint
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
 from glpn_cli.models.config_base import WeightRow, read_config
 from glpn_cli.models.registry import identify
 from glpn_cli.models.resolve import interpret, resolve_model
 from glpn_cli.models.state_dict import match_state_dict
-from glpn_cli.text import first_of
+from glpn_cli.text import first_of, read_json_object
 
 if TYPE_CHECKING:
     from torch import Tensor

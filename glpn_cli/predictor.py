@@ -22,9 +22,8 @@ from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.image_processor import LOWEST_SHARE
 from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import InferenceSettings
+from glpn_cli.models.settings import InferenceSettings, Upsampling, parse_upsampling
 from glpn_cli.models.state_dict import load_network
-from glpn_cli.models.upsampling import Upsampling, parse_upsampling, upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthMap, LabelMap, PredictedDepth, Prediction, Provenance, Result
 
 if TYPE_CHECKING:
@@ -325,6 +324,8 @@ class DepthEstimator:
                 height, width = raw.shape[-2:]
                 small = self.recipe.config.decode(raw, (height, width))
                 assert isinstance(small, DepthMap)
+                from glpn_cli.models.upsampling import upsample_guided, upsample_nearest
+
                 if self.recipe.upsample is Upsampling.NEAREST:
                     return upsample_nearest(small, picture.full_size)
                 return upsample_guided(small, answer, picture.rgb)

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from glpn_cli.checkpoint import encode_checkpoint, open_checkpoint
+from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
 from glpn_cli.models.inspect import inspect_model
 from glpn_cli.models.resolve import resolve_model

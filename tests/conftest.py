@@ -63,7 +63,7 @@ def write_tiny_model(folder: Path, *, max_depth: float = 10.0, seed: int = 0) ->
     """A checkpoint folder of a GLPN with 40,000 parameters and randomized, seeded weights."""
     import torch
 
-    from glpn_cli.checkpoint import encode_checkpoint
+    from glpn_cli.checkpoint.write import encode_checkpoint
     from glpn_cli.models.config_base import read_config
 
     raw = {"model_type": "glpn", **TINY_CONFIG, "max_depth": max_depth}

@@ -15,7 +15,6 @@ from glpn_cli.colormaps import (
     HOLE_COLOR,
     DepthHistogram,
     PaintRange,
-    add_colorbar,
     draw_contours,
     merge_ranges,
     paint,
@@ -24,7 +23,7 @@ from glpn_cli.colormaps import (
     read_table,
     resolve_range,
 )
-from glpn_cli.colormaps.colorbar import Scale, make_ticks
+from glpn_cli.colormaps.colorbar import Scale, add_colorbar, make_ticks
 from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
 

@@ -12,7 +12,7 @@ import glpn_cli
 
 PACKAGE = Path(glpn_cli.__file__).parent
 ROOMS = (
-    "_version errors text options process_pool prediction geometry poses images colormaps atomic_write "
+    "errors text options process_pool prediction geometry poses images colormaps atomic_write "
     "calibration depth_files checkpoint models devices predictor testing pipeline distributed ray video serve scenes "
     "data evaluation training conversion onnx_export benchmark cli"
 ).split()

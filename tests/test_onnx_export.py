@@ -24,7 +24,7 @@ from typer.testing import CliRunner, Result
 from glpn_cli import DepthEstimator, onnx_export
 from glpn_cli.benchmark.synthetic import make_random_model
 from glpn_cli.benchmark.synthetic import read_config as read_known_config
-from glpn_cli.checkpoint import encode_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.cli import app
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import read_config

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glpn_cli.checkpoint import encode_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.models.config_base import read_config
 
 TINY: dict[str, Any] = {

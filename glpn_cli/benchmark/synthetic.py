@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from glpn_cli.checkpoint import encode_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import read_config as read_model_config
 from glpn_cli.models.dense.transformer import Encoder

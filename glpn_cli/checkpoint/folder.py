@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from glpn_cli.checkpoint.headers import TensorInfo
 from glpn_cli.checkpoint.weights import INDEX_SUFFIX, PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, Weights, WeightsFormat
-from glpn_cli.errors import ErrorCode, ModelError, code_of, reason_of
-from glpn_cli.text import first_of, read_json_object
+from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
+from glpn_cli.text import first_of, quoted, read_json_object
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,37 @@ _MOST_SIDE = 4096
 """Of pictures as a processor makes them; as published 1536 at most."""
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_DEFAULT_REVISION = "main"
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A repository of the hub and a branch, tag or commit of it; both are safe to make paths of."""
+
+    repository: str
+    revision: str = _DEFAULT_REVISION
+
+    def __post_init__(self) -> None:
+        if not _is_repository(self.repository):
+            raise UsageError(f"{quoted(self.repository, longest=80)} is no OWNER/NAME of the hub")
+        if len(self.revision) > 100 or not _REVISION.fullmatch(self.revision) or ".." in self.revision:
+            raise UsageError(
+                f"{quoted(self.revision, longest=80)} is no revision",
+                hint="Use a branch, a tag or a commit of 40 hexadecimal digits.",
+            )
+
+    def __str__(self) -> str:
+        return self.repository if self.revision == _DEFAULT_REVISION else f"{self.repository}@{self.revision}"
+
+
+def parse_hub_name(text: str) -> HubName | None:
+    """OWNER/NAME or OWNER/NAME@REVISION; None where the text is neither. Raises UsageError for an unsafe revision."""
+    repository, at, revision = text.partition("@")
+    if not _is_repository(repository):
+        return None
+    return HubName(repository, revision if at else _DEFAULT_REVISION)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +247,14 @@ def _origin(folder: Path, config: Mapping[str, Any]) -> tuple[str | None, str | 
     own = config.get(OWN_KEY, {})
     revision = own.get("revision")
     for source in (own.get("source"), config.get("_name_or_path")):
-        if isinstance(source, str) and REPOSITORY.fullmatch(source):
+        if isinstance(source, str) and _REPOSITORY.fullmatch(source):
             is_commit = isinstance(revision, str) and COMMIT.fullmatch(revision) is not None
             return source, revision if is_commit else None, False
     return None, None, False
+
+
+def _is_repository(text: str) -> bool:
+    is_shaped = len(text) <= 96 and _REPOSITORY.fullmatch(text) is not None
+    if text.lower().endswith((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES)):
+        return False  # a file that is not there is no reason to ask the network
+    return is_shaped and "--" not in text and ".." not in text and not text.endswith((".", "-", ".git"))

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from json import JSONDecodeError
 from logging import ERROR
 from pathlib import Path
@@ -26,20 +25,17 @@ from glpn_cli.checkpoint.folder import (
     INDEX_FILE,
     PICKLE_FILE,
     PREPROCESSOR_FILE,
-    REPOSITORY,
     WEIGHTS_FILE,
     WEIGHTS_FILES,
+    HubName,
 )
-from glpn_cli.checkpoint.weights import PICKLE_SUFFIXES, SAFETENSORS_SUFFIX, Weights, sha256_of
+from glpn_cli.checkpoint.weights import Weights, sha256_of
 from glpn_cli.errors import ErrorCode, GlpnError, ModelError, UsageError, code_of, reason_of
-from glpn_cli.text import first_of, quoted
+from glpn_cli.text import first_of
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import ModelInfo
 
-_DEFAULT_REVISION = "main"
-
-_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _GIT_SHA1 = re.compile(r"[0-9a-f]{40}")
 _SHARDS = "model-*-of-*.safetensors"
@@ -49,34 +45,6 @@ _Announce = Callable[[str], None]
 
 _CACHE: ContextVar[Path | None] = ContextVar("cache", default=None)
 _TOKEN: ContextVar[str | bool | None] = ContextVar("token", default=None)
-
-
-@dataclass(frozen=True)
-class HubName:
-    """A repository of the hub and a branch, tag or commit of it; both are safe to make paths of."""
-
-    repository: str
-    revision: str = _DEFAULT_REVISION
-
-    def __post_init__(self) -> None:
-        if not _is_repository(self.repository):
-            raise UsageError(f"{quoted(self.repository, longest=80)} is no OWNER/NAME of the hub")
-        if len(self.revision) > 100 or not _REVISION.fullmatch(self.revision) or ".." in self.revision:
-            raise UsageError(
-                f"{quoted(self.revision, longest=80)} is no revision",
-                hint="Use a branch, a tag or a commit of 40 hexadecimal digits.",
-            )
-
-    def __str__(self) -> str:
-        return self.repository if self.revision == _DEFAULT_REVISION else f"{self.repository}@{self.revision}"
-
-
-def parse_hub_name(text: str) -> HubName | None:
-    """OWNER/NAME or OWNER/NAME@REVISION; None where the text is neither. Raises UsageError for an unsafe revision."""
-    repository, at, revision = text.partition("@")
-    if not _is_repository(repository):
-        return None
-    return HubName(repository, revision if at else _DEFAULT_REVISION)
 
 
 def cache_folder() -> Path:
@@ -325,10 +293,3 @@ def _has_weights(snapshot: Path) -> bool:
         return all(path.is_file() for path in Weights(found).files())
     except ModelError:
         return True  # a damaged index is for `find_damaged` to name
-
-
-def _is_repository(text: str) -> bool:
-    is_shaped = len(text) <= 96 and REPOSITORY.fullmatch(text) is not None
-    if text.lower().endswith((SAFETENSORS_SUFFIX, *PICKLE_SUFFIXES)):
-        return False  # a file that is not there is no reason to ask the network
-    return is_shaped and "--" not in text and ".." not in text and not text.endswith((".", "-", ".git"))

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 from glpn_cli.cli.boundary import (
     PARSE_ERROR,
     boundary,

@@ -15,7 +15,7 @@ from glpn_cli.options import MODEL, OUTPUTS, ExplicitOptions, argument, option
 from glpn_cli.pipeline.settings import Existing, OutputSettings
 
 if TYPE_CHECKING:
-    from glpn_cli.checkpoint import EncodedFolder
+    from glpn_cli.checkpoint.write import EncodedFolder
 
 EXAMPLES = """
 glpn convert best_model_kitti.ckpt -o kitti-80 --max-depth 80

@@ -70,8 +70,7 @@ def make_depth_record(path: Path, summary: DepthSummary) -> dict[str, Any]:
 
 def describe_depth(path: Path, summary: DepthSummary) -> str:
     """The same for people."""
-    from glpn_cli.depth_files.record import CHECKSUM, PREFIX
-    from glpn_cli.depth_files.uncertainty import UNCERTAINTY
+    from glpn_cli.depth_files.record import CHECKSUM, PREFIX, UNCERTAINTY
 
     meaning = "labels" if summary.kind is None else summary.kind.value
     if summary.kind is not None and summary.kind.is_metric:

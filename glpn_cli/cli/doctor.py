@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 from glpn_cli.cli.console import console
 from glpn_cli.cli.groups import only
 from glpn_cli.devices import choose_device, cores, list_devices, memory_bytes, multiplies_bf16

@@ -123,7 +123,8 @@ def _download_model(
     folder that -o writes needs neither cache nor network: name it with -m.
     """
     from glpn_cli.atomic_write import probe_writable
-    from glpn_cli.checkpoint import OWN_KEY, encode_copy
+    from glpn_cli.checkpoint import OWN_KEY
+    from glpn_cli.checkpoint.write import encode_copy
     from glpn_cli.models.resolve import resolve_model
 
     output, refresh = download.output, download.refresh

@@ -101,8 +101,7 @@ class ModelParams:
         from glpn_cli.models.config_base import InputSize
         from glpn_cli.models.registry import DEFAULT_MODEL, better_than_default
         from glpn_cli.models.resolve import resolve_model
-        from glpn_cli.models.settings import InferenceSettings
-        from glpn_cli.models.upsampling import Upsampling
+        from glpn_cli.models.settings import InferenceSettings, Upsampling
 
         check_device_name(self.device)
         size = InputSize.parse(self.input_size)

@@ -1,6 +1,5 @@
 """Colours that mean something: near is warm, equal ratios of depth are equal steps, and a bar tells the metres."""
 
-from glpn_cli.colormaps.colorbar import add_colorbar
 from glpn_cli.colormaps.painting import (
     COLORMAPS,
     HOLE_COLOR,
@@ -30,7 +29,6 @@ __all__ = [
     "PaintRange",
     "RangePolicy",
     "RangeRule",
-    "add_colorbar",
     "draw_contours",
     "merge_ranges",
     "paint",

@@ -19,7 +19,6 @@ from glpn_cli.depth_files.formats import (
     read_record,
 )
 from glpn_cli.depth_files.record import Record
-from glpn_cli.depth_files.uncertainty import Uncertainty
 from glpn_cli.geometry import PointCloudOptions
 
 __all__ = [
@@ -31,7 +30,6 @@ __all__ = [
     "PointCloudOptions",
     "Record",
     "StoredDepth",
-    "Uncertainty",
     "format_of",
     "is_depth_file",
     "is_depth_format",

@@ -31,7 +31,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 from glpn_cli.colormaps import ColorizeOptions, parse_range
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import Axes, FocalChoice, PointCloudOptions, make_camera
@@ -41,8 +41,8 @@ from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Res
 PROGRAM = "glpn-cli"
 SOFTWARE = f"{PROGRAM} {__version__}"
 PREFIX = "glpn:"
-LABELS = "labels"
-"""The kind of maps that hold no depth."""
+LABELS, UNCERTAINTY = "labels", "uncertainty"
+"""The maps of files that hold labels, or the standard deviation of depth, instead of depth."""
 CHECKSUM = f"{PREFIX}record_crc32"
 """The key of the checksum of all the others."""
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from glpn_cli.colormaps import (
     ColorizeOptions,
     PaintRange,
-    add_colorbar,
     draw_contours,
     paint,
     put_side_by_side,
@@ -71,6 +70,8 @@ class Color(Format):
         if look.side_by_side:
             canvas = put_beside_picture(result.source, canvas, what="depth map")
         if look.colorbar:
+            from glpn_cli.colormaps.colorbar import add_colorbar
+
             canvas = add_colorbar(canvas, range=ends, colormap=look.colormap, invert=look.invert, kind=depth.kind)
         return canvas
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from glpn_cli.depth_files.formats import read_depth, read_record
-from glpn_cli.depth_files.record import Record
-from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty
+from glpn_cli.depth_files.record import UNCERTAINTY, Record
+from glpn_cli.depth_files.uncertainty import read_uncertainty
 from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import DepthKind, DepthMap, UncertaintyMap
 

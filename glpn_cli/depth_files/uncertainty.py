@@ -9,7 +9,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import ColorizeOptions, add_colorbar, paint, resolve_range
+from glpn_cli.colormaps import ColorizeOptions, paint, resolve_range
+from glpn_cli.colormaps.colorbar import add_colorbar
 from glpn_cli.depth_files.base import (
     EncodedFile,
     Format,
@@ -19,14 +20,11 @@ from glpn_cli.depth_files.base import (
     with_holes,
 )
 from glpn_cli.depth_files.png import encode_png
-from glpn_cli.depth_files.record import Record, limit_of, make_record, round_for_people
+from glpn_cli.depth_files.record import UNCERTAINTY, Record, limit_of, make_record, round_for_people
 from glpn_cli.depth_files.tiff import Tiff, encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.options import MAX_PIXELS
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, UncertaintyMap
-
-UNCERTAINTY = "uncertainty"
-"""The map of these files."""
 
 
 class Uncertainty(Format):

@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 from glpn_cli.atomic_write import remove_stale, remove_unfinished
 from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, UsageError, reason_of, wrap_exception
 from glpn_cli.images import ImageSource, ReadOptions

@@ -29,7 +29,7 @@ _FLIPS = 4
 _Layer = nn.Linear | nn.Conv2d
 
 
-def mean_inputs(network: nn.Module, *, channels: int = 3, side: int = 64) -> dict[nn.Module, Tensor]:
+def mean_inputs(network: nn.Module, *, channels: int = 3, side: int = 64) -> dict[_Layer, Tensor]:
     """The mean input of each small linear layer and convolution of `network`, fp64 (C,), for a picture of soft colours.
 
     network: takes pixels (1, channels, side, side). All its parameters are in linear layers, convolutions without
@@ -39,14 +39,14 @@ def mean_inputs(network: nn.Module, *, channels: int = 3, side: int = 64) -> dic
     coarse = torch.rand(1, channels, side // 16, side // 16, generator=random, dtype=torch.float64)
     pixels = F.interpolate(coarse, size=(side, side), mode="bicubic").clamp(0, 1)
     device = next(network.parameters()).device
-    means: dict[nn.Module, Tensor] = {}
+    means: dict[_Layer, Tensor] = {}
     with torch.no_grad(), _in_fp64(network, means):
         network(pixels.to(device))
     return means
 
 
 @contextmanager
-def _in_fp64(network: nn.Module, means: dict[nn.Module, Tensor]) -> Iterator[None]:
+def _in_fp64(network: nn.Module, means: dict[_Layer, Tensor]) -> Iterator[None]:
     """Let every layer compute in fp64, one layer's weights at a time, and note the means of its input."""
     layers = [layer for layer in network.modules() if isinstance(layer, _Layer | nn.LayerNorm)]
     for layer in layers:
@@ -58,7 +58,7 @@ def _in_fp64(network: nn.Module, means: dict[nn.Module, Tensor]) -> Iterator[Non
             del layer.forward
 
 
-def _forward_in_fp64(layer: _Layer | nn.LayerNorm, means: dict[nn.Module, Tensor], inputs: Tensor) -> Tensor:
+def _forward_in_fp64(layer: _Layer | nn.LayerNorm, means: dict[_Layer, Tensor], inputs: Tensor) -> Tensor:
     inputs, weight = inputs.double(), layer.weight.double()
     bias = None if layer.bias is None else layer.bias.double()
     if isinstance(layer, nn.LayerNorm):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from glpn_cli.atomic_write import write_atomically
-from glpn_cli.checkpoint import encode_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
 from glpn_cli.models.dense.transformer import Encoded, Encoder

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glpn_cli.checkpoint import TensorInfo, is_intact
+from glpn_cli.checkpoint import TensorInfo
+from glpn_cli.checkpoint.hub import is_intact
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import Cost, InputSize, ModelConfig, read_config
 from glpn_cli.models.registry import ModelRow

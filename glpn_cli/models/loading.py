@@ -10,7 +10,8 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from glpn_cli.checkpoint import Checkpoint, hub_settings
+from glpn_cli.checkpoint import Checkpoint
+from glpn_cli.checkpoint.hub import hub_settings
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.resolve import resolve_model
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from glpn_cli.checkpoint import Checkpoint, HubName, find_cached
+from glpn_cli.checkpoint import Checkpoint, HubName
 from glpn_cli.models.config_base import read_config
 from glpn_cli.prediction import DepthKind
 
@@ -244,6 +244,8 @@ def bundled_folder(row: ModelRow) -> Path:
 def find_here(row: ModelRow) -> Path | None:
     """The folder that a model of the registry lies in on this machine, or None. No network, nothing is verified."""
     if row.hub_name is not None:
+        from glpn_cli.checkpoint.hub import find_cached
+
         return find_cached(row.hub_name)
     folder = bundled_folder(row)
     return folder if folder.is_dir() else None

@@ -15,16 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glpn_cli.checkpoint import (
-    OWN_KEY,
-    Checkpoint,
-    HubName,
-    fetch,
-    find_cached,
-    is_weights,
-    open_checkpoint,
-    parse_hub_name,
-)
+from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, is_weights, open_checkpoint, parse_hub_name
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
 from glpn_cli.models.config_base import config_class, read_config
@@ -106,6 +97,8 @@ def resolve_model(
     elif hub_name is None and (path := _existing(name)) is not None:
         checkpoint = open_checkpoint(path, name=name)
     elif (hub_name := hub_name or parse_hub_name(name)) is not None:
+        from glpn_cli.checkpoint.hub import fetch, find_cached
+
         row = row or row_of_repository(hub_name.repository)
         if row is not None and row.needs_consent and not (offline or accepts_licence or find_cached(hub_name)):
             raise UsageError(

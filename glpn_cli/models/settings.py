@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +12,6 @@ from glpn_cli.errors import ErrorCode, InputError, ModelError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
 from glpn_cli.models.resolve import ResolvedModel
-from glpn_cli.models.upsampling import Upsampling
 from glpn_cli.prediction import DepthKind, Provenance
 
 _ENOUGH = 2
@@ -19,6 +19,22 @@ _ENOUGH = 2
 photographs then differ by 0.1 to 0.2 % on average from those of a full decode, with 1 by 0.3 to 0.7 %; 2 holds the
 larger sizes of `--uncertainty` too."""
 _MOST_LENS_FACTOR = 10.0  # a 250 mm lens, where the network learned through 25 mm
+
+
+class Upsampling(StrEnum):
+    """How a depth map is brought to the picture's size."""
+
+    BICUBIC = "bicubic"
+    NEAREST = "nearest"
+    GUIDED = "guided"
+
+
+def parse_upsampling(text: str) -> Upsampling:
+    """Read bicubic, nearest or guided. Raises UsageError."""
+    try:
+        return Upsampling(text)
+    except ValueError as error:
+        raise UsageError(f"there is no upsampling {text!r}", hint=f"Choose from {', '.join(Upsampling)}.") from error
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,11 @@ al. 2007); depths on the slope between foreground and background weigh little. E
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
 
 _RADIUS = 3
@@ -27,22 +25,6 @@ _SLOPE = 0.02
 
 _JUMP_FROM, _JUMP_TO = 0.08, 0.2
 _CHUNK = 1 << 18
-
-
-class Upsampling(StrEnum):
-    """How a depth map is brought to the picture's size."""
-
-    BICUBIC = "bicubic"
-    NEAREST = "nearest"
-    GUIDED = "guided"
-
-
-def parse_upsampling(text: str) -> Upsampling:
-    """Read bicubic, nearest or guided. Raises UsageError."""
-    try:
-        return Upsampling(text)
-    except ValueError as error:
-        raise UsageError(f"there is no upsampling {text!r}", hint=f"Choose from {', '.join(Upsampling)}.") from error
 
 
 def upsample_nearest(small: DepthMap, size: tuple[int, int]) -> DepthMap:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.colormaps import HOLE_COLOR, read_table, resolve_range
 from glpn_cli.colormaps.colorbar import Scale, make_ticks

@@ -7,9 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from glpn_cli.depth_files import FORMATS, ColorizeOptions, Format, Record, Uncertainty, make_writer
-from glpn_cli.depth_files.labels import LABEL_FORMATS, LabelColor, Labels, make_label_writer
-from glpn_cli.depth_files.uncertainty import UncertaintyColor
+from glpn_cli.depth_files import FORMATS, ColorizeOptions, Format, Record, make_writer
 from glpn_cli.errors import UsageError
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.naming import Destination, NameTemplate, choose_formats
@@ -23,18 +21,20 @@ if TYPE_CHECKING:
 
 NORMALS = ("normals", "normals16", "normals-npz", "normals-exr")
 
-_USED_BY: Mapping[type[Format], tuple[str, ...]] = {
-    FORMATS["png16"]: ("--depth-scale",),
-    FORMATS["ply"]: ("--axes", "--edge-cull", "--stride", "--voxel"),
-    FORMATS["glb"]: ("--edge-cull", "--max-faces"),
-    **{FORMATS[name]: ("--axes",) for name in NORMALS},
-    FORMATS["color"]: ("--colormap", "--range", "--invert", "--colorbar", "--side-by-side", "--contours"),
-    FORMATS["gray"]: ("--range", "--invert"),
-    FORMATS["gray16"]: ("--range", "--invert"),
-    LabelColor: ("--side-by-side",),
-    UncertaintyColor: ("--colormap", "--range", "--invert", "--colorbar"),
+_USED_BY: Mapping[Content, Mapping[str, tuple[str, ...]]] = {
+    Content.DEPTH: {
+        "png16": ("--depth-scale",),
+        "ply": ("--axes", "--edge-cull", "--stride", "--voxel"),
+        "glb": ("--edge-cull", "--max-faces"),
+        **dict.fromkeys(NORMALS, ("--axes",)),
+        "color": ("--colormap", "--range", "--invert", "--colorbar", "--side-by-side", "--contours"),
+        "gray": ("--range", "--invert"),
+        "gray16": ("--range", "--invert"),
+    },
+    Content.LABELS: {"color": ("--side-by-side",)},
+    Content.UNCERTAINTY: {"color": ("--colormap", "--range", "--invert", "--colorbar")},
 }
-"""The options that only some writers use."""
+"""The options that only some formats use."""
 
 _USED_BY_PAGE = ("--colormap", "--range", "--invert")
 _USED_BY_DEPTH = ("--calibration", "--metres", "--focal", "--intrinsics", "--kind")
@@ -75,7 +75,7 @@ class OutputRules:
     writers:   one a format
     model:     the {model} of file names
     inference: how pictures are predicted; None where every source is a stored map
-    has_depth: whether results are depth; else they are labels or uncertainty
+    content:   what results are: depth, labels or uncertainty
     """
 
     writers: Sequence[Format]
@@ -85,7 +85,7 @@ class OutputRules:
     existing: Existing
     inference: InferenceSettings | None = None
     calibration: Calibration | None = None
-    has_depth: bool = True
+    content: Content = Content.DEPTH
 
     def expect(self, source: Source, writer: Format) -> Record | None:
         """The record of a file that is written now for a source; None for a format without record."""
@@ -94,7 +94,10 @@ class OutputRules:
         else:
             assert self.inference is not None
             provenance = self.inference.provenance
-        if isinstance(writer, Labels):
+        if self.content is Content.LABELS:
+            from glpn_cli.depth_files.labels import Labels
+
+            assert isinstance(writer, Labels)
             return writer.expect(source.name, provenance=provenance)
         kind = self._kind_of(source)
         if self.calibration is not None:
@@ -104,7 +107,7 @@ class OutputRules:
     def targets(self, source: Source) -> tuple[Target, ...]:
         """The files that a source becomes, whatever exists already."""
         kind = None
-        if self.has_depth:
+        if self.content is Content.DEPTH:
             kind = self._kind_of(source) if self.calibration is None else DepthKind.METRIC
         return tuple(Target(self._path(source, writer), writer, kind) for writer in self.writers)
 
@@ -161,13 +164,15 @@ def choose_outputs(inputs: Sources, model: ModelSettings | None, outputs: Output
         make_writer(name, kind=kind, limit_m=limit_m, depth_scale=scale, look=look, cloud=cloud) for name in formats
     ]
     if model is not None and model.uncertainty:
+        from glpn_cli.depth_files.uncertainty import Uncertainty
+
         model.inference.check_other_sizes()
         writers.append(Uncertainty())
     elsewhere = _USED_BY_PAGE if outputs.page is not None else ()
     if inputs.takes_maps:
         inputs.check_maps(outputs.explicit, "--kind", *(() if "png16" in formats else ("--depth-scale",)))
         elsewhere = ("--depth-scale", *elsewhere)
-    check_used(outputs, writers, elsewhere)
+    check_used(outputs, writers, elsewhere=elsewhere)
     name = inference.model.name if inference is not None else "depth"
     template = NameTemplate(outputs.name)
     return OutputRules(writers, destination, template, name, outputs.existing, inference, outputs.calibration)
@@ -185,6 +190,8 @@ def _common_depth(inputs: Sources, inference: InferenceSettings | None) -> tuple
 
 def _choose_for_labels(inference: InferenceSettings | None, outputs: OutputSettings) -> OutputRules:
     """The files of label maps, predicted or stored. Raises UsageError for options that only depth has."""
+    from glpn_cli.depth_files.labels import LABEL_FORMATS, make_label_writer
+
     if inference is None:
         outputs.explicit.refuse(*_USED_BY_DEPTH, because="makes no sense for labels")
         usual, allowed, name = "color", ["color"], "labels"
@@ -198,13 +205,15 @@ def _choose_for_labels(inference: InferenceSettings | None, outputs: OutputSetti
     formats = choose_formats(outputs.formats, destination, default=usual, allowed=allowed)
     side_by_side = outputs.look is not None and outputs.look.side_by_side
     writers: list[Format] = [make_label_writer(each, side_by_side=side_by_side) for each in formats]
-    check_used(outputs, writers)
+    check_used(outputs, writers, Content.LABELS)
     template = NameTemplate(outputs.name)
-    return OutputRules(writers, destination, template, name, outputs.existing, inference, has_depth=False)
+    return OutputRules(writers, destination, template, name, outputs.existing, inference, content=Content.LABELS)
 
 
 def _choose_for_uncertainty(outputs: OutputSettings) -> OutputRules:
     """The files of stored maps of uncertainty. Raises UsageError for what they cannot be."""
+    from glpn_cli.depth_files.uncertainty import UncertaintyColor
+
     look, because = outputs.look or ColorizeOptions(), "makes no sense for maps of uncertainty"
     outputs.explicit.refuse("--html", "--calibration", "--focal", "--intrinsics", "--kind", because=because)
     if look.range.needs_settling:
@@ -212,15 +221,22 @@ def _choose_for_uncertainty(outputs: OutputSettings) -> OutputRules:
     destination = Destination.parse(outputs.output)
     choose_formats(outputs.formats, destination, default="color", allowed=["color"])
     writer = UncertaintyColor(look)
-    check_used(outputs, [writer])
+    check_used(outputs, [writer], Content.UNCERTAINTY)
     writer.check(DepthKind.METRIC, None)
     template = NameTemplate(outputs.name)
-    return OutputRules([writer], destination, template, "uncertainty", outputs.existing, has_depth=False)
+    return OutputRules([writer], destination, template, "uncertainty", outputs.existing, content=Content.UNCERTAINTY)
 
 
-def check_used(outputs: OutputSettings, writers: Sequence[Format], elsewhere: Collection[str] = ()) -> None:
+def check_used(
+    outputs: OutputSettings,
+    writers: Sequence[Format],
+    content: Content = Content.DEPTH,
+    *,
+    elsewhere: Collection[str] = (),
+) -> None:
     """Refuse typed options that change none of the files to be written (UsageError).
 
+    content:   what the files hold
     elsewhere: options that something else uses
     """
     destination = Destination.parse(outputs.output)
@@ -228,19 +244,17 @@ def check_used(outputs: OutputSettings, writers: Sequence[Format], elsewhere: Co
         outputs.explicit.refuse("--name", "--existing", because="makes no sense for standard output")
     elif destination.is_file:
         outputs.explicit.refuse("--name", because=f"names the result, and so does --output {outputs.output}")
-    used = frozenset(elsewhere).union(*(_USED_BY.get(type(writer), ()) for writer in writers))
-    for option in outputs.explicit.among(*dict.fromkeys(each for options in _USED_BY.values() for each in options)):
-        if option not in used:
-            files, hint = _explain_unused(option, writers)
-            outputs.explicit.refuse(option, because=f"makes no sense for {files}", hint=hint)
-
-
-def _explain_unused(option: str, writers: Sequence[Format]) -> tuple[str, str]:
-    """The files that do not use an option, and what to do."""
-    kinds = {type(writer) for writer in writers}
-    if kinds <= {Labels, LabelColor}:
-        return "labels", "Leave it out."
-    if kinds == {UncertaintyColor}:
-        return "maps of uncertainty", f"They can be changed with {', '.join(_USED_BY[UncertaintyColor])}."
-    formats = [name for name, writer in FORMATS.items() if option in _USED_BY.get(writer, ())]
-    return f"{' and '.join(writer.format for writer in writers)} files", f"It is for -f {', '.join(formats)}."
+    used_by = _USED_BY[content]
+    used = frozenset(elsewhere).union(*(used_by.get(writer.format, ()) for writer in writers))
+    known = (option for formats in _USED_BY.values() for options in formats.values() for option in options)
+    for option in outputs.explicit.among(*dict.fromkeys(known)):
+        if option in used:
+            continue
+        if content is Content.DEPTH:
+            files = f"{' and '.join(writer.format for writer in writers)} files"
+            hint = f"It is for -f {', '.join(name for name, options in used_by.items() if option in options)}."
+        elif content is Content.LABELS:
+            files, hint = "labels", "Leave it out."
+        else:
+            files, hint = "maps of uncertainty", f"They can be changed with {', '.join(used_by['color'])}."
+        outputs.explicit.refuse(option, because=f"makes no sense for {files}", hint=hint)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 from glpn_cli.depth_files import Record
 from glpn_cli.depth_files.record import LABELS
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, StoppedError, interrupt_code

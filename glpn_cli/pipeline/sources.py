@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 from glpn_cli.depth_files import Record, is_depth_file, is_own_output, read_depth, read_record
 from glpn_cli.depth_files.base import Guess, read_head
 from glpn_cli.depth_files.formats import guess_content
-from glpn_cli.depth_files.labels import read_labels
-from glpn_cli.depth_files.record import LABELS
-from glpn_cli.depth_files.uncertainty import UNCERTAINTY, read_uncertainty
+from glpn_cli.depth_files.record import LABELS, UNCERTAINTY
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import (
@@ -120,8 +118,12 @@ class StoredSource:
         provenance = self.record.provenance if self.record else None
         most = self.options.max_pixels
         if self.content is Content.LABELS:
+            from glpn_cli.depth_files.labels import read_labels
+
             return Result(self.options.run(read_labels, where, about=about, max_pixels=most), self, provenance)
         if self.content is Content.UNCERTAINTY:
+            from glpn_cli.depth_files.uncertainty import read_uncertainty
+
             uncertainty, record = self.options.run(read_uncertainty, where, about=about, max_pixels=most)
             return Result(uncertainty, self, record.provenance)
         stored = self.options.run(

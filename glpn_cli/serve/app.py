@@ -25,7 +25,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.pipeline.report import Outcome, make_record
 from glpn_cli.serve.metrics import Metrics

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from glpn_cli._version import __version__
+from glpn_cli import __version__
 
 _ERRORS = {
     400: "A parameter, the form or the Host header makes no sense, or there is no picture.",

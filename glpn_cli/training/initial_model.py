@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from glpn_cli.checkpoint import OWN_KEY, read_json_object
+from glpn_cli.checkpoint import OWN_KEY
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import ModelConfig, read_config
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import load_network, match_state_dict, read_state
+from glpn_cli.text import read_json_object
 
 _SHAPES: dict[str, dict[str, Any]] = {
     "b0": {},

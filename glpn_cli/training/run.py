@@ -14,7 +14,8 @@ from types import FrameType
 from typing import Any
 
 from glpn_cli.atomic_write import write_atomically
-from glpn_cli.checkpoint import CARD_FILE, encode_checkpoint
+from glpn_cli.checkpoint import CARD_FILE
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
 from glpn_cli.models.state_dict import file_state

@@ -10,15 +10,9 @@ import pytest
 import torch
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import (
-    TensorInfo,
-    encode_checkpoint,
-    encode_copy,
-    open_checkpoint,
-    read_header,
-    read_tensors,
-    sha256_of,
-)
+from glpn_cli.checkpoint import TensorInfo, open_checkpoint, read_header, read_tensors
+from glpn_cli.checkpoint.weights import sha256_of
+from glpn_cli.checkpoint.write import encode_checkpoint, encode_copy
 from glpn_cli.errors import ErrorCode, ModelError
 
 

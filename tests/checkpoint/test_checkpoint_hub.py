@@ -15,8 +15,8 @@ from hub_server import HubServer, running_hub
 from huggingface_hub import constants
 from tiny_checkpoints import COMMIT, blob_name, files_of, make_cache, make_model_folder
 
-from glpn_cli.checkpoint import HubName, fetch, find_cached, open_checkpoint, parse_hub_name
-from glpn_cli.checkpoint.hub import find_damaged
+from glpn_cli.checkpoint import HubName, open_checkpoint, parse_hub_name
+from glpn_cli.checkpoint.hub import fetch, find_cached, find_damaged
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
 
 NAME = HubName("vinvino02/glpn-nyu")
@@ -113,7 +113,7 @@ def test_a_cached_model_is_found_without_the_network_or_torch(cache: Path, files
 def test_finding_in_the_cache_imports_neither_torch_nor_the_hubs_network(cache: Path, files: dict[str, bytes]) -> None:
     make_cache(cache, NAME.repository, files)
     program = (
-        "import sys; from glpn_cli.checkpoint import HubName, fetch\n"
+        "import sys; from glpn_cli.checkpoint.hub import HubName, fetch\n"
         "fetch(HubName('vinvino02/glpn-nyu'), announce=print)\n"
         "print([name for name in ('torch', 'huggingface_hub.hf_api', 'httpx', 'requests') if name in sys.modules])"
     )

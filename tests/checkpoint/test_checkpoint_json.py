@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glpn_cli.checkpoint import parse_json_object, read_json_object
 from glpn_cli.errors import ErrorCode, ModelError
+from glpn_cli.text import parse_json_object, read_json_object
 
 TROUBLES = {
     "empty": (b"", "is empty"),

@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save_file
 from tiny_checkpoints import files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import HubName, encode_copy, fetch, find_cached, open_checkpoint, read_header, read_tensors
-from glpn_cli.checkpoint.hub import find_damaged, is_intact
+from glpn_cli.checkpoint import HubName, open_checkpoint, read_header, read_tensors
+from glpn_cli.checkpoint.hub import fetch, find_cached, find_damaged, is_intact
+from glpn_cli.checkpoint.write import encode_copy
 from glpn_cli.errors import ErrorCode, ModelError
 from glpn_cli.models.inspect import verify_model
 

@@ -19,8 +19,7 @@ from glpn_cli.depth_files import read_depth
 from glpn_cli.images import ImageSource, Picture, read_rgb
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import InferenceSettings
-from glpn_cli.models.upsampling import Upsampling
+from glpn_cli.models.settings import InferenceSettings, Upsampling
 from glpn_cli.predictor import DepthEstimator
 
 HEIGHT, WIDTH = 600, 800

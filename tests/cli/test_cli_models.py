@@ -21,7 +21,7 @@ from huggingface_hub import constants
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 from typer.testing import CliRunner, Result
 
-from glpn_cli.checkpoint import sha256_of
+from glpn_cli.checkpoint.weights import sha256_of
 from glpn_cli.cli import app
 
 KITTI = "vinvino02/glpn-kitti"

@@ -18,7 +18,7 @@ from torch import nn
 from toy_family import Toy, ToyConfig
 
 from glpn_cli import DepthEstimator
-from glpn_cli.checkpoint import encode_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models import config_base
 from glpn_cli.models.config_base import FAMILIES, FAMILIES_OF_PACKAGES, ModelConfig, WeightRow, read_config

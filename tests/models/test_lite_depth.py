@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from glpn_cli.checkpoint import encode_checkpoint, open_checkpoint
+from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.cli import app
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import read_config

@@ -27,7 +27,7 @@ from tiny_checkpoints import files_of, make_cache, make_model_folder
 
 import glpn_cli
 from glpn_cli import AutoImageProcessor, AutoModelForDepthEstimation, GLPNForDepthEstimation, GLPNImageProcessor
-from glpn_cli.checkpoint import encode_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models import config_base
 from glpn_cli.models.config_base import read_config

@@ -13,7 +13,9 @@ from huggingface_hub import constants
 from random_weights_dpt import SMALL as SMALL_DPT
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import encode_checkpoint, encode_copy, open_checkpoint, sha256_of
+from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint.weights import sha256_of
+from glpn_cli.checkpoint.write import encode_checkpoint, encode_copy
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageError
 from glpn_cli.models import registry
 from glpn_cli.models.dpt.config import DPTConfig

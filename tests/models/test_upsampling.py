@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.upsampling import parse_upsampling, upsample_guided, upsample_nearest
+from glpn_cli.models.settings import parse_upsampling
+from glpn_cli.models.upsampling import upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthKind, DepthMap
 
 SIZE = (96, 128)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import write_tiny_model
 
-from glpn_cli.checkpoint import encode_checkpoint
+from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.resolve import resolve_model

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.bf16_rounding import mean_inputs, rounded_to_bf16
 from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.decoder import Decoder, SelectiveFeatureFusion, upsample
 from glpn_cli.models.glpn.encoder import MixTransformer, Stage
@@ -132,14 +131,19 @@ def cast(network: nn.Module, precision: str) -> nn.Module:
         fusion.norm1 = fold(fusion.conv1, fusion.norm1, precision=folding)
         fusion.norm2 = fold(fusion.conv2, fusion.norm2, precision=folding)
     dtype = DTYPES[precision]
-    side = math.ceil(_ENOUGH / network.stride) * network.stride
-    means = mean_inputs(network, channels=network.channels, side=side) if precision == "bf16" else {}
+    rounded: dict[nn.Module, Tensor] = {}
+    if precision == "bf16":
+        from glpn_cli.models.bf16_rounding import mean_inputs, rounded_to_bf16
+
+        side = math.ceil(_ENOUGH / network.stride) * network.stride
+        means = mean_inputs(network, channels=network.channels, side=side)
+        rounded = {layer: rounded_to_bf16(layer, mean) for layer, mean in means.items()}
     for module in network.modules():
         if isinstance(module, LayerNorm):
             module.keep_fp32(answer=dtype)
         elif isinstance(module, nn.Linear | nn.Conv2d) and module is not network.head.output:
-            if module in means:
-                module.weight.copy_(rounded_to_bf16(module, means[module]))
+            if module in rounded:
+                module.weight.copy_(rounded[module])
             module.to(dtype)
     for stage in network.encoder.stages:
         assert isinstance(stage, Stage)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.options import MAX_FACES
 from glpn_cli.prediction import DepthMap, Intrinsics
+from glpn_cli.text import size_text
 
 ASSUMED_FOV_DEG = 60.0
 """The field of view along the longer side where nobody knows it: a phone's main camera has 57 to 68."""
@@ -127,7 +128,7 @@ class FocalChoice:
             if cx > size[1] - 1 or cy > size[0] - 1:
                 raise InputError(
                     f"the optical axis of --intrinsics is at {cx:g},{cy:g}, outside of the picture, which is "
-                    f"{size[1]}x{size[0]}",
+                    f"{size_text(size)}",
                     hint="Scale the intrinsics to the size of the pictures.",
                     code=ErrorCode.DATA,
                 )

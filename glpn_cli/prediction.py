@@ -324,6 +324,13 @@ class PredictedDepth(DepthMap):
 
     made: Result | None = None
 
+    @classmethod
+    def of(cls, made: Result) -> PredictedDepth:
+        """The map of a result."""
+        depth = made.prediction
+        assert isinstance(depth, DepthMap)
+        return cls(depth.values, depth.kind, depth.valid, depth.limit, made)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """Codes of what is odd about the picture or the answer, as in the JSON records."""

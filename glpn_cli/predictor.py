@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glpn_cli.devices import choose_device, choose_precision
@@ -25,6 +26,7 @@ from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings, Upsampling, parse_upsampling
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.prediction import DepthMap, LabelMap, PredictedDepth, Prediction, Provenance, Result
+from glpn_cli.text import size_text
 
 if TYPE_CHECKING:
     from glpn_cli.images.given import Channels, PictureLike
@@ -63,7 +65,7 @@ class DepthEstimator:
     def __init__(self, recipe: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
         recipe.check()
         self.recipe = recipe
-        self._asked = {"device": device, "threads": threads}
+        self._asked: dict[str, Any] = {"device": device, "threads": threads}
         self.device = choose_device(device)
         self.precision = choose_precision(recipe.precision_wanted, self.device)
         if threads is not None:
@@ -74,6 +76,7 @@ class DepthEstimator:
             with _own_errors():
                 network = load_network(recipe.model.checkpoint, limit_m=recipe.limit_m)
                 self._network = recipe.config.cast(network.to(self.device), self.precision)
+            self._run = partial(_run_both_ways, self._network) if recipe.tta == "flip" else self._network
             _ = recipe.weights_sha256  # of the weights just read: later their file may be another
         except InputError as error:
             hint = "Choose a smaller model, such as lite, or another --device."
@@ -117,7 +120,7 @@ class DepthEstimator:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the settings alone: the model is opened again, from the same files, where they arrive."""
-        return _reopen, (type(self), self.recipe, self._asked)
+        return partial(type(self), **self._asked), (self.recipe,)
 
     def to(self, device: str | torch.device) -> Self:
         """Move to another device, in place, and return itself; the precision is chosen anew. Raises UsageError."""
@@ -159,8 +162,7 @@ class DepthEstimator:
         read = source.read(at_least=self.recipe.enough_pixels)
         [depth] = self.predict_pictures([read])
         camera = FocalChoice().camera(read.full_size, exif_mm=read.focal_35mm)
-        made = Result(depth, source, self.provenance(read), camera, read.warnings)
-        return PredictedDepth(depth.values, depth.kind, depth.valid, depth.limit, made)
+        return PredictedDepth.of(Result(depth, source, self.provenance(read), camera, read.warnings))
 
     def predict_many(
         self,
@@ -217,9 +219,7 @@ class DepthEstimator:
             if size != full:
                 small = F.interpolate(small, size=size, mode="bilinear", antialias=True)
             seen = black + small * (white - black)
-            raw: Tensor = self._network(seen)
-            if self.recipe.tta == "flip":
-                raw = (raw + self._network(seen.flip(-1)).flip(-1)) / 2
+            raw: Tensor = self._run(seen)
             depth = F.interpolate(raw[:, None].float(), size=full, mode="bicubic", align_corners=False)[:, 0]
         limit = self.recipe.limit_m
         largest = depth.amax((1, 2), keepdim=True) if limit is None else depth.new_tensor(limit)
@@ -258,10 +258,7 @@ class DepthEstimator:
             group = [index for index, own in enumerate(sizes) if own == size]
             with torch.inference_mode(), _own_errors():
                 prepared = [config.prepare(pictures[index].rgb, size) for index in group]
-                pixels = torch.cat(prepared).to(self.device)
-                raw: Tensor = self._network(pixels)
-                if self.recipe.tta == "flip":
-                    raw = (raw + self._network(pixels.flip(-1)).flip(-1)) / 2
+                raw = self._run(torch.cat(prepared).to(self.device))
             for index, own in zip(group, raw, strict=True):
                 predictions[index] = _finish(self._decode(own, pictures[index]), pictures[index], factors[index])
         return [predictions[index] for index in range(len(pictures))]
@@ -337,8 +334,10 @@ class DepthEstimator:
             ) from error
 
 
-def _reopen(kind: type[DepthEstimator], recipe: InferenceSettings, asked: dict[str, Any]) -> DepthEstimator:
-    return kind(recipe, **asked)
+def _run_both_ways(network: nn.Module, pixels: Tensor) -> Tensor:
+    """The mean of the network's raw output and of that for the mirrored pixels, mirrored back."""
+    raw: Tensor = (network(pixels) + network(pixels.flip(-1)).flip(-1)) / 2
+    return raw
 
 
 def _check_pixels(pixels: Tensor, device: torch.device) -> None:
@@ -364,16 +363,11 @@ def _check_sane(answer: Prediction, picture: Picture) -> None:
     That its depths are finite and above 0 a `DepthMap` makes sure of itself.
     """
     if answer.size != picture.full_size:
-        raise ValueError(f"it has {answer.size[1]}x{answer.size[0]} pixels, the picture {_size_text(picture)}")
+        raise ValueError(f"it has {size_text(answer.size)} pixels, the picture {size_text(picture.full_size)}")
     if isinstance(answer, DepthMap) and answer.limit is not None:
         min_max = answer.min_max()
         if min_max is not None and min_max[1] > _BEYOND * answer.limit:
             raise ValueError(f"it reaches to {min_max[1]:g} m, the network only to {answer.limit:g} m")
-
-
-def _size_text(picture: Picture) -> str:
-    height, width = picture.full_size
-    return f"{width}x{height}"
 
 
 def _finish(made: Prediction, picture: Picture, factor: float) -> Prediction:

@@ -14,7 +14,7 @@ import math
 import os
 import stat
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -60,6 +60,11 @@ def shown(text: str | PathLike[str]) -> str:
 def quoted(text: str, *, longest: int = 200) -> str:
     """`text` from a stranger, as a message quotes it: in quotes, ASCII, cut after `longest` characters."""
     return ascii(text if len(text) <= longest else text[:longest] + "...")
+
+
+def size_text(size: Sequence[int]) -> str:
+    """(H, W), and whatever follows, as people write it: WIDTHxHEIGHT."""
+    return f"{size[1]}x{size[0]}"
 
 
 def clock(seconds: float) -> str:

@@ -17,6 +17,7 @@ from glpn_cli.benchmark.stages import MatrixProduct, ModelStages, wait_for
 from glpn_cli.benchmark.timing import ProcessRun, Timing, import_seconds, predict_command, run_python, time_in_turns
 from glpn_cli.errors import UsageError
 from glpn_cli.models.settings import InferenceSettings
+from glpn_cli.text import size_text
 
 _PEER_NETWORK = "transformers network"
 _PRODUCT = "matrix product"
@@ -217,9 +218,9 @@ def _infer_peer(model: PeerModel, pixels: torch.Tensor, device: str) -> torch.Te
     try:
         raw = model.infer(pixels)
     except (RuntimeError, ValueError, TypeError) as error:
-        height, width = pixels.shape[-2:]
+        size = size_text(pixels.shape[-2:])
         raise UsageError(
-            f"transformers' network cannot take pixels of {width}x{height}: {str(error).splitlines()[0]}",
+            f"transformers' network cannot take pixels of {size}: {str(error).splitlines()[0]}",
             hint="Use --input-size original: the size that its own processor makes.",
         ) from error
     wait_for(device)

@@ -19,7 +19,7 @@ from glpn_cli.cli.unused_options import check_used
 from glpn_cli.errors import ExitCode, UsageError
 from glpn_cli.options import BATCH, MODEL, ExplicitOptions, option
 from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSettings
-from glpn_cli.text import SCHEMA
+from glpn_cli.text import SCHEMA, size_text
 
 if TYPE_CHECKING:
     from glpn_cli.benchmark.agreement import Agreement
@@ -170,8 +170,7 @@ def _choose_pictures(inputs: list[str], count: int, made: Path) -> list[str]:
 
 def _describe_speed(speed: ModelSpeed) -> str:
     """A title, a table of medians and spreads, and what they come to."""
-    height, width = speed.network_size
-    title = f"{speed.model}: {speed.precision} on {speed.device}, the network sees {width}x{height}"
+    title = f"{speed.model}: {speed.precision} on {speed.device}, the network sees {size_text(speed.network_size)}"
     rows = [_row(name, timing, "") for name, timing in speed.stages.items()]
     theirs = {}
     if (peer := speed.peer) is not None:
@@ -252,8 +251,8 @@ def _facts(speed: ModelSpeed) -> list[tuple[str, str | None]]:
     shares = f"{speed.share:.0%} of the machine's matrix product ({min(speed.shares):.0%} to {max(speed.shares):.0%})"
     size = None
     if peer is not None and peer.network_size != speed.network_size:
-        height, width = peer.network_size
-        size = f"in whole processes transformers' network sees {width}x{height}: --input-size original is the same work"
+        seen = size_text(peer.network_size)
+        size = f"in whole processes transformers' network sees {seen}: --input-size original is the same work"
     return [
         ("network", f"{speed.flops / 1e9:.1f} GFLOP at {speed.rate / 1e9:.0f} GFLOP/s: {shares}"),
         (

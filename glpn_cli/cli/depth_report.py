@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glpn_cli.cli.console import make_facts
-from glpn_cli.text import SCHEMA, path_text, shown
+from glpn_cli.text import SCHEMA, path_text, shown, size_text
 
 if TYPE_CHECKING:
     from glpn_cli.depth_files.summary import DepthSummary
@@ -29,7 +29,7 @@ class DepthTable:
         digits = ".3f" if unit == "m" else ".4g"
         numbers = ["" if each is None else f"{each:{digits}}" for each in (near, summary.median, summary.mean, far)]
         valid = "" if summary.valid_share is None else f"{100 * summary.valid_share:.4g} %"
-        size = f"{summary.size[1]}x{summary.size[0]}" if summary.size else ""
+        size = size_text(summary.size) if summary.size else ""
         line = _row((*numbers, unit, valid, size, shown(str(path))))
         if self._is_begun:
             return line
@@ -89,7 +89,7 @@ def describe_depth(path: Path, summary: DepthSummary) -> str:
         said.add(f"{PREFIX}size")
     facts: list[tuple[str, str | None]] = [
         ("holds", what),
-        ("size", f"{summary.size[1]}x{summary.size[0]}" if summary.size else None),
+        ("size", size_text(summary.size) if summary.size else None),
         ("valid", None if summary.valid_share is None else f"{100 * summary.valid_share:.2f} %"),
         (
             "not depth",

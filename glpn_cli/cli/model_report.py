@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from glpn_cli.cli.console import format_count, make_facts
-from glpn_cli.text import SCHEMA, path_text
+from glpn_cli.text import SCHEMA, path_text, size_text
 
 if TYPE_CHECKING:
     from glpn_cli.models.inspect import Check, ModelReport
@@ -77,7 +77,7 @@ def describe_model(report: ModelReport) -> str:
         ("sha256", report.sha256),
         ("network", f"{report.family}, {format_count(report.total_parameters)} parameters: {parts}"),
         ("cost", _cost_in_words(report)),
-        ("trained at", f"{_size(report.training_size)}{focal}"),
+        ("trained at", f"{size_text(report.training_size)}{focal}"),
         ("norms", _norms_in_words(report.eps_mode)),
         ("config", _config_in_words(report)),
         ("other keys", ", ".join(report.unknown_keys) or None),
@@ -99,9 +99,9 @@ def _source_in_words(report: ModelReport) -> str | None:
 
 
 def _cost_in_words(report: ModelReport) -> str:
-    asked = "" if report.picture_size == report.network_size else f" (of a {_size(report.picture_size)} picture)"
+    asked = "" if report.picture_size == report.network_size else f" (of a {size_text(report.picture_size)} picture)"
     memory = report.cost.memory_bytes / 1e6
-    return f"{report.cost.macs / 1e9:.1f} GMAC and {memory:.0f} MB in fp32 at {_size(report.network_size)}{asked}"
+    return f"{report.cost.macs / 1e9:.1f} GMAC and {memory:.0f} MB in fp32 at {size_text(report.network_size)}{asked}"
 
 
 def _norms_in_words(eps_mode: str | None) -> str | None:
@@ -125,8 +125,3 @@ def _config_in_words(report: ModelReport) -> str:
 
 def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _size(size: tuple[int, int]) -> str:
-    height, width = size
-    return f"{width}x{height}"

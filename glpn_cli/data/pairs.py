@@ -26,6 +26,7 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError, about_file
 from glpn_cli.images import AtLeast, ImageSource, Picture, ReadOptions, read_rgb
 from glpn_cli.poses import POSE_COLUMNS, pose_of
 from glpn_cli.prediction import Intrinsics
+from glpn_cli.text import size_text
 
 DEPTH_COLUMNS = ("rgb_path", "depth_path", "depth_scale")
 CAMERA_COLUMNS = ("fx", "fy", "cx", "cy")
@@ -346,7 +347,7 @@ def _label_pair(path: Path, row: Row) -> LabelPair:
 def _check_sizes(name: str, picture: tuple[int, ...], other: tuple[int, ...], what: str) -> None:
     if picture != other:
         raise InputError(
-            f"{name}: the picture is {picture[1]}x{picture[0]}, its {what} {other[1]}x{other[0]}",
+            f"{name}: the picture is {size_text(picture)}, its {what} {size_text(other)}",
             hint="Both halves of a pair must have the same size.",
             code=ErrorCode.DATA,
         )

@@ -37,6 +37,7 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import Axes, FocalChoice, PointCloudOptions, make_camera
 from glpn_cli.options import MAX_FACES
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
+from glpn_cli.text import size_text
 
 PROGRAM = "glpn-cli"
 SOFTWARE = f"{PROGRAM} {__version__}"
@@ -194,7 +195,7 @@ class Record:
         if self.size not in (None, size):
             assert self.size is not None
             raise InputError(
-                f"its record is of {self.size[1]}x{self.size[0]} pixels, and it has {size[1]}x{size[0]}: another "
+                f"its record is of {size_text(self.size)} pixels, and it has {size_text(size)}: another "
                 "program changed them, and its metres hold no more",
                 hint=hint,
                 code=ErrorCode.DATA,
@@ -409,7 +410,7 @@ _COUNT = _Type(str, _read_count)
 _FOCAL_PX = _Type(number_text, _read_focal)
 _NUMBER_FROM_0 = _Type(number_text, lambda text: _read_number(text, may_be_zero=True))
 _FLAG = _Type(lambda flag: "yes" if flag else "no", lambda text: text == "yes")
-_SIZE = _Type(lambda size: f"{size[1]}x{size[0]}", _read_size)
+_SIZE = _Type(size_text, _read_size)
 _KIND = _Type(lambda kind: kind.value if kind else LABELS, lambda text: None if text == LABELS else DepthKind(text))
 _RANGE = _Type(lambda policy: str(policy.text), parse_range)
 _FOCAL = _Type(lambda focal: str(focal.text), FocalChoice)

@@ -14,6 +14,7 @@ from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import Axes, PointCloudOptions
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
+from glpn_cli.text import size_text
 
 _WAY_OUT = "Make metres of it by two known distances, glpn measure --calibrate, and then --calibration FILE."
 
@@ -84,7 +85,7 @@ def read_point_colors(result: Result, depth: DepthMap) -> NDArray[np.uint8]:
         return paint(depth, range=resolve_range(IMAGE_RANGE, depth))
     if colors.shape[:2] != depth.size:
         raise OutputError(
-            f"the picture is {colors.shape[1]}x{colors.shape[0]}, its depth map {depth.size[1]}x{depth.size[0]}: "
+            f"the picture is {size_text(colors.shape)}, its depth map {size_text(depth.size)}: "
             "its colours do not belong to these points"
         )
     return colors

@@ -26,6 +26,7 @@ from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, PictureSource, Provenance, Result
+from glpn_cli.text import size_text
 
 _SAME = 1e-4
 """Records tell the least and the most in six digits."""
@@ -81,8 +82,8 @@ def put_beside_picture(source: PictureSource, painted: NDArray[np.uint8], *, wha
     picture = source.read_colors()
     if picture.shape != painted.shape:
         raise OutputError(
-            f"the picture is {picture.shape[1]}x{picture.shape[0]}, its {what} "
-            f"{painted.shape[1]}x{painted.shape[0]}: they do not belong side by side"
+            f"the picture is {size_text(picture.shape)}, its {what} "
+            f"{size_text(painted.shape)}: they do not belong side by side"
         )
     return put_side_by_side(picture, painted)
 

@@ -23,6 +23,7 @@ from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.evaluation.temporal import ScoredFrame, score_change
 from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.text import size_text
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -358,11 +359,10 @@ def _fit_frame(depth: DepthMap, sample: Sample) -> DepthMap:
     """The map in its picture's size; a map of a full KITTI frame is cut. Raises InputError for other sizes."""
     if depth.size == sample.size:
         return depth
-    height, width = depth.size
     if depth.size == sample.uncut:
         valid = None if depth.valid is None else kb_crop(depth.valid, what=sample.name)
         return replace(depth, values=kb_crop(depth.values, what=sample.name), valid=valid)
     raise InputError(
-        f"{sample.name}: the map is {width}x{height}, the picture {sample.size[1]}x{sample.size[0]}",
+        f"{sample.name}: the map is {size_text(depth.size)}, the picture {size_text(sample.size)}",
         code=ErrorCode.DATA,
     )

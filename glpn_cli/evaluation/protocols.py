@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from glpn_cli.data.samples import KB_SIZE
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice
+from glpn_cli.text import size_text
 
 Mask = NDArray[np.bool_]
 Depth = NDArray[np.float32] | NDArray[np.float64]
@@ -99,7 +100,7 @@ class Protocol:
         near_far = (
             "all known depths" if self.range_m is None else f"{self.range_m[0]:g} < true depth < {self.range_m[1]:g} m"
         )
-        frame = f", frames cut to {KB_SIZE[1]}x{KB_SIZE[0]}" if self.is_kitti else ""
+        frame = f", frames cut to {size_text(KB_SIZE)}" if self.is_kitti else ""
         truth = ", truth along the ray" if self.is_ray else ""
         camera = "" if self.camera is None else f", camera {self.camera.text}"
         clip = "on" if self.clip else "off"

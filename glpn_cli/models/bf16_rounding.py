@@ -13,7 +13,8 @@ on the threads and the processor and decided a few roundings, which moved depths
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -26,7 +27,22 @@ _LARGEST = 100_000
 _FLIPS = 4
 """Most weights of a row that are rounded the other way; they leave about a hundredth of the shift."""
 
+_ENOUGH = 64
+"""Pixels a side that show the mean of each layer's input."""
+
 _Layer = nn.Linear | nn.Conv2d
+
+
+@torch.no_grad()
+def round_to_bf16(network: nn.Module, *, channels: int, stride: int, kept: Collection[nn.Module]) -> None:
+    """Round the weights of all small layers in place, but for those that are `kept`.
+
+    network: as for `mean_inputs`, taking pixels whose sides are multiples of `stride`
+    """
+    side = math.ceil(_ENOUGH / stride) * stride
+    for layer, mean in mean_inputs(network, channels=channels, side=side).items():
+        if layer not in kept:
+            layer.weight.copy_(rounded_to_bf16(layer, mean))
 
 
 def mean_inputs(network: nn.Module, *, channels: int = 3, side: int = 64) -> dict[_Layer, Tensor]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 from glpn_cli.checkpoint import OWN_KEY
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.fields import as_list, check_fields, read_fields
+from glpn_cli.text import size_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,7 +76,7 @@ class InputSize:
 
     def __str__(self) -> str:
         if self.exact is not None:
-            return f"{self.exact[1]}x{self.exact[0]}"
+            return size_text(self.exact)
         return self.policy if self.longest_side is None else str(self.longest_side)
 
 
@@ -216,6 +217,11 @@ class ModelConfig(ABC):
 
         return match_state_dict(self.weight_rows(), shapes)
 
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes of all its tensors in fp32, but for counters."""
+        return 4 * sum(math.prod(row.shape) for row in self.weight_rows() if not row.is_counter)
+
     @abstractmethod
     def cost(self, size: tuple[int, int]) -> Cost:
         """What one picture of network size (h, w) costs.
@@ -247,7 +253,7 @@ class ModelConfig(ABC):
                 near = self.scaled(asked.exact, 1.0)
                 raise UsageError(
                     f"--input-size {asked} does not fit the model",
-                    hint=f"Sides must be multiples of {self.steps[1]}x{self.steps[0]}, such as {near[1]}x{near[0]}.",
+                    hint=f"Sides must be multiples of {size_text(self.steps)}, such as {size_text(near)}.",
                 )
             return asked.exact
         if asked.longest_side is not None:

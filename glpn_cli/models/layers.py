@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import torch
@@ -163,6 +163,20 @@ def initialise(module: nn.Module, deviation: float) -> None:
             nn.init.normal_(layer.weight, std=deviation)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+def cast_layers(network: nn.Module, precision: str, *, kept: Collection[nn.Module]) -> None:
+    """Cast linear layers and convolutions in place, but for those that are `kept`; channels-last in memory.
+
+    What is multiplied is rounded, and nothing else: layer norms, and the tokens that they read, stay fp32.
+    """
+    dtype = DTYPES[precision]
+    for module in network.modules():
+        if isinstance(module, LayerNorm):
+            module.keep_fp32(answer=dtype)
+        elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and module not in kept:
+            module.to(dtype)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in the stubs
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.plan import Task
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
-from glpn_cli.prediction import DepthMap, PredictedDepth, Result
+from glpn_cli.prediction import PredictedDepth, Result
 
 if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
@@ -56,7 +56,7 @@ def _take_depths(
         for _, one in results:
             if is_raising and isinstance(one, GlpnError):
                 raise one
-            yield one if isinstance(one, GlpnError) else _depth_of(one)
+            yield one if isinstance(one, GlpnError) else PredictedDepth.of(one)
 
 
 def iterate_results(
@@ -111,9 +111,3 @@ def iterate_results(
         places.release()
         thread.join()
         stages.watch = None
-
-
-def _depth_of(result: Result) -> PredictedDepth:
-    depth = result.prediction
-    assert isinstance(depth, DepthMap)
-    return PredictedDepth(depth.values, depth.kind, depth.valid, depth.limit, result)

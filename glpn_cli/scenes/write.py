@@ -37,6 +37,7 @@ from glpn_cli.prediction import DepthKind, DepthMap, Result
 from glpn_cli.scenes.processes import render_in_processes
 from glpn_cli.scenes.render import GENERATOR, camera_of, render_scene
 from glpn_cli.scenes.walk import FRAMES_PER_SECOND, find_poses, render_frame
+from glpn_cli.text import size_text
 
 CSV_NAME = "pairs.csv"
 _SHEET_NAME = "contact_sheet.png"
@@ -129,7 +130,7 @@ def plan_scenes(
     if not all(_LEAST_SIDE <= side <= _MOST_SIDE for side in size):
         wrong = "large" if max(size) > _MOST_SIDE else "small"
         raise UsageError(
-            f"{size[1]}x{size[0]} is too {wrong} for a scene",
+            f"{size_text(size)} is too {wrong} for a scene",
             hint=f"Sides go from {_LEAST_SIDE} to {_MOST_SIDE} pixels.",
         )
     plan = ScenePlan(folder, seed, count * (frames or 1), size, focal_px, frames=frames)
@@ -213,7 +214,7 @@ def _find_unlisted(plan: ScenePlan) -> tuple[int, ...]:
 def _note(plan: ScenePlan) -> dict[str, int | str]:
     return {
         "seed": plan.seed,
-        "size": f"{plan.size[1]}x{plan.size[0]}",
+        "size": size_text(plan.size),
         "generator": GENERATOR,
         "focal": _AUTO if plan.focal_px is None else f"{plan.focal_px:.6g}px",
         **({} if plan.frames is None else {"walk": plan.frames}),

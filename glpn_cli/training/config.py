@@ -11,6 +11,7 @@ import numpy as np
 
 from glpn_cli.data.augment import PAPER, Augmentation
 from glpn_cli.errors import UsageError
+from glpn_cli.text import size_text
 
 _PRECISIONS = ("fp32", "bf16")
 _LOSSES = ("family", "log-l1")
@@ -42,8 +43,7 @@ class Phase:
         if self.steps < 1:
             raise UsageError(f"a phase of {self.steps} steps trains nothing")
         if any(side < 32 or side % 32 for side in self.size):
-            height, width = self.size
-            raise UsageError(f"training size {width}x{height} does not fit: both sides must be multiples of 32")
+            raise UsageError(f"training size {size_text(self.size)} does not fit: both sides must be multiples of 32")
 
     def size_at(self, step: int, *, seed: int) -> tuple[int, int]:
         """(h, w) of the crops of one step."""

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from glpn_cli.evaluation.metrics import Scores
-from glpn_cli.text import clock, words_text
+from glpn_cli.text import clock, size_text, words_text
 from glpn_cli.training.config import TrainingConfig
 
 
@@ -123,7 +123,7 @@ def make_card(
         f"- Steps: {last.get('step', 0)} of {config.steps}, {last.get('pictures', 0)} pictures",
         f"- Left out: {last.get('skipped', 0)} pictures, {last.get('dropped', 0)} steps that were not finite",
         f"- Recipe: {_recipe(config)}",
-        *(f"  - {phase.steps} steps at {phase.size[1]}x{phase.size[0]}" for phase in config.phases),
+        *(f"  - {phase.steps} steps at {size_text(phase.size)}" for phase in config.phases),
         "",
         "The licence is for you to choose, within what the data and the weights that it started from allow.",
         "",
@@ -167,7 +167,7 @@ def _validation_table(history: Sequence[Mapping[str, Any]]) -> list[str]:
     stride = -(-len(found) // 12)
     shown = found[::-1][::stride][::-1]
     rows = [
-        f"| {line['step']} | {line['size'][1]}x{line['size'][0]} "
+        f"| {line['step']} | {size_text(line['size'])} "
         f"| {line['raw']['abs_rel']:.4f} | {line['raw']['d1']:.4f} "
         f"| {line['median']['abs_rel']:.4f} | {line['median']['d1']:.4f} |"
         for line in shown

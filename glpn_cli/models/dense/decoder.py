@@ -6,7 +6,6 @@ Fusion is RefineNet's (Lin et al. 2017, arXiv 1611.06612), with residual units t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -61,33 +60,18 @@ class Reassemble(nn.Module):
         return resampled
 
 
-@dataclass(frozen=True)
-class FusionShape:
-    """The shape of a fusion.
+class ResidualConvUnit(nn.Module):
+    """Two convolutions, each after its activation, beside an identity.
 
-    level_widths:  channels of each level, finest first
-    width:         channels of the decoder
-    bias, is_normed: whether the residual units' convolutions have biases, and batch norms behind them
-    meets_levels:  whether each step's output takes the size of the next finer level, rather than twice its own
+    bias, is_normed: whether the convolutions have biases, and batch norms behind them
     """
 
-    level_widths: Sequence[int]
-    width: int
-    bias: bool = True
-    is_normed: bool = False
-    meets_levels: bool = False
-
-
-class ResidualConvUnit(nn.Module):
-    """Two convolutions, each after its activation, beside an identity."""
-
-    def __init__(self, shape: FusionShape) -> None:
+    def __init__(self, width: int, *, bias: bool, is_normed: bool) -> None:
         super().__init__()
-        width = shape.width
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=shape.bias)
-        self.norm1: nn.Module = nn.BatchNorm2d(width) if shape.is_normed else nn.Identity()
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=shape.bias)
-        self.norm2: nn.Module = nn.BatchNorm2d(width) if shape.is_normed else nn.Identity()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.norm1: nn.Module = nn.BatchNorm2d(width) if is_normed else nn.Identity()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=bias)
+        self.norm2: nn.Module = nn.BatchNorm2d(width) if is_normed else nn.Identity()
 
     def forward(self, grid: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, h, w)."""
@@ -99,11 +83,12 @@ class ResidualConvUnit(nn.Module):
 class FeatureFusion(nn.Module):
     """Let one level into what was fused of the coarser ones, and enlarge it (paper figure 1 right)."""
 
-    def __init__(self, shape: FusionShape) -> None:
+    def __init__(self, width: int, *, bias: bool, is_normed: bool) -> None:
         super().__init__()
-        self.level_unit = ResidualConvUnit(shape)  # idle in the coarsest step, which has nothing to fuse with
-        self.unit = ResidualConvUnit(shape)
-        self.projection = nn.Conv2d(shape.width, shape.width, 1)
+        # The first is idle in the coarsest step, which has nothing to fuse with.
+        self.level_unit = ResidualConvUnit(width, bias=bias, is_normed=is_normed)
+        self.unit = ResidualConvUnit(width, bias=bias, is_normed=is_normed)
+        self.projection = nn.Conv2d(width, width, 1)
 
     def forward(self, level: Tensor, coarser: Tensor | None = None, *, size: tuple[int, int] | None = None) -> Tensor:
         """(B, C, h, w), and what the coarser step answered -> (B, C, *size), or twice as large.
@@ -119,15 +104,25 @@ class FeatureFusion(nn.Module):
 
 
 class Fusion(nn.Module):
-    """All levels brought to one width and fused, coarsest first."""
+    """All levels, of `level_widths` channels from the finest on, brought to one width and fused, coarsest first.
 
-    def __init__(self, shape: FusionShape) -> None:
+    bias, is_normed: of the residual units
+    meets_levels:    whether each step's output takes the size of the next finer level, rather than twice its own
+    """
+
+    def __init__(
+        self,
+        level_widths: Sequence[int],
+        *,
+        width: int,
+        bias: bool = True,
+        is_normed: bool = False,
+        meets_levels: bool = False,
+    ) -> None:
         super().__init__()
-        self.narrow = nn.ModuleList(
-            nn.Conv2d(channels, shape.width, 3, padding=1, bias=False) for channels in shape.level_widths
-        )
-        self.steps = nn.ModuleList(FeatureFusion(shape) for _ in shape.level_widths)
-        self.meets_levels = shape.meets_levels
+        self.narrow = nn.ModuleList(nn.Conv2d(channels, width, 3, padding=1, bias=False) for channels in level_widths)
+        self.steps = nn.ModuleList(FeatureFusion(width, bias=bias, is_normed=is_normed) for _ in level_widths)
+        self.meets_levels = meets_levels
 
     def forward(self, levels: list[Tensor]) -> list[Tensor]:
         """One grid (B, C, h, w) a level, finest first -> every step's output, coarsest first."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from glpn_cli.errors import ModelError
 from glpn_cli.models.layers import Activation, LayerNorm, StridedConv2d, attention_weights
+from glpn_cli.text import size_text
 
 EMBEDDINGS = -1
 """The key of the tokens before the first block among an encoder's states."""
@@ -53,7 +54,7 @@ class PatchEmbedding(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 3, H, W) -> (B, C, h, w), and no features; what does not fill a patch is left out."""
         if any(side < patch for side, patch in zip(pixels.shape[-2:], self.patch, strict=True)):
-            raise ModelError(f"pixels of {size_text(pixels)} are smaller than one patch")
+            raise ModelError(f"pixels of {size_text(pixels.shape[-2:])} (width x height) are smaller than one patch")
         return self.projection(pixels), []
 
 
@@ -186,9 +187,3 @@ class Encoder(nn.Module):
             return readout, patches
         stored = patches.mT.reshape(1, -1, *self.grid)  # (1, C, rows, columns)
         return readout, self.resize(stored, grid).flatten(2).mT
-
-
-def size_text(pixels: Tensor) -> str:
-    """WIDTHxHEIGHT of pixels (..., H, W), for messages."""
-    height, width = pixels.shape[-2:]
-    return f"{width}x{height} (width x height)"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError
-from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
+from glpn_cli.models.config_base import ModelConfig
 from glpn_cli.models.dense.config import check_decoder, read_backbone
+from glpn_cli.models.depth_anything import weights
 from glpn_cli.models.depth_anything.backbone_config import BACKBONES, SMALL, Dinov2Config
 from glpn_cli.models.fields import (
     bounded,
@@ -24,6 +25,7 @@ from glpn_cli.models.fields import (
     whole,
 )
 from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.text import size_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,17 +171,8 @@ class DepthAnythingConfig(ModelConfig):
         """The same config with another depth at full scale."""
         return replace(self, max_depth=limit_m) if self.is_metric else super().with_limit(limit_m)
 
-    def weight_rows(self) -> Iterator[WeightRow]:
-        """Encoder, reassembly, fusion, head."""
-        from glpn_cli.models.depth_anything.weights import weight_rows
-
-        return weight_rows(self)
-
-    def cost(self, size: tuple[int, int]) -> Cost:
-        """Both sides are multiples of the patch."""
-        from glpn_cli.models.depth_anything.weights import cost
-
-        return cost(self, size)
+    weight_rows = weights.weight_rows
+    cost = weights.cost
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -200,7 +193,7 @@ class DepthAnythingConfig(ModelConfig):
         scale = self._published_factor(size)
         if any(round(scale * side / step) < 1 for side, step in zip(size, self.steps, strict=True)):
             raise InputError(
-                f"picture is {size[1]}x{size[0]}, of which the published processor leaves nothing",
+                f"picture is {size_text(size)}, of which the published processor leaves nothing",
                 code=ErrorCode.UNSUPPORTED,
                 hint="Use --input-size auto.",
             )

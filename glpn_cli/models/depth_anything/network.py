@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from glpn_cli.models.dense.decoder import DepthHead, Fusion, FusionShape, IgnoreReadout, Reassemble
+from glpn_cli.models.dense.decoder import DepthHead, Fusion, IgnoreReadout, Reassemble
 from glpn_cli.models.dense.transformer import Block, Encoded
 from glpn_cli.models.depth_anything.config import DepthAnythingConfig
 from glpn_cli.models.depth_anything.encoder import Dinov2, LayerScale
-from glpn_cli.models.layers import DTYPES, LayerNorm, initialise
+from glpn_cli.models.layers import cast_layers, initialise
 
 
 class DepthAnything(nn.Module):
@@ -32,7 +32,7 @@ class DepthAnything(nn.Module):
             for level_width, factor in zip(config.neck_hidden_sizes, config.reassemble_factors, strict=True)
         )
         width = config.fusion_hidden_size
-        self.fusion = Fusion(FusionShape(config.neck_hidden_sizes, width, meets_levels=True))
+        self.fusion = Fusion(config.neck_hidden_sizes, width=width, meets_levels=True)
         self.head = DepthHead(
             width,
             hidden=config.head_hidden_size,
@@ -61,21 +61,14 @@ class DepthAnything(nn.Module):
 def cast(network: nn.Module, precision: str) -> nn.Module:
     """`network`, changed in place: the branches' scales folded, then fp32, bf16 or fp16, channels-last in memory.
 
-    The tokens between the blocks stay fp32, as do the norms that read them: only what is multiplied is rounded. So does
-    the head's last convolution, and with it everything after; see `DepthHead`.
+    The head's last convolution stays fp32, and with it everything after; see `DepthHead`.
     """
     assert isinstance(network, DepthAnything)
-    dtype = DTYPES[precision]
     for block in network.encoder.blocks:
         assert isinstance(block, Block)
         block.scale1 = _fold(block.attention.output, block.scale1)
         block.scale2 = _fold(block.mlp.contract, block.scale2)
-    for module in network.modules():
-        if isinstance(module, LayerNorm):
-            module.keep_fp32(answer=dtype)
-        elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d) and module is not network.head.output:
-            module.to(dtype)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in the stubs
+    cast_layers(network, precision, kept={network.head.output})
     return network
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from glpn_cli.models.config_base import Cost, WeightRow
 from glpn_cli.models.dense.weights import (
@@ -23,7 +24,9 @@ from glpn_cli.models.dense.weights import (
     reassemble_rows,
 )
 from glpn_cli.models.depth_anything.backbone_config import Dinov2Config
-from glpn_cli.models.depth_anything.config import DepthAnythingConfig
+
+if TYPE_CHECKING:
+    from glpn_cli.models.depth_anything.config import DepthAnythingConfig
 
 
 def weight_rows(config: DepthAnythingConfig) -> Iterator[WeightRow]:
@@ -70,7 +73,7 @@ def _block(config: Dinov2Config, *, ours: str, theirs: str) -> Iterator[WeightRo
 
 
 def cost(config: DepthAnythingConfig, size: Size) -> Cost:
-    """Multiply-accumulates and memory of one forward pass at (h, w); see `ModelConfig.cost`."""
+    """The cost of one picture at (h, w), both multiples of the patch; see `ModelConfig.cost`."""
     backbone = config.backbone
     width, hidden = backbone.hidden_size, backbone.mlp_width
     grid = (size[0] // config.patch_size, size[1] // config.patch_size)
@@ -89,7 +92,6 @@ def cost(config: DepthAnythingConfig, size: Size) -> Cost:
     head, head_peak = head_cost(
         outputs[config.head_in_index], answered, config.fusion_hidden_size, config.head_hidden_size
     )
-    weight_bytes = 4 * sum(math.prod(row.shape) for row in weight_rows(config))
     encoder_peak = tokens * (len(grids) * width + 2 * width + max((layers - 1) * hidden, 3 * width))
     fusion_peak = 3 * math.prod(outputs[-1]) * config.fusion_hidden_size
-    return Cost(macs + fused + head, weight_bytes, 4 * max(encoder_peak, fusion_peak, head_peak))
+    return Cost(macs + fused + head, config.weight_bytes, 4 * max(encoder_peak, fusion_peak, head_peak))

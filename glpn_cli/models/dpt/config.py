@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import Cost, ModelConfig, WeightRow
+from glpn_cli.models.config_base import ModelConfig
 from glpn_cli.models.dense.config import PatchGrid, check_decoder, fields_of, read_backbone
+from glpn_cli.models.dpt import weights
 from glpn_cli.models.dpt.backbone_config import HYBRID_DEFAULTS, BiTConfig
 from glpn_cli.models.fields import (
     ACTIVATIONS,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 LABEL_NETWORK = "DPTForSemanticSegmentation"
 DEPTH_NETWORK = "DPTForDepthEstimation"
-DEPTH_WIDTH = 32
-"""Channels of the depth head's last hidden layer; no config says them."""
 
 _MOST_LABELS = 65_535
 # Bounds that no honest network comes near, so that a hostile config is refused before anything is allocated.
@@ -260,17 +259,8 @@ class DPTConfig(PatchGrid, ModelConfig):
         """Inverse depth up to scale and shift, or labels."""
         return None if self.predicts_labels else DepthKind.DISPARITY
 
-    def weight_rows(self) -> Iterator[WeightRow]:
-        """Encoder, reassembly, fusion, heads."""
-        from glpn_cli.models.dpt.weights import weight_rows
-
-        return weight_rows(self)
-
-    def cost(self, size: tuple[int, int]) -> Cost:
-        """Not counted is the standardisation of a hybrid's weights."""
-        from glpn_cli.models.dpt.weights import cost
-
-        return cost(self, size)
+    weight_rows = weights.weight_rows
+    cost = weights.cost
 
     @property
     def steps(self) -> tuple[int, int]:

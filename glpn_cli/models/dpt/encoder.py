@@ -6,10 +6,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from glpn_cli.errors import ModelError
-from glpn_cli.models.dense.transformer import MLP, Block, Encoder, PatchEmbedding, SelfAttention, size_text
+from glpn_cli.models.dense.transformer import MLP, Block, Encoder, PatchEmbedding, SelfAttention
 from glpn_cli.models.dpt.backbone import BigTransfer
 from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.layers import find_activation
+from glpn_cli.text import size_text
 
 
 class HybridEmbedding(nn.Module):
@@ -25,8 +26,10 @@ class HybridEmbedding(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, list[Tensor]]:
         """(B, 3, H, W) -> (B, C, h, w), and the backbone's first two features."""
         if any(side % patch for side, patch in zip(pixels.shape[-2:], self.patch, strict=True)):
-            height, width = self.patch
-            raise ModelError(f"pixels of {size_text(pixels)} do not fit: sides must be multiples of {width}x{height}")
+            raise ModelError(
+                f"pixels of {size_text(pixels.shape[-2:])} (width x height) do not fit: sides must be multiples of "
+                f"{size_text(self.patch)}"
+            )
         *features, deepest = self.backbone(pixels)
         return self.projection(deepest), features
 

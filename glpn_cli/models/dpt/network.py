@@ -6,12 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from glpn_cli.models import layers
-from glpn_cli.models.dense.decoder import DepthHead, Fusion, FusionShape, Reassemble, ResidualConvUnit
+from glpn_cli.models.dense.decoder import DepthHead, Fusion, Reassemble, ResidualConvUnit
 from glpn_cli.models.dense.transformer import Encoded
 from glpn_cli.models.dpt.backbone import StandardizedConv2d
-from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
+from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.decoder import LabelHead, make_auxiliary_head, make_readout
 from glpn_cli.models.dpt.encoder import VisionTransformer
+from glpn_cli.models.dpt.weights import DEPTH_WIDTH
 from glpn_cli.models.layers import DTYPES, find_activation, fold
 
 
@@ -38,12 +39,10 @@ class DPT(nn.Module):
             if level not in config.neck_ignore_stages
         )
         self.fusion = Fusion(
-            FusionShape(
-                config.neck_hidden_sizes,
-                config.fusion_hidden_size,
-                bias=config.residual_bias,
-                is_normed=bool(config.use_batch_norm_in_fusion_residual),
-            )
+            config.neck_hidden_sizes,
+            width=config.fusion_hidden_size,
+            bias=config.residual_bias,
+            is_normed=bool(config.use_batch_norm_in_fusion_residual),
         )
         self.head = _make_head(config)
         self.auxiliary_head: LabelHead | None = None

@@ -27,6 +27,7 @@ from glpn_cli.models.image_processor import (
     stack,
     to_tensor,
 )
+from glpn_cli.text import size_text
 
 Size = int | Sequence[int] | dict[str, int]
 _NO_LABEL = 255
@@ -194,7 +195,7 @@ class DPTImageProcessor(ImageProcessor):
         height, width = (round(factor * side / step) * step for factor, side in zip(factors, given, strict=True))
         if not (height and width):
             raise UsageError(
-                f"picture is {given[1]}x{given[0]}, which a multiple of {step} leaves nothing of",
+                f"picture is {size_text(given)}, which a multiple of {step} leaves nothing of",
                 hint="DepthEstimator and the command line take pictures of any size.",
             )
         return height, width

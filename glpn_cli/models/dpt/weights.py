@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from glpn_cli.models.config_base import Cost, WeightRow
 from glpn_cli.models.dense.weights import (
@@ -26,7 +27,12 @@ from glpn_cli.models.dense.weights import (
     reassemble_rows,
 )
 from glpn_cli.models.dpt.backbone_config import BiTConfig, bottleneck_width
-from glpn_cli.models.dpt.config import DEPTH_WIDTH, DPTConfig
+
+if TYPE_CHECKING:
+    from glpn_cli.models.dpt.config import DPTConfig
+
+DEPTH_WIDTH = 32
+"""Channels of the depth head's last hidden layer; no config says them."""
 
 
 def weight_rows(config: DPTConfig) -> Iterator[WeightRow]:
@@ -153,12 +159,7 @@ def _label_head(config: DPTConfig, name: str) -> Iterator[WeightRow]:
 
 
 def cost(config: DPTConfig, size: Size) -> Cost:
-    """Multiply-accumulates and memory of one forward pass at (h, w).
-
-    Counted are convolutions, linear layers and the two products of attention; norms, activations, resampling and the
-    standardisation of weights are not, as in the field's counters. Activations are the peak of what lives at one time
-    in fp32, to the nearest layer.
-    """
+    """The cost of one picture at (h, w), without the standardisation of a hybrid's weights; see `ModelConfig.cost`."""
     grid = (size[0] // config.patch_sides[0], size[1] // config.patch_sides[1])
     macs, peak = _embedding_cost(config, size, grid)
     blocks = blocks_macs(
@@ -169,9 +170,8 @@ def cost(config: DPTConfig, size: Size) -> Cost:
     )
     levels, grids = _levels_cost(config, size, grid)
     decoder, decoder_peak = _decoder_cost(config, grids)
-    weight_bytes = 4 * sum(math.prod(row.shape) for row in weight_rows(config) if not row.is_counter)
     tokens = (math.prod(grid) + 1) * (2 * config.hidden_size + max(config.intermediate_size, 3 * config.hidden_size))
-    return Cost(macs + blocks + levels + decoder, weight_bytes, 4 * max(peak, tokens, decoder_peak))
+    return Cost(macs + blocks + levels + decoder, config.weight_bytes, 4 * max(peak, tokens, decoder_peak))
 
 
 def _embedding_cost(config: DPTConfig, size: Size, grid: Size) -> tuple[int, int]:

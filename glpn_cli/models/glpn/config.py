@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from glpn_cli.errors import ErrorCode, InputError, ModelError
-from glpn_cli.models.config_base import Cost, MetricConfig, WeightRow
+from glpn_cli.models.config_base import MetricConfig
 from glpn_cli.models.fields import (
     ACTIVATIONS,
     bounded,
@@ -23,6 +23,8 @@ from glpn_cli.models.fields import (
     text,
     whole,
 )
+from glpn_cli.models.glpn import weights
+from glpn_cli.text import size_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,17 +151,8 @@ class GLPNConfig(MetricConfig):
 
     # The rest answers for the family; see `ModelConfig`.
 
-    def weight_rows(self) -> Iterator[WeightRow]:
-        """Encoder, decoder, head."""
-        from glpn_cli.models.glpn.weights import weight_rows
-
-        return weight_rows(self)
-
-    def cost(self, size: tuple[int, int]) -> Cost:
-        """Both sides are multiples of the stride."""
-        from glpn_cli.models.glpn.weights import cost
-
-        return cost(self, size)
+    weight_rows = weights.weight_rows
+    cost = weights.cost
 
     @property
     def steps(self) -> tuple[int, int]:
@@ -177,7 +170,7 @@ class GLPNConfig(MetricConfig):
         """Bring each side down to a multiple of the stride. Raises InputError for a side under the stride."""
         if min(size) < self.stride:
             raise InputError(
-                f"picture is {size[1]}x{size[0]}, and the published processor takes no side under {self.stride}",
+                f"picture is {size_text(size)}, and the published processor takes no side under {self.stride}",
                 code=ErrorCode.UNSUPPORTED,
                 hint="Use --input-size auto.",
             )

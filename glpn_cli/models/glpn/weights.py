@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from glpn_cli.models.config_base import Cost, WeightRow
-from glpn_cli.models.glpn.config import GLPNConfig
+
+if TYPE_CHECKING:
+    from glpn_cli.models.glpn.config import GLPNConfig
 
 
 def weight_rows(config: GLPNConfig) -> Iterator[WeightRow]:
@@ -112,11 +115,7 @@ def _head(config: GLPNConfig) -> Iterator[WeightRow]:
 
 
 def cost(config: GLPNConfig, size: tuple[int, int]) -> Cost:
-    """Multiply-accumulates and memory of one forward pass at (h, w), both multiples of the stride.
-
-    Counted are convolutions, linear layers and the two products of attention; norms, activations and resampling are
-    not, as in the field's counters. Activations are the peak of what lives at one time in fp32, to the nearest layer.
-    """
+    """The cost of one picture at (h, w), both multiples of the stride; see `ModelConfig.cost`."""
     height, width = size
     macs = 0
     peak = config.num_channels * height * width
@@ -139,8 +138,7 @@ def cost(config: GLPNConfig, size: tuple[int, int]) -> Cost:
         peak = max(peak, tokens * (2 * channels + 2 * hidden))
         in_channels = channels
     macs_decoder, peak_decoder = _decoder_cost(config, sides)
-    weight_bytes = 4 * sum(math.prod(row.shape) for row in weight_rows(config) if not row.is_counter)
-    return Cost(macs + macs_decoder, weight_bytes, 4 * max(peak, peak_decoder))
+    return Cost(macs + macs_decoder, config.weight_bytes, 4 * max(peak, peak_decoder))
 
 
 def _decoder_cost(config: GLPNConfig, sides: list[tuple[int, int]]) -> tuple[int, int]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from glpn_cli.models.config_base import Cost, MetricConfig, WeightRow
+from glpn_cli.models.config_base import MetricConfig
 from glpn_cli.models.fields import bounded, height_width, optional, positive, text, whole
+from glpn_cli.models.lite_depth import weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,17 +118,8 @@ class LiteDepthConfig(MetricConfig):
 
     # The rest answers for the family; see `ModelConfig`.
 
-    def weight_rows(self) -> Iterator[WeightRow]:
-        """Encoder, decoder, head."""
-        from glpn_cli.models.lite_depth.weights import weight_rows
-
-        return weight_rows(self)
-
-    def cost(self, size: tuple[int, int]) -> Cost:
-        """Both sides are multiples of 32."""
-        from glpn_cli.models.lite_depth.weights import cost
-
-        return cost(self, size)
+    weight_rows = weights.weight_rows
+    cost = weights.cost
 
     @property
     def steps(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from glpn_cli.models.layers import DTYPES, check_pixels, fold
+from glpn_cli.models.layers import cast_layers, check_pixels, fold
 from glpn_cli.models.lite_depth.config import STRIDE, LiteDepthConfig
 from glpn_cli.models.lite_depth.decoder import Decoder, DepthHead
 from glpn_cli.models.lite_depth.encoder import ConvNorm, EfficientNetLite
@@ -68,18 +68,10 @@ def cast(network: nn.Module, precision: str) -> nn.Module:
     for module in network.modules():
         if isinstance(module, ConvNorm):
             module.norm = fold(module.conv, module.norm, precision=folding)
-    dtype = DTYPES[precision]
-    rounded: dict[nn.Module, Tensor] = {}
-    if precision == "bf16":
-        from glpn_cli.models.bf16_rounding import mean_inputs, rounded_to_bf16
-
-        means = mean_inputs(network, channels=network.channels)
-        rounded = {layer: rounded_to_bf16(layer, mean) for layer, mean in means.items()}
     kept = {network.head.output, *network.decoder.context}
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d) and module not in kept:
-            if module in rounded:
-                module.weight.copy_(rounded[module])
-            module.to(dtype)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # documented, not in the stubs
+    if precision == "bf16":
+        from glpn_cli.models.bf16_rounding import round_to_bf16
+
+        round_to_bf16(network, channels=network.channels, stride=STRIDE, kept=kept)
+    cast_layers(network, precision, kept=kept)
     return network

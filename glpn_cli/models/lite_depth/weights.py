@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from glpn_cli.models.config_base import Cost, WeightRow
-from glpn_cli.models.lite_depth.config import LEVELS, STEM_CHANNELS, BlockShape, LiteDepthConfig
+
+if TYPE_CHECKING:
+    from glpn_cli.models.lite_depth.config import BlockShape, LiteDepthConfig
 
 
 def weight_rows(config: LiteDepthConfig) -> Iterator[WeightRow]:
     """The whole network's tensors: encoder, decoder, head."""
-    yield from _conv_norm("encoder.stem", (STEM_CHANNELS, config.num_channels, 3, 3))
-    for index, shape in enumerate(config.blocks()):
+    blocks = list(config.blocks())
+    yield from _conv_norm("encoder.stem", (blocks[0].in_channels, config.num_channels, 3, 3))
+    for index, shape in enumerate(blocks):
         yield from _block(f"encoder.blocks.{index}", shape)
     yield from _decoder(config)
     yield from _head(config)
@@ -71,17 +75,15 @@ def _pair(name: str, weight: tuple[int, ...], in_files: str) -> Iterator[WeightR
 
 
 def cost(config: LiteDepthConfig, size: tuple[int, int]) -> Cost:
-    """Multiply-accumulates and memory of one forward pass at (h, w), both multiples of 32.
-
-    Counted are convolutions and linear layers. Activations are the peak of what lives at one time in fp32, to the
-    nearest layer.
-    """
-    pixels = [math.prod(size) // 4 ** (level + 1) for level in range(LEVELS)]
+    """The cost of one picture at (h, w), both multiples of 32; see `ModelConfig.cost`."""
+    blocks = list(config.blocks())
+    stem = blocks[0].in_channels
     finest, *finer, coarsest = config.level_channels
+    pixels = [math.prod(size) // 4 ** (level + 1) for level in range(len(config.level_channels))]
     width, hidden = config.decoder_hidden_size, config.head_hidden_size
-    macs = pixels[0] * STEM_CHANNELS * config.num_channels * 9
-    peak = pixels[0] * STEM_CHANNELS
-    for block in config.blocks():
+    macs = pixels[0] * stem * config.num_channels * 9
+    peak = pixels[0] * stem
+    for block in blocks:
         after = pixels[block.level]
         before = after * block.stride**2
         if block.expansion > 1:
@@ -92,5 +94,4 @@ def cost(config: LiteDepthConfig, size: tuple[int, int]) -> Cost:
     macs += pixels[-1] * (coarsest * width + square) + coarsest * width + width**2
     macs += sum(count * (channels * width + square) for count, channels in zip(pixels[1:-1], finer, strict=True))
     macs += pixels[1] * width * hidden + pixels[0] * hidden * (finest + 9 * hidden + 9)
-    weight_bytes = 4 * sum(math.prod(row.shape) for row in weight_rows(config) if not row.is_counter)
-    return Cost(macs, weight_bytes, 4 * max(peak, pixels[0] * (finest + 3 * hidden)))
+    return Cost(macs, config.weight_bytes, 4 * max(peak, pixels[0] * (finest + 3 * hidden)))

@@ -289,6 +289,10 @@ class Provenance:
     source_bytes: int | None = None
     source_blake2b: str | None = None
 
+    def seen(self, view: str | None) -> Provenance:
+        """The same of a part of the picture or the clip, told behind what `view` says already."""
+        return replace(self, view=", ".join(filter(None, (self.view, view))) or None)
+
 
 class PictureSource(Protocol):
     """What a writer may ask of the picture that a result belongs to."""

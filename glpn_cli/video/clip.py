@@ -16,7 +16,7 @@ from glpn_cli.video.frame import Frame
 from glpn_cli.video.integrity import are_slices_sound, lacks_bytes
 from glpn_cli.video.library import load_av
 from glpn_cli.video.settings import ClipSettings, FrameChooser
-from glpn_cli.video.sources import SEQUENCE, first_of_sequence, is_sequence, options_of, stream_of
+from glpn_cli.video.sources import SEQUENCE, files_of_sequence, is_sequence, options_of, stream_of
 
 _SEQUENCE_FPS = 25.0
 _MOST_FAILURES = 16
@@ -151,7 +151,8 @@ class Clip:
         form = None
         if source.path is not None and is_sequence(where):
             rate = self.settings.fps or _SEQUENCE_FPS
-            form, options = "image2", {"framerate": f"{rate:g}", "start_number": str(first_of_sequence(source.path))}
+            first = min(files_of_sequence(source.path))
+            form, options = "image2", {"framerate": f"{rate:g}", "start_number": f"{first}"}
             self.settings = replace(self.settings, fps=None)
         try:
             return self._av.open(where, format=form, options=options)

@@ -101,7 +101,7 @@ def _content_of(source: ImageSource) -> ContentId | None:
     path = source.path
     with suppress(OSError):
         if path is not None and is_sequence(str(path)):
-            return hash_files(files_of_sequence(path))
+            return hash_files(files_of_sequence(path).values())
         if path is not None and path.is_file():
             with path.open("rb") as file:
                 return ContentId.of(file)

@@ -14,7 +14,7 @@ from glpn_cli.pipeline.search import find_files
 from glpn_cli.pipeline.settings import InputKind, InputSettings
 from glpn_cli.pipeline.sources import Source, Sources
 from glpn_cli.video.depth_clip import DEPTH_MAPS, peek_record
-from glpn_cli.video.sources import first_of_sequence, is_sequence, peek_stdin
+from glpn_cli.video.sources import files_of_sequence, is_sequence, peek_stdin
 
 EXTENSIONS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2ts .mts .wmv .asf .flv .ogv .3gp .mxf .y4m .nut .ivf".split()
@@ -71,7 +71,7 @@ def find_clips(settings: InputSettings, *, wants_video: bool, takes_depth: bool)
         elif is_sequence(name):
             path = Path(name)
             try:
-                first_of_sequence(path)
+                files_of_sequence(path)
                 clips.append(ImageSource(path, path.name, name, options=options))
             except InputError as error:
                 refused.append(Refused(name, path.name, error))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
 
 from glpn_cli.colormaps import RangeRule, resolve_range
 from glpn_cli.depth_files import Record
@@ -16,19 +19,21 @@ from glpn_cli.depth_files.record import make_record
 from glpn_cli.depth_files.styles import Color
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, StoppedError
 from glpn_cli.pipeline.plan import make_outcome
-from glpn_cli.pipeline.report import LOST_FRAMES, Outcome, Output, RunEnd, Status, record_facts, result_facts
+from glpn_cli.pipeline.report import LOST_FRAMES, Outcome, RunEnd, Status, record_facts, result_facts
 from glpn_cli.prediction import DepthMap, Result
 from glpn_cli.video.clip import Clip
-from glpn_cli.video.coding import CodingThread
 from glpn_cli.video.depth_clip import DepthClip, DepthClipWriter, quantize
 from glpn_cli.video.frame import Frame
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
-from glpn_cli.video.run import ClipWork, no_frame, with_view
+from glpn_cli.video.run import ClipWork, no_frame
 from glpn_cli.video.settings import SAME_S, WARM_UP
 from glpn_cli.video.target import ClipTarget, PipeOut, UntilFull, holds_frames, read_partial, says_source
 
 _GRACE_S = 1.5
 """How long an interrupted clip waits for whoever reads it from a pipe."""
+
+_MOST_WAITING = 3
+"""Frames that wait to be coded."""
 
 _OF_ONE_FRAME = ("mean", "median")
 
@@ -53,7 +58,7 @@ class Making:
     _first: Result | None = None
     _failed: list[tuple[Frame, GlpnError]] = field(default_factory=list)
     _min_max: tuple[float, float] | None = None
-    _sink: CodingThread | None = None
+    _sink: _CodingThread | None = None
     _disk: UntilFull | None = None
     _running: RunningRange | None = None
 
@@ -99,7 +104,7 @@ class Making:
                         self._failed.append((frame, one))
                         continue
                     try:
-                        self._add(stream, frame, with_view(one, self.clip.settings.view))
+                        self._add(stream, frame, one)
                     except OutputError as error:  # one depth that does not fit loses one frame, and not all of them
                         if error.code is not ErrorCode.RANGE:
                             raise
@@ -134,10 +139,12 @@ class Making:
         warnings = self._first.warnings if self._first is not None else ()
         if lost or self.clip.is_cut_short:
             warnings += (LOST_FRAMES,)
-        output = describe_output(self.target, self.wanted, self._painted())
+        output = self.target.describe(self.wanted, self._painted())
         return make_outcome(self.clip.source, Status.OK, outputs=(output,), facts=facts, warnings=warnings)
 
     def _add(self, stream: BinaryIO | PipeOut | UntilFull, frame: Frame, result: Result) -> None:
+        if result.provenance is not None:
+            result = replace(result, provenance=result.provenance.seen(self.clip.settings.view))
         depth = result.prediction
         assert isinstance(depth, DepthMap)
         writer = self.target.writer
@@ -164,7 +171,7 @@ class Making:
         self.until_s = frame.time_s
         self.work.view.advance(frame.time_s - self.clip.settings.start_s)
 
-    def _open(self, stream: BinaryIO | PipeOut | UntilFull, result: Result | None = None) -> CodingThread:
+    def _open(self, stream: BinaryIO | PipeOut | UntilFull, result: Result | None = None) -> _CodingThread:
         """The writer of the file, begun with the first frame."""
         if self._sink is None:
             record = self._record(result)
@@ -178,7 +185,7 @@ class Making:
             else:
                 dtype = getattr(self.target.writer, "dtype", "uint16")
                 writer = DepthClipWriter(stream, self.clip.facts, record, dtype)
-            self._sink = CodingThread(writer)
+            self._sink = _CodingThread(writer)
         return self._sink
 
     def _record(self, result: Result | None) -> Record:
@@ -249,13 +256,30 @@ class Making:
             self.work.view.say(f"{name}: the frame at {frame.time_s:.3f} s is left out: {error.message}")
 
 
-def describe_output(target: ClipTarget, record: Record, painted: tuple[float, float] | None) -> Output:
-    """The file of a clip, for its outcome; painted: the ends of its colours."""
-    return Output(
-        path="-" if target.path is None else str(target.path),
-        format=target.format,
-        map=target.writer.map,
-        unit=record.unit if target.writer.map == "depth" else None,
-        depth_scale=record.depth_scale,
-        range=painted,
-    )
+class _CodingThread:
+    """Passes frames to a writer in another thread, which alone touches its file, while the next ones are worked on.
+
+    Raises the errors of the writer, up to so many frames later.
+    """
+
+    def __init__(self, writer: DepthClipWriter | PaintedClipWriter) -> None:
+        self._writer = writer
+        self._pool = ThreadPoolExecutor(1, "coding")
+        self._waiting: deque[Future[None]] = deque()
+
+    def write(self, frame: Frame, content: NDArray[Any]) -> None:
+        """Add the numbers or the colours of one frame."""
+        if len(self._waiting) == _MOST_WAITING:
+            self._waiting.popleft().result()
+        self._waiting.append(self._pool.submit(self._writer.write, frame, content))
+
+    def close(self, *, within_s: float | None = None) -> None:
+        """Code what waits, and finish the file, also behind a frame that failed.
+
+        within_s: how long a reader of a pipe may take; None: as long as it likes
+        """
+        self._waiting.append(self._pool.submit(self._writer.close))
+        self._pool.shutdown(wait=False)
+        finished, _ = wait(self._waiting, within_s)
+        for done in [each for each in self._waiting if each in finished]:
+            done.result()

@@ -26,9 +26,8 @@ from glpn_cli.pipeline.run import Run, Show
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.prediction import DepthMap, Result
-from glpn_cli.video.beside import find_depth, follow_depth, path_beside
 from glpn_cli.video.clip import Clip
-from glpn_cli.video.depth_clip import depth_record_of
+from glpn_cli.video.depth_clip import depth_record_of, find_depth, follow_depth, path_beside
 from glpn_cli.video.frame import Frame
 from glpn_cli.video.settings import ClipSettings
 
@@ -88,7 +87,7 @@ class ClipWork:
         steady: whether they are; None: as asked
         """
         if (self.asked.steady if steady is None else steady) and self.stored_record(clip) is None:
-            from glpn_cli.video.steadied import steady_results
+            from glpn_cli.video.steady import steady_results
 
             with closing(self._plain(clip, frames)) as plain:
                 yield from steady_results(plain)
@@ -225,11 +224,3 @@ class ClipRun:
 def no_frame() -> InputError:
     """The error of a part of a clip that has no frame."""
     return InputError("there is no frame in the part of the clip that is asked for", code=ErrorCode.USAGE)
-
-
-def with_view(result: Result, view: str | None) -> Result:
-    """A result whose provenance says which part of a clip was asked for."""
-    if result.provenance is None or view is None:
-        return result
-    whole = ", ".join(filter(None, (result.provenance.view, view)))
-    return replace(result, provenance=replace(result.provenance, view=whole))

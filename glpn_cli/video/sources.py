@@ -7,6 +7,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,17 +30,7 @@ def is_sequence(text: str) -> bool:
     return SEQUENCE.search(text.rpartition("/")[2]) is not None and not os.path.exists(text)  # noqa: PTH110 - text
 
 
-def first_of_sequence(path: Path) -> int:
-    """The lowest number of a sequence's files. Raises InputError as `files_of_sequence` does."""
-    return next(iter(_number_sequence(path)))
-
-
-def files_of_sequence(path: Path) -> list[Path]:
-    """The files of a sequence, in order. Raises InputError where there is none, or one is missing between."""
-    return list(_number_sequence(path).values())
-
-
-def hash_files(paths: list[Path]) -> ContentId:
+def hash_files(paths: Iterable[Path]) -> ContentId:
     """What tells the bytes of files, one behind the other, from others."""
     hashed, size = hashlib.blake2b(digest_size=16), 0
     for path in paths:
@@ -50,7 +41,8 @@ def hash_files(paths: list[Path]) -> ContentId:
     return ContentId(size, hashed.hexdigest())
 
 
-def _number_sequence(path: Path) -> dict[int, Path]:
+def files_of_sequence(path: Path) -> dict[int, Path]:
+    """The files of a sequence by number, in order. Raises InputError where there is none, or one is missing between."""
     head, tail = SEQUENCE.split(path.name)[0], SEQUENCE.split(path.name)[-1]
     pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
     try:

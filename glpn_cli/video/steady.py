@@ -17,14 +17,30 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glpn_cli.errors import GlpnError
 from glpn_cli.geometry import ASSUMED_FOV_DEG, focal_from_fov
 from glpn_cli.poses import Matrix
-from glpn_cli.prediction import DepthKind, DepthMap
-from glpn_cli.video.motion import Grid, Mask, View, find_motion, interpolate_each, likeness, make_view, scale_smoothly
+from glpn_cli.prediction import DepthKind, DepthMap, Result
+from glpn_cli.video.motion import (
+    Grid,
+    Mask,
+    View,
+    enough_for_view,
+    find_motion,
+    interpolate_each,
+    likeness,
+    make_view,
+    scale_smoothly,
+)
+
+if TYPE_CHECKING:
+    from glpn_cli.video.frame import Frame
+    from glpn_cli.video.run import Results
 
 LOOK_AHEAD = 8
 """Frames that are waited for."""
@@ -218,3 +234,27 @@ def _correct(depth: DepthMap, field: Grid) -> DepthMap:
     if depth.limit is not None:
         np.minimum(values, np.float32(depth.limit), out=values)
     return replace(depth, values=values)
+
+
+def steady_results(results: Results) -> Results:
+    """The same results, steadied, in their order; errors pass at once. At most `2 * LOOK_AHEAD` maps are held."""
+    steady: Steady | None = None
+    waiting: deque[tuple[Frame, Result]] = deque()
+    for frame, one in results:
+        if isinstance(one, GlpnError) or not isinstance(one.prediction, DepthMap):
+            yield frame, one
+            continue
+        if steady is None:
+            camera = one.intrinsics
+            is_known = camera is not None and camera.source != "assumed"
+            steady = Steady(focal_px=camera.fx if camera is not None and is_known else None)
+        waiting.append((frame, one))
+        yield from _pair_up(waiting, steady.push(one.prediction, frame.read(at_least=enough_for_view).rgb))
+    if steady is not None:
+        yield from _pair_up(waiting, steady.flush())
+
+
+def _pair_up(waiting: deque[tuple[Frame, Result]], depths: list[DepthMap]) -> Results:
+    for depth in depths:
+        frame, result = waiting.popleft()
+        yield frame, replace(result, prediction=depth)

@@ -53,9 +53,7 @@ def extract_still(path: Path, time_s: float, options: ReadOptions | None = None)
         return data.getvalue()
     levels = found.image.to_ndarray()
     writer = Png16 if record.map == "depth" else Gray16 if levels.itemsize == 2 else Gray
-    made = record.provenance
-    if made is not None:
-        made = replace(made, view=", ".join(filter(None, (made.view, f"at {found.time_s:.3f} s"))))
+    made = None if record.provenance is None else record.provenance.seen(f"at {found.time_s:.3f} s")
     return encode_png(levels, text=replace(record, format=writer.format, provenance=made).to_text())
 
 

@@ -16,11 +16,11 @@ from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, Usage
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.outputs import check_used
+from glpn_cli.pipeline.report import Output
 from glpn_cli.pipeline.settings import Existing, OutputSettings
 from glpn_cli.prediction import DepthKind, Provenance
-from glpn_cli.video.beside import find_depth
 from glpn_cli.video.clip import Clip
-from glpn_cli.video.depth_clip import depth_record_of, read_clip_record
+from glpn_cli.video.depth_clip import depth_record_of, find_depth, read_clip_record
 from glpn_cli.video.painted_clip import CONTAINERS
 
 FORMATS = ("png16", "gray16", "gray", "color")
@@ -76,6 +76,17 @@ class ClipTarget:
         record = self.writer.expect(source, kind=kind, provenance=provenance)
         assert record is not None
         return replace(record, format=self.format)
+
+    def describe(self, record: Record, painted: tuple[float, float] | None = None) -> Output:
+        """The file as reports name it; painted: the ends of its colours."""
+        return Output(
+            path="-" if self.path is None else str(self.path),
+            format=self.format,
+            map=self.writer.map,
+            unit=record.unit if self.writer.map == "depth" else None,
+            depth_scale=record.depth_scale,
+            range=painted,
+        )
 
 
 def choose_target(

@@ -22,7 +22,7 @@ from glpn_cli.pipeline.run import Show
 from glpn_cli.prediction import DepthKind, Provenance
 from glpn_cli.video.clip import Clip
 from glpn_cli.video.depth_clip import depth_record_of, refuse_painted
-from glpn_cli.video.making import Making, describe_output
+from glpn_cli.video.making import Making
 from glpn_cli.video.run import ClipWork
 from glpn_cli.video.target import ClipTarget, PipeOut, choose_target, read_partial, resolve_existing
 
@@ -38,7 +38,7 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
             work.view.say(f"{source.given}: {depth_note}")
         path = target.path
         if path is not None and (kept := resolve_existing(path, wanted, work.outputs.existing)) is not None:
-            outputs = (describe_output(target, wanted, kept.painted),)
+            outputs = (target.describe(wanted, kept.painted),)
             show(make_outcome(source, Status.SKIPPED, outputs=outputs, facts=record_facts(kept)))
             return RunEnd()
         if path is not None:
@@ -71,7 +71,7 @@ def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
         if target.path is not None:
             kept = resolve_existing(target.path, wanted, work.outputs.existing)
         status = Status.PLANNED if kept is None else Status.SKIPPED
-        show(make_outcome(source, status, outputs=(describe_output(target, wanted, None),)))
+        show(make_outcome(source, status, outputs=(target.describe(wanted),)))
     return RunEnd()
 
 
@@ -108,11 +108,10 @@ def _complete(record: Record, clip: Clip) -> Record:
     made = record.provenance
     if made is None:
         return record
-    view = ", ".join(filter(None, (made.view, clip.settings.view))) or None
     content = clip.facts.content
     if content is not None and made.source_blake2b is None:
         made = replace(made, source_bytes=content.size, source_blake2b=content.blake2b)
-    return replace(record, provenance=replace(made, view=view))
+    return replace(record, provenance=made.seen(clip.settings.view))
 
 
 def _publish(partial: Path, path: Path, *, may_replace: bool) -> None:

@@ -69,13 +69,19 @@ class ClusterParams:
                 check_used(explicit, {"predict: no cluster": True})
             return Engine
         try:
-            from glpn_cli.distributed.cluster import ClusterSettings
             from glpn_cli.distributed.engine import ClusterEngine
         except ImportError as error:
             hint = "Run: pip install 'glpn-cli[ray]'"
             raise UsageError(f"--engine ray needs more than is installed: {error.name}", hint=hint) from error
-        settings = ClusterSettings(self.address, self.actors, self.gpus_per_actor, workers)
-        return partial(ClusterEngine, cluster=settings, reading=reading, note=console.note)
+        return partial(
+            ClusterEngine,
+            address=self.address,
+            actors=self.actors,
+            gpus=self.gpus_per_actor,
+            decoders=workers,
+            reading=reading,
+            note=console.note,
+        )
 
 
 def _plan_on_cluster(

@@ -26,22 +26,6 @@ _ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
-class ClusterSettings:
-    """Which cluster to work on, and with how much of it.
-
-    address: HOST:PORT, or auto for the one that this machine belongs to; None: one is started on this machine
-    actors:  processes with the model in memory; None: as many as the cluster has room for
-    gpus:    GPUs of each, which may be a part of one; None: 1 where the cluster has any, else 0
-    workers: threads in each that hand pictures to decoding processes, and as many that write; None: by its CPUs
-    """
-
-    address: str | None = None
-    actors: int | None = None
-    gpus: float | None = None
-    workers: int | None = None
-
-
-@dataclass(frozen=True)
 class Share:
     """How a cluster is divided: so many actors, each with so many CPUs and GPUs."""
 
@@ -169,8 +153,17 @@ def live_nodes() -> list[Mapping[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def divide(nodes: Sequence[Mapping[str, Any]], settings: ClusterSettings, *, threads: int | None, device: str) -> Share:
+def divide(
+    nodes: Sequence[Mapping[str, Any]],
+    *,
+    actors: int | None = None,
+    gpus: float | None = None,
+    threads: int | None,
+    device: str,
+) -> Share:
     """How many actors, and how much of a node each of them takes.
+
+    actors, gpus: as of `ClusterEngine`
 
     Without numbers an actor takes a node's CPUs, or with GPUs one of them and its share of the CPUs: it computes and
     decodes on all of them, as `predict` does on one machine, and has the model in memory once.
@@ -178,7 +171,6 @@ def divide(nodes: Sequence[Mapping[str, Any]], settings: ClusterSettings, *, thr
     Raises UsageError where the cluster has no room for one.
     """
     sizes = [(int(each["Resources"].get("CPU", 0)), each["Resources"].get("GPU", 0.0)) for each in nodes]
-    gpus = settings.gpus
     if gpus is None:
         gpus = 1.0 if device not in ("cpu", "mps") and any(has for _, has in sizes) else 0.0
     usable = [(cpus, int(has / gpus) if gpus else 1) for cpus, has in sizes if cpus >= 1 and has >= gpus]
@@ -189,4 +181,4 @@ def divide(nodes: Sequence[Mapping[str, Any]], settings: ClusterSettings, *, thr
         raise UsageError(
             f"no node of the cluster has {asked} for an actor", hint="Ask for less with --threads or --gpus-per-actor."
         )
-    return Share(settings.actors or room, cpus, gpus)
+    return Share(actors or room, cpus, gpus)

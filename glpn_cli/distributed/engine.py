@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from glpn_cli.distributed.cluster import ClusterSettings, divide, join_cluster, live_nodes
+from glpn_cli.distributed.cluster import divide, join_cluster, live_nodes
 from glpn_cli.distributed.feed import Feed
 from glpn_cli.distributed.probe import await_probes, first_line, mark_folders, start_probes
 from glpn_cli.distributed.worker import Answer, Setup, Worker
@@ -82,7 +83,10 @@ class ClusterEngine:
     """Runs tasks on the actors of a cluster, once; has the interface of `Engine`.
 
     tell:       told of every job at its end, in the main thread; returns whether to go on
-    cluster:    which cluster, and how much of it
+    address:    of the cluster: HOST:PORT, or auto for the one that this machine belongs to; None: one is started here
+    actors:     processes with the model in memory; None: as many as the cluster has room for
+    gpus:       of each actor, which may be a part of one; None: 1 where the cluster has any, else 0
+    decoders:   threads in each actor that hand pictures to decoding processes, and as many that write; None: by CPUs
     reading:    how pictures are read
     batch_size: tasks per batch of a network; None: as an actor's device likes
     note:       told, in a sentence, of what the user may want to know
@@ -95,7 +99,10 @@ class ClusterEngine:
         stages: Stages,
         tell: Callable[[Job], bool],
         *,
-        cluster: ClusterSettings,
+        address: str | None = None,
+        actors: int | None = None,
+        gpus: float | None = None,
+        decoders: int | None = None,
         reading: ReadOptions,
         note: Callable[[str], None],
         batch_size: int | None = None,
@@ -105,7 +112,9 @@ class ClusterEngine:
     ) -> None:
         self._stages = stages
         self._tell = tell
-        self._cluster = cluster
+        self._address = address
+        self._divide = partial(divide, actors=actors, gpus=gpus)
+        self._decoders = decoders
         self._reading = reading
         self._batch_size = batch_size
         self._note: Callable[[str], None] | None = note
@@ -127,7 +136,7 @@ class ClusterEngine:
         """
         try:
             first = list(islice(tasks := iter(tasks), 1 if self._is_stream else _PROBED))
-            with join_cluster(self._cluster.address), mark_folders(self._folders(first)) as markers:
+            with join_cluster(self._address), mark_folders(self._folders(first)) as markers:
                 self._feed = Feed(chain(first, tasks))
                 try:
                     self._begin(first, markers)
@@ -154,11 +163,11 @@ class ClusterEngine:
         nodes = live_nodes()
         model = self._stages.model
         assert model is not None, "predict has a model"
-        share = divide(nodes, self._cluster, threads=model.threads, device=model.device)
+        share = self._divide(nodes, threads=model.threads, device=model.device)
         weights = model.inference.model.checkpoint.weights
         paths = [each.source.path for each in first if isinstance(each, Task) and each.source.path is not None]
         samples = {path.parent: str(path) for path in paths if path.exists()}  # one of each folder
-        workers = self._cluster.workers or min(share.cpus, _MOST_WORKERS)
+        workers = self._decoders or min(share.cpus, _MOST_WORKERS)
         reading = self._reading
         if reading.workers is not None:
             reading = replace(reading, workers=reading.workers.with_count(workers))

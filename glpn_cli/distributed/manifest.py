@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,8 @@ from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
 from glpn_cli.pipeline.plan import Task
 from glpn_cli.pipeline.plan_stream import StreamPlanner
-from glpn_cli.pipeline.report import Outcome, RunEnd, Status
-from glpn_cli.pipeline.run import MakeEngine, Show, telling
+from glpn_cli.pipeline.report import Outcome
+from glpn_cli.pipeline.run import MakeEngine, StreamRun
 from glpn_cli.pipeline.search import read_lists
 from glpn_cli.pipeline.settings import InputSettings, ModelSettings, OutputSettings, RunSettings
 from glpn_cli.pipeline.sources import Sources
@@ -37,15 +38,26 @@ def plan_manifest(
     settings: RunSettings,
     *,
     make_engine: MakeEngine,
-) -> _ManifestRun:
-    """A run over the files that lists name. Raises UsageError where it makes no sense."""
+) -> StreamRun:
+    """A run over the files that lists name, of which no more than a few hundred are in memory at any time.
+
+    Raises UsageError where it makes no sense.
+    """
     sources = Sources(inputs, takes_maps=False)
     rules = choose_outputs(sources, model, outputs)
     manifest = _Manifest(inputs, rules, StreamPlanner(sources, rules))
     manifest.survey()
     if not manifest.count and not inputs.allow_empty and inputs.shard is None:
         raise UsageError("the lists name nothing", hint="Add --allow-empty to make this no error.")
-    return _ManifestRun(manifest, Stages(model, outputs, pictures=manifest.count), settings, make_engine)
+    repeated = len(manifest.repeated)
+    return StreamRun(
+        manifest.plan,
+        Stages(model, outputs, pictures=manifest.count),
+        settings,
+        partial(make_engine, planner=manifest.planner),
+        manifest.count,
+        [f"{repeated} names are there several times; each file is read once"] if repeated else [],
+    )
 
 
 @dataclass
@@ -62,8 +74,12 @@ class _Manifest:
     count: int = 0
     repeated: set[str] = field(default_factory=set)
 
-    def sources(self) -> Iterator[ImageSource]:
-        """The files, each once."""
+    def plan(self, *, is_dry: bool) -> Iterator[Task | Outcome]:
+        """The files, each once: planned here, or as tasks that are planned where they are done."""
+        for source in self._sources():
+            yield self.planner.plan_alone(source) if is_dry else Task(source, ())
+
+    def _sources(self) -> Iterator[ImageSource]:
         seen = set()
         for source in read_lists(self.inputs):
             if source.given in self.repeated:
@@ -137,45 +153,3 @@ def _find_common(hashes: NDArray[np.int64], others: NDArray[np.int64]) -> set[in
         nearest = hashes[np.minimum(np.searchsorted(hashes, piece), len(hashes) - 1)]
         common.update(piece[nearest == piece].tolist())
     return common
-
-
-@dataclass(frozen=True)
-class _ManifestRun:
-    """A run over a manifest; no more than a few hundred of its names are in memory at any time."""
-
-    manifest: _Manifest
-    stages: Stages
-    settings: RunSettings
-    make_engine: MakeEngine
-
-    @property
-    def total(self) -> int:
-        """The number of inputs."""
-        return self.manifest.count
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """For the user, beforehand."""
-        count = len(self.manifest.repeated)
-        return [f"{count} names are there several times; each file is read once"] if count else []
-
-    def dry_run(self, show: Show) -> RunEnd:
-        """Tell what would be done with each input, and do nothing."""
-        for source in self.manifest.sources():
-            planned = self.manifest.planner.plan_alone(source)
-            outcome = planned if isinstance(planned, Outcome) else planned.planned()
-            show(outcome)
-            if self.settings.fail_fast and outcome.status is Status.ERROR:
-                return RunEnd(is_enough=True)
-        return RunEnd()
-
-    def execute(self, show: Show) -> RunEnd:
-        """Do it."""
-        engine = self.make_engine(
-            self.stages,
-            telling(show, fail_fast=self.settings.fail_fast),
-            workers=self.settings.threads,
-            batch_size=self.settings.batch_size,
-            planner=self.manifest.planner,
-        )
-        return engine.run(Task(source, ()) for source in self.manifest.sources())

@@ -96,7 +96,8 @@ def plan_run(
                 f"{option} needs all inputs beforehand, and a list on standard input comes one by one",
                 hint="Use --files-from with a file.",
             )
-    return _StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings, make_engine=make_engine)
+    made_as_stream = partial(make_engine, is_stream=True)
+    return StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings, made_as_stream)
 
 
 def _needs_settling(outputs: OutputSettings) -> bool:
@@ -188,7 +189,7 @@ class _PlannedRun:
 
     def _make_engine(self, show: Show, *, fail_fast: bool | None = None) -> _RunsTasks:
         pace = self.settings
-        tell = telling(show, fail_fast=pace.fail_fast if fail_fast is None else fail_fast)
+        tell = _telling(show, fail_fast=pace.fail_fast if fail_fast is None else fail_fast)
         return self.make_engine(self.stages, tell, workers=pace.threads, batch_size=pace.batch_size)
 
     def _uses_range(self) -> bool:
@@ -221,18 +222,18 @@ class _PlannedRun:
 
 
 @dataclass(frozen=True)
-class _StreamRun:
+class StreamRun:
     """A run over inputs that come one by one.
 
-    plan: the tasks, as they come; removes stale temporary files unless `is_dry`
+    plan: the tasks, as they come; without effect on the disk if `is_dry`
     """
 
     plan: Callable[..., Iterator[Task | Outcome]]
     stages: Stages
     settings: RunSettings
-    make_engine: MakeEngine = Engine
-    total: None = None
-    notes: tuple[str, ...] = ()
+    make_engine: MakeEngine
+    total: int | None = None
+    notes: Sequence[str] = ()
 
     def dry_run(self, show: Show) -> RunEnd:
         """Tell what would be done with each input, and do nothing."""
@@ -241,9 +242,9 @@ class _StreamRun:
 
     def execute(self, show: Show) -> RunEnd:
         """Do what comes."""
-        tell = telling(show, fail_fast=self.settings.fail_fast)
         pace = self.settings
-        engine = self.make_engine(self.stages, tell, workers=pace.threads, batch_size=pace.batch_size, is_stream=True)
+        tell = _telling(show, fail_fast=pace.fail_fast)
+        engine = self.make_engine(self.stages, tell, workers=pace.threads, batch_size=pace.batch_size)
         return engine.run(self.plan(is_dry=False))
 
 
@@ -265,7 +266,7 @@ def _show_all(outcomes: Iterable[Outcome], settings: RunSettings, show: Show) ->
     return RunEnd()
 
 
-def telling(show: Show, *, fail_fast: bool) -> Callable[[Job], bool]:
+def _telling(show: Show, *, fail_fast: bool) -> Callable[[Job], bool]:
     """Show the outcome of every task; says whether to go on."""
 
     def tell(job: Job) -> bool:

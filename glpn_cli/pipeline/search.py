@@ -175,8 +175,7 @@ def find_files(
 
     leave_out: the files in folders that are left all the same
     """
-    lists = [ListFile(path) for path in settings.lists if Path(path).is_file()]
-    lists += [ListFile(path, is_nulled=True) for path in settings.lists0 if Path(path).is_file()]
+    lists = [each for each in _lists(settings) if Path(each.path).is_file()]
     return find_images(settings.named, make_search(settings, extensions, leave_out), lists=lists).sources
 
 

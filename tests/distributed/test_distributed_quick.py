@@ -18,7 +18,7 @@ from glpn_cli.errors import UsageError, interrupt_code
 
 ray = pytest.importorskip("ray", reason="a cluster needs the extra [ray]")
 
-from glpn_cli.distributed.cluster import ClusterSettings, divide, join_cluster  # noqa: E402 - imports Ray
+from glpn_cli.distributed.cluster import divide, join_cluster  # noqa: E402 - imports Ray
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves files open, and warns of changes to come
 
@@ -87,10 +87,10 @@ def test_a_cluster_is_divided_by_nodes_or_gpus(
     nodes: list[tuple[int, int]], asked: dict[str, Any], threads: int | None, share: tuple[float, ...]
 ) -> None:
     told = [{"Resources": {"CPU": float(cpus), "GPU": float(gpus)}} for cpus, gpus in nodes]
-    made = divide(told, ClusterSettings(**asked), threads=threads, device="auto")
+    made = divide(told, **asked, threads=threads, device="auto")
     assert (made.actors, made.cpus, made.gpus) == share
     with pytest.raises(UsageError, match="no node of the cluster has 64 CPUs"):
-        divide(told, ClusterSettings(), threads=64, device="cpu")
+        divide(told, threads=64, device="cpu")
 
 
 def test_a_cluster_that_does_not_start_is_told(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

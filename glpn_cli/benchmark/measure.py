@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -110,16 +110,16 @@ class Bench:
     options:  of `glpn predict`, for the whole processes
     rounds:   of everything
     threads:  of torch; None is all cores
-    peer_precision: measure transformers too, in turns, in this precision
+    peer_precision: measure transformers too, in turns, in this precision; None: do not
     """
 
     pictures: Sequence[str]
-    device: str = "auto"
-    batch_size: int = 1
-    options: Sequence[str] = ()
-    rounds: int = 5
-    threads: int | None = None
-    peer_precision: str | None = None
+    device: str
+    batch_size: int
+    options: Sequence[str]
+    rounds: int
+    threads: int | None
+    peer_precision: str | None
 
     def measure(self, settings: InferenceSettings, *, title: str) -> ModelSpeed:
         """Measure a model.
@@ -133,19 +133,18 @@ class Bench:
         model = ModelStages(settings, Path(self.pictures[0]), device=self.device, batch_size=self.batch_size)
         product = MatrixProduct(model.device, model.precision)
         functions: dict[str, Callable[[], object]] = {**model.stages(), _PRODUCT: product}
-        if (comparison := self._compare_peer(model)) is not None:
-            functions[_PEER_NETWORK] = comparison.infer
+        their: PeerSettings | None = None
+        if self.peer_precision is not None:
+            their = PeerSettings(settings.limit_m, model.device, self.peer_precision, self.threads)
+            functions[_PEER_NETWORK], agreement, network_size = self._compare_peer(model, their)
         timed = time_in_turns(functions, rounds=self.rounds)
         del functions
         loaded = time_in_turns({"load": model.load}, rounds=self.rounds)
         imported = Timing(tuple(import_seconds("glpn_cli.predictor") for _ in range(self.rounds)))
-        whole, peer_whole = self._time_processes(settings, model.device)
-        peer_network, product_timing = timed.pop(_PEER_NETWORK, None), timed.pop(_PRODUCT)
-        peer = None
-        if comparison is not None and peer_network is not None:
-            peer = PeerSpeed(
-                comparison.precision, comparison.network_size, peer_network, peer_whole, comparison.agreement
-            )
+        whole, peer_whole = self._time_processes(str(settings.model.checkpoint.folder), their)
+        product_timing, peer = timed.pop(_PRODUCT), None
+        if their is not None:
+            peer = PeerSpeed(their.precision, network_size, timed.pop(_PEER_NETWORK), peer_whole, agreement)
         return ModelSpeed(
             model=title,
             device=model.device,
@@ -160,56 +159,38 @@ class Bench:
             peer=peer,
         )
 
-    def _peer_settings(self, settings: InferenceSettings, device: str, precision: str) -> PeerSettings:
-        return PeerSettings(settings.limit_m, device, precision, self.threads)
-
-    def _compare_peer(self, model: ModelStages) -> _PeerComparison | None:
-        """Compare our result for the first picture with that of transformers; None if it is not wanted."""
-        if self.peer_precision is None:
-            return None
+    def _compare_peer(
+        self, model: ModelStages, asked: PeerSettings
+    ) -> tuple[Callable[[], object], Agreement, tuple[int, int]]:
+        """Transformers' network as a function to time, how it agrees with ours on the first picture, and its size there."""
         folder, pixels = str(model.settings.model.checkpoint.folder), model.prepare()
 
         def open_peer(precision: str) -> PeerModel:
-            return open_model(folder, self._peer_settings(model.settings, model.device, precision))
+            return open_model(folder, replace(asked, precision=precision))
 
         reference = open_peer("fp32")
         theirs = _infer_peer(reference, pixels, model.device)
         rounded = None if model.precision == "fp32" else _infer_peer(open_peer(model.precision), pixels, model.device)
         agreement = _compare(model, model.infer(pixels), theirs, rounded, labels=reference.labels)
-        size = reference.network_size(self.pictures[0])
-        timed = reference if self.peer_precision == "fp32" else open_peer(self.peer_precision)
-        return _PeerComparison(partial(_infer_peer, timed, pixels, model.device), agreement, size, self.peer_precision)
+        timed = reference if asked.precision == "fp32" else open_peer(asked.precision)
+        return partial(_infer_peer, timed, pixels, model.device), agreement, reference.network_size(self.pictures[0])
 
-    def _time_processes(
-        self, settings: InferenceSettings, device: str
-    ) -> tuple[list[ProcessSpeed], list[ProcessSpeed]]:
+    def _time_processes(self, folder: str, peer: PeerSettings | None) -> tuple[list[ProcessSpeed], list[ProcessSpeed]]:
         """Whole processes for one picture, and for all where there are more; ours, and transformers'."""
         ours, theirs = [], []
-        folder = str(settings.model.checkpoint.folder)
         for pictures in dict.fromkeys((tuple(self.pictures[:1]), tuple(self.pictures))):
             runs: dict[str, list[ProcessRun]] = {"ours": [], "theirs": []}
             with tempfile.TemporaryDirectory() as output:
                 command = predict_command(pictures, folder, output, options=self.options)
                 functions = {"ours": partial(_record_run, runs["ours"], command)}
-                if self.peer_precision is not None:
-                    options = self._peer_settings(settings, device, self.peer_precision).arguments()
-                    script = ["-m", "glpn_cli.benchmark.peer", *options, folder, output, *pictures]
+                if peer is not None:
+                    script = ["-m", "glpn_cli.benchmark.peer", *peer.arguments(), folder, output, *pictures]
                     functions["theirs"] = partial(_record_run, runs["theirs"], script)
                 time_in_turns(functions, rounds=self.rounds, warm_up=False)
             ours.append(_process_speed(len(pictures), runs["ours"]))
-            if self.peer_precision is not None:
+            if peer is not None:
                 theirs.append(_process_speed(len(pictures), runs["theirs"]))
         return ours, theirs
-
-
-@dataclass(frozen=True)
-class _PeerComparison:
-    """Transformers' network as a function to be timed, and how its result agrees with ours."""
-
-    infer: Callable[[], object]
-    agreement: Agreement
-    network_size: tuple[int, int]
-    precision: str
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +109,9 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
     random = torch.Generator().manual_seed(seed)
     _randomize(network, random)
     if config.model_type == "glpn":
-        _spread_glpn(network, random)
+        _spread_metres(network, lambda pixels: torch.logit(network(pixels) / config.limit_m, eps=1e-6), random)
     elif config.model_type == "lite_depth":
-        _spread_lite(network, random)
+        _spread_metres(network, network.scores, random)  # type: ignore[arg-type]  # its method
     else:
         _spread_dense(network, random)
     state = network.state_dict()
@@ -143,24 +143,11 @@ def _randomize(network: nn.Module, random: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def _spread_glpn(network: nn.Module, random: torch.Generator) -> None:
-    """Scale the last convolution of a GLPN to its depths of a smooth picture."""
+def _spread_metres(network: nn.Module, scores_of: Callable[[Tensor], Tensor], random: torch.Generator) -> None:
+    """Scale the last convolution of a network of metres to its scores of a smooth picture."""
     coarse = torch.rand(1, 3, 8, 8, generator=random)
-    pixels = nn.functional.interpolate(coarse, size=(96, 128), mode="bilinear")
+    scores = scores_of(nn.functional.interpolate(coarse, size=(96, 128), mode="bilinear"))
     output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
-    limit_m = float(network.head.max_depth_m)  # type: ignore[union-attr,arg-type]
-    score = torch.logit(network(pixels) / limit_m, eps=1e-6).flatten()
-    low, high = score.quantile(torch.tensor([0.01, 0.99])).tolist()
-    _rescale(output, gain=_METRIC_SPAN / max(high - low, 1e-6), middle=(low + high) / 2)
-
-
-@torch.no_grad()
-def _spread_lite(network: nn.Module, random: torch.Generator) -> None:
-    """Scale the last convolution of a network on EfficientNet-Lite to its logs of depth of a smooth picture."""
-    coarse = torch.rand(1, 3, 8, 8, generator=random)
-    pixels = nn.functional.interpolate(coarse, size=(96, 128), mode="bilinear")
-    output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
-    scores: Tensor = network.scores(pixels)  # type: ignore[operator]
     low, high = scores.flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
     _rescale(output, gain=_METRIC_SPAN / max(high - low, 1e-6), middle=(low + high) / 2)
 

@@ -67,8 +67,8 @@ class _ServeParams:
 
         if not 0 < self.timeout < math.inf:
             raise UsageError(f"--timeout {self.timeout:g} is no time", hint="Give seconds, such as --timeout 30.")
-        names = {"localhost", *(name.lower() for name in self.allow_host or ())}
-        return AppSettings(self.max_upload, self.timeout, self._read_token(), frozenset(names))
+        names = frozenset(name.lower() for name in self.allow_host or ())
+        return AppSettings(self.max_upload, self.timeout, self._read_token(), names)
 
     def choose_reading(self) -> ReadOptions:
         """How uploads are decoded: in isolated processes, with bounds on pixels, memory and time."""

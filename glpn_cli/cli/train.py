@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from glpn_cli.cli.console import console
 from glpn_cli.cli.groups import only
@@ -17,15 +17,14 @@ from glpn_cli.cli.training_data import DataParams, model_to_train_with
 from glpn_cli.errors import UsageError
 from glpn_cli.options import MODEL, OUTPUTS, ExplicitOptions, option
 from glpn_cli.pipeline.settings import OutputSettings
+from glpn_cli.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.models.settings import InferenceSettings
     from glpn_cli.training.config import TrainingConfig
     from glpn_cli.training.initial_model import InitialModel
-    from glpn_cli.training.recipes import TrainingOverrides
 
-_TRAINING = "Training"
 _LOOKED_AT = 20
 """Pictures among which one is looked for that can be used, to see what the data are like."""
 
@@ -47,82 +46,12 @@ class _StartParams:
     config: str | None = option("--config SHAPE", None, "Start from random weights: b0, b4, mini, or a config.json.")
 
 
-@dataclass(frozen=True, kw_only=True)
-class _TrainingParams:
-    """How the network learns."""
-
-    PANEL = _TRAINING
-
-    input_size: str | None = option(
-        "--input-size WxH",
-        None,
-        "Size of the crops that the network learns from, in multiples of 32.",
-        panel=MODEL,
-        show_default="the recipe's",
-    )
-    batch_size: int | None = option(
-        "--batch-size N",
-        None,
-        "Pictures per step, over all processes of torchrun.",
-        panel=MODEL,
-        min=1,
-        show_default="12; rooms: 16",
-    )
-    workers: int = option(
-        "--workers N", 0, "Processes that read ahead; 0: read between the steps.", panel=MODEL, min=0, max=256
-    )
-    recipe: Literal["paper", "rooms"] = option(
-        "--recipe NAME",
-        "paper",
-        "paper: Kim et al. 2022. rooms: from scratch on rendered rooms, like the bundled model.",
-    )
-    steps: int | None = option("--steps N", None, "Optimiser steps.", min=1, show_default="the recipe's")
-    epochs: float | None = option("--epochs N", None, "Passes over the data instead.", min=0, show_default="25")
-    learning_rate: float | None = option(
-        "--learning-rate RATE", None, "The highest rate of the schedule.", min=0, show_default="1e-4; rooms: 1e-3"
-    )
-    freeze: Literal["none", "encoder"] = option(
-        "--freeze PART", "none", "encoder: train only the decoder and the head."
-    )
-    seed: int = option("--seed N", 0, "Seed of order, augmentation and dropout.", min=0)
-    every: int | None = option(
-        "--every N",
-        None,
-        "Save and validate every N steps; the start is validated too.",
-        min=1,
-        show_default="a tenth of the steps, at most 1000",
-    )
-    resume: bool = option("--resume", False, "Continue the run in the folder, or start it.")
-
-    def overrides(self, precision: str) -> TrainingOverrides:
-        """The settings that replace the recipe's. Raises UsageError."""
-        from glpn_cli.models.config_base import InputSize
-        from glpn_cli.training.recipes import TrainingOverrides
-
-        size = None if self.input_size is None else InputSize.parse(self.input_size)
-        if size is not None and size.exact is None:
-            raise UsageError(
-                f"--input-size {self.input_size!r} is no WIDTHxHEIGHT", hint="Write WIDTHxHEIGHT, for example 576x448."
-            )
-        return TrainingOverrides(
-            steps=self.steps,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            rate=self.learning_rate,
-            size=size.exact if size else None,
-            precision=precision,
-            freeze=self.freeze,
-            seed=self.seed,
-            every=self.every,
-        )
-
-
 def train(
     explicit: ExplicitOptions,
     pictures: DataParams,
     start: _StartParams,
     model: Annotated[ModelParams, only("max_depth", "offline", "device", "precision", "threads")],
-    training: _TrainingParams,
+    training: TrainingSettings,
     printing: Annotated[OutputSettings, only("json")],
 ) -> None:
     """Train a model on pictures with depth.
@@ -142,10 +71,10 @@ def train(
         raise UsageError("training starts from exactly one of --model and --config", hint="Run: glpn train --help")
     measured = pictures.open(explicit)
     device = own_device(choose_device(model.device))
-    overrides = training.overrides(choose_precision(model.precision, device))
+    training = replace(training, precision=choose_precision(model.precision, device))
     settings = None if start.model is None else model_to_train_with(start.model, model, max_depth=model.max_depth)
     teacher = pictures.resolve_teacher(model)
-    choose_recipe = partial(_choose_recipe, training.recipe, overrides, settings, is_kitti=pictures.is_kitti)
+    choose_recipe = partial(_choose_recipe, training, settings, is_kitti=pictures.is_kitti)
     choose_recipe(measured[0].length if measured else 1)  # raises what it has to, before anything is taught
     folder = RunFolder(start.output)
     folder.check_free(resume=training.resume)
@@ -180,19 +109,19 @@ def train(
 
 
 def _choose_recipe(
-    name: str, overrides: TrainingOverrides, settings: InferenceSettings | None, length: int | None, *, is_kitti: bool
+    training: TrainingSettings, settings: InferenceSettings | None, length: int | None, *, is_kitti: bool
 ) -> TrainingConfig:
-    """The recipe by its name, for data with an epoch of `length`, from a model with `settings` or from nothing."""
+    """The recipe for data with an epoch of `length`, from a model with `settings` or from nothing."""
     from glpn_cli.training.initial_model import Camera
     from glpn_cli.training.recipes import KITTI_CROP, PAPER_CROP, paper_recipe, rooms_recipe, smaller_crop
 
-    if name == "rooms":
-        return rooms_recipe(overrides, length=length)
+    if training.recipe == "rooms":
+        return rooms_recipe(training, length=length)
     crop = KITTI_CROP if is_kitti else PAPER_CROP
     if settings is None:
-        return paper_recipe(overrides, length=length, crop=crop)
+        return paper_recipe(training, length=length, crop=crop)
     camera = Camera(settings.config.training_size, settings.config.training_focal_px)
-    return paper_recipe(overrides, length=length, crop=smaller_crop(crop, camera.size), camera=camera)
+    return paper_recipe(training, length=length, crop=smaller_crop(crop, camera.size), camera=camera)
 
 
 def _choose_initial_model(
@@ -200,7 +129,7 @@ def _choose_initial_model(
     shape: str | None,
     pictures: DataParams,
     model: ModelParams,
-    training: _TrainingParams,
+    training: TrainingSettings,
 ) -> InitialModel:
     """The model with `settings`, or fresh weights in a shape."""
     from glpn_cli.training.initial_model import Camera, load_initial_model, make_initial_model

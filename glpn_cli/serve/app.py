@@ -9,7 +9,7 @@ import hmac
 import ipaddress
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -66,13 +66,13 @@ class AppSettings:
     max_upload: bytes of a request's body
     timeout_s:  how long a body may take to arrive, and an answer to be made
     token:      what clients must send as `Authorization: Bearer`; None: nothing
-    hosts:      names that the server may be called by; addresses always are
+    hosts:      names that the server may be called by, beside localhost and addresses
     """
 
-    max_upload: int = 64 << 20
-    timeout_s: float = 60.0
+    max_upload: int
+    timeout_s: float
     token: str | None = field(default=None, repr=False)
-    hosts: frozenset[str] = frozenset({"localhost"})
+    hosts: frozenset[str] = frozenset()
 
 
 def make_app(service: DepthService, settings: AppSettings) -> Starlette:
@@ -317,7 +317,7 @@ class _Guard:
             self._metrics.count(request.url.path if request.url.path in _PATHS else "other", status)
 
     def _refuse(self, request: Request) -> Response | None:
-        if not is_known_host(request.headers.get("host", ""), self._settings.hosts):
+        if not is_known_host(request.headers.get("host", ""), {"localhost", *self._settings.hosts}):
             error = UsageError("the server does not go by that Host", hint="Allow it with --allow-host NAME.")
             return _error_response(error, 400)
         if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and request.method == "POST":
@@ -334,7 +334,7 @@ class _Guard:
 _PATHS = frozenset({"/", "/v1/depth", "/healthz", "/readyz", "/metrics", "/openapi.json"})
 
 
-def is_known_host(host: str, names: frozenset[str]) -> bool:
+def is_known_host(host: str, names: Collection[str]) -> bool:
     """Whether a Host header is an IP address or one of some names, with or without a port."""
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?", host)
     if match is None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from glpn_cli.data.augment import PAPER, ROOMS
 from glpn_cli.errors import UsageError
 from glpn_cli.training.config import Phase, Schedule, TrainingConfig
 from glpn_cli.training.initial_model import Camera
+from glpn_cli.training.settings import TrainingSettings
 
 _PAPER_EPOCHS = 25
 PAPER_CROP, KITTI_CROP = (448, 576), (352, 704)
@@ -32,26 +33,8 @@ ROOMS_CAMERA = Camera((192, 256), 220.0)
 """The camera that rooms are learned through: 60 degrees wide, as a phone held sideways."""
 
 
-@dataclass(frozen=True)
-class TrainingOverrides:
-    """Settings that replace the recipe's; None keeps the recipe's.
-
-    size: (h, w) of the crops.
-    """
-
-    steps: int | None = None
-    epochs: float | None = None
-    batch_size: int | None = None
-    rate: float | None = None
-    size: tuple[int, int] | None = None
-    precision: str = "fp32"
-    freeze: str = "none"
-    seed: int = 0
-    every: int | None = None
-
-
 def paper_recipe(
-    overrides: TrainingOverrides,
+    asked: TrainingSettings,
     *,
     length: int | None,
     crop: tuple[int, int] = PAPER_CROP,
@@ -59,32 +42,32 @@ def paper_recipe(
 ) -> TrainingConfig:
     """Kim et al. 2022, section 4.2: Adam, 25 epochs, the rate there and back, SiLog, vertical CutDepth.
 
-    length: pictures of an epoch; None for data without an end, which need `overrides.steps`.
+    length: pictures of an epoch; None for data without an end, which need `asked.steps`.
     camera: of the initial model. Where its focal length is known, pictures are learned whole, as rooms are: a crop seen
             through that camera would be nearer than its room, and so would all later predictions.
     """
     knows_focal = camera is not None and camera.focal_px is not None
     augmentation = replace(PAPER, zoom=ROOMS.zoom) if knows_focal else PAPER
-    batch = 12 if overrides.batch_size is None else overrides.batch_size
-    steps = _count_steps(overrides, length, batch, epochs=_PAPER_EPOCHS)
-    peak = 1e-4 if overrides.rate is None else overrides.rate
+    batch = 12 if asked.batch_size is None else asked.batch_size
+    steps = _count_steps(asked, length, batch, epochs=_PAPER_EPOCHS)
+    peak = 1e-4 if asked.learning_rate is None else asked.learning_rate
     return TrainingConfig(
-        phases=(Phase(steps, overrides.size or crop, augmentation=augmentation),),
+        phases=(Phase(steps, asked.crop or crop, augmentation=augmentation),),
         batch_size=batch,
         schedule=Schedule("paper", peak=peak, low=0.3 * peak),
-        precision=overrides.precision,
-        freeze=overrides.freeze,
-        seed=overrides.seed,
-        every=_every(overrides, steps),
+        precision=asked.precision,
+        freeze=asked.freeze,
+        seed=asked.seed,
+        every=_every(asked, steps),
     )
 
 
-def rooms_recipe(overrides: TrainingOverrides, *, length: int | None) -> TrainingConfig:
+def rooms_recipe(asked: TrainingSettings, *, length: int | None) -> TrainingConfig:
     """The recipe of `mini`: AdamW, growing pictures, losses of edges and surfaces beside depth, averaged weights."""
-    batch = 16 if overrides.batch_size is None else overrides.batch_size
-    is_whole = overrides.steps is None and overrides.epochs is None
-    steps = _ROOMS_STEPS if is_whole else _count_steps(overrides, length, batch, epochs=1)
-    if overrides.size is None:
+    batch = 16 if asked.batch_size is None else asked.batch_size
+    is_whole = asked.steps is None and asked.epochs is None
+    steps = _ROOMS_STEPS if is_whole else _count_steps(asked, length, batch, epochs=1)
+    if asked.crop is None:
         *growing, (whole, _, last_weight) = _ROOMS_SIZES
         *counts, last = _split(steps)
         phases = (
@@ -92,13 +75,13 @@ def rooms_recipe(overrides: TrainingOverrides, *, length: int | None) -> Trainin
             _rooms_phase(last, whole, last_weight),
         )
     else:
-        phases = (_rooms_phase(steps, overrides.size, 0.5),)
+        phases = (_rooms_phase(steps, asked.crop, 0.5),)
     return TrainingConfig(
         phases=phases,
         batch_size=batch,
         schedule=Schedule(
             "trapezoid",
-            peak=1e-3 if overrides.rate is None else overrides.rate,
+            peak=1e-3 if asked.learning_rate is None else asked.learning_rate,
             warm_up=min(300, steps // 10),
             decay=0.3,
         ),
@@ -107,10 +90,10 @@ def rooms_recipe(overrides: TrainingOverrides, *, length: int | None) -> Trainin
         betas=(0.9, 0.99),
         clip=1.0,
         average=0.999 if steps > 5000 else 0.99,
-        precision=overrides.precision,
-        freeze=overrides.freeze,
-        seed=overrides.seed,
-        every=_every(overrides, steps),
+        precision=asked.precision,
+        freeze=asked.freeze,
+        seed=asked.seed,
+        every=_every(asked, steps),
     )
 
 
@@ -133,12 +116,12 @@ def smaller_crop(crop: tuple[int, int], trained_at: tuple[int, int]) -> tuple[in
     return height, width
 
 
-def _count_steps(overrides: TrainingOverrides, length: int | None, batch: int, *, epochs: float) -> int:
-    if overrides.steps is not None:
-        return overrides.steps
+def _count_steps(asked: TrainingSettings, length: int | None, batch: int, *, epochs: float) -> int:
+    if asked.steps is not None:
+        return asked.steps
     if length is None:
         raise UsageError("these data have no end, so neither have their epochs", hint="Say how long with --steps.")
-    epochs = epochs if overrides.epochs is None else overrides.epochs
+    epochs = epochs if asked.epochs is None else asked.epochs
     if not 0 < epochs < math.inf:
         raise UsageError(f"--epochs {epochs:g} is no number of passes over the data")
     return max(1, math.ceil(epochs * length / batch))
@@ -150,5 +133,5 @@ def _split(steps: int) -> list[int]:
     return [*counts, steps - sum(counts)]
 
 
-def _every(overrides: TrainingOverrides, steps: int) -> int:
-    return max(1, min(1000, steps // 10)) if overrides.every is None else overrides.every
+def _every(asked: TrainingSettings, steps: int) -> int:
+    return max(1, min(1000, steps // 10)) if asked.every is None else asked.every

@@ -39,6 +39,7 @@ from glpn_cli.serve.service import DepthService, clean_name  # noqa: E402
 SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 MODULES = ("glpn_cli.images", "glpn_cli.pipeline.sources")
 HERE = "http://127.0.0.1"
+MOST_BYTES = 2_000_000
 
 
 def encoded(rgb: np.ndarray, kind: str = "PNG") -> bytes:
@@ -69,7 +70,7 @@ def make_service(model: Path, *, queue: int = 8, timeout_s: float = 30) -> Depth
 
 @pytest.fixture(scope="module")
 def client(tiny_model: Path) -> Iterator[TestClient]:
-    settings = AppSettings(max_upload=2_000_000, timeout_s=30)
+    settings = AppSettings(MOST_BYTES, 30)
     with TestClient(make_app(make_service(tiny_model), settings), base_url=HERE) as client:
         yield client
 
@@ -254,7 +255,7 @@ class Stuck(DepthService):
 
 
 def test_beyond_the_queue_503_comes_at_once_and_what_takes_too_long_is_given_up() -> None:
-    settings = AppSettings(timeout_s=1.0)
+    settings = AppSettings(MOST_BYTES, 1.0)
     with TestClient(make_app(Stuck(), settings), base_url=HERE) as client, ThreadPoolExecutor(3) as pool:
         late = [pool.submit(client.post, "/v1/depth", content=PNG) for _ in range(2)]
         time.sleep(0.4)
@@ -269,12 +270,12 @@ def test_beyond_the_queue_503_comes_at_once_and_what_takes_too_long_is_given_up(
 
 def test_a_token_is_asked_for_where_pictures_are(tiny_model: Path) -> None:
     secret = "0123456789abcdef"
-    with TestClient(make_app(Stuck(), AppSettings(token=secret, timeout_s=0.2)), base_url=HERE) as client:
+    with TestClient(make_app(Stuck(), AppSettings(MOST_BYTES, 0.2, secret)), base_url=HERE) as client:
         assert client.post("/v1/depth", content=PNG).status_code == 401
         assert client.get("/metrics", headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert client.get("/metrics", headers={"Authorization": f"Bearer {secret}"}).status_code == 200
         assert client.get("/healthz").status_code == 200
-        assert secret not in repr(AppSettings(token=secret))
+        assert secret not in repr(AppSettings(MOST_BYTES, 1, secret))
 
 
 def test_what_was_taken_is_answered_at_the_end_and_nothing_later(tiny_model: Path) -> None:

@@ -15,7 +15,8 @@ from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import file_state, load_network
 from glpn_cli.training.initial_model import Camera, load_initial_model, make_initial_model
-from glpn_cli.training.recipes import TrainingOverrides, paper_recipe, rooms_recipe, smaller_crop
+from glpn_cli.training.recipes import paper_recipe, rooms_recipe, smaller_crop
+from glpn_cli.training.settings import TrainingSettings
 
 NO_FOCAL = Camera((192, 256), None)
 
@@ -78,42 +79,40 @@ def test_shapes_have_names_or_files() -> None:
 
 
 def test_the_papers_recipe_takes_its_steps_from_the_data() -> None:
-    config = paper_recipe(TrainingOverrides(), length=24_231)
+    config = paper_recipe(TrainingSettings(), length=24_231)
     assert config.steps == 50_482  # 25 epochs of batches of 12
     assert config.phases[0].size == (448, 576)
     assert (config.schedule.course, config.schedule.low, config.schedule.peak) == ("paper", 3e-5, 1e-4)
-    assert paper_recipe(TrainingOverrides(epochs=1, batch_size=8), length=64).steps == 8
+    assert paper_recipe(TrainingSettings(epochs=1, batch_size=8), length=64).steps == 8
     with pytest.raises(UsageError, match="no end"):
-        paper_recipe(TrainingOverrides(), length=None)
+        paper_recipe(TrainingSettings(), length=None)
 
 
 def test_a_model_whose_lens_is_known_learns_whole_pictures_and_another_the_papers_crops() -> None:
     seen = [
-        paper_recipe(TrainingOverrides(steps=1), length=None, crop=(192, 256), camera=camera)
-        .phases[0]
-        .augmentation.zoom
+        paper_recipe(TrainingSettings(steps=1), length=None, crop=(192, 256), camera=camera).phases[0].augmentation.zoom
         for camera in (Camera((192, 256), 220.0), NO_FOCAL, None)
     ]
     assert seen == [(1.0, 1.0), None, None]
 
 
 def test_the_rooms_recipe_grows_its_pictures_and_keeps_the_steps_it_is_given() -> None:
-    config = rooms_recipe(TrainingOverrides(steps=1001), length=None)
+    config = rooms_recipe(TrainingSettings(steps=1001), length=None)
     assert config.steps == 1001
     areas = [phase.size[0] * phase.size[1] for phase in config.phases[:-1]]
     assert areas == sorted(areas)
     assert config.phases[-1].size == (192, 256), "the size that pictures are brought to"
     assert len({phase.size[1] / phase.size[0] for phase in config.phases}) > 3, "photographs have several shapes"
     assert [phase.upright > 0 for phase in config.phases] == [True] * 5 + [False], "metres are learned from whole rooms"
-    assert rooms_recipe(TrainingOverrides(), length=None).steps == 35_000
-    assert rooms_recipe(TrainingOverrides(steps=1), length=5).phases[-1].size == (192, 256)
-    assert rooms_recipe(TrainingOverrides(steps=7, size=(64, 96)), length=5).phases[0].size == (64, 96)
-    assert rooms_recipe(TrainingOverrides(epochs=2, batch_size=10), length=50).steps == 10
+    assert rooms_recipe(TrainingSettings(), length=None).steps == 35_000
+    assert rooms_recipe(TrainingSettings(steps=1), length=5).phases[-1].size == (192, 256)
+    assert rooms_recipe(TrainingSettings(steps=7, input_size="96x64"), length=5).phases[0].size == (64, 96)
+    assert rooms_recipe(TrainingSettings(epochs=2, batch_size=10), length=50).steps == 10
     with pytest.raises(UsageError, match="no end"):
-        rooms_recipe(TrainingOverrides(epochs=2), length=None)
+        rooms_recipe(TrainingSettings(epochs=2), length=None)
     for never in (math.inf, math.nan, 0):
         with pytest.raises(UsageError, match="--epochs"):
-            rooms_recipe(TrainingOverrides(epochs=never), length=50)
+            rooms_recipe(TrainingSettings(epochs=never), length=50)
 
 
 def test_a_small_model_is_gone_on_with_at_the_size_it_knows() -> None:

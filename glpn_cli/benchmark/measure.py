@@ -162,7 +162,7 @@ class Bench:
     def _compare_peer(
         self, model: ModelStages, asked: PeerSettings
     ) -> tuple[Callable[[], object], Agreement, tuple[int, int]]:
-        """Transformers' network as a function to time, how it agrees with ours on the first picture, and its size there."""
+        """Transformers' network as a function to time, how it agrees with ours on the first picture, and its size."""
         folder, pixels = str(model.settings.model.checkpoint.folder), model.prepare()
 
         def open_peer(precision: str) -> PeerModel:

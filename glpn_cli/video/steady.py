@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from glpn_cli.video.frame import Frame
     from glpn_cli.video.run import Results
 
-LOOK_AHEAD = 8
+_LOOK_AHEAD = 8
 """Frames that are waited for."""
 
 _LEAST_LIKENESS = 0.7
@@ -78,7 +78,7 @@ class Steady:
     ahead:    frames to wait for, and to look back at; memory holds as many maps
     """
 
-    def __init__(self, *, focal_px: float | None = None, ahead: int = LOOK_AHEAD) -> None:
+    def __init__(self, *, focal_px: float | None = None, ahead: int = _LOOK_AHEAD) -> None:
         self._focal_px = focal_px
         self._ahead = ahead
         self._frames: deque[_Frame] = deque()
@@ -237,7 +237,7 @@ def _correct(depth: DepthMap, field: Grid) -> DepthMap:
 
 
 def steady_results(results: Results) -> Results:
-    """The same results, steadied, in their order; errors pass at once. At most `2 * LOOK_AHEAD` maps are held."""
+    """The same results, steadied, in their order; errors pass at once. At most `2 * _LOOK_AHEAD` maps are held."""
     steady: Steady | None = None
     waiting: deque[tuple[Frame, Result]] = deque()
     for frame, one in results:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -13,7 +13,6 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import ColorizeOptions
 from glpn_cli.depth_files.record import PREFIX, Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, code_of, reason_of
 from glpn_cli.geometry import make_camera
@@ -30,20 +29,6 @@ DEEPEST_GREY_BITS = 8
 _NOTHING_FROM = 1e9
 # What a float of 16 bits has for both, and what is left of 65535 in a file of floats.
 _LARGEST_HALF, _LARGEST_UINT16 = 65504, 65535
-
-
-@dataclass(frozen=True)
-class DepthReadOptions:
-    """Options of reading depth files.
-
-    depth_scale: stored units per metre, for integers in files that do not say their own
-    kind:        the meaning of the numbers, for files that do not say it
-    max_pixels:  refuse maps with more, before anything is laid out
-    """
-
-    depth_scale: float | None = None
-    kind: DepthKind = DepthKind.METRIC
-    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,12 +143,12 @@ class Format:
         return True
 
     @classmethod
-    def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
-        """Read a file. Raises InputError."""
-        array, text = cls.read_array(data, options.max_pixels)
+    def decode(cls, data: bytes, *, depth_scale: float | None, kind: DepthKind, max_pixels: int) -> StoredDepth:
+        """Read a file; what is asked is as of `read_depth`. Raises InputError."""
+        array, text = cls.read_array(data, max_pixels)
         record = Record.from_text(text)
         if record is None:
-            depth = _depth_from_array(without_largest(array), kind=options.kind, depth_scale=options.depth_scale)
+            depth = _depth_from_array(without_largest(array), kind=kind, depth_scale=depth_scale)
             return StoredDepth(depth, None, cls.format, count_not_depth(array), array.dtype.kind == "f")
         if record.map in ("uncertainty", "normals"):
             raise InputError(
@@ -171,9 +156,9 @@ class Format:
                 hint="Give the depth map that was written beside it.",
                 code=ErrorCode.UNSUPPORTED,
             )
-        kind, limit_m = record.depth_kind, record.limit_m
+        kind, scale = record.depth_kind, record.depth_scale
         record.check_pixels(array)
-        depth = _depth_from_array(array, kind=kind, limit_m=limit_m, depth_scale=record.depth_scale)
+        depth = _depth_from_array(array, kind=kind, limit_m=record.limit_m, depth_scale=scale)
         return StoredDepth(depth, record, cls.format)
 
     @classmethod
@@ -189,7 +174,16 @@ class Format:
 
         provenance: as far as it is known before the network runs
         """
-        return expect_depth(self, source, kind=kind, provenance=provenance) if self.carries_record else None
+        return self.expect_depth(source, kind=kind, provenance=provenance) if self.carries_record else None
+
+    def expect_depth(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record:
+        """The record of a file of depths written now."""
+        limit_m = provenance.limit_m if provenance and kind.is_metric else None
+        return Record(self.format, self.map, kind, source, limit_m, provenance=provenance)
+
+    def depth_record(self, result: Result, *, depth_scale: float | None = None) -> Record:
+        """The record of a file of a result's depths."""
+        return make_record(result, depth_of(result), format=self.format, map=self.map, depth_scale=depth_scale)
 
     def encode(self, result: Result) -> EncodedFile:
         """The file and its record. Raises OutputError (code RANGE) where the format cannot hold a value."""
@@ -221,35 +215,6 @@ def depth_of(result: Result) -> DepthMap:
     if isinstance(result.prediction, DepthMap):
         return result.prediction
     raise OutputError("labels are not depths: this format cannot hold them", code=ErrorCode.UNSUPPORTED)
-
-
-def expect_depth(
-    writer: Format, source: str, *, kind: DepthKind, provenance: Provenance | None, depth_scale: float | None = None
-) -> Record:
-    """The record of a file of depths written now."""
-    return Record(
-        format=writer.format,
-        map=writer.map,
-        kind=kind,
-        source=source,
-        limit_m=provenance.limit_m if provenance and kind.is_metric else None,
-        depth_scale=depth_scale,
-        provenance=provenance,
-    )
-
-
-def expect_painted(
-    writer: Format, source: str, *, kind: DepthKind, provenance: Provenance | None, look: ColorizeOptions
-) -> Record:
-    """The record of a painted file written now; its range only where it is known before the depths are."""
-    ends = look.range.ends_for(kind)
-    record = expect_depth(writer, source, kind=kind, provenance=provenance)
-    return replace(record, look=look, painted=None if ends is None else (ends.near, ends.far))
-
-
-def depth_record(writer: Format, result: Result, *, depth_scale: float | None = None) -> Record:
-    """The record of a file of depths."""
-    return make_record(result, depth_of(result), format=writer.format, map=writer.map, depth_scale=depth_scale)
 
 
 def with_holes(depth: DepthMap | UncertaintyMap) -> NDArray[np.float32]:

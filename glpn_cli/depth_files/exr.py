@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, depth_record, with_holes
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, with_holes
 from glpn_cli.depth_files.record import PROGRAM
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.exr import SIGNATURE, ExrHeader, check_library, encode_channels, read_channels, read_header
@@ -68,7 +68,7 @@ class Exr(Format):
     def encode(self, result: Result) -> EncodedFile:
         """The EXR file."""
         values = np.nan_to_num(with_holes(depth_of(result)), nan=np.inf)
-        record = depth_record(self, result).with_pixels(values)
+        record = self.depth_record(result).with_pixels(values)
         return EncodedFile(encode_channels({"Y": values, "Z": values}, text=record.to_text()), record)
 
 

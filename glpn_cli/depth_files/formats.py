@@ -14,7 +14,6 @@ import numpy as np
 from glpn_cli.colormaps import ColorizeOptions
 from glpn_cli.depth_files.base import (
     DEEPEST_GREY_BITS,
-    DepthReadOptions,
     Format,
     Guess,
     StoredDepth,
@@ -147,7 +146,7 @@ def read_depth(
     try:
         # Damaged records can ask for any arithmetic; what it comes to is told by `DepthMap`, not by warnings.
         with np.errstate(all="ignore"):
-            return found.decode(data, DepthReadOptions(depth_scale, kind, max_pixels))
+            return found.decode(data, depth_scale=depth_scale, kind=kind, max_pixels=max_pixels)
     except ValueError as error:
         raise InputError(f"the file's depths make no sense: {error}") from error
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glpn_cli.depth_files.base import DepthReadOptions, EncodedFile, StoredDepth
+from glpn_cli.depth_files.base import EncodedFile, StoredDepth
 from glpn_cli.depth_files.record import PROGRAM, SOFTWARE
 from glpn_cli.depth_files.space import SpaceFormat, read_point_colors
 from glpn_cli.errors import ErrorCode, InputError, OutputError
@@ -71,7 +71,7 @@ class Glb(SpaceFormat):
         return int.from_bytes(head[8:12], "little") == length
 
     @classmethod
-    def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:  # noqa: ARG003
+    def decode(cls, data: bytes, **asked: Any) -> StoredDepth:  # noqa: ARG003
         """Refuse: a thinned mesh is no depth map any more (InputError)."""
         raise InputError(
             "this is a mesh, not a depth map",

@@ -25,7 +25,6 @@ from glpn_cli.depth_files.base import (
     ValuesOnly,
     check_size,
     depth_of,
-    depth_record,
     with_holes,
 )
 from glpn_cli.depth_files.record import Record, text_from_json, text_to_json
@@ -127,7 +126,7 @@ class Npz(Format):
     def encode(self, result: Result) -> EncodedFile:
         """The .npz file."""
         values = with_holes(depth_of(result))
-        record = depth_record(self, result).with_pixels(values)
+        record = self.depth_record(result).with_pixels(values)
         return EncodedFile(archive_array("depth", values, record), record)
 
 

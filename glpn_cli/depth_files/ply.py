@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.base import DepthReadOptions, EncodedFile, StoredDepth, check_size, depth_from_values
+from glpn_cli.depth_files.base import EncodedFile, StoredDepth, check_size, depth_from_values
 from glpn_cli.depth_files.record import PROGRAM, Record, pixels_checksum
 from glpn_cli.depth_files.space import SpaceFormat, read_point_colors
 from glpn_cli.errors import ErrorCode, InputError, UsageError
@@ -70,7 +70,7 @@ class Ply(SpaceFormat):
         return end < len(_END) or head[: end - len(_END)].endswith(_elements((length - end) // _POINT.itemsize))
 
     @classmethod
-    def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
+    def decode(cls, data: bytes, *, depth_scale: float | None, kind: DepthKind, max_pixels: int) -> StoredDepth:  # noqa: ARG003
         """The map of a cloud of ours, with holes where there is no point. Raises InputError."""
         end = data.find(_END, 0, _MAX_HEADER)
         record = Record.from_text(cls.peek(data[:end])) if end >= 0 else None
@@ -78,7 +78,7 @@ class Ply(SpaceFormat):
             raise InputError(
                 "this is a cloud of points that does not say which pixels they were", code=ErrorCode.UNSUPPORTED
             )
-        check_size(*record.size, options.max_pixels)
+        check_size(*record.size, max_pixels)
         body = memoryview(data)[end + len(_END) :]
         count = len(body) // _POINT.itemsize
         if len(body) % _POINT.itemsize or not data[:end].endswith(_elements(count)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,15 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files.base import (
-    DepthReadOptions,
     EncodedFile,
     Format,
     Guess,
     StoredDepth,
     count_not_depth,
     depth_of,
-    depth_record,
-    expect_depth,
     need_scale,
     without_largest,
 )
@@ -84,7 +81,7 @@ class Png16(Format):
         return tail.endswith(END)
 
     @classmethod
-    def decode(cls, data: bytes, options: DepthReadOptions) -> StoredDepth:
+    def decode(cls, data: bytes, *, depth_scale: float | None, kind: DepthKind, max_pixels: int) -> StoredDepth:
         """Read a PNG file of depth, or of grey levels that tell their range. Raises InputError."""
         record = Record.from_text(peek_text(data))
         if record is not None and record.depth_kind and record.map == "color":  # labels are told first
@@ -93,16 +90,16 @@ class Png16(Format):
                 hint="Give the depth map that was written beside it, or write one with -f png16.",
                 code=ErrorCode.UNSUPPORTED,
             )
-        pixels, _ = decode_png(data, max_pixels=options.max_pixels)
+        pixels, _ = decode_png(data, max_pixels=max_pixels)
         if pixels.ndim != 2:
             raise InputError("the PNG file holds colours; a depth map holds grey pixels", code=ErrorCode.UNSUPPORTED)
         if record is None:
-            if not options.kind.is_metric:
+            if not kind.is_metric:
                 raise InputError(
-                    f"integer pixels that do not say their range cannot be {options.kind.value} depth",
+                    f"integer pixels that do not say their range cannot be {kind.value} depth",
                     code=ErrorCode.UNSUPPORTED,
                 )
-            scale = need_scale(options.depth_scale, pixels.dtype.name)
+            scale = need_scale(depth_scale, pixels.dtype.name)
             depth = _dequantize(without_largest(pixels), depth_scale=scale, limit_m=None)
             return StoredDepth(depth, None, cls.format, count_not_depth(pixels))
         record.check_pixels(pixels)
@@ -137,12 +134,12 @@ class Png16(Format):
 
     def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
         """The record of a file written now for `source`."""
-        return expect_depth(self, source, kind=kind, provenance=provenance, depth_scale=self.depth_scale)
+        return replace(self.expect_depth(source, kind=kind, provenance=provenance), depth_scale=self.depth_scale)
 
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file. Raises OutputError where a depth does not fit, or is not in metres."""
         stored = self.quantize(depth_of(result))
-        record = depth_record(self, result, depth_scale=self.depth_scale).with_pixels(stored)
+        record = self.depth_record(result, depth_scale=self.depth_scale).with_pixels(stored)
         return EncodedFile(encode_png(stored, text=record.to_text()), record)
 
     def quantize(self, depth: DepthMap) -> NDArray[np.uint16]:

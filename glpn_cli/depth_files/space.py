@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
-from glpn_cli.depth_files.base import Format, depth_of, expect_depth
+from glpn_cli.depth_files.base import Format, depth_of
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import Axes, PointCloudOptions
@@ -49,7 +49,7 @@ class SpaceFormat(Format):
 
     def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
         """The record of a file written now for `source`."""
-        return replace(expect_depth(self, source, kind=kind, provenance=provenance), cloud=self._settings())
+        return replace(self.expect_depth(source, kind=kind, provenance=provenance), cloud=self._settings())
 
     def make_record(self, result: Result, depth: DepthMap) -> tuple[Record, Intrinsics]:
         """The record of a file of `result`, and the camera that it is seen by."""

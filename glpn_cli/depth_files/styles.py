@@ -7,7 +7,7 @@ white and far is black, by inverse depth, as ControlNet and parallax tools expec
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,9 +21,9 @@ from glpn_cli.colormaps import (
     put_side_by_side,
     resolve_range,
 )
-from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, expect_painted
+from glpn_cli.depth_files.base import EncodedFile, Format, depth_of
 from glpn_cli.depth_files.png import encode_png
-from glpn_cli.depth_files.record import Record, make_record
+from glpn_cli.depth_files.record import Record
 from glpn_cli.errors import OutputError
 from glpn_cli.prediction import DepthKind, DepthMap, PictureSource, Provenance, Result
 from glpn_cli.text import size_text
@@ -36,30 +36,43 @@ _LINEAR = frozenset({DepthKind.DISPARITY, DepthKind.AFFINE, DepthKind.UNKNOWN})
 
 
 @dataclass(frozen=True)
-class Color(Format):
-    """Depth as an 8-bit RGB PNG, painted as `look` says."""
+class Painted(Format):
+    """A picture made of depth, as `look` says."""
 
     look: ColorizeOptions = field(default_factory=ColorizeOptions)
 
-    format: ClassVar[str] = "color"
     extension: ClassVar[str] = ".png"
+
+    @property
+    def recorded_look(self) -> ColorizeOptions:
+        """As much of the look as changes the picture."""
+        return self.look
+
+    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
+        """The record of a file written now for `source`; its range only where it is known before the depths are."""
+        ends = self.look.range.ends_for(kind)
+        record = self.expect_depth(source, kind=kind, provenance=provenance)
+        return replace(record, look=self.recorded_look, painted=None if ends is None else (ends.near, ends.far))
+
+    def painted_record(self, result: Result, ends: PaintRange) -> Record:
+        """The record of a result that is painted in a range."""
+        return replace(self.depth_record(result), look=self.recorded_look, painted=(ends.near, ends.far))
+
+
+class Color(Painted):
+    """Depth as an 8-bit RGB PNG."""
+
+    format: ClassVar[str] = "color"
     map: ClassVar[str] = "color"
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse a range or contours that maps of this kind do not have (UsageError)."""
         self.look.check(kind, limit_m)
 
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """The record of a file written now for `source`."""
-        return expect_painted(self, source, kind=kind, provenance=provenance, look=self.look)
-
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file. The picture is read again only where it stands beside its map."""
-        depth = depth_of(result)
-        ends = resolve_range(self.look.range, depth)
-        record = make_record(
-            result, depth, format=self.format, map=self.map, look=self.look, painted=(ends.near, ends.far)
-        )
+        ends = resolve_range(self.look.range, depth_of(result))
+        record = self.painted_record(result, ends)
         return EncodedFile(encode_png(self.render(result, ends), text=record.to_text()), record)
 
     def render(self, result: Result, ends: PaintRange) -> NDArray[np.uint8]:
@@ -88,17 +101,13 @@ def put_beside_picture(source: PictureSource, painted: NDArray[np.uint8], *, wha
     return put_side_by_side(picture, painted)
 
 
-@dataclass(frozen=True)
-class Gray(Format):
+class Gray(Painted):
     """Depth as an 8-bit grey PNG: 255 at the near end of the range, 1 at the far one, 0 where nothing is known.
 
     Between the ends it goes by inverse depth: linearly in 1 / metres, and in the numbers of a disparity map themselves.
     """
 
-    look: ColorizeOptions = field(default_factory=ColorizeOptions)
-
     format: ClassVar[str] = "gray"
-    extension: ClassVar[str] = ".png"
     map: ClassVar[str] = "gray"
     dtype: ClassVar[np.dtype[Any]] = np.dtype(np.uint8)
 
@@ -106,24 +115,12 @@ class Gray(Format):
         """Refuse a range that maps of this kind do not have (UsageError)."""
         self.look.range.check(kind, limit_m)
 
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """The record of a file written now for `source`."""
-        return expect_painted(self, source, kind=kind, provenance=provenance, look=self._recorded_look)
-
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file."""
         depth = depth_of(result)
         ends = resolve_range(self.look.range, depth)
-        record = make_record(
-            result,
-            depth,
-            format=self.format,
-            map=self.map,
-            look=self._recorded_look,
-            painted=(ends.near, ends.far),
-        )
         levels = self.quantize(depth, ends)
-        record = record.with_pixels(levels)
+        record = self.painted_record(result, ends).with_pixels(levels)
         return EncodedFile(encode_png(levels, text=record.to_text()), record)
 
     def quantize(self, depth: DepthMap, ends: PaintRange) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -143,7 +140,8 @@ class Gray(Format):
         return levels
 
     @property
-    def _recorded_look(self) -> ColorizeOptions:
+    def recorded_look(self) -> ColorizeOptions:
+        """The range, and whether it is inverted."""
         return ColorizeOptions(range=self.look.range, colormap="gray", invert=self.look.invert)
 
 

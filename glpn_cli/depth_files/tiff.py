@@ -12,7 +12,6 @@ import math
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from threading import Lock
@@ -30,7 +29,6 @@ from glpn_cli.depth_files.base import (
     Guess,
     check_size,
     depth_of,
-    depth_record,
     with_holes,
 )
 from glpn_cli.depth_files.record import PROGRAM, text_from_json, text_to_json
@@ -66,15 +64,6 @@ _WARNINGS_LOCK = Lock()
 _Tags = Mapping[int, Any]
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """How the pixels of a TIFF are stored: numbers per pixel, bits of each, and whether they are floats."""
-
-    samples: int
-    bits: int
-    is_float: bool
-
-
 class Tiff(Format):
     """Depth as float TIFF, exactly as it is in memory; any kind."""
 
@@ -96,14 +85,14 @@ class Tiff(Format):
         """One float a pixel is depth; the directory may be anywhere in the file."""
         try:
             with BytesIO(source) if isinstance(source, bytes) else source.open("rb") as stream:
-                layout = _read_layout(stream, head)
+                samples, bits, is_float = _read_layout(stream, head)
         except (OSError, struct.error, OverflowError, ValueError):
             return Guess.PICTURE
-        if layout.samples != 1:
+        if samples != 1:
             return Guess.PICTURE
-        if layout.is_float:
+        if is_float:
             return Guess.DEPTH
-        return Guess.AMBIGUOUS if layout.bits > DEEPEST_GREY_BITS else Guess.PICTURE
+        return Guess.AMBIGUOUS if bits > DEEPEST_GREY_BITS else Guess.PICTURE
 
     @classmethod
     def peek(cls, head: bytes) -> Mapping[str, str]:
@@ -150,7 +139,7 @@ class Tiff(Format):
     def encode(self, result: Result) -> EncodedFile:
         """The TIFF file."""
         values = with_holes(depth_of(result))
-        record = depth_record(self, result).with_pixels(values)
+        record = self.depth_record(result).with_pixels(values)
         return EncodedFile(encode_tiff(values, text=record.to_text()), record)
 
 
@@ -243,8 +232,8 @@ def _dtype_of(tags: _Tags, order: bytes) -> np.dtype[Any] | None:
     return np.dtype(f"{'<' if order == b'II' else '>'}{letter}{bits // 8}")
 
 
-def _read_layout(stream: BinaryIO, head: bytes) -> _Layout:
-    """How the first picture's pixels are stored; no other tag's values are read.
+def _read_layout(stream: BinaryIO, head: bytes) -> tuple[int, int, bool]:
+    """Numbers a pixel of the first picture, bits of each, and whether they are floats; no other tag's values are read.
 
     Raises struct.error, OSError, OverflowError or ValueError where the directory is damaged.
     """
@@ -258,7 +247,7 @@ def _read_layout(stream: BinaryIO, head: bytes) -> _Layout:
         (name,) = struct.unpack_from(f"{order}H", entry)
         if name in values:  # one 16-bit number of each, where there is one sample: in the entry itself
             (values[name],) = struct.unpack_from(f"{order}H", entry, length - (8 if _is_big(head) else 4))
-    return _Layout(values[_SAMPLES], values[_BITS], _LETTER_OF_SAMPLE_FORMAT.get(values[_SAMPLE_FORMAT]) == "f")
+    return values[_SAMPLES], values[_BITS], _LETTER_OF_SAMPLE_FORMAT.get(values[_SAMPLE_FORMAT]) == "f"
 
 
 def _is_big(head: bytes) -> bool:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import ColorizeOptions, paint, resolve_range
+from glpn_cli.colormaps import paint, resolve_range
 from glpn_cli.colormaps.colorbar import add_colorbar
 from glpn_cli.depth_files.base import (
     EncodedFile,
     Format,
     depth_of,
-    expect_painted,
     read_contents,
     with_holes,
 )
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import UNCERTAINTY, Record, limit_of, make_record, round_for_people
+from glpn_cli.depth_files.styles import Painted
 from glpn_cli.depth_files.tiff import Tiff, encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError
 from glpn_cli.options import MAX_PIXELS
-from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result, UncertaintyMap
+from glpn_cli.prediction import DepthKind, DepthMap, Result, UncertaintyMap
 
 
 class Uncertainty(Format):
@@ -49,23 +49,15 @@ class Uncertainty(Format):
         return EncodedFile(encode_tiff(values, text=record.to_text()), record)
 
 
-@dataclass(frozen=True)
-class UncertaintyColor(Format):
+class UncertaintyColor(Painted):
     """The same painted: warm (or bright) where the answers lie far apart, on a linear scale with a bar in metres."""
 
-    look: ColorizeOptions = field(default_factory=ColorizeOptions)
-
     format: ClassVar[str] = "color"
-    extension: ClassVar[str] = ".png"
     map: ClassVar[str] = "color"
 
     def check(self, kind: DepthKind, limit_m: float | None) -> None:  # noqa: ARG002
         """Refuse a range that there is not (UsageError)."""
         self.look.range.check(_PAINTED_AS, None)
-
-    def expect(self, source: str, *, kind: DepthKind, provenance: Provenance | None) -> Record | None:
-        """The record of a file written now for `source`."""
-        return expect_painted(self, source, kind=kind, provenance=provenance, look=self.look)
 
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file. Raises OutputError for what is no uncertainty."""

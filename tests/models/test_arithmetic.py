@@ -87,6 +87,7 @@ def test_a_network_in_bf16_is_near_fp32_and_answers_the_same_every_time(name: st
 
 
 @pytest.mark.skipif("ONEDNN_MAX_CPU_ISA" in os.environ, reason="this is the process of its own")
+@pytest.mark.skipif(not torch.cpu._is_amx_tile_supported(), reason="the tests above ran on a processor without AMX")
 @pytest.mark.parametrize("which", ["layers and bf16 or 24 or hybrid", pytest.param("bf16", marks=pytest.mark.soak)])
 def test_the_same_holds_in_bf16_on_a_processor_without_amx(which: str) -> None:
     """Every kind of layer and two networks; all networks are a soak."""

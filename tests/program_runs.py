@@ -25,6 +25,11 @@ from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth
 
 OUT = Path("out")
+RECORDS = jsonschema.Draft202012Validator(
+    json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
+)
+"""The documented form of records; made once, since checking the schema itself takes longer than a record."""
+
 TORCH = ("--threads", "1", "--precision", "fp32")
 
 
@@ -112,7 +117,7 @@ def predict(*words: object, **settings: Any) -> Journey:
 def as_journey(result: Result) -> Journey:
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     for line in lines:
-        _schema().validate(line)
+        RECORDS.validate(line)
     *records, summary = lines or [{}]
     by_name = {record["name"] if isinstance(record["name"], str) else str(record["name"]): record for record in records}
     assert len(by_name) == len(records), "an input was told twice"
@@ -148,12 +153,6 @@ def encode(image: Image.Image | np.ndarray, kind: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, kind, **options)
     return stream.getvalue()
-
-
-@cache
-def _schema() -> Any:
-    schema = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
-    return jsonschema.Draft202012Validator(schema)
 
 
 @contextmanager

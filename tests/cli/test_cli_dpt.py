@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 import torch
 from chromium import chromium
 from PIL import Image
+from program_runs import RECORDS
 from random_weights_dpt import HYBRID, LABELS, SMALL, randomized_estimator, randomized_segmenter
 from safetensors.torch import load_file
 from typer.testing import CliRunner, Result
@@ -31,7 +30,6 @@ from glpn_cli.images import ImageSource
 from glpn_cli.prediction import DepthKind, LabelMap
 from glpn_cli.prediction import Result as Answer
 
-SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 Glpn = Callable[..., Result]
 
 
@@ -69,7 +67,7 @@ def glpn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Glpn:
 
 def record_of(result: Result) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(result.stdout.splitlines()[0])
-    jsonschema.validate(record, SCHEMA)
+    RECORDS.validate(record)
     return record
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 from conftest import make_rgb
 from PIL import ExifTags, Image
+from program_runs import RECORDS
 from random_weights_dpt import SMALL, randomized_estimator, randomized_segmenter
 from typer.testing import CliRunner, Result
 
@@ -26,7 +25,6 @@ from glpn_cli.errors import InputError, UsageError
 
 Glpn = Callable[..., Result]
 
-SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 DIAGONAL_MM = 43.2666153
 OWN_PX = 64.0
 """The focal length of the model's camera, at 64 x 48."""
@@ -70,7 +68,7 @@ def save_photo(name: str, *, focal_mm: int | None = None, size: tuple[int, int] 
 def records(result: Result) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in result.stdout.splitlines()]
     for record in found:
-        jsonschema.validate(record, SCHEMA)
+        RECORDS.validate(record)
     return found
 
 

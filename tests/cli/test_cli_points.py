@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import plyfile
 import pytest
 from conftest import make_rgb
 from PIL import ExifTags, Image
+from program_runs import RECORDS
 from typer.testing import CliRunner, Result
 
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 
-SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 DIAGONAL_MM = 43.2666
 
 
@@ -48,7 +46,7 @@ def save_photo(path: Path, *, focal_mm: int | None = None, orientation: int = 1)
 def records(result: Result) -> list[dict[str, Any]]:
     found = [json.loads(line) for line in result.stdout.splitlines()]
     for record in found:
-        jsonschema.validate(record, SCHEMA)
+        RECORDS.validate(record)
     return found
 
 

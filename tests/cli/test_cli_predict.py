@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
+from program_runs import RECORDS
 from typer.testing import CliRunner, Result
 
 from glpn_cli.cli import app
@@ -28,8 +27,6 @@ from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.pipeline.plan import Task
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.predictor import DepthEstimator
-
-SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 
 
 @pytest.fixture
@@ -48,7 +45,7 @@ def records(result: Result) -> list[dict[str, Any]]:
     """The JSON lines of a run, each held against the schema."""
     found = [json.loads(line) for line in result.stdout.splitlines()]
     for record in found:
-        jsonschema.validate(record, SCHEMA)
+        RECORDS.validate(record)
     return found
 
 
@@ -121,7 +118,7 @@ def test_several_formats_are_written_at_once_and_json_tells_all_of_it(
 
 
 def test_the_schema_knows_every_error_code() -> None:
-    assert set(SCHEMA["$defs"]["code"]["enum"]) == {code.value for code in ErrorCode}
+    assert set(RECORDS.schema["$defs"]["code"]["enum"]) == {code.value for code in ErrorCode}
 
 
 def test_output_may_be_a_file_whose_extension_is_the_format(

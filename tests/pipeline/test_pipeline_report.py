@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
+from program_runs import RECORDS
 
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
 from glpn_cli.images import ImageSource, PictureWarning
 from glpn_cli.pipeline.report import Outcome, Output, RunEnd, Status, Tally, make_record, result_facts, warning_text
 from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.prediction import DepthMap, Intrinsics, Provenance, Result
-
-SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 
 
 def outcome(status: Status, *, error: InputError | None = None) -> Outcome:
@@ -95,7 +93,7 @@ def test_a_full_record_fits_the_schema() -> None:
     )
     full = Outcome(Status.OK, "a\udcff.jpg", "a\udcff.jpg", "a", outputs, facts, ("W_TINY",), 1.23456789)
     record = make_record(full)
-    jsonschema.validate(record, SCHEMA)
+    RECORDS.validate(record)
     assert json.loads(json.dumps(record)) == record
     assert record["input"] == {"bytes": "Yf8uanBn"}
     assert record["min"] == 0.123457
@@ -106,14 +104,14 @@ def test_a_full_record_fits_the_schema() -> None:
 @pytest.mark.parametrize("status", list(Status))
 def test_bare_records_and_summaries_fit_the_schema_too(status: Status) -> None:
     error = InputError("bad \udcff", hint="do", code=ErrorCode.DECODE) if status is Status.ERROR else None
-    jsonschema.validate(make_record(outcome(status, error=error)), SCHEMA)
-    jsonschema.validate(tally(ok=1, failed=2).summary(), SCHEMA)
+    RECORDS.validate(make_record(outcome(status, error=error)))
+    RECORDS.validate(tally(ok=1, failed=2).summary())
 
 
 def test_a_record_with_a_word_too_many_does_not_fit() -> None:
     record = make_record(outcome(Status.OK))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({**record, "surprise": 1}, SCHEMA)
+        RECORDS.validate({**record, "surprise": 1})
 
 
 def test_every_warning_has_words() -> None:

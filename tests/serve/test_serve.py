@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import struct
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import make_rgb
-from jsonschema import Draft202012Validator
 from PIL import Image
+from program_runs import RECORDS
 from typer.testing import CliRunner
 
 from glpn_cli.cli import app as program
@@ -36,7 +34,6 @@ from glpn_cli.serve.app import STATUS_OF, AppSettings, is_known_host, make_app  
 from glpn_cli.serve.server import check_access, is_loopback  # noqa: E402
 from glpn_cli.serve.service import DepthService, clean_name  # noqa: E402
 
-SCHEMA = json.loads(files("glpn_cli.pipeline").joinpath("records.schema.json").read_text())
 MODULES = ("glpn_cli.images", "glpn_cli.pipeline.sources")
 HERE = "http://127.0.0.1"
 MOST_BYTES = 2_000_000
@@ -105,7 +102,7 @@ def test_the_record_is_of_the_documented_schema_and_carries_the_file_where_asked
     plain = client.post("/v1/depth", content=PNG, headers=json_only).json()
     both = client.post("/v1/depth", params={"format": "npy"}, content=PNG, headers=json_only).json()
     for record in (plain, both):
-        Draft202012Validator(SCHEMA).validate(record)
+        RECORDS.validate(record)
         assert (record["status"], record["width"], record["height"], record["kind"]) == ("ok", 64, 48, "metric")
     assert plain["outputs"] == []
     values = np.load(io.BytesIO(base64.b64decode(both["outputs"][0]["data"])))

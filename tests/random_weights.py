@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GLPNConfig as TheirConfig
 from transformers import GLPNForDepthEstimation as TheirModel
+from transformers.initialization import no_init_weights
 
 SMALL = {
     "depths": [1, 2, 1, 1],
@@ -63,7 +64,8 @@ def randomized_model(
 
     span: between the 1st and the 99th percentile, before the sigmoid; 3 is half of max_depth, 0.9 a fifth.
     """
-    model = TheirModel(TheirConfig(**fields)).eval()
+    with no_init_weights():  # `randomise` sets them all
+        model = TheirModel(TheirConfig(**fields)).eval()
     randomise(model, seed=seed)
     output = model.head.head[2]
     score = torch.logit(model(picture(size)).predicted_depth / model.config.max_depth, eps=1e-6)

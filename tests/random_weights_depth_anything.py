@@ -10,6 +10,7 @@ from random_weights_dpt import randomize
 from torch import Tensor
 from transformers import DepthAnythingConfig as TheirConfig
 from transformers import DepthAnythingForDepthEstimation as TheirModel
+from transformers.initialization import no_init_weights
 
 BACKBONE: dict[str, Any] = {
     "model_type": "dinov2",
@@ -57,7 +58,8 @@ def pixels_for(size: tuple[int, int], *, batch: int = 1, seed: int = 0) -> Tenso
 
 def randomized_model(*, seed: int = 0, size: tuple[int, int] = (70, 70), **fields: Any) -> TheirModel:
     """A transformers model in eval mode whose inverse depth spans ten units, or whose metres a fifth of their range."""
-    model = TheirModel(TheirConfig(**fields)).eval()
+    with no_init_weights():  # `randomise` sets them all
+        model = TheirModel(TheirConfig(**fields)).eval()
     randomise(model, seed=seed)
     pixels = pixels_for(size)
     if fields.get("backbone_config", {}).get("model_type") == "dinov2_with_registers":

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import DPTConfig as TheirConfig
 from transformers import DPTForDepthEstimation as TheirEstimator
 from transformers import DPTForSemanticSegmentation as TheirSegmenter
+from transformers.initialization import no_init_weights
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32,
@@ -78,7 +79,8 @@ def randomize(network: nn.Module, output: nn.Conv2d, pixels: Tensor) -> None:
 @torch.no_grad()
 def randomized_estimator(*, seed: int = 0, size: tuple[int, int] = (64, 64), **fields: Any) -> TheirEstimator:
     """A transformers DPT in eval mode whose inverse depth of a picture spans ten units."""
-    model = TheirEstimator(TheirConfig(**fields)).eval()
+    with no_init_weights():  # `randomise` sets them all
+        model = TheirEstimator(TheirConfig(**fields)).eval()
     randomise(model, seed=seed)
     randomize(model, model.head.head[4], pixels_for(size))
     answer = model(pixels_for(size)).predicted_depth
@@ -89,6 +91,7 @@ def randomized_estimator(*, seed: int = 0, size: tuple[int, int] = (64, 64), **f
 
 def randomized_segmenter(*, seed: int = 0, **fields: Any) -> TheirSegmenter:
     """A transformers DPT in eval mode that tells five labels apart."""
-    model = TheirSegmenter(TheirConfig(**({"id2label": LABELS, "label2id": {}} | fields))).eval()
+    with no_init_weights():  # `randomise` sets them all
+        model = TheirSegmenter(TheirConfig(**({"id2label": LABELS, "label2id": {}} | fields))).eval()
     randomise(model, seed=seed)
     return model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import shutil
 import signal
@@ -27,6 +28,19 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     # A shell starts background jobs with SIGINT ignored, nohup with SIGHUP, and programs started from here inherit it.
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector of garbage leave alone what stays to the end: modules and tests are a million objects."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: tests wait for processes, disks and clocks for a sixth of their time."""
+    return (os.cpu_count() or 1) + 1
+
 
 _FIRST = (Path("scenes"), Path("test_onnx_export.py"), Path("test_readme.py"))
 """Rooms, since every process that renders one before the kernels are compiled and kept compiles them too, for a minute;

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +99,7 @@ class Calibration:
     def check(self, kind: DepthKind, provenance: Provenance | None) -> None:
         """Refuse depth of another kind, model, or whose metres were brought elsewhere already (UsageError)."""
         hint = "Run: glpn measure FILE --calibrate x,y=METRES"
-        _check_lens(provenance)
-        if provenance is not None and provenance.calibration is not None:
-            raise UsageError(f"this depth is calibrated already ({provenance.calibration})")
+        _check_uncalibrated(provenance)
         if kind is not self.kind:
             raise UsageError(f"the calibration is for {self.kind.value} depth, and this is {kind.value}", hint=hint)
         known = None if provenance is None or provenance.weights_sha256 == _UNKNOWN else provenance.weights_sha256
@@ -117,7 +115,7 @@ class Calibration:
             "kind": self.kind.value,
             "scale": self.scale,
             "shift": self.shift,
-            "points": [{"x": each.x, "y": each.y, "found": each.found, "metres": each.metres} for each in self.points],
+            "points": list(map(asdict, self.points)),
             **{
                 key: value for key in ("source", "model", "weights_sha256") if (value := getattr(self, key)) is not None
             },
@@ -171,9 +169,7 @@ def fit_calibration(
         scale, shift = float(slope), float(offset)
     if not scale > 0:
         raise UsageError("what is farther by the known distances is nearer in the map", hint="Check pixels and metres.")
-    _check_lens(provenance)
-    if provenance is not None and provenance.calibration is not None:
-        raise UsageError("this depth is calibrated already", hint="Start from the map as the model made it.")
+    _check_uncalibrated(provenance)
     return Calibration(
         kind,
         scale,
@@ -185,9 +181,16 @@ def fit_calibration(
     )
 
 
-def _check_lens(provenance: Provenance | None) -> None:
-    """Refuse metres that were brought to the lens of their picture: a calibration makes up for the lens itself."""
-    if provenance is not None and provenance.metres != "trained":
+def _check_uncalibrated(provenance: Provenance | None) -> None:
+    """Refuse calibrated depth, and metres brought to the lens of their picture: a calibration makes up for the lens."""
+    if provenance is None:
+        return
+    if provenance.calibration is not None:
+        raise UsageError(
+            f"this depth is calibrated already ({provenance.calibration})",
+            hint="Start from the map as the model made it.",
+        )
+    if provenance.metres != "trained":
         raise UsageError(
             f"this depth is in metres of its picture's own lens already ({provenance.metres}), and a calibration makes "
             "up for the lens itself",

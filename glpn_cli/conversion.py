@@ -240,12 +240,8 @@ def _match_tensors(
     dropped = tuple(name for name in shapes if layout is Layout.AUTHOR and name.startswith(_LEFTOVERS))
     fit = match_state_dict(foreign, {name: shape for name, shape in shapes.items() if name not in dropped})
     if not fit.is_exact:
-        troubles = {"missing": fit.missing, "unexpected": fit.unexpected, "mis-shaped": fit.misshapen}
-        listed = (
-            f"{len(set(names))} {word}: {first_of(dict.fromkeys(names))}" for word, names in troubles.items() if names
-        )
         raise ModelError(
-            f"{where} is not the network that its config or its shapes describe: {'; '.join(listed)}",
+            f"{where} is not the network that its config or its shapes describe: {fit.describe()}",
             hint="Nothing was written. Is it another kind of network, or another config's?",
         )
     sources = {}

@@ -206,6 +206,11 @@ class LabelMap:
         """The labels where there are any, (N,)."""
         return self.labels.ravel() if self.valid is None else self.labels[self.valid]
 
+    def counts(self) -> dict[int, int]:
+        """The pixels of each label that is there, the largest first."""
+        counts = np.bincount(self.valid_values(), minlength=len(self.names))
+        return {int(label): int(counts[label]) for label in np.argsort(-counts, kind="stable") if counts[label]}
+
     @property
     def size(self) -> tuple[int, int]:
         """(H, W)."""

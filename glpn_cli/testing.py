@@ -136,7 +136,7 @@ class FamilyContract:
         model = resolve_model(str(tmp_path / "model"))
         report = inspect_model(model)
         assert report.is_sound, report.checks
-        assert report.family == config.model_type
+        assert report.config.model_type == config.model_type
         estimator = DepthEstimator(InferenceSettings(model, precision="fp32"), device="cpu")
         if config.kind is None:
             check_prediction(config, estimator.label(picture((30, 50))), (30, 50))

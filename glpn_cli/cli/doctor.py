@@ -16,7 +16,7 @@ from glpn_cli import __version__
 from glpn_cli.cli.console import console
 from glpn_cli.cli.groups import only
 from glpn_cli.devices import choose_device, cores, list_devices, memory_bytes, multiplies_bf16
-from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, InputError, UsageError
+from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, InputError, ModelError, UsageError
 from glpn_cli.pipeline.settings import OutputSettings
 from glpn_cli.text import SCHEMA, path_text, words_text
 
@@ -285,15 +285,24 @@ def _check_bundled_model() -> Finding:
 
 def _check_downloaded_models() -> Finding:
     """Whether the models that have names and are in the cache are whole."""
-    from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import DEFAULT_MODEL, REGISTRY, find_here
 
     here = [row.name for row in REGISTRY.values() if row.name != DEFAULT_MODEL and find_here(row)]
-    unsound = [name for name in here if not verify_model(name).is_sound]
+    unsound = [name for name in here if not _is_whole(name)]
     if unsound:
         hint = f"Run: glpn models download {unsound[0]} --refresh"
         return Finding("downloaded models", "broken", f"damaged: {', '.join(unsound)}", hint)
     return Finding("downloaded models", "ok", ", ".join(here) or "none")
+
+
+def _is_whole(name: str) -> bool:
+    from glpn_cli.models.inspect import inspect_model
+    from glpn_cli.models.resolve import resolve_model
+
+    try:
+        return inspect_model(resolve_model(name, offline=True)).is_sound
+    except ModelError:
+        return False
 
 
 def check_prediction() -> Finding:

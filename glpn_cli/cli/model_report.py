@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 def make_model_record(report: ModelReport) -> dict[str, Any]:
     """One JSON object; sizes are widths and heights, as everywhere on the command line."""
-    model, row = report.model, report.row
-    checkpoint = model.checkpoint
+    model, row, config = report.model, report.row, report.config
+    checkpoint, parameters = model.checkpoint, config.parts()
     return {
         "schema": SCHEMA,
         "type": "model",
         "model": path_text(model.name),
         "known_as": row.name if row else None,
-        "family": report.family,
-        "kind": report.kind.value if report.kind else None,
+        "family": config.model_type,
+        "kind": config.kind.value if config.kind else None,
         "unit": report.unit,
         "limit_m": model.limit_m,
         "limit_source": model.limit_source,
@@ -32,24 +32,24 @@ def make_model_record(report: ModelReport) -> dict[str, Any]:
         "folder": path_text(str(checkpoint.folder)),
         "weights": path_text(checkpoint.weights.name),
         "weights_format": checkpoint.weights_format,
-        "weights_bytes": report.weights_bytes,
+        "weights_bytes": checkpoint.weights_bytes,
         "weights_sha256": report.sha256,
         "weights_types": dict(report.stored_types),
         "source": checkpoint.source,
         "revision": checkpoint.revision,
-        "parameters": {"total": report.total_parameters, **report.parameters},
-        "picture_width": report.picture_size[1],
-        "picture_height": report.picture_size[0],
+        "parameters": {"total": sum(parameters.values()), **parameters},
+        "picture_width": config.training_size[1],
+        "picture_height": config.training_size[0],
         "network_width": report.network_size[1],
         "network_height": report.network_size[0],
         "macs": report.cost.macs,
         "memory_bytes": report.cost.memory_bytes,
-        "training_width": report.training_size[1],
-        "training_height": report.training_size[0],
-        "training_focal_px": report.training_focal_px,
-        "layer_norm_eps_mode": report.eps_mode,
-        "config": dict(report.config),
-        "unknown_keys": list(report.unknown_keys),
+        "training_width": config.training_size[1],
+        "training_height": config.training_size[0],
+        "training_focal_px": config.training_focal_px,
+        "layer_norm_eps_mode": _eps_mode(report),
+        "config": dict(model.config),
+        "unknown_keys": list(config.unread_keys),
         "checks": make_check_records(report.checks),
     }
 
@@ -61,10 +61,10 @@ def make_check_records(checks: Iterable[Check]) -> list[dict[str, Any]]:
 
 def describe_model(report: ModelReport) -> str:
     """The same for people."""
-    model, row = report.model, report.row
-    checkpoint = model.checkpoint
-    parts = ", ".join(f"{part} {format_count(count)}" for part, count in report.parameters.items())
-    focal = "" if report.training_focal_px is None else f", focal length {report.training_focal_px:g} px"
+    model, row, config = report.model, report.row, report.config
+    checkpoint, parameters = model.checkpoint, config.parts()
+    parts = ", ".join(f"{part} {format_count(count)}" for part, count in parameters.items())
+    focal = "" if config.training_focal_px is None else f", focal length {config.training_focal_px:g} px"
     types = " and ".join(f"{count} {dtype}" for dtype, count in report.stored_types.items())
     title = model.name if row is None else f"{model.name}: {row.description}"
     facts = [
@@ -73,14 +73,14 @@ def describe_model(report: ModelReport) -> str:
         ("licence", f"{row.license} ({row.license_facts})" if row else "unknown; ask where the weights come from"),
         ("source", _source_in_words(report)),
         ("folder", str(checkpoint.folder)),
-        ("weights", f"{checkpoint.weights.name}, {report.weights_bytes / 1e6:.1f} MB, tensors: {types}"),
+        ("weights", f"{checkpoint.weights.name}, {checkpoint.weights_bytes / 1e6:.1f} MB, tensors: {types}"),
         ("sha256", report.sha256),
-        ("network", f"{report.family}, {format_count(report.total_parameters)} parameters: {parts}"),
+        ("network", f"{config.model_type}, {format_count(sum(parameters.values()))} parameters: {parts}"),
         ("cost", _cost_in_words(report)),
-        ("trained at", f"{size_text(report.training_size)}{focal}"),
-        ("norms", _norms_in_words(report.eps_mode)),
+        ("trained at", f"{size_text(config.training_size)}{focal}"),
+        ("norms", _norms_in_words(_eps_mode(report))),
         ("config", _config_in_words(report)),
-        ("other keys", ", ".join(report.unknown_keys) or None),
+        ("other keys", ", ".join(config.unread_keys) or None),
         *((check.name, describe_check(check)) for check in report.checks),
     ]
     return make_facts(facts, title=title)
@@ -99,9 +99,15 @@ def _source_in_words(report: ModelReport) -> str | None:
 
 
 def _cost_in_words(report: ModelReport) -> str:
-    asked = "" if report.picture_size == report.network_size else f" (of a {size_text(report.picture_size)} picture)"
+    picture = report.config.training_size
+    asked = "" if picture == report.network_size else f" (of a {size_text(picture)} picture)"
     memory = report.cost.memory_bytes / 1e6
     return f"{report.cost.macs / 1e9:.1f} GMAC and {memory:.0f} MB in fp32 at {size_text(report.network_size)}{asked}"
+
+
+def _eps_mode(report: ModelReport) -> str | None:
+    """Whose epsilons the layer norms use, where the family has a choice."""
+    return getattr(report.config, "layer_norm_eps_mode", None)
 
 
 def _norms_in_words(eps_mode: str | None) -> str | None:
@@ -119,7 +125,8 @@ def _config_in_words(report: ModelReport) -> str:
         *("width_coefficient", "depth_coefficient", "hidden_size", "num_hidden_layers", "neck_hidden_sizes"),
         *("readout_type", "is_hybrid"),
     )
-    known = ((name, report.config[name]) for name in fields if name in report.config)
+    raw = report.model.config
+    known = ((name, raw[name]) for name in fields if name in raw)
     return "; ".join(f"{name} {_plain(value)}" for name, value in known)
 
 

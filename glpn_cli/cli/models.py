@@ -166,34 +166,37 @@ def _verify_models(
     ] = None,
 ) -> None:
     """Check weights against their checksum and config, offline."""
-    from glpn_cli.cli.model_report import describe_check, make_check_records
-    from glpn_cli.models.inspect import verify_model
     from glpn_cli.models.registry import REGISTRY, find_here
-    from glpn_cli.text import SCHEMA, error_fields, path_text
 
     names = [name] if name is not None else [row.name for row in REGISTRY.values() if find_here(row)]
-    is_sound = True
-    for each in names:
-        verdict = verify_model(each)
-        is_sound &= verdict.is_sound
-        if output.json:
-            record = {
-                "schema": SCHEMA,
-                "type": "verification",
-                "model": path_text(each),
-                "status": "ok" if verdict.is_sound else "error",
-                "weights_sha256": verdict.sha256,
-                "checks": make_check_records(verdict.checks),
-                "error": error_fields(verdict.error) if verdict.error else None,
-            }
-            console.json(record)
-        elif verdict.error is not None:
-            console.error(verdict.error, about=each)
-        else:
-            words = "; ".join(f"{check.name} {describe_check(check)}" for check in verdict.checks)
-            console.result(f"{each}: {words}")
-    if not is_sound:
+    if [each for each in names if not _verify_model(each, json=output.json)]:
         raise typer.Exit(ExitCode.NOTHING_DONE)
+
+
+def _verify_model(name: str, *, json: bool) -> bool:
+    """Show whether a model on this machine is whole. Raises UsageError for a name that means nothing."""
+    from glpn_cli.cli.model_report import describe_check, make_check_records
+    from glpn_cli.models.inspect import inspect_model
+    from glpn_cli.models.resolve import resolve_model
+    from glpn_cli.text import SCHEMA, error_fields, path_text
+
+    record = {"schema": SCHEMA, "type": "verification", "model": path_text(name)}
+    try:
+        report = inspect_model(resolve_model(name, offline=True))
+    except ModelError as error:
+        if json:
+            console.json(
+                {**record, "status": "error", "weights_sha256": None, "checks": [], "error": error_fields(error)}
+            )
+        else:
+            console.error(error, about=name)
+        return False
+    if json:
+        found = {"weights_sha256": report.sha256, "checks": make_check_records(report.checks), "error": None}
+        console.json({**record, "status": "ok" if report.is_sound else "error", **found})
+    else:
+        console.result(f"{name}: " + "; ".join(f"{check.name} {describe_check(check)}" for check in report.checks))
+    return report.is_sound
 
 
 def _folder_record(name: str, folder: Path, status: str) -> dict[str, object]:

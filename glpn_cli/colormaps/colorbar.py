@@ -214,8 +214,7 @@ def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8
     font, line = _read_font(size), math.ceil(1.5 * size)
     pad = min(round(0.9 * size), height // 8)
     room = max(0, (height - 2 * pad) // line)
-    counts = np.bincount(prediction.valid_values(), minlength=len(prediction.names))
-    present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+    present = list(prediction.counts())
     shown = present if len(present) <= room else present[: max(0, room - 1)]
     lines = [_shortened(prediction.names[label]) for label in shown]
     if len(shown) < len(present) and room:

@@ -104,16 +104,24 @@ def find_images(
     """
     if [*inputs, *(entry.path for entry in lists)].count("-") > 1:
         raise UsageError("standard input can only be read once", hint="Give '-' once, as a picture or as a list.")
-    collected = _Collected()
-    for given in inputs:
-        if given == "-":
-            collected.add(_read_stdin(search, stdin))
+    sources: list[ImageSource] = []
+    refused: list[Refused] = []
+    seen: set[str] = set()
+    repeated = 0
+    for item, real in _each_item(inputs, search, lists, stdin):
+        if real in seen:
+            repeated += 1
+            continue
+        seen.add(real)
+        if isinstance(item, ImageSource):
+            sources.append(item)
         else:
-            collected.extend(_expand(given, search))
-    for entry in lists:
-        for name in read_names(entry, stdin=stdin):
-            collected.extend(_expand(name, search, is_listed=True))
-    return collected.finish()
+            refused.append(item)
+    notes = []
+    if repeated:
+        count = "1 input leads" if repeated == 1 else f"{repeated} inputs lead"
+        notes.append(f"{count} to a file that was found before; each file is read once")
+    return Found(tuple(sources), tuple(refused), tuple(notes))
 
 
 def iterate_list(
@@ -144,35 +152,17 @@ def make_listed(given: str, search: Search = _ALL) -> ImageSource | None:
 _Item = tuple[ImageSource | Refused, str]
 
 
-@dataclass(slots=True)
-class _Collected:
-    """The inputs found so far, each file once."""
-
-    sources: list[ImageSource] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    seen: set[str] = field(default_factory=set)
-    repeated: int = 0
-
-    def add(self, item: ImageSource | Refused | None) -> None:
-        if isinstance(item, ImageSource):
-            self.sources.append(item)
-        elif item is not None:
-            self.refused.append(item)
-
-    def extend(self, items: Iterator[_Item]) -> None:
-        for item, real in items:
-            if real in self.seen:
-                self.repeated += 1
-            else:
-                self.seen.add(real)
-                self.add(item)
-
-    def finish(self) -> Found:
-        notes = []
-        if self.repeated:
-            count = "1 input leads" if self.repeated == 1 else f"{self.repeated} inputs lead"
-            notes.append(f"{count} to a file that was found before; each file is read once")
-        return Found(tuple(self.sources), tuple(self.refused), tuple(notes))
+def _each_item(
+    inputs: Sequence[str], search: Search, lists: Sequence[ListFile], stdin: BinaryIO | None
+) -> Iterator[_Item]:
+    for given in inputs:
+        if given != "-":
+            yield from _expand(given, search)
+        elif (item := _read_stdin(search, stdin)) is not None:
+            yield item, given
+    for entry in lists:
+        for name in read_names(entry, stdin=stdin):
+            yield from _expand(name, search, is_listed=True)
 
 
 def _expand(given: str, search: Search, *, is_listed: bool = False) -> Iterator[_Item]:

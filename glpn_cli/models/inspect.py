@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from glpn_cli.checkpoint import TensorInfo
 from glpn_cli.checkpoint.hub import is_intact
-from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import Cost, InputSize, ModelConfig, read_config
 from glpn_cli.models.registry import ModelRow
-from glpn_cli.models.resolve import ResolvedModel, resolve_model
-from glpn_cli.models.state_dict import StateDictMatch
-from glpn_cli.prediction import DepthKind
-from glpn_cli.text import first_of
+from glpn_cli.models.resolve import ResolvedModel
 
 
 @dataclass(frozen=True)
@@ -35,44 +30,25 @@ class Check:
 class ModelReport:
     """What is known about a model.
 
-    kind:            what its depth means; None where it predicts labels
-    parameters:      by part of the network, in the order of the forward pass
-    stored_types:    type -> how many tensors of the file have it
-    picture_size:    (H, W) of the picture that `network_size` and `cost` are for
-    network_size:    (h, w) that the network sees of it
-    cost:            what one such picture costs
-    config:          config.json with what the registry knows better
-    unknown_keys:    keys of config.json that mean nothing here
-    eps_mode:        whose epsilons the layer norms use, where the family has a choice
-    checks:          what was looked at
+    config:       its config, read; its raw object, with what the registry knows better, is the model's
+    stored_types: type -> how many tensors of the file have it
+    network_size: (h, w) that the network sees of a picture of the size that it was trained on
+    cost:         what one such picture costs
+    checks:       what was looked at
     """
 
     model: ResolvedModel
-    family: str
-    kind: DepthKind | None
+    config: ModelConfig
     sha256: str
-    weights_bytes: int
     stored_types: Mapping[str, int]
-    parameters: Mapping[str, int]
-    picture_size: tuple[int, int]
     network_size: tuple[int, int]
     cost: Cost
-    training_size: tuple[int, int]
-    training_focal_px: float | None
-    config: Mapping[str, Any]
-    unknown_keys: tuple[str, ...]
-    eps_mode: str | None
     checks: tuple[Check, ...]
 
     @property
     def row(self) -> ModelRow | None:
         """What the registry knows about it."""
         return self.model.row
-
-    @property
-    def total_parameters(self) -> int:
-        """Of the whole network."""
-        return sum(self.parameters.values())
 
     @property
     def is_sound(self) -> bool:
@@ -82,10 +58,11 @@ class ModelReport:
     @property
     def unit(self) -> str:
         """What its numbers are, for people."""
-        if self.kind is None:
+        kind = self.config.kind
+        if kind is None:
             return "labels"
         limit = "" if self.model.limit_m is None else f", to {self.model.limit_m:g} m"
-        return ("metres" if self.kind.is_metric else f"no unit ({self.kind.value})") + limit
+        return ("metres" if kind.is_metric else f"no unit ({kind.value})") + limit
 
 
 def inspect_model(model: ResolvedModel, *, input_size: InputSize | None = None) -> ModelReport:
@@ -101,36 +78,21 @@ def inspect_model(model: ResolvedModel, *, input_size: InputSize | None = None) 
     network_size = config.network_size(config.training_size, input_size or InputSize())
     return ModelReport(
         model=model,
-        family=config.model_type,
-        kind=config.kind,
+        config=config,
         sha256=checkpoint.sha256(),
-        weights_bytes=checkpoint.weights_bytes,
         stored_types=dict(sorted(Counter(info.dtype for info in header.values()).items())),
-        parameters=config.parts(),
-        picture_size=config.training_size,
         network_size=network_size,
         cost=config.cost(network_size),
-        training_size=config.training_size,
-        training_focal_px=config.training_focal_px,
-        config=model.config,
-        unknown_keys=config.unread_keys,
-        eps_mode=getattr(config, "layer_norm_eps_mode", None),
-        checks=check_model(model, config=config, header=header),
+        checks=(_check_header(config, header), _check_checksum(model)),
     )
 
 
-def check_model(model: ResolvedModel, *, config: ModelConfig, header: Mapping[str, TensorInfo]) -> tuple[Check, ...]:
-    """Compare the header with the config, and the weights with their known checksum."""
+def _check_header(config: ModelConfig, header: Mapping[str, TensorInfo]) -> Check:
     match = config.match({name: info.shape for name, info in header.items()})
-    return Check("header", match.is_exact, _match_text(match, len(header))), _check_checksum(model)
-
-
-def _match_text(match: StateDictMatch, count: int) -> str:
-    if match.is_exact:
-        return f"all {count} tensors fit the config"
-    parts = {"missing": match.missing, "unexpected": match.unexpected, "mis-shaped": match.misshapen}
-    listed = (f"{len(names)} {word}: {first_of(names)}" for word, names in parts.items() if names)
-    return "the tensors do not fit the config: " + "; ".join(listed)
+    found = f"all {len(header)} tensors fit the config"
+    return Check(
+        "header", match.is_exact, found if match.is_exact else f"the tensors do not fit the config: {match.describe()}"
+    )
 
 
 def _check_checksum(model: ResolvedModel) -> Check:
@@ -147,30 +109,3 @@ def _check_checksum(model: ResolvedModel) -> Check:
     if None not in compared:
         return Check("checksum", True, "matches what the hub named the file by")
     return Check("checksum", None, "none on record to hold it against")
-
-
-@dataclass(frozen=True, eq=False)
-class _Verdict:
-    """Whether a model is whole: what was looked at, or why it could not be."""
-
-    checks: tuple[Check, ...] = ()
-    sha256: str | None = None
-    error: ModelError | None = None
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether it could be looked at and no check failed."""
-        return self.error is None and all(check.passed is not False for check in self.checks)
-
-
-def verify_model(name: str) -> _Verdict:
-    """Look whether a model on this machine is whole; the network is not touched.
-
-    Raises UsageError for a name that means nothing.
-    """
-    try:
-        model = resolve_model(name, offline=True)
-        checks = check_model(model, config=read_config(model.config), header=model.checkpoint.header())
-        return _Verdict(checks, model.checkpoint.sha256())
-    except ModelError as error:
-        return _Verdict(error=error)

@@ -38,23 +38,18 @@ class StateDictMatch:
         """Whether nothing is missing, unexpected or mis-shaped."""
         return not (self.missing or self.unexpected or self.misshapen)
 
+    def describe(self) -> str:
+        """How many tensors do not match, and the first of each kind."""
+        mismatches = {"missing": self.missing, "unexpected": self.unexpected, "mis-shaped": self.misshapen}
+        return "; ".join(f"{len(names)} {word}: {first_of(names)}" for word, names in mismatches.items() if names)
+
     def require_exact(self, file: str) -> None:
         """Raise ModelError naming the first of each kind of mismatch unless all tensors match."""
-        if self.is_exact:
-            return
-        mismatches = [
-            f"{word} {len(names)}: {first_of(names)}"
-            for word, names in (
-                ("missing", self.missing),
-                ("unexpected", self.unexpected),
-                ("mis-shaped", self.misshapen),
+        if not self.is_exact:
+            raise ModelError(
+                f"{file} does not fit its config.json: {self.describe()}",
+                hint="Is this the config.json of these weights? One that lost keys describes another network.",
             )
-            if names
-        ]
-        raise ModelError(
-            f"{file} does not fit its config.json: {'; '.join(mismatches)}",
-            hint="Is this the config.json of these weights? One that lost keys describes another network.",
-        )
 
 
 def match_state_dict(
@@ -88,7 +83,7 @@ def match_state_dict(
         else:
             sources[row.name] = found
     unexpected = tuple(name for name in shapes_found if name not in known)
-    return StateDictMatch(sources, tuple(missing), unexpected, tuple(misshapen))
+    return StateDictMatch(sources, tuple(dict.fromkeys(missing)), unexpected, tuple(dict.fromkeys(misshapen)))
 
 
 def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.Module:

@@ -229,13 +229,13 @@ def _depth_facts(depth: DepthMap, look: ColorizeOptions) -> tuple[dict[str, Any]
 
 def _label_facts(prediction: LabelMap) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The facts about a map of labels, and its codes: places in its own list of labels, largest first."""
-    counts = np.bincount(prediction.valid_values(), minlength=len(prediction.names))
-    present = [int(label) for label in np.argsort(-counts, kind="stable") if counts[label]]
+    counts = prediction.counts()
+    present = list(counts)
     palette = label_palette(len(prediction.names))
-    total = max(1, int(counts.sum()))
-    listed = [(prediction.names[label], palette[label].tolist(), int(counts[label])) for label in present[:_LAST]]
+    total = max(1, sum(counts.values()))
+    listed = [(prediction.names[label], palette[label].tolist(), counts[label]) for label in present[:_LAST]]
     if len(present) > _LAST:
-        rest = sum(int(counts[label]) for label in present[_LAST - 1 :])
+        rest = sum(counts[label] for label in present[_LAST - 1 :])
         listed[-1] = (f"and {len(present) - _LAST + 1} more", list(HOLE_COLOR), rest)
     codes = np.full(len(prediction.names), _LAST, np.uint8)
     codes[present[:_LAST]] = np.arange(1, len(present[:_LAST]) + 1)

@@ -236,7 +236,7 @@ def test_case_69_of_hundreds_of_tensors_that_do_not_fit_three_are_named_and_all_
     folder = make_model_folder(Path("model"))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "depths": [12, 12, 12, 12]}))
-    refused("./model", "E_MODEL", "missing 924: glpn.encoder.block.0.1.", " and 921 more")
+    refused("./model", "E_MODEL", "924 missing: glpn.encoder.block.0.1.", " and 921 more")
     told = glpn("inspect", "./model").stdout
     assert "924 missing: " in " ".join(told.split())
     assert len(told) < 4000

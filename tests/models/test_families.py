@@ -133,7 +133,7 @@ def test_a_new_family_is_one_folder_and_one_line(monkeypatch: pytest.MonkeyPatch
     model = resolve_model(str(tmp_path / "toy"))
     report = inspect_model(model)
     assert report.is_sound
-    assert (report.family, report.total_parameters, report.network_size) == ("toy", 2, (64, 96))
+    assert (report.config.model_type, report.config.parts(), report.network_size) == ("toy", {"scale": 2}, (64, 96))
     prediction = DepthEstimator.from_pretrained(tmp_path / "toy").predict(tmp_path / "picture.png")
     assert prediction.size == (30, 50)
     assert prediction.kind is DepthKind.SCALE

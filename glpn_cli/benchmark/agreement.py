@@ -7,6 +7,7 @@ compared with it too: its difference is the cost of rounding for these weights.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ _ROUNDING = 1.5
 
 
 @dataclass(frozen=True)
-class DepthAgreement:
+class _DepthAgreement:
     """How far two depth maps in metres differ.
 
     largest:         the largest difference, as a share of the limit
@@ -48,6 +49,23 @@ class DepthAgreement:
             return self.largest <= _METRIC_LARGEST
         return self.mean_relative <= _METRIC_MEAN and self.level_share >= _METRIC_LEVELS
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Its numbers, as JSON has them."""
+        return {
+            "largest_difference": self.largest,
+            "mean_relative_difference": self.mean_relative,
+            "millimetres": self.levels,
+            "millimetres_of": self.levels_of,
+        }
+
+    def describe(self, rounding: str) -> str:
+        """The same in words, `rounding` among them."""
+        return (
+            f"at most {self.largest:.1e} of the limit, {self.mean_relative:.2%} on average{rounding}; "
+            f"{self.levels:,} different millimetres for {self.levels_of:,} ({self.level_share:.0%})"
+        )
+
 
 @dataclass(frozen=True)
 class _InverseAgreement:
@@ -66,9 +84,18 @@ class _InverseAgreement:
         """Under 1e-4 of the range in fp32; in less, at most 1.5 times the rounding error of transformers."""
         return self.largest <= _INVERSE_LARGEST if self.rounding is None else self.mean <= _ROUNDING * self.rounding
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Its numbers, as JSON has them."""
+        return {"largest_difference": self.largest, "mean_difference": self.mean}
+
+    def describe(self, rounding: str) -> str:
+        """The same in words, `rounding` among them."""
+        return f"at most {self.largest:.1e} of the range, {self.mean:.2%} on average{rounding}"
+
 
 @dataclass(frozen=True)
-class LabelAgreement:
+class _LabelAgreement:
     """How many pixels have another label than in theirs.
 
     different: a share
@@ -85,17 +112,28 @@ class LabelAgreement:
         """At most one pixel in ten thousand (two scores may tie), and 1.5 times the rounding error of transformers."""
         return self.different <= _LABELS_DIFFERENT + _ROUNDING * (self.rounding or 0)
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """Its numbers, as JSON has them."""
+        return {"labels": self.labels, "labels_apart": self.different}
 
-Agreement = DepthAgreement | _InverseAgreement | LabelAgreement
+    def describe(self, rounding: str) -> str:
+        """The same in words, `rounding` among them."""
+        return f"another one of {self.labels} labels at {self.different:.2%} of pixels{rounding}"
+
+
+Agreement = _DepthAgreement | _InverseAgreement | _LabelAgreement
 _Values = NDArray[np.float32]
 
 
-def compare_depths(ours: _Values, theirs: _Values, *, limit_m: float, rounded: _Values | None = None) -> DepthAgreement:
+def compare_depths(
+    ours: _Values, theirs: _Values, *, limit_m: float, rounded: _Values | None = None
+) -> _DepthAgreement:
     """Compare two maps in metres. rounded: by transformers in our precision, where that is not fp32."""
     levels, levels_of = (np.unique(np.rint(1000 * values.astype(np.float64))).size for values in (ours, theirs))
     largest = float(np.abs(ours.astype(np.float64) - theirs).max() / limit_m)
     rounding = None if rounded is None else _mean_relative(rounded, theirs)
-    return DepthAgreement(largest, _mean_relative(ours, theirs), levels, levels_of, rounding)
+    return _DepthAgreement(largest, _mean_relative(ours, theirs), levels, levels_of, rounding)
 
 
 def compare_inverse(ours: _Values, theirs: _Values, *, rounded: _Values | None = None) -> _InverseAgreement:
@@ -105,11 +143,11 @@ def compare_inverse(ours: _Values, theirs: _Values, *, rounded: _Values | None =
     return _InverseAgreement(float(difference.max()), float(difference.mean()), rounding)
 
 
-def compare_labels(ours: _Values, theirs: _Values, *, rounded: _Values | None = None) -> LabelAgreement:
+def compare_labels(ours: _Values, theirs: _Values, *, rounded: _Values | None = None) -> _LabelAgreement:
     """Compare the best labels of scores (labels, h, w)."""
     best = theirs.argmax(axis=0)
     different = [float((scores.argmax(axis=0) != best).mean()) for scores in (ours, rounded) if scores is not None]
-    return LabelAgreement(different[0], np.unique(best).size, None if rounded is None else different[1])
+    return _LabelAgreement(different[0], np.unique(best).size, None if rounded is None else different[1])
 
 
 def _mean_relative(values: _Values, theirs: _Values) -> float:

@@ -222,27 +222,8 @@ def _peer(peer: PeerSpeed, speed: ModelSpeed) -> dict[str, Any]:
         "network_ratio": peer.network.median / speed.stages["network"].median,
         "whole": [{**_whole(theirs), "ratio": theirs.timing.median / ours.timing.median} for theirs, ours in pairs],
         "agrees": peer.agreement.agrees,
-        **_figures(peer.agreement),
-    }
-
-
-def _figures(agreement: Agreement) -> dict[str, Any]:
-    from glpn_cli.benchmark.agreement import DepthAgreement, LabelAgreement
-
-    if isinstance(agreement, LabelAgreement):
-        return {"labels": agreement.labels, "labels_apart": agreement.different, "rounding": agreement.rounding}
-    if isinstance(agreement, DepthAgreement):
-        return {
-            "largest_difference": agreement.largest,
-            "mean_relative_difference": agreement.mean_relative,
-            "millimetres": agreement.levels,
-            "millimetres_of": agreement.levels_of,
-            "rounding": agreement.rounding,
-        }
-    return {
-        "largest_difference": agreement.largest,
-        "mean_difference": agreement.mean,
-        "rounding": agreement.rounding,
+        **peer.agreement.figures,
+        "rounding": peer.agreement.rounding,
     }
 
 
@@ -266,19 +247,8 @@ def _facts(speed: ModelSpeed) -> list[tuple[str, str | None]]:
 
 
 def _agreed(agreement: Agreement, precision: str) -> str:
-    from glpn_cli.benchmark.agreement import DepthAgreement, LabelAgreement
-
-    verdict = "agree" if agreement.agrees else "DIFFER"
     rounding = "" if agreement.rounding is None else f" (transformers in {precision}: {agreement.rounding:.2%})"
-    if isinstance(agreement, LabelAgreement):
-        return f"{verdict}: another one of {agreement.labels} labels at {agreement.different:.2%} of pixels{rounding}"
-    if isinstance(agreement, DepthAgreement):
-        return (
-            f"{verdict}: at most {agreement.largest:.1e} of the limit, {agreement.mean_relative:.2%} on "
-            f"average{rounding}; {agreement.levels:,} different millimetres for {agreement.levels_of:,} "
-            f"({agreement.level_share:.0%})"
-        )
-    return f"{verdict}: at most {agreement.largest:.1e} of the range, {agreement.mean:.2%} on average{rounding}"
+    return f"{'agree' if agreement.agrees else 'DIFFER'}: {agreement.describe(rounding)}"
 
 
 def _row(name: str, timing: Timing, words: str) -> list[str]:

@@ -199,7 +199,6 @@ class _Measurements:
         says_unit: whether the user says what the numbers of a file without a record mean
         """
         from glpn_cli.geometry import fov_deg
-        from glpn_cli.pipeline.measuring import distance_between, measure_box
         from glpn_cli.pipeline.sources import StoredSource
         from glpn_cli.prediction import DepthMap
 
@@ -207,9 +206,9 @@ class _Measurements:
         assert isinstance(depth, DepthMap)
         assert camera is not None
         points = [(pixel, pixel.depth_in(depth)) for pixel in pixels]
-        spreads = [measure_box(depth, box) for box in boxes]
+        spreads = [box.measure(depth) for box in boxes]
         pairs = pairwise(pixels) if depth.kind.is_metric else ()
-        distances = [distance_between(one, other, depth, camera) for one, other in pairs]
+        distances = [one.distance_to(other, depth, camera) for one, other in pairs]
         factor = answer.provenance.lens_factor if answer.provenance is not None else None
         fov = fov_deg(camera.fx, depth.size[1])
         stored = answer.source if isinstance(answer.source, StoredSource) else None

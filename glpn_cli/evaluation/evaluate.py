@@ -158,11 +158,11 @@ def evaluate(
     scorers = [_Scorer(predictor, protocol, choose_alignments(align_by, predictor), groups) for predictor in predictors]
     read = partial(_read_frame, source, protocol)
     for batch in read_batches(read, source.length, workers=workers, batch_size=batch_size):
-        samples = [frame.sample for frame in batch if frame.sample is not None]
+        samples = [frame[0] for frame in batch if not isinstance(frame, PictureScores)]
         maps = [iter(_predict(predictor, samples)) for predictor in predictors]
         for frame in batch:
             yield tuple(
-                scorer.measure(frame, next(own) if frame.sample else None)
+                scorer.measure(frame, None if isinstance(frame, PictureScores) else next(own))
                 for scorer, own in zip(scorers, maps, strict=True)
             )
 
@@ -209,14 +209,8 @@ def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: 
     return bootstrap(values[:, 0] - values[:, 1])
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """A picture as the protocol cuts it, and the mask of the pixels that count; or the error."""
-
-    name: str
-    sample: Sample | None = None
-    counted: NDArray[np.bool_] | None = None
-    error: InputError | None = None
+_Frame = tuple[Sample, NDArray[np.bool_]] | PictureScores
+"""A picture as the protocol cuts it, and the mask of the pixels that count; or the error, in place of its scores."""
 
 
 def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
@@ -227,12 +221,12 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
             sample = kb_cropped(sample)
         counted = protocol.counted(sample.depth)
     except InputError as error:
-        return _Frame(name, error=_without_traceback(error))
+        return PictureScores(name, {}, error=_without_traceback(error))
     if not counted.any():
         hint = "All its known depths lie outside the range or the crop: see --gt-range and --crop."
         message = f"{sample.name}: no pixel counts under the protocol"
-        return _Frame(name, error=InputError(message, hint=hint, code=ErrorCode.DATA))
-    return _Frame(name, sample, counted)
+        return PictureScores(name, {}, error=InputError(message, hint=hint, code=ErrorCode.DATA))
+    return sample, counted
 
 
 def read_batches(read: Callable[[int], T], count: int, *, workers: int, batch_size: int) -> Iterator[list[T]]:
@@ -280,9 +274,9 @@ class _Scorer:
     def measure(self, frame: _Frame, answer: DepthMap | InputError | None) -> PictureScores:
         """The scores of the predictor's map of a picture, or the error."""
         before, self.latest = self.latest, None
-        sample, counted = frame.sample, frame.counted
-        if sample is None or counted is None:
-            return PictureScores(frame.name, {}, error=frame.error)
+        if isinstance(frame, PictureScores):
+            return frame
+        sample, counted = frame
         try:
             if not isinstance(answer, DepthMap):
                 assert answer is not None

@@ -130,24 +130,15 @@ class SemanticSegmenterOutput(_ModelOutput):
     attentions: tuple[Tensor, ...] | None = None
 
 
-@dataclass(eq=False)
-class Encoding:
-    """What a network's encoder found out about a batch.
-
-    features:      what the rest of the network reads
-    hidden_states: what the documentation calls so: one tensor a stage or block
-    attentions:    one (B, heads, N, n) a block; None where they were not asked for
-    """
-
-    features: Any
-    hidden_states: tuple[Tensor, ...]
-    attentions: tuple[Tensor, ...] | None
+Encoding = tuple[Any, tuple[Tensor, ...], tuple[Tensor, ...] | None]
+"""What an encoder found out about a batch: what the rest of the network reads, the hidden states, one a stage or block,
+and one attention (B, heads, N, n) a block, None where they were not asked for."""
 
 
 def encode_tokens(encoder: Encoder, pixels: Tensor, *, with_attentions: bool) -> Encoding:
     """The tokens of a vision transformer, after every block; see `Encoded`. Attentions take N² memory."""
     encoded: Encoded = encoder.forward_with_attentions(pixels) if with_attentions else encoder(pixels)
-    return Encoding(encoded, tuple(encoded.states.values()), tuple(encoded.attentions) if with_attentions else None)
+    return encoded, tuple(encoded.states.values()), tuple(encoded.attentions) if with_attentions else None
 
 
 class Pretrained(nn.Module):
@@ -184,11 +175,12 @@ class Pretrained(nn.Module):
     ) -> Any:
         """The documented call: encoder, head, and of the rest as much as the call asks for, or else the config."""
         config = self.config
-        encoding = self.encode(pixels, with_attentions=asked(output_attentions, config.output_attentions))
-        output = self.answer(encoding.features, labels)
-        output.attentions = encoding.attentions
+        with_attentions = asked(output_attentions, config.output_attentions)
+        features, hidden_states, attentions = self.encode(pixels, with_attentions=with_attentions)
+        output = self.answer(features, labels)
+        output.attentions = attentions
         if asked(output_hidden_states, config.output_hidden_states):
-            output.hidden_states = encoding.hidden_states
+            output.hidden_states = hidden_states
         return output if asked(return_dict, config.return_dict) else output.to_tuple()
 
     @classmethod

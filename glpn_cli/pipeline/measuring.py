@@ -43,6 +43,32 @@ class Pixel:
             return None
         return float(depth.values[self.y, self.x])
 
+    def distance_to(self, other: Pixel, depth: DepthMap, camera: Intrinsics) -> float | None:
+        """How far the points at two pixels are from each other in space, metres; None where one of them is unknown."""
+        points = []
+        for pixel in (self, other):
+            if (z := pixel.depth_in(depth)) is None:
+                return None
+            points.append(np.array([(pixel.x - camera.cx) / camera.fx, (pixel.y - camera.cy) / camera.fy, 1.0]) * z)
+        return float(np.linalg.norm(points[0] - points[1]))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The depths in a box, in the map's unit; None where nothing is known.
+
+    middle, low, high: the median and the quarters around it
+    valid_share:       share of its pixels where something is known, 0 to 1
+    """
+
+    box: Box
+    valid_share: float
+    middle: float | None = None
+    low: float | None = None
+    high: float | None = None
+    nearest: float | None = None
+    farthest: float | None = None
+
 
 @dataclass(frozen=True)
 class Box:
@@ -63,46 +89,18 @@ class Box:
             raise UsageError(f"--box {text!r} has nothing in it", hint="Give the right and the lower end as x1 and y1.")
         return box
 
-
-@dataclass(frozen=True)
-class Spread:
-    """The depths in a box, in the map's unit; None where nothing is known.
-
-    middle, low, high: the median and the quarters around it
-    valid_share:       share of its pixels where something is known, 0 to 1
-    """
-
-    box: Box
-    valid_share: float
-    middle: float | None = None
-    low: float | None = None
-    high: float | None = None
-    nearest: float | None = None
-    farthest: float | None = None
-
-
-def measure_box(depth: DepthMap, box: Box) -> Spread:
-    """Median and spread in a box. Raises UsageError where it reaches out of the picture."""
-    height, width = depth.size
-    if box.x1 > width or box.y1 > height:
-        raise UsageError(f"the box ends at {box.x1},{box.y1}, and the picture at {width},{height}")
-    part = np.s_[box.y0 : box.y1, box.x0 : box.x1]
-    values = depth.values[part] if depth.valid is None else depth.values[part][depth.valid[part]]
-    share = values.size / ((box.x1 - box.x0) * (box.y1 - box.y0))
-    if not values.size:
-        return Spread(box, share)
-    nearest, low, middle, high, farthest = map(float, np.percentile(values, (0, 25, 50, 75, 100)))
-    return Spread(box, share, middle, low, high, nearest, farthest)
-
-
-def distance_between(one: Pixel, other: Pixel, depth: DepthMap, camera: Intrinsics) -> float | None:
-    """How far two points are from each other in space, metres; None where one of them is unknown."""
-    points = []
-    for pixel in (one, other):
-        if (z := pixel.depth_in(depth)) is None:
-            return None
-        points.append(np.array([(pixel.x - camera.cx) / camera.fx, (pixel.y - camera.cy) / camera.fy, 1.0]) * z)
-    return float(np.linalg.norm(points[0] - points[1]))
+    def measure(self, depth: DepthMap) -> Spread:
+        """Median and spread of the depths in it. Raises UsageError where it reaches out of the picture."""
+        height, width = depth.size
+        if self.x1 > width or self.y1 > height:
+            raise UsageError(f"the box ends at {self.x1},{self.y1}, and the picture at {width},{height}")
+        part = np.s_[self.y0 : self.y1, self.x0 : self.x1]
+        values = depth.values[part] if depth.valid is None else depth.values[part][depth.valid[part]]
+        share = values.size / ((self.x1 - self.x0) * (self.y1 - self.y0))
+        if not values.size:
+            return Spread(self, share)
+        nearest, low, middle, high, farthest = map(float, np.percentile(values, (0, 25, 50, 75, 100)))
+        return Spread(self, share, middle, low, high, nearest, farthest)
 
 
 def look_up_known(texts: Sequence[str], depth: DepthMap) -> list[KnownDistance]:

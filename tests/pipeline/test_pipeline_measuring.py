@@ -7,7 +7,7 @@ import pytest
 
 from glpn_cli.errors import InputError, UsageError
 from glpn_cli.geometry import make_camera
-from glpn_cli.pipeline.measuring import Box, Pixel, distance_between, look_up_known, measure_box
+from glpn_cli.pipeline.measuring import Box, Pixel, look_up_known
 from glpn_cli.prediction import DepthMap
 
 RAMP = DepthMap(np.arange(1, 101, dtype=np.float32).reshape(10, 10))
@@ -34,13 +34,13 @@ def test_pixels_outside_are_refused_with_the_size() -> None:
 
 
 def test_a_box_tells_median_and_spread_of_what_is_known() -> None:
-    spread = measure_box(RAMP, Box.parse("0,0,10,10"))
+    spread = Box.parse("0,0,10,10").measure(RAMP)
     assert (spread.middle, spread.nearest, spread.farthest) == (50.5, 1, 100)
     assert (spread.low, spread.high) == (25.75, 75.25)
-    part = measure_box(HOLES, Box(0, 4, 10, 6))
+    part = Box(0, 4, 10, 6).measure(HOLES)
     assert part.valid_share == 0.5
     assert (part.nearest, part.farthest) == (51, 60)
-    empty = measure_box(HOLES, Box(0, 0, 2, 2))
+    empty = Box(0, 0, 2, 2).measure(HOLES)
     assert (empty.valid_share, empty.middle) == (0, None)
 
 
@@ -52,17 +52,17 @@ def test_a_box_with_nothing_in_it_is_refused(text: str) -> None:
 
 def test_a_box_that_reaches_out_is_refused() -> None:
     with pytest.raises(UsageError, match="ends at 11,10"):
-        measure_box(RAMP, Box(0, 0, 11, 10))
+        Box(0, 0, 11, 10).measure(RAMP)
 
 
 def test_two_points_and_a_field_of_view_give_their_distance_in_space() -> None:
     depth = DepthMap(np.full((101, 101), 4, np.float32))
     camera = make_camera(100.0, (101, 101), source="option")
     # 100 px apart at 4 m with 100 px of focal length: 4 m.
-    assert distance_between(Pixel(0, 50), Pixel(100, 50), depth, camera) == pytest.approx(4)
+    assert Pixel(0, 50).distance_to(Pixel(100, 50), depth, camera) == pytest.approx(4)
     behind = DepthMap(np.where(np.arange(101) < 50, 3, 7).astype(np.float32)[None].repeat(101, 0))
-    assert distance_between(Pixel(49, 50), Pixel(50, 50), behind, camera) == pytest.approx(4, rel=1e-3)
-    assert distance_between(Pixel(0, 0), Pixel(9, 9), HOLES, make_camera(9, (10, 10), source="option")) is None
+    assert Pixel(49, 50).distance_to(Pixel(50, 50), behind, camera) == pytest.approx(4, rel=1e-3)
+    assert Pixel(0, 0).distance_to(Pixel(9, 9), HOLES, make_camera(9, (10, 10), source="option")) is None
 
 
 def test_known_distances_are_pixels_with_metres() -> None:

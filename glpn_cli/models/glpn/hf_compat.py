@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from glpn_cli.models.glpn.config import GLPNConfig
@@ -72,10 +70,8 @@ class GLPNForDepthEstimation(HeadedModel):
 
 
 def _encode(encoder: MixTransformer, pixels: Tensor, *, with_attentions: bool) -> Encoding:
-    grids: list[Tensor]
-    attentions: list[Any] | None = None
     if with_attentions:
         grids, attentions = encoder.forward_with_attentions(pixels)
-    else:
-        grids = encoder(pixels)
-    return Encoding(grids, tuple(grids), None if attentions is None else tuple(attentions))
+        return grids, tuple(grids), tuple(attentions)
+    grids = encoder(pixels)
+    return grids, tuple(grids), None

@@ -19,8 +19,7 @@ from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSetting
 
 if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
-    from glpn_cli.evaluation.alignment import Alignment
-    from glpn_cli.evaluation.evaluate import PictureScores
+    from glpn_cli.evaluation.evaluate import Evaluation
     from glpn_cli.evaluation.measures import MetricGroup
     from glpn_cli.evaluation.predictors import Predictor
     from glpn_cli.evaluation.protocols import Protocol
@@ -173,7 +172,7 @@ def evaluate(
     from glpn_cli.cli.outcomes import warn_of_assumed_metres
     from glpn_cli.data.pairs import is_label_data
     from glpn_cli.evaluation.alignment import parse_alignments
-    from glpn_cli.evaluation.evaluate import check_temporal, gather
+    from glpn_cli.evaluation.evaluate import Evaluation
     from glpn_cli.evaluation.predictors import FolderPredictor
 
     rules, align_by, groups = scoring.rules(space), parse_alignments(scoring.align), scoring.groups
@@ -187,21 +186,20 @@ def evaluate(
         if has_labels:
             code = evaluate_labels(models, subjects.data, model, run, reading, inputs, output)
             raise typer.Exit(code)
-        predictors = _open_predictors(models, sources, subjects, align_by, model, inputs, output, reading)
-        for predictor in predictors if scoring.temporal else ():
-            check_temporal(predictor)
+        predictors = _open_predictors(models, sources, subjects, model, inputs, output, reading)
+        evaluations = [
+            Evaluation.begin(each, sources[0], protocol=rules, align_by=align_by, groups=groups) for each in predictors
+        ]
         if not explicit.among("--kind", "--depth-scale"):
             warn_of_assumed_metres(
                 [str(path) for each in predictors if isinstance(each, FolderPredictor) for path in each.bare]
             )
-        rows, end = _run(sources[0], predictors, rules, align_by, groups, run)
-    total = sources[0].length or 0
-    if rows or end is None:
-        evaluations = gather(predictors, rows, protocol=rules, align_by=align_by, groups=groups, total=total)
+        end = _run(sources[0], evaluations, run)
+    if evaluations[0].pictures or end is None:
         show_evaluations(evaluations, json=output.json, report=output.report, output=scoring.csv)
     if end is not None:
         raise end
-    raise typer.Exit(_exit_code(rows, total, run))
+    raise typer.Exit(_exit_code(evaluations, run))
 
 
 def _open_data(
@@ -248,14 +246,12 @@ def _open_predictors(
     models: Sequence[InferenceSettings],
     sources: Sequence[SampleSource],
     subjects: SubjectParams,
-    align_by: tuple[Alignment, ...],
     model: ModelParams,
     inputs: InputSettings,
     output: OutputSettings,
     reading: ReadOptions,
 ) -> list[Predictor]:
-    """All that is scored: models, folders, the baseline. Raises UsageError for alignments that make no sense."""
-    from glpn_cli.evaluation.evaluate import choose_alignments
+    """All that is scored: models, folders, the baseline."""
     from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, fit_rows
     from glpn_cli.prediction import DepthKind
 
@@ -273,39 +269,18 @@ def _open_predictors(
         )
         for folder in subjects.predictions or ()
     ]
-    predictors += map(fit_rows, fitted_to)
-    for predictor in predictors:
-        choose_alignments(align_by, predictor)
-    return predictors
+    return [*predictors, *map(fit_rows, fitted_to)]
 
 
-def _run(
-    source: SampleSource,
-    predictors: Sequence[Predictor],
-    rules: Protocol,
-    align_by: tuple[Alignment, ...],
-    groups: tuple[MetricGroup, ...],
-    run: RunSettings,
-) -> tuple[list[tuple[PictureScores, ...]], BaseException | None]:
-    """Measure picture by picture and print errors as they come; also return what ended it early, if anything."""
+def _run(source: SampleSource, evaluations: Sequence[Evaluation], run: RunSettings) -> BaseException | None:
+    """Measure picture by picture and print errors as they come; return what ended it early, if anything."""
     from glpn_cli.cli.console import Progress, console
     from glpn_cli.errors import StoppedError
     from glpn_cli.evaluation.evaluate import evaluate as measure
 
-    assert source.length is not None
-    rows = []
-    progress = Progress(source.length)
+    progress = Progress(evaluations[0].total)
     try:
-        for row in measure(
-            source,
-            predictors,
-            protocol=rules,
-            align_by=align_by,
-            groups=groups,
-            workers=run.threads,
-            batch_size=run.batch_size or 1,
-        ):
-            rows.append(row)
+        for row in measure(source, evaluations, workers=run.threads, batch_size=run.batch_size or 1):
             errors = {error.message: error for scores in row for error in scores.problems}
             for error in errors.values():
                 console.error(error, about=row[0].name)
@@ -313,16 +288,17 @@ def _run(
             if errors and run.fail_fast:
                 break
     except (KeyboardInterrupt, StoppedError, MemoryError) as error:
-        return rows, error
+        return error
     finally:
         progress.close()
-    return rows, None
+    return None
 
 
-def _exit_code(rows: Sequence[tuple[PictureScores, ...]], total: int, run: RunSettings) -> int:
+def _exit_code(evaluations: Sequence[Evaluation], run: RunSettings) -> int:
     """A picture counts as failed where a predictor cannot be scored on it with every alignment."""
     from glpn_cli.pipeline.report import judge_failures
 
+    rows = list(zip(*(each.pictures for each in evaluations), strict=False))
     failed = sum(any(scores.problems for scores in row) for row in rows)
-    is_any_done = any(scores.error is None for row in rows for scores in row)
+    total, is_any_done = evaluations[0].total, any(each.measured for each in evaluations)
     return judge_failures(failed, total, run.allow_failed, is_any_done=is_any_done, is_cut_short=len(rows) < total)

@@ -17,7 +17,7 @@ from glpn_cli.video.settings import ClipSettings
 
 if TYPE_CHECKING:
     from glpn_cli.images import ReadOptions
-    from glpn_cli.pipeline.run import MakeEngine, Run
+    from glpn_cli.pipeline.run import MakeEngine
 
 EXAMPLES = """
 glpn predict photo.jpg -o depth
@@ -84,29 +84,6 @@ class ClusterParams:
         )
 
 
-def _plan_on_cluster(
-    named: InputSettings,
-    outputs: OutputSettings,
-    model: ModelParams,
-    space: SpaceParams,
-    run: RunSettings,
-    make_engine: MakeEngine,
-) -> Run:
-    """A run by a cluster: over pictures that are found here, or over names in lists, as they come."""
-    from glpn_cli.pipeline.run import plan_run
-    from glpn_cli.pipeline.search import find_pictures
-
-    found = None if named.is_listed else find_pictures(named)
-    assert named.reading is not None
-    inference = model.resolve(view=named.reading.view, camera=space.rescales_to, takes_labels=True)
-    used = model.settings(inference)
-    if found is not None:
-        return plan_run(found, outputs, used, run, make_engine=make_engine)
-    from glpn_cli.distributed.manifest import plan_manifest
-
-    return plan_manifest(named, outputs, used, run, make_engine=make_engine)
-
-
 def predict(
     explicit: ExplicitOptions,
     inputs: Annotated[InputSettings, without("depth_kind")],
@@ -125,19 +102,28 @@ def predict(
     """
     from glpn_cli.cli.clips import plan_all, take_clips
     from glpn_cli.cli.outcomes import check_stdout, show_run
+    from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.search import find_pictures
 
     outputs = space.apply_to(output, explicit)
     check_stdout(outputs)
-    reading = inputs.choose_reading(run.threads, is_isolated=cluster.engine == "ray")
+    is_shared = cluster.engine == "ray"
+    reading = inputs.choose_reading(run.threads, is_isolated=is_shared)
     make_engine = cluster.make_engine(reading, run.workers, explicit)
     named = replace(inputs, reading=reading)
-    if cluster.engine == "ray":
+    if is_shared:
         explicit.refuse(*CLIP_OPTIONS, because="is about clips, and --engine ray takes pictures")
-        prepared = _plan_on_cluster(named, outputs, model, space, run, make_engine)
-        show_run(prepared, outputs, allow_failed=run.allow_failed, workers=reading.workers)
-    taken = take_clips(clips, named, outputs)
-    found = find_pictures(taken.rest) if taken.rest is not None else None
-    inference = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
-    prepared = plan_all(taken, found, outputs, model.settings(inference), run)
+    taken = None if is_shared else take_clips(clips, named, outputs)
+    rest = named if taken is None else taken.rest
+    is_known_later = is_shared and named.is_listed  # names in lists are taken as they come
+    found = None if rest is None or is_known_later else find_pictures(rest)
+    used = model.settings(model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True))
+    if taken is not None:
+        prepared = plan_all(taken, found, outputs, used, run)
+    elif found is not None:
+        prepared = plan_run(found, outputs, used, run, make_engine=make_engine)
+    else:
+        from glpn_cli.distributed.manifest import plan_manifest
+
+        prepared = plan_manifest(named, outputs, used, run, make_engine=make_engine)
     show_run(prepared, outputs, allow_failed=run.allow_failed, workers=reading.workers)

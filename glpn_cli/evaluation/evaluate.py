@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,21 +55,50 @@ class PictureScores:
         return (*filter(None, (self.error, self.no_camera)), *self.gaps.values())
 
 
-@dataclass(frozen=True)
+_Frame = tuple[Sample, NDArray[np.bool_]] | PictureScores
+"""A picture as the protocol cuts it, and the mask of the pixels that count; or the error, in place of its scores."""
+
+
+@dataclass(eq=False)
 class Evaluation:
     """One predictor's scores under one protocol.
 
-    pictures: those that were tried.
     total:    the number of all pictures.
     groups:   the metrics that were asked for.
+    pictures: those that were tried so far.
     """
 
     predictor: Predictor
     protocol: Protocol
     alignments: tuple[Alignment, ...]
-    pictures: tuple[PictureScores, ...]
+    groups: tuple[MetricGroup, ...]
     total: int
-    groups: tuple[MetricGroup, ...] = (MetricGroup.DEPTH,)
+    pictures: list[PictureScores] = field(default_factory=list)
+    _latest: ScoredFrame | None = None  # the picture before, unless it could not be measured
+
+    @classmethod
+    def begin(
+        cls,
+        predictor: Predictor,
+        source: SampleSource,
+        *,
+        protocol: Protocol,
+        align_by: Sequence[Alignment] = (),
+        groups: Sequence[MetricGroup] = (MetricGroup.DEPTH,),
+    ) -> Self:
+        """The evaluation of a predictor on a finite source, before its first picture.
+
+        align_by: the alignments to score with; empty: the default of the predictor's kind
+
+        Raises UsageError for alignments and metrics that say nothing about maps of that kind, and for the alignment of
+        a camera that nobody knows.
+        """
+        assert source.length is not None, "an endless source has no mean"
+        if MetricGroup.TEMPORAL in groups:
+            _check_temporal(predictor)
+        alignments = tuple(dict.fromkeys(align_by)) or DEFAULT[predictor.kind]
+        _check_alignments(alignments, predictor)
+        return cls(predictor, protocol, alignments, tuple(groups), source.length)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -107,14 +136,60 @@ class Evaluation:
         values = {metric: self.values(alignment, metric) for metric in self.metrics}
         return {metric: bootstrap(each) for metric, each in values.items() if each.size}
 
+    def measure(self, frame: _Frame, answer: DepthMap | InputError | None) -> PictureScores:
+        """The scores of the predictor's map of a picture, or the error."""
+        before, self._latest = self._latest, None
+        if isinstance(frame, PictureScores):
+            return frame
+        sample, counted = frame
+        try:
+            if not isinstance(answer, DepthMap):
+                assert answer is not None
+                raise answer
+            depth = _fit_frame(answer, sample)
+            has_depth = _overlap(counted, depth, sample)
+        except InputError as error:
+            return PictureScores(sample.name, {}, error=_without_traceback(error))
+        scores, gaps = self._score(depth, sample, has_depth)
+        if not scores:
+            return PictureScores(sample.name, {}, error=gaps[self.alignments[0]])
+        if MetricGroup.TEMPORAL in self.groups:
+            self._latest = ScoredFrame(sample, depth.values, has_depth)
+            scores[next(iter(scores))] |= {} if before is None else score_change(before, self._latest)
+        pixels = int(has_depth.sum())
+        missing = _camera_error(sample) if MetricGroup.NORMALS in self.groups else None
+        if missing is not None and not any(scores.values()):
+            return PictureScores(sample.name, {}, error=missing)
+        return PictureScores(sample.name, scores, pixels, pixels / int(counted.sum()), gaps=gaps, no_camera=missing)
 
-def choose_alignments(asked: Sequence[Alignment], predictor: Predictor) -> tuple[Alignment, ...]:
-    """The alignments to score with: those that were asked for, else the default of the predictor's kind.
+    def _score(
+        self, depth: DepthMap, sample: Sample, has_depth: NDArray[np.bool_]
+    ) -> tuple[dict[Alignment, dict[str, float]], dict[Alignment, InputError]]:
+        """The scores of a map by alignment, and the reasons for those that there are not."""
+        predicted = depth.values[has_depth].astype(np.float64)
+        target = sample.depth[has_depth].astype(np.float64)
+        measures = Measures(self.groups, sample.depth, has_depth, sample.intrinsics)
+        range_m = self.protocol.range_m
+        scores: dict[Alignment, dict[str, float]] = {}
+        gaps: dict[Alignment, InputError] = {}
+        for how in self.alignments:
+            factor = self.predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
+            if factor is None:
+                gaps[how] = InputError(
+                    f"{sample.name}: its focal length is not known, so it has no score for focal",
+                    hint=CAMERA_HINT,
+                    code=ErrorCode.DATA,
+                )
+                continue
+            fitted = align(predicted * factor, target, how=how, kind=self.predictor.kind, range_m=range_m)
+            if self.protocol.clip and range_m is not None:
+                fitted = fitted.clip(max(range_m[0], 1e-6), range_m[1])
+            scores[how] = measures.score(fitted)
+        return scores, gaps
 
-    Raises UsageError for an alignment that says nothing about maps of that kind, or of a camera that nobody knows.
-    """
-    if not asked:
-        return DEFAULT[predictor.kind]
+
+def _check_alignments(asked: Sequence[Alignment], predictor: Predictor) -> None:
+    """Refuse alignments that say nothing about a predictor's maps (UsageError)."""
     unfair = [alignment for alignment in asked if alignment not in FAIR[predictor.kind]]
     if unfair:
         raise UsageError(
@@ -126,10 +201,9 @@ def choose_alignments(asked: Sequence[Alignment], predictor: Predictor) -> tuple
             f"--align focal says nothing about {predictor.name}: for which focal length its metres are is not known",
             hint="Leave focal out of --align, or score models alone that know their camera, as lite does.",
         )
-    return tuple(dict.fromkeys(asked))
 
 
-def check_temporal(predictor: Predictor) -> None:
+def _check_temporal(predictor: Predictor) -> None:
     """Refuse temporal metrics of maps whose scale and shift nobody knows (UsageError)."""
     if predictor.kind not in (DepthKind.METRIC, DepthKind.SCALE):
         raise UsageError(
@@ -139,59 +213,26 @@ def check_temporal(predictor: Predictor) -> None:
 
 
 def evaluate(
-    source: SampleSource,
-    predictors: Sequence[Predictor],
-    *,
-    protocol: Protocol,
-    align_by: Sequence[Alignment] = (),
-    groups: Sequence[MetricGroup] = (MetricGroup.DEPTH,),
-    workers: int = 1,
-    batch_size: int = 1,
+    source: SampleSource, evaluations: Sequence[Evaluation], *, workers: int = 1, batch_size: int = 1
 ) -> Iterator[tuple[PictureScores, ...]]:
-    """Score every predictor on every picture of a finite source: one tuple per picture, in the predictors' order.
+    """Score every predictor on every picture: one tuple per picture, in their order, when it is with their evaluations.
 
-    groups:     the metrics to compute.
-    workers:    threads that read pictures ahead.
-    batch_size: pictures per batch of a model.
+    evaluations: begun on this source under one protocol.
+    workers:     threads that read pictures ahead.
+    batch_size:  pictures per batch of a model.
     """
-    assert source.length is not None, "an endless source has no mean"
-    scorers = [_Scorer(predictor, protocol, choose_alignments(align_by, predictor), groups) for predictor in predictors]
-    read = partial(_read_frame, source, protocol)
-    for batch in read_batches(read, source.length, workers=workers, batch_size=batch_size):
+    read = partial(_read_frame, source, evaluations[0].protocol)
+    for batch in read_batches(read, evaluations[0].total, workers=workers, batch_size=batch_size):
         samples = [frame[0] for frame in batch if not isinstance(frame, PictureScores)]
-        maps = [iter(_predict(predictor, samples)) for predictor in predictors]
+        maps = [iter(_predict(each.predictor, samples)) for each in evaluations]
         for frame in batch:
-            yield tuple(
-                scorer.measure(frame, None if isinstance(frame, PictureScores) else next(own))
-                for scorer, own in zip(scorers, maps, strict=True)
+            row = tuple(
+                each.measure(frame, None if isinstance(frame, PictureScores) else next(own))
+                for each, own in zip(evaluations, maps, strict=True)
             )
-
-
-def gather(
-    predictors: Sequence[Predictor],
-    rows: Sequence[tuple[PictureScores, ...]],
-    *,
-    protocol: Protocol,
-    align_by: Sequence[Alignment] = (),
-    groups: Sequence[MetricGroup] = (MetricGroup.DEPTH,),
-    total: int | None = None,
-) -> tuple[Evaluation, ...]:
-    """The rows that `evaluate` gave, by predictor.
-
-    total: the number of all pictures; None where all were tried.
-    """
-    count = len(rows) if total is None else total
-    return tuple(
-        Evaluation(
-            predictor,
-            protocol,
-            choose_alignments(align_by, predictor),
-            tuple(row[place] for row in rows),
-            count,
-            tuple(groups),
-        )
-        for place, predictor in enumerate(predictors)
-    )
+            for each, scores in zip(evaluations, row, strict=True):
+                each.pictures.append(scores)
+            yield row
 
 
 def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
@@ -201,16 +242,13 @@ def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: 
     """
     pairs = (
         (one.scores.get(alignment, {}), other.scores.get(alignment, {}))
-        for one, other in zip(ours.pictures, theirs.pictures, strict=True)  # by place: a picture may come twice
+        # By place: a picture may come twice. An interrupt may leave one of them a picture behind.
+        for one, other in zip(ours.pictures, theirs.pictures, strict=False)
     )
     values = np.array([(one[metric], other[metric]) for one, other in pairs if metric in one and metric in other])
     if not values.size:
         return None
     return bootstrap(values[:, 0] - values[:, 1])
-
-
-_Frame = tuple[Sample, NDArray[np.bool_]] | PictureScores
-"""A picture as the protocol cuts it, and the mask of the pixels that count; or the error, in place of its scores."""
 
 
 def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
@@ -256,71 +294,6 @@ def _predict(predictor: Predictor, samples: Sequence[Sample]) -> list[DepthMap |
         return predict_each(predictor.predict_batch, samples)
     alone = [predict_each(lambda one: [predictor.predict(one[0])], [sample]) for sample in samples]
     return [answer for (answer,) in alone]
-
-
-@dataclass(eq=False)
-class _Scorer:
-    """Scores the maps of one predictor, picture by picture.
-
-    latest: the picture before, for temporal metrics; None at the start, and after one that could not be measured
-    """
-
-    predictor: Predictor
-    protocol: Protocol
-    alignments: tuple[Alignment, ...]
-    groups: Sequence[MetricGroup]
-    latest: ScoredFrame | None = None
-
-    def measure(self, frame: _Frame, answer: DepthMap | InputError | None) -> PictureScores:
-        """The scores of the predictor's map of a picture, or the error."""
-        before, self.latest = self.latest, None
-        if isinstance(frame, PictureScores):
-            return frame
-        sample, counted = frame
-        try:
-            if not isinstance(answer, DepthMap):
-                assert answer is not None
-                raise answer
-            depth = _fit_frame(answer, sample)
-            has_depth = _overlap(counted, depth, sample)
-        except InputError as error:
-            return PictureScores(sample.name, {}, error=_without_traceback(error))
-        scores, gaps = self._score(depth, sample, has_depth)
-        if not scores:
-            return PictureScores(sample.name, {}, error=gaps[self.alignments[0]])
-        if MetricGroup.TEMPORAL in self.groups:
-            self.latest = ScoredFrame(sample, depth.values, has_depth)
-            scores[next(iter(scores))] |= {} if before is None else score_change(before, self.latest)
-        pixels = int(has_depth.sum())
-        missing = _camera_error(sample) if MetricGroup.NORMALS in self.groups else None
-        if missing is not None and not any(scores.values()):
-            return PictureScores(sample.name, {}, error=missing)
-        return PictureScores(sample.name, scores, pixels, pixels / int(counted.sum()), gaps=gaps, no_camera=missing)
-
-    def _score(
-        self, depth: DepthMap, sample: Sample, has_depth: NDArray[np.bool_]
-    ) -> tuple[dict[Alignment, dict[str, float]], dict[Alignment, InputError]]:
-        """The scores of a map by alignment, and the reasons for those that there are not."""
-        predicted = depth.values[has_depth].astype(np.float64)
-        target = sample.depth[has_depth].astype(np.float64)
-        measures = Measures(self.groups, sample.depth, has_depth, sample.intrinsics)
-        range_m = self.protocol.range_m
-        scores: dict[Alignment, dict[str, float]] = {}
-        gaps: dict[Alignment, InputError] = {}
-        for how in self.alignments:
-            factor = self.predictor.lens_factor(sample) if how is Alignment.FOCAL else 1.0
-            if factor is None:
-                gaps[how] = InputError(
-                    f"{sample.name}: its focal length is not known, so it has no score for focal",
-                    hint=CAMERA_HINT,
-                    code=ErrorCode.DATA,
-                )
-                continue
-            fitted = align(predicted * factor, target, how=how, kind=self.predictor.kind, range_m=range_m)
-            if self.protocol.clip and range_m is not None:
-                fitted = fitted.clip(max(range_m[0], 1e-6), range_m[1])
-            scores[how] = measures.score(fitted)
-        return scores, gaps
 
 
 def _camera_error(sample: Sample) -> InputError | None:

@@ -12,7 +12,7 @@ from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import Alignment, parse_alignments
-from glpn_cli.evaluation.evaluate import Evaluation, choose_alignments, compare, evaluate, gather
+from glpn_cli.evaluation.evaluate import Evaluation, compare, evaluate
 from glpn_cli.evaluation.metrics import score
 from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, RowFit, fit_rows
 from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
@@ -90,8 +90,11 @@ def run(
     align: str | None = None,
 ) -> tuple[Evaluation, ...]:
     rules, align_by = protocol or Protocol(), parse_alignments(align)
-    rows = list(evaluate(source or Scenes(), predictors, protocol=rules, align_by=align_by))
-    return gather(predictors, rows, protocol=rules, align_by=align_by)
+    source = source or Scenes()
+    begun = [Evaluation.begin(each, source, protocol=rules, align_by=align_by) for each in predictors]
+    rows = list(evaluate(source, begun))
+    assert rows == list(zip(*(each.pictures for each in begun), strict=True))
+    return tuple(begun)
 
 
 def test_scores_are_means_over_pictures_of_each_pictures_own_score() -> None:
@@ -119,7 +122,7 @@ def test_a_disparity_map_is_measured_with_scale_and_shift_fitted_in_disparity_an
     assert evaluation.alignments == (Alignment.DISPARITY,)
     assert evaluation.means(Alignment.DISPARITY)["abs_rel"].mean == pytest.approx(0, abs=1e-5)
     with pytest.raises(UsageError, match="--align median says nothing about oracle: its maps are disparity"):
-        choose_alignments((Alignment.MEDIAN,), oracle)
+        run(oracle, align="median")
 
 
 def test_what_cannot_be_measured_is_named_and_counted_and_never_averaged_away() -> None:
@@ -169,8 +172,12 @@ def test_the_heading_and_the_json_tell_what_a_fit_clips() -> None:
 @pytest.mark.parametrize(("workers", "batch_size"), [(1, 4), (3, 1), (4, 5)])
 def test_reading_ahead_and_batches_change_no_number_and_no_order(workers: int, batch_size: int) -> None:
     predictors, source = [Oracle(1.1, noise=0.2, missing=("room/3.png",)), Oracle(0.9)], Scenes(broken=1, empty=4)
-    plain = list(evaluate(source, predictors, protocol=PROTOCOLS["none"]))
-    ahead = list(evaluate(source, predictors, protocol=PROTOCOLS["none"], workers=workers, batch_size=batch_size))
+    plain, ahead = (
+        list(
+            evaluate(source, [Evaluation.begin(each, source, protocol=PROTOCOLS["none"]) for each in predictors], **how)
+        )
+        for how in ({}, {"workers": workers, "batch_size": batch_size})
+    )
     assert [[(p.name, p.pixels, p.scores, str(p.error)) for p in row] for row in ahead] == [
         [(p.name, p.pixels, p.scores, str(p.error)) for p in row] for row in plain
     ]

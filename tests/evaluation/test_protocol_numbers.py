@@ -10,7 +10,7 @@ from PIL import Image
 
 from glpn_cli.data.sources import open_source
 from glpn_cli.evaluation.alignment import Alignment
-from glpn_cli.evaluation.evaluate import evaluate, gather
+from glpn_cli.evaluation.evaluate import Evaluation, evaluate
 from glpn_cli.evaluation.predictors import FolderPredictor
 from glpn_cli.evaluation.protocols import PROTOCOLS, choose_protocol
 
@@ -74,7 +74,8 @@ def test_nyu(tmp_path: Path, align: str) -> None:
         pictures.append(textbook(made * (np.median(true) / np.median(made) if align == "median" else 1), true))
     predictor = FolderPredictor(tmp_path / "maps", depth_scale=4999)  # a scale without ties at 1.25
     source, rules = open_source(f"nyu:{tmp_path / 'nyu'}", split="test"), PROTOCOLS["nyu"]
-    (evaluation,) = gather([predictor], list(evaluate(source, [predictor], protocol=rules)), protocol=rules)
+    evaluation = Evaluation.begin(predictor, source, protocol=rules)
+    assert len(list(evaluate(source, [evaluation]))) == len(evaluation.pictures)
     assert len(evaluation.measured) == 3
     agree({name: value.mean for name, value in evaluation.means(Alignment(align)).items()}, pictures)
 
@@ -100,7 +101,8 @@ def test_kitti(tmp_path: Path, crop: str, rows: tuple[int, int], columns: tuple[
     (tmp_path / "kitti/eigen_test_files_with_gt.txt").write_text("".join(lines))
     predictor = FolderPredictor(tmp_path / "maps", depth_scale=256)
     source, rules = open_source(f"kitti:{tmp_path / 'kitti'}", split="test"), choose_protocol("kitti", crop=crop)
-    (evaluation,) = gather([predictor], list(evaluate(source, [predictor], protocol=rules)), protocol=rules)
+    evaluation = Evaluation.begin(predictor, source, protocol=rules)
+    assert len(list(evaluate(source, [evaluation]))) == len(evaluation.pictures)
     assert len(evaluation.measured) == 2
     agree({name: value.mean for name, value in evaluation.means(Alignment.NONE).items()}, pictures)
     assert evaluation.measured[0].scores[Alignment.NONE] == pytest.approx(pictures[0], rel=1e-6)

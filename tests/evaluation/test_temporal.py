@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import UsageError
 from glpn_cli.evaluation.alignment import Alignment
-from glpn_cli.evaluation.evaluate import check_temporal, evaluate
+from glpn_cli.evaluation.evaluate import Evaluation, evaluate
 from glpn_cli.evaluation.measures import MetricGroup
 from glpn_cli.evaluation.predictors import RowFit
 from glpn_cli.evaluation.protocols import Protocol
@@ -113,7 +113,8 @@ class Film:
 
 def test_a_film_is_scored_in_order_beside_its_accuracy() -> None:
     protocol, groups = Protocol(), (MetricGroup.DEPTH, MetricGroup.TEMPORAL)
-    rows = [row for (row,) in evaluate(Film(), [RowFit(4.0, 4.0)], protocol=protocol, groups=groups)]
+    evaluation = Evaluation.begin(RowFit(4.0, 4.0), Film(), protocol=protocol, groups=groups)
+    rows = [row for (row,) in evaluate(Film(), [evaluation])]
     scores = [row.scores[Alignment.NONE] for row in rows]
     assert ["flicker" in each for each in scores] == [False, True, True, True, False]
     assert all(each["abs_rel"] < 1e-6 for each in scores)
@@ -121,6 +122,7 @@ def test_a_film_is_scored_in_order_beside_its_accuracy() -> None:
 
 
 def test_maps_without_a_scale_are_refused() -> None:
-    check_temporal(RowFit(1.0, 2.0))
+    asked = {"protocol": Protocol(), "groups": (MetricGroup.TEMPORAL,)}
+    Evaluation.begin(RowFit(1.0, 2.0), Film(), **asked)
     with pytest.raises(UsageError, match="affine"):
-        check_temporal(RowFit(1.0, 2.0, kind=DepthKind.AFFINE))
+        Evaluation.begin(RowFit(1.0, 2.0, kind=DepthKind.AFFINE), Film(), **asked)

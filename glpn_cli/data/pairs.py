@@ -41,7 +41,6 @@ _LEAST_MEDIAN_M, _MOST_MEDIAN_M = 0.02, 300.0
 """Beyond these medians no camera has measured the depths: the scale is wrong."""
 
 _Half = TypeVar("_Half")
-_Read = Callable[[Path], StoredDepth]
 
 _DEFAULT = ReadOptions()
 
@@ -80,9 +79,9 @@ class Pair:
         valid pixel, for a scale that contradicts the file's own record, and for depths that only a wrong scale gives.
         """
         rgb = self._half(self.rgb_path, lambda path: read_rgb(path, reading).rgb, "picture")
-        read = partial(reading.run, read_depth, about="it", max_pixels=reading.max_pixels)
-        stored = self._half(self.depth_path, partial(read, depth_scale=self.depth_scale), "depth")
-        self._check_scale(stored, read)
+        read = partial(reading.run, read_depth, about="it", max_pixels=reading.max_pixels, depth_scale=self.depth_scale)
+        stored = self._half(self.depth_path, read, "depth")
+        self._check_scale(stored)
         depth = stored.depth
         if not depth.kind.is_metric:
             raise InputError(
@@ -103,7 +102,7 @@ class Pair:
         )
         if self.is_kitti:
             sample = kb_cropped(sample)
-        self._check_depth(sample.depth, stored, read)
+        self._check_depth(sample.depth, stored)
         return sample
 
     def _camera(self, size: tuple[int, int]) -> Intrinsics | None:
@@ -127,7 +126,7 @@ class Pair:
         with about_file(path):
             return read(path)
 
-    def _check_scale(self, stored: StoredDepth, read: _Read) -> None:
+    def _check_scale(self, stored: StoredDepth) -> None:
         own = None if stored.record is None else stored.record.depth_scale
         if own is not None and not math.isclose(own, self.depth_scale, rel_tol=1e-5):  # records have six digits
             raise InputError(
@@ -136,7 +135,7 @@ class Pair:
                 hint="Correct the depth_scale of its line; glpn inspect shows what a depth file says of itself.",
                 code=ErrorCode.DATA,
             )
-        if stored.record is None and self.depth_scale != 1 and self._is_float(stored, read):
+        if stored.is_float and self.depth_scale != 1:
             raise InputError(
                 f"{self.depth_path}: a file of floats is read as metres, and its depth_scale is said to be "
                 f"{self.depth_scale:g}",
@@ -144,16 +143,7 @@ class Pair:
                 code=ErrorCode.DATA,
             )
 
-    def _is_float(self, stored: StoredDepth, read: _Read) -> bool:
-        if stored.format == "png16":
-            return False
-        try:
-            read(self.depth_path)
-        except InputError:  # integers, which need a scale
-            return False
-        return True
-
-    def _check_depth(self, depth: NDArray[np.float32], stored: StoredDepth, read: _Read) -> None:
+    def _check_depth(self, depth: NDArray[np.float32], stored: StoredDepth) -> None:
         known = depth[depth > 0]
         if known.size == 0:
             raise InputError(
@@ -164,16 +154,16 @@ class Pair:
         median = float(np.median(known))
         if not _LEAST_MEDIAN_M < median < _MOST_MEDIAN_M:
             side = "beyond" if median > _LEAST_MEDIAN_M else "below"
-            why, hint = self._explain_scale(stored, read)
+            why, hint = self._explain_scale(stored)
             raise InputError(
                 f"{self.name}: half of its depths lie {side} {median:.3g} m {why}", hint=hint, code=ErrorCode.RANGE
             )
 
-    def _explain_scale(self, stored: StoredDepth, read: _Read) -> tuple[str, str]:
+    def _explain_scale(self, stored: StoredDepth) -> tuple[str, str]:
         """Where the scale of its depth comes from, and how to correct it."""
         if stored.record is not None and stored.record.depth_scale is not None:
             return f"with the scale {stored.record.depth_scale:g} of its own record", "Write the depth file again."
-        if self._is_float(stored, read):
+        if stored.record is not None or stored.is_float:
             hint = "Divide its numbers until they are metres, or store them as integers with their depth_scale."
             return "(a file of floats is read as metres)", hint
         return f"with depth_scale {self.depth_scale:g}", _SCALE_HINT

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class PictureScores:
+class _PictureScores:
     """The scores of one picture, or the error.
 
     scores: by alignment, then by metric; empty where there is an error. A metric is left out where it makes no sense.
@@ -55,7 +55,7 @@ class PictureScores:
         return (*filter(None, (self.error, self.no_camera)), *self.gaps.values())
 
 
-_Frame = tuple[Sample, NDArray[np.bool_]] | PictureScores
+_Frame = tuple[Sample, NDArray[np.bool_]] | _PictureScores
 """A picture as the protocol cuts it, and the mask of the pixels that count; or the error, in place of its scores."""
 
 
@@ -73,7 +73,7 @@ class Evaluation:
     alignments: tuple[Alignment, ...]
     groups: tuple[MetricGroup, ...]
     total: int
-    pictures: list[PictureScores] = field(default_factory=list)
+    pictures: list[_PictureScores] = field(default_factory=list)
     _latest: ScoredFrame | None = None  # the picture before, unless it could not be measured
 
     @classmethod
@@ -106,7 +106,7 @@ class Evaluation:
         return tuple(metric for group in self.groups for metric in group.metrics)
 
     @property
-    def measured(self) -> tuple[PictureScores, ...]:
+    def measured(self) -> tuple[_PictureScores, ...]:
         """The pictures with scores."""
         return tuple(picture for picture in self.pictures if picture.error is None)
 
@@ -136,10 +136,10 @@ class Evaluation:
         values = {metric: self.values(alignment, metric) for metric in self.metrics}
         return {metric: bootstrap(each) for metric, each in values.items() if each.size}
 
-    def measure(self, frame: _Frame, answer: DepthMap | InputError | None) -> PictureScores:
+    def measure(self, frame: _Frame, answer: DepthMap | InputError | None) -> _PictureScores:
         """The scores of the predictor's map of a picture, or the error."""
         before, self._latest = self._latest, None
-        if isinstance(frame, PictureScores):
+        if isinstance(frame, _PictureScores):
             return frame
         sample, counted = frame
         try:
@@ -149,18 +149,18 @@ class Evaluation:
             depth = _fit_frame(answer, sample)
             has_depth = _overlap(counted, depth, sample)
         except InputError as error:
-            return PictureScores(sample.name, {}, error=_without_traceback(error))
+            return _PictureScores(sample.name, {}, error=_without_traceback(error))
         scores, gaps = self._score(depth, sample, has_depth)
         if not scores:
-            return PictureScores(sample.name, {}, error=gaps[self.alignments[0]])
+            return _PictureScores(sample.name, {}, error=gaps[self.alignments[0]])
         if MetricGroup.TEMPORAL in self.groups:
             self._latest = ScoredFrame(sample, depth.values, has_depth)
             scores[next(iter(scores))] |= {} if before is None else score_change(before, self._latest)
         pixels = int(has_depth.sum())
         missing = _camera_error(sample) if MetricGroup.NORMALS in self.groups else None
         if missing is not None and not any(scores.values()):
-            return PictureScores(sample.name, {}, error=missing)
-        return PictureScores(sample.name, scores, pixels, pixels / int(counted.sum()), gaps=gaps, no_camera=missing)
+            return _PictureScores(sample.name, {}, error=missing)
+        return _PictureScores(sample.name, scores, pixels, pixels / int(counted.sum()), gaps=gaps, no_camera=missing)
 
     def _score(
         self, depth: DepthMap, sample: Sample, has_depth: NDArray[np.bool_]
@@ -214,7 +214,7 @@ def _check_temporal(predictor: Predictor) -> None:
 
 def evaluate(
     source: SampleSource, evaluations: Sequence[Evaluation], *, workers: int = 1, batch_size: int = 1
-) -> Iterator[tuple[PictureScores, ...]]:
+) -> Iterator[tuple[_PictureScores, ...]]:
     """Score every predictor on every picture: one tuple per picture, in their order, when it is with their evaluations.
 
     evaluations: begun on this source under one protocol.
@@ -223,11 +223,11 @@ def evaluate(
     """
     read = partial(_read_frame, source, evaluations[0].protocol)
     for batch in read_batches(read, evaluations[0].total, workers=workers, batch_size=batch_size):
-        samples = [frame[0] for frame in batch if not isinstance(frame, PictureScores)]
+        samples = [frame[0] for frame in batch if not isinstance(frame, _PictureScores)]
         maps = [iter(_predict(each.predictor, samples)) for each in evaluations]
         for frame in batch:
             row = tuple(
-                each.measure(frame, None if isinstance(frame, PictureScores) else next(own))
+                each.measure(frame, None if isinstance(frame, _PictureScores) else next(own))
                 for each, own in zip(evaluations, maps, strict=True)
             )
             for each, scores in zip(evaluations, row, strict=True):
@@ -259,11 +259,11 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
             sample = kb_cropped(sample)
         counted = protocol.counted(sample.depth)
     except InputError as error:
-        return PictureScores(name, {}, error=_without_traceback(error))
+        return _PictureScores(name, {}, error=_without_traceback(error))
     if not counted.any():
         hint = "All its known depths lie outside the range or the crop: see --gt-range and --crop."
         message = f"{sample.name}: no pixel counts under the protocol"
-        return PictureScores(name, {}, error=InputError(message, hint=hint, code=ErrorCode.DATA))
+        return _PictureScores(name, {}, error=InputError(message, hint=hint, code=ErrorCode.DATA))
     return sample, counted
 
 

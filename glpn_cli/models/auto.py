@@ -13,7 +13,7 @@ from torch import Tensor
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, config_class, read_config
 from glpn_cli.models.hf_compat_base import DepthEstimatorOutput, Pretrained
-from glpn_cli.models.image_processor import BatchFeature, ImageProcessor
+from glpn_cli.models.image_processor import ImageProcessor
 from glpn_cli.models.loading import Loading
 
 
@@ -80,20 +80,6 @@ class _PlainImageProcessor(ImageProcessor):
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
-
-    def preprocess(
-        self,
-        images: Any,
-        *,
-        return_tensors: str | None = None,
-        data_format: str | None = None,
-        input_data_format: str | None = None,
-    ) -> BatchFeature:
-        """Pictures -> {"pixel_values": ...}; see `GLPNImageProcessor.preprocess`."""
-        pixels = self.pixel_values(
-            images, return_tensors=return_tensors, data_format=data_format, input_data_format=input_data_format
-        )
-        return BatchFeature(pixel_values=pixels)
 
     def process(self, picture: NDArray[Any]) -> NDArray[Any]:
         """(C, H, W), uint8 or floats in [0, 1] -> float32 (3, h, w)."""

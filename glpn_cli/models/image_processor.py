@@ -120,22 +120,33 @@ class ImageProcessor:
         """The same as `preprocess`."""
         return self.preprocess(images, *args, **settings)
 
-    def preprocess(self, images: Any, *args: Any, **settings: Any) -> BatchFeature:
-        """Pictures -> {"pixel_values": ...}."""
-        raise NotImplementedError
+    def preprocess(
+        self,
+        images: Any,
+        *,
+        return_tensors: str | None = None,
+        data_format: str | None = None,
+        input_data_format: str | None = None,
+        **settings: Any,
+    ) -> BatchFeature:
+        """Pictures -> {"pixel_values": ...}.
 
-    def pixel_values(
-        self, images: Any, *, return_tensors: str | None, data_format: str | None, input_data_format: str | None
-    ) -> Any:
-        """Every picture as `process` makes it, laid out and stacked as `preprocess` documents.
+        images:            a PIL picture, an array or tensor (H, W, C), (C, H, W) or (H, W), a batch of them in one
+                           array (B, ...), or a list of any of these. Floats are in [0, 1].
+        return_tensors:    None (a list of arrays), "np" or "pt" (one stack).
+        data_format:       "channels_first" (default) or "channels_last" for what comes out.
+        input_data_format: the same for what goes in; inferred where None.
+        settings:          any of the processor's, for this call.
 
-        Raises UsageError for formats that are not documented and for pictures that cannot be understood or stacked.
+        Raises UsageError for settings that do not exist, for formats that are not documented, and for pictures that
+        cannot be understood or stacked.
         """
         _check_formats(return_tensors, data_format, input_data_format)
-        arrays = [self.process(_to_channels_first(image, input_data_format)) for image in flatten_pictures(images)]
+        process = self.changed(settings).process
+        arrays = [process(_to_channels_first(image, input_data_format)) for image in flatten_pictures(images)]
         if data_format == "channels_last":
             arrays = [np.moveaxis(array, 0, -1) for array in arrays]
-        return stack(arrays, return_tensors)
+        return BatchFeature(pixel_values=stack(arrays, return_tensors))
 
     def process(self, picture: NDArray[Any]) -> NDArray[Any]:
         """One picture (C, H, W) -> (C, h, w), by the settings."""
@@ -156,7 +167,8 @@ class ImageProcessor:
                 f"{type(self).__name__} has no setting {', '.join(unknown)}",
                 hint=f"It has: {', '.join(self.setting_names)}.",
             )
-        return type(self)(**(self.settings() | {name: value for name, value in changes.items() if value is not None}))
+        given = {name: value for name, value in changes.items() if value is not None}
+        return type(self)(**(self.settings() | given)) if given else self
 
     def post_process_depth_estimation(
         self, outputs: DepthEstimatorOutput, target_sizes: Sequence[tuple[int, int]] | Tensor | None = None

@@ -105,35 +105,19 @@ class DPTImageProcessor(ImageProcessor):
         self.do_reduce_labels = do_reduce_labels
 
     def preprocess(
-        self,
-        images: Any,
-        segmentation_maps: Any = None,
-        *,
-        return_tensors: str | None = None,
-        data_format: str | None = None,
-        input_data_format: str | None = None,
-        **settings: Any,
+        self, images: Any, segmentation_maps: Any = None, *, return_tensors: str | None = None, **more: Any
     ) -> BatchFeature:
-        """Pictures -> {"pixel_values": ..., and "labels": ... where maps were given}.
+        """Pictures -> {"pixel_values": ..., and "labels": ... where maps were given}; see `ImageProcessor.preprocess`.
 
-        images:            a PIL picture, an array or tensor (H, W, C), (C, H, W) or (H, W), a batch of them in one
-                           array (B, ...), or a list of any of these. Floats are in [0, 1].
         segmentation_maps: one label a pixel, (H, W), as many as pictures; resized to the nearest label, where
                            transformers mixes labels by the pictures' filter.
-        return_tensors:    None (a list of arrays), "np" or "pt" (one stack).
-        data_format:       "channels_first" (default) or "channels_last" for what comes out.
-        input_data_format: the same for what goes in; inferred where None.
-        settings:          any of the processor's, for this call.
         """
-        asked = self.changed(settings)
-        pixels = asked.pixel_values(
-            images, return_tensors=return_tensors, data_format=data_format, input_data_format=input_data_format
-        )
-        answer = BatchFeature(pixel_values=pixels)
+        answer = super().preprocess(images, return_tensors=return_tensors, **more)
         if segmentation_maps is not None:
+            asked = self.changed({name: value for name, value in more.items() if name in self.setting_names})
             maps = [asked._process_labels(np.asarray(one)) for one in flatten_pictures(segmentation_maps)]
-            if len(maps) != len(pixels):
-                raise UsageError(f"{len(maps)} segmentation maps were given for {len(pixels)} pictures")
+            if len(maps) != len(answer["pixel_values"]):
+                raise UsageError(f"{len(maps)} segmentation maps were given for {len(answer['pixel_values'])} pictures")
             answer["labels"] = stack(maps, return_tensors)
         return answer
 

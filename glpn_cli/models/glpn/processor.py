@@ -15,7 +15,7 @@ from torch import Tensor
 
 from glpn_cli.errors import UsageError
 from glpn_cli.models.fields import is_whole
-from glpn_cli.models.image_processor import UNIT, BatchFeature, ImageProcessor, rescale, resize_picture, to_tensor
+from glpn_cli.models.image_processor import UNIT, ImageProcessor, rescale, resize_picture, to_tensor
 
 
 def prepare(rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
@@ -53,39 +53,6 @@ class GLPNImageProcessor(ImageProcessor):
         self.resample = Image.Resampling(resample)
         self.do_rescale = do_rescale
         self.rescale_factor = rescale_factor
-
-    def preprocess(
-        self,
-        images: Any,
-        *,
-        do_resize: bool | None = None,
-        size_divisor: int | None = None,
-        resample: int | None = None,
-        do_rescale: bool | None = None,
-        rescale_factor: float | None = None,
-        return_tensors: str | None = None,
-        data_format: str | None = None,
-        input_data_format: str | None = None,
-    ) -> BatchFeature:
-        """Pictures -> {"pixel_values": ...}.
-
-        images:            a PIL picture, an array or tensor (H, W, C), (C, H, W) or (H, W), a batch of them in one
-                           array (B, ...), or a list of any of these. Floats are in [0, 1].
-        return_tensors:    None (a list of arrays), "np" or "pt" (one stack).
-        data_format:       "channels_first" (default) or "channels_last" for what comes out.
-        input_data_format: the same for what goes in; inferred where None.
-        """
-        asked = {
-            "do_resize": do_resize,
-            "size_divisor": size_divisor,
-            "resample": resample,
-            "do_rescale": do_rescale,
-            "rescale_factor": rescale_factor,
-        }
-        pixels = self.changed(asked).pixel_values(
-            images, return_tensors=return_tensors, data_format=data_format, input_data_format=input_data_format
-        )
-        return BatchFeature(pixel_values=pixels)
 
     def process(self, picture: NDArray[Any]) -> NDArray[Any]:
         """(C, H, W) -> (C, h, w)."""

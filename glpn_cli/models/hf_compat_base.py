@@ -19,6 +19,7 @@ from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
 from glpn_cli.models.dense.transformer import Encoded, Encoder
+from glpn_cli.models.layers import Unfilled
 from glpn_cli.models.loading import Loading
 from glpn_cli.models.state_dict import file_state, read_state, zeros
 
@@ -207,7 +208,7 @@ class Pretrained(nn.Module):
             raise ModelError(f"{cls.__name__} cannot load a checkpoint of type {checkpoint.config.get('model_type')!r}")
         rows, fill = cls.rows(config), partial(cls.fill, config)
         state = read_state(checkpoint, rows, part=cls.part, base_prefix=cls.base_prefix, fill=fill)
-        with torch.device("meta"):
+        with Unfilled():
             model = cls(config)
         model.load_state_dict(
             {f"{cls.module_prefix}{name}": tensor for name, tensor in state.items()}, strict=True, assign=True

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from glpn_cli.errors import ModelError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 """Precision, as users name it -> torch's type."""
+
+_MAKING = {torch.empty, torch.zeros, torch.ones, torch.full, torch.tensor}
+_FILLING = {
+    *(nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_, nn.init.constant_),
+    *(Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_),
+}
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -29,6 +37,24 @@ _ACTIVATIONS: dict[str, Activation] = {
 def find_activation(name: str | Activation) -> Activation:
     """The function that a config's `hidden_act` or `pooler_act` names; a function is itself."""
     return _ACTIVATIONS[name] if isinstance(name, str) else name
+
+
+class Unfilled(TorchFunctionMode):
+    """A context in which layers are made without memory and without numbers, since a file has them all.
+
+    So does torch.device("meta"), and has torch work out what random numbers without memory are: half of the time.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call a function of torch, unless it would only fill a tensor."""
+        kwargs = kwargs or {}
+        if func in _FILLING:
+            return args[0] if args else kwargs["tensor"]
+        if func in _MAKING and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
 
 
 class StridedConv2d(nn.Conv2d):

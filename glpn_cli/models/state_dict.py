@@ -100,10 +100,10 @@ def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.
 
 def load_tensors(config: ModelConfig, checkpoint: Checkpoint) -> nn.Module:
     """The network that a config describes, with the tensors of a checkpoint. Raises ModelError, as `read_state`."""
-    import torch
+    from glpn_cli.models.layers import Unfilled
 
     state = read_state(checkpoint, config.weight_rows())
-    with torch.device("meta"):  # no memory, no random numbers: every tensor comes from the file
+    with Unfilled():
         network = config.build()
     network.load_state_dict(state, strict=True, assign=True)
     return network

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from glpn_cli.models.layers import PatchConvTranspose2d, StridedConv2d
+from glpn_cli.benchmark.synthetic import read_config as read_known
+from glpn_cli.models.config_base import read_config
+from glpn_cli.models.layers import PatchConvTranspose2d, StridedConv2d, Unfilled
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,16 @@ def test_a_strided_convolution_is_torchs(
     ours = StridedConv2d(5, 6, kernel, stride, padding, dilation)
     theirs = nn.Conv2d(5, 6, kernel, stride, padding, dilation)
     check_same(ours, theirs, torch.randn(2, 5, *size))
+
+
+@pytest.mark.parametrize("fields", [{"model_type": "lite_depth"}, *map(read_known, ("b0", "dpt-hybrid", "da2-small"))])
+def test_networks_made_unfilled_have_no_memory_and_all_their_tensors(fields: dict[str, Any]) -> None:
+    config = read_config(fields)
+    with Unfilled():
+        network = config.build()
+    assert all(tensor.is_meta for tensor in (*network.parameters(), *network.buffers()))
+    assert {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()} == config.shapes()
+    assert nn.Linear(2, 2).weight.abs().sum() > 0, "outside it all is as before"
 
 
 @pytest.mark.parametrize("kernel", [2, 3, 4])

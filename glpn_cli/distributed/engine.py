@@ -12,21 +12,22 @@ written before its actor died is taken for what it is when the task is done agai
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
+from queue import Empty, Queue
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
 
 from glpn_cli.distributed.cluster import divide, join_cluster, live_nodes
-from glpn_cli.distributed.feed import Feed
 from glpn_cli.distributed.probe import await_probes, first_line, mark_folders, start_probes
 from glpn_cli.distributed.worker import Answer, Setup, Worker
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
@@ -46,6 +47,9 @@ _MESSAGE_S = 0.5
 _LARGEST_MESSAGE = 64
 _PROBED = 256
 """Tasks of which all machines must see the inputs and the places of the results, before anything runs."""
+
+_MOST_WAITING = 256
+"""Tasks that are taken from their iterator beforehand."""
 
 _WATCH_S = 0.5
 _LONG_S = 60.0
@@ -137,7 +141,7 @@ class ClusterEngine:
         try:
             first = list(islice(tasks := iter(tasks), 1 if self._is_stream else _PROBED))
             with join_cluster(self._address), mark_folders(self._folders(first)) as markers:
-                self._feed = Feed(chain(first, tasks))
+                self._feed = _Feed(chain(first, tasks))
                 try:
                     self._begin(first, markers)
                     self._work()
@@ -341,3 +345,46 @@ def _for_travel(task: Task) -> Task:
     """A task without what an actor has already: the options of reading, with their processes."""
     source: Any = replace(task.source, options=ReadOptions())  # type: ignore[type-var]  # each kind has them
     return replace(task, source=source)
+
+
+class _Feed:
+    """The tasks, taken from their iterator in a thread: a list that is still being written holds up nothing."""
+
+    def __init__(self, tasks: Iterator[Any]) -> None:
+        self._queue: Queue[Job | BaseException | None] = Queue(_MOST_WAITING)
+        self._is_closed = False
+        self.is_at_end = False
+        self._thread = threading.Thread(target=self._fill, args=(tasks,), name="feed", daemon=True)
+        self._thread.start()
+
+    def take(self, most: int) -> list[Job]:
+        """Up to so many jobs, as far as they are there. Raises what the iterator raised."""
+        jobs: list[Job] = []
+        with suppress(Empty):
+            while len(jobs) < most and not self.is_at_end:
+                item = self._queue.get_nowait()
+                if isinstance(item, BaseException):
+                    raise item
+                if item is None:
+                    self.is_at_end = True
+                else:
+                    jobs.append(item)
+        return jobs
+
+    def close(self) -> None:
+        """Take no more."""
+        self._is_closed = True
+        with suppress(Empty):
+            while True:
+                self._queue.get_nowait()
+
+    def _fill(self, tasks: Iterator[Any]) -> None:
+        last: BaseException | None = None
+        try:
+            for number, task in enumerate(tasks):
+                self._queue.put(Job(task, number))
+                if self._is_closed:
+                    return
+        except BaseException as error:  # noqa: BLE001 - raised in the main thread
+            last = error
+        self._queue.put(last)

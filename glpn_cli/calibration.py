@@ -57,6 +57,53 @@ class Calibration:
     model: str | None = None
     weights_sha256: str | None = None
 
+    @classmethod
+    def fit(
+        cls,
+        kind: DepthKind,
+        points: Sequence[KnownDistance],
+        *,
+        provenance: Provenance | None = None,
+        source: str | None = None,
+    ) -> Calibration:
+        """What known distances ask for: one gives a scale, two a scale and a shift, more the best fit.
+
+        provenance: how the map was made
+
+        Raises UsageError where they are too few for this kind of depth, or contradict it.
+        """
+        found = np.array([each.found for each in points], np.float64)
+        wanted = np.array([each.metres for each in points], np.float64)
+        if kind is DepthKind.DISPARITY:
+            wanted = 1 / wanted
+        if len(points) == 1:
+            if kind in (DepthKind.AFFINE, DepthKind.DISPARITY, DepthKind.UNKNOWN):
+                raise UsageError(
+                    f"{kind.value} depth needs two known distances or more", hint="Give --calibrate twice."
+                )
+            scale, shift = float(wanted[0] / found[0]), 0.0
+        elif np.ptp(found) <= 1e-6 * np.abs(found).max():
+            raise UsageError(
+                "the map has the same depth at all the known distances", hint="Choose pixels farther apart."
+            )
+        else:
+            slope, offset = np.polyfit(found, wanted, 1)
+            scale, shift = float(slope), float(offset)
+        if not scale > 0:
+            raise UsageError(
+                "what is farther by the known distances is nearer in the map", hint="Check pixels and metres."
+            )
+        _check_uncalibrated(provenance)
+        return cls(
+            kind,
+            scale,
+            shift,
+            tuple(points),
+            source=source,
+            model=provenance.model if provenance else None,
+            weights_sha256=provenance.weights_sha256 if provenance else None,
+        )
+
     @property
     def text(self) -> str:
         """The same in a line, as records carry it."""
@@ -136,49 +183,40 @@ class Calibration:
         named = {key: str(raw[key]) for key in ("source", "model", "weights_sha256") if key in raw}
         return cls(DepthKind(raw["kind"]), scale, shift, points, **named)
 
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Read one's file. Raises UsageError, since a run is not started without it."""
+        try:
+            with path.open("rb") as file:
+                text = file.read(_MAX_BYTES)
+        except OSError as error:
+            raise UsageError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+        try:
+            raw = json.loads(text)
+            if not isinstance(raw, dict):
+                raise TypeError("it is no JSON object")  # noqa: TRY301 (told like all other nonsense)
+            return cls.from_json(raw)
+        except (ValueError, OverflowError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise UsageError(
+                f"{str(path)!r} is no calibration: {error}",
+                hint="Run: glpn measure FILE --calibrate x,y=METRES",
+                code=ErrorCode.DATA,
+            ) from error
+
+    def write(self, path: Path) -> None:
+        """Write its file; one that is there is replaced, anything else is in the way (UsageError)."""
+        if path.exists():
+            try:
+                Calibration.read(path)
+            except UsageError as error:
+                raise UsageError(
+                    f"{str(path)!r} is in the way, and is no calibration", hint="Name another file with -o."
+                ) from error
+        write_atomically(path, json.dumps(self.to_json(), indent=2).encode() + b"\n")
+
     def _metres(self, values: Any) -> Any:
         linear = values * self.scale + self.shift
         return 1 / linear if self.kind is DepthKind.DISPARITY else linear
-
-
-def fit_calibration(
-    kind: DepthKind,
-    points: Sequence[KnownDistance],
-    *,
-    provenance: Provenance | None = None,
-    source: str | None = None,
-) -> Calibration:
-    """The calibration that some known distances ask for: one gives a scale, two a scale and a shift, more the best fit.
-
-    provenance: how the map was made
-
-    Raises UsageError where they are too few for this kind of depth, or contradict it.
-    """
-    found = np.array([each.found for each in points], np.float64)
-    wanted = np.array([each.metres for each in points], np.float64)
-    if kind is DepthKind.DISPARITY:
-        wanted = 1 / wanted
-    if len(points) == 1:
-        if kind in (DepthKind.AFFINE, DepthKind.DISPARITY, DepthKind.UNKNOWN):
-            raise UsageError(f"{kind.value} depth needs two known distances or more", hint="Give --calibrate twice.")
-        scale, shift = float(wanted[0] / found[0]), 0.0
-    elif np.ptp(found) <= 1e-6 * np.abs(found).max():
-        raise UsageError("the map has the same depth at all the known distances", hint="Choose pixels farther apart.")
-    else:
-        slope, offset = np.polyfit(found, wanted, 1)
-        scale, shift = float(slope), float(offset)
-    if not scale > 0:
-        raise UsageError("what is farther by the known distances is nearer in the map", hint="Check pixels and metres.")
-    _check_uncalibrated(provenance)
-    return Calibration(
-        kind,
-        scale,
-        shift,
-        tuple(points),
-        source=source,
-        model=provenance.model if provenance else None,
-        weights_sha256=provenance.weights_sha256 if provenance else None,
-    )
 
 
 def _check_uncalibrated(provenance: Provenance | None) -> None:
@@ -196,35 +234,3 @@ def _check_uncalibrated(provenance: Provenance | None) -> None:
             "up for the lens itself",
             hint="Leave out one of the two, --metres focal or the calibration.",
         )
-
-
-def read_calibration(path: Path) -> Calibration:
-    """Read a calibration's file. Raises UsageError, since a run is not started without it."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(_MAX_BYTES)
-    except OSError as error:
-        raise UsageError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
-    try:
-        raw = json.loads(text)
-        if not isinstance(raw, dict):
-            raise TypeError("it is no JSON object")  # noqa: TRY301 (told like all other nonsense)
-        return Calibration.from_json(raw)
-    except (ValueError, OverflowError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{str(path)!r} is no calibration: {error}",
-            hint="Run: glpn measure FILE --calibrate x,y=METRES",
-            code=ErrorCode.DATA,
-        ) from error
-
-
-def write_calibration(path: Path, calibration: Calibration) -> None:
-    """Write a calibration's file; one that is there is replaced, anything else is in the way (UsageError)."""
-    if path.exists():
-        try:
-            read_calibration(path)
-        except UsageError as error:
-            raise UsageError(
-                f"{str(path)!r} is in the way, and is no calibration", hint="Name another file with -o."
-            ) from error
-    write_atomically(path, json.dumps(calibration.to_json(), indent=2).encode() + b"\n")

@@ -23,7 +23,7 @@ from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.image_processor import LOWEST_SHARE
 from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.models.resolve import resolve_model
-from glpn_cli.models.settings import InferenceSettings, Upsampling, parse_upsampling
+from glpn_cli.models.settings import InferenceSettings, Upsampling
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.prediction import DepthMap, LabelMap, PredictedDepth, Prediction, Provenance, Result
 from glpn_cli.text import size_text
@@ -110,7 +110,7 @@ class DepthEstimator:
         Raises ModelError where the model is missing, damaged or not what it says, UsageError for settings that make
         no sense.
         """
-        way, size = parse_upsampling(upsample), InputSize.parse(str(input_size))
+        way, size = Upsampling.parse(upsample), InputSize.parse(str(input_size))
         if tta not in _TEST_TIME:
             raise UsageError(f"there is no tta {tta!r}", hint=f"Choose from {', '.join(_TEST_TIME)}.")
         model = resolve_model(str(name), max_depth=max_depth, offline=offline)

@@ -13,9 +13,6 @@ from depth_files.depth_samples import PROVENANCE, make_depth, make_result
 from glpn_cli.calibration import (
     Calibration,
     KnownDistance,
-    fit_calibration,
-    read_calibration,
-    write_calibration,
 )
 from glpn_cli.depth_files import make_writer, read_record
 from glpn_cli.errors import InputError, UsageError
@@ -27,7 +24,7 @@ def known(*pairs: tuple[float, float]) -> list[KnownDistance]:
 
 
 def test_one_known_distance_gives_a_scale() -> None:
-    made = fit_calibration(DepthKind.METRIC, known((2.0, 2.35)))
+    made = Calibration.fit(DepthKind.METRIC, known((2.0, 2.35)))
     assert (made.scale, made.shift) == (pytest.approx(1.175), 0)
     depth = made.apply(DepthMap(np.array([[2, 4]], np.float32), limit=10.0))
     assert depth.values[0].tolist() == pytest.approx([2.35, 4.7])
@@ -35,9 +32,9 @@ def test_one_known_distance_gives_a_scale() -> None:
 
 
 def test_two_give_a_scale_and_a_shift_and_more_the_best_fit() -> None:
-    made = fit_calibration(DepthKind.AFFINE, known((1, 1.5), (3, 2.5)))
+    made = Calibration.fit(DepthKind.AFFINE, known((1, 1.5), (3, 2.5)))
     assert (made.scale, made.shift) == (pytest.approx(0.5), pytest.approx(1))
-    noisy = fit_calibration(DepthKind.METRIC, known((1, 1.51), (3, 2.49), (5, 3.51), (7, 4.49)))
+    noisy = Calibration.fit(DepthKind.METRIC, known((1, 1.51), (3, 2.49), (5, 3.51), (7, 4.49)))
     assert noisy.scale == pytest.approx(0.5, abs=0.01)
 
 
@@ -45,7 +42,7 @@ def test_two_known_distances_make_metres_of_disparity() -> None:
     truth = np.array([[0.5, 1, 2, 8]], np.float32)
     disparity = DepthMap(100 / truth + 7, kind=DepthKind.DISPARITY)
     points = known((float(disparity.values[0, 1]), 1.0), (float(disparity.values[0, 3]), 8.0))
-    made = fit_calibration(DepthKind.DISPARITY, points)
+    made = Calibration.fit(DepthKind.DISPARITY, points)
     depth = made.apply(disparity)
     assert depth.kind is DepthKind.METRIC
     np.testing.assert_allclose(depth.values, truth, rtol=1e-5)
@@ -62,7 +59,7 @@ def test_what_comes_out_behind_the_camera_is_a_hole() -> None:
 @pytest.mark.parametrize("kind", [DepthKind.AFFINE, DepthKind.DISPARITY])
 def test_one_is_too_few_where_the_shift_is_unknown(kind: DepthKind) -> None:
     with pytest.raises(UsageError, match="two known distances"):
-        fit_calibration(kind, known((1, 1)))
+        Calibration.fit(kind, known((1, 1)))
 
 
 @pytest.mark.parametrize(
@@ -70,16 +67,16 @@ def test_one_is_too_few_where_the_shift_is_unknown(kind: DepthKind) -> None:
 )
 def test_distances_that_contradict_the_map_are_refused(pairs: tuple[tuple[float, float], ...], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        fit_calibration(DepthKind.METRIC, known(*pairs))
+        Calibration.fit(DepthKind.METRIC, known(*pairs))
 
 
 def test_a_calibration_comes_back_from_its_file(tmp_path: Path) -> None:
-    made = fit_calibration(DepthKind.METRIC, known((2, 2.35), (4, 5)), provenance=PROVENANCE, source="a.jpg")
+    made = Calibration.fit(DepthKind.METRIC, known((2, 2.35), (4, 5)), provenance=PROVENANCE, source="a.jpg")
     path = tmp_path / "sub/calibration.json"
-    write_calibration(path, made)
-    assert read_calibration(path) == made
-    write_calibration(path, replace(made, scale=2.0))
-    assert read_calibration(path).scale == 2
+    made.write(path)
+    assert Calibration.read(path) == made
+    replace(made, scale=2.0).write(path)
+    assert Calibration.read(path).scale == 2
     assert made.model == "nyu"
 
 
@@ -106,14 +103,14 @@ def test_nonsense_is_no_calibration_and_is_never_replaced(text: str, tmp_path: P
     path = tmp_path / "calibration.json"
     path.write_text(text)
     with pytest.raises(UsageError, match="is no calibration"):
-        read_calibration(path)
+        Calibration.read(path)
     with pytest.raises(UsageError, match="is in the way"):
-        write_calibration(path, Calibration(DepthKind.METRIC, 1.0))
+        Calibration(DepthKind.METRIC, 1.0).write(path)
     assert path.read_text() == text
 
 
 def test_it_is_for_one_model_and_one_kind_and_for_once() -> None:
-    made = fit_calibration(DepthKind.METRIC, known((1, 2)))
+    made = Calibration.fit(DepthKind.METRIC, known((1, 2)))
     own = replace(made, model="nyu", weights_sha256=PROVENANCE.weights_sha256)
     own.check(DepthKind.METRIC, PROVENANCE)
     made.check(DepthKind.METRIC, PROVENANCE)
@@ -124,7 +121,7 @@ def test_it_is_for_one_model_and_one_kind_and_for_once() -> None:
     with pytest.raises(UsageError, match="calibrated already"):
         own.check(DepthKind.METRIC, own.apply_to(PROVENANCE))
     with pytest.raises(UsageError, match="calibrated already"):
-        fit_calibration(DepthKind.METRIC, known((1, 2)), provenance=own.apply_to(PROVENANCE))
+        Calibration.fit(DepthKind.METRIC, known((1, 2)), provenance=own.apply_to(PROVENANCE))
     with pytest.raises(InputError, match="for metric depth"):
         own.apply(make_depth(kind=DepthKind.SCALE))
 
@@ -146,7 +143,7 @@ def test_records_carry_it_and_it_is_part_of_the_recipe() -> None:
 
 
 def test_the_file_is_json_that_says_how_it_came_about(tmp_path: Path) -> None:
-    write_calibration(tmp_path / "c.json", fit_calibration(DepthKind.METRIC, known((2.0, 2.35)), source="a.jpg"))
+    Calibration.fit(DepthKind.METRIC, known((2.0, 2.35)), source="a.jpg").write(tmp_path / "c.json")
     raw = json.loads((tmp_path / "c.json").read_text())
     assert raw["scale"] == pytest.approx(1.175)
     assert raw["points"] == [{"x": 0, "y": 0, "found": 2.0, "metres": 2.35}]

@@ -16,7 +16,6 @@ from glpn_cli.checkpoint.folder import (
     find_weights,
     is_weights,
     open_checkpoint,
-    parse_hub_name,
 )
 from glpn_cli.checkpoint.headers import TensorInfo
 from glpn_cli.checkpoint.weights import read_header, read_tensors
@@ -33,7 +32,6 @@ __all__ = [
     "find_weights",
     "is_weights",
     "open_checkpoint",
-    "parse_hub_name",
     "read_header",
     "read_tensors",
 ]

@@ -57,16 +57,14 @@ class HubName:
                 hint="Use a branch, a tag or a commit of 40 hexadecimal digits.",
             )
 
+    @classmethod
+    def parse(cls, text: str) -> HubName | None:
+        """Read OWNER/NAME or OWNER/NAME@REVISION; None for neither. Raises UsageError for an unsafe revision."""
+        repository, at, revision = text.partition("@")
+        return cls(repository, revision if at else _DEFAULT_REVISION) if _is_repository(repository) else None
+
     def __str__(self) -> str:
         return self.repository if self.revision == _DEFAULT_REVISION else f"{self.repository}@{self.revision}"
-
-
-def parse_hub_name(text: str) -> HubName | None:
-    """OWNER/NAME or OWNER/NAME@REVISION; None where the text is neither. Raises UsageError for an unsafe revision."""
-    repository, at, revision = text.partition("@")
-    if not _is_repository(repository):
-        return None
-    return HubName(repository, revision if at else _DEFAULT_REVISION)
 
 
 @dataclass(frozen=True, eq=False)

@@ -307,11 +307,3 @@ def _wrap(text: str, width: int) -> list[str]:
 def _width() -> int:
     """Columns of the terminal, from 40 to 100; 80 where there is none."""
     return max(40, min(100, shutil.get_terminal_size((80, 24)).columns))
-
-
-def format_count(count: float) -> str:
-    """A large number for people: 3.66M, 78.3G."""
-    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= factor:
-            return f"{count / factor:.3g}{letter}"
-    return f"{count:.0f}"

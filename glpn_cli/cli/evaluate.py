@@ -124,18 +124,18 @@ class _ScoringParams:
     @property
     def groups(self) -> tuple[MetricGroup, ...]:
         """The metrics. Raises UsageError."""
-        from glpn_cli.evaluation.measures import MetricGroup, parse_metrics
+        from glpn_cli.evaluation.measures import MetricGroup
 
-        return (*parse_metrics(self.metrics), *((MetricGroup.TEMPORAL,) if self.temporal else ()))
+        return (*MetricGroup.parse_list(self.metrics), *((MetricGroup.TEMPORAL,) if self.temporal else ()))
 
     @property
     def needs_camera(self) -> list[str]:
         """The options that need the cameras of the pictures, as they are typed. Raises UsageError."""
-        from glpn_cli.evaluation.alignment import Alignment, parse_alignments
+        from glpn_cli.evaluation.alignment import Alignment
         from glpn_cli.evaluation.measures import MetricGroup
 
         needs = {
-            "--align focal": Alignment.FOCAL in parse_alignments(self.align),
+            "--align focal": Alignment.FOCAL in Alignment.parse_list(self.align),
             "--metrics normals": MetricGroup.NORMALS in self.groups,
             "--gt-kind ray": self.gt_kind == "ray",
         }
@@ -171,11 +171,11 @@ def evaluate(
     from glpn_cli.cli.label_evaluation import evaluate_labels
     from glpn_cli.cli.outcomes import warn_of_assumed_metres
     from glpn_cli.data.pairs import is_label_data
-    from glpn_cli.evaluation.alignment import parse_alignments
+    from glpn_cli.evaluation.alignment import Alignment
     from glpn_cli.evaluation.evaluate import Evaluation
     from glpn_cli.evaluation.predictors import FolderPredictor
 
-    rules, align_by, groups = scoring.rules(space), parse_alignments(scoring.align), scoring.groups
+    rules, align_by, groups = scoring.rules(space), Alignment.parse_list(scoring.align), scoring.groups
     reading = inputs.choose_reading(run.threads)
     check_results(output=scoring.csv, report=output.report, inputs=[*subjects.specs, *(subjects.predictions or ())])
     has_labels = is_label_data(subjects.data)

@@ -12,7 +12,7 @@ from glpn_cli.cli.console import console, make_table
 from glpn_cli.cli.evaluation_report import show_records
 from glpn_cli.data.pairs import read_label_pairs
 from glpn_cli.errors import ExitCode, StoppedError, UsageError
-from glpn_cli.evaluation.segmentation import LabelScores, score_labels, sum_scores
+from glpn_cli.evaluation.segmentation import LabelScores, score_labels
 from glpn_cli.pipeline.report import judge_failures
 from glpn_cli.text import SCHEMA, shown, words_text
 
@@ -72,7 +72,7 @@ def evaluate_labels(
                     break
         except (KeyboardInterrupt, StoppedError, MemoryError) as error:
             end = error
-        total = sum_scores(scores, labels=len(names))
+        total = sum(scores, LabelScores.nothing(len(names)))
         records.append(_record(settings, total, names, of=len(pairs), precision=estimator.precision))
         if end is not None or (failed and run.fail_fast):
             break

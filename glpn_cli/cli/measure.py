@@ -306,7 +306,7 @@ class _Measurements:
 
 def _calibrate(texts: Sequence[str], answer: Result, *, source: str, path: Path, json: bool) -> None:
     """Fit a calibration to known distances, save and print it. Raises UsageError where that makes no sense."""
-    from glpn_cli.calibration import fit_calibration, write_calibration
+    from glpn_cli.calibration import Calibration
     from glpn_cli.pipeline.measuring import look_up_known
     from glpn_cli.prediction import DepthKind, DepthMap
     from glpn_cli.text import path_text
@@ -314,8 +314,8 @@ def _calibrate(texts: Sequence[str], answer: Result, *, source: str, path: Path,
     depth = answer.prediction
     assert isinstance(depth, DepthMap)
     points = look_up_known(texts, depth)
-    made = fit_calibration(depth.kind, points, provenance=answer.provenance, source=source)
-    write_calibration(path, made)
+    made = Calibration.fit(depth.kind, points, provenance=answer.provenance, source=source)
+    made.write(path)
     if json:
         console.json({**made.to_json(), "path": path_text(str(path))})
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from glpn_cli.cli.console import format_count, make_facts
+from glpn_cli.cli.console import make_facts
 from glpn_cli.text import SCHEMA, path_text, size_text
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def describe_model(report: ModelReport) -> str:
     """The same for people."""
     model, row, config = report.model, report.row, report.config
     checkpoint, parameters = model.checkpoint, config.parts()
-    parts = ", ".join(f"{part} {format_count(count)}" for part, count in parameters.items())
+    parts = ", ".join(f"{part} {_format_count(count)}" for part, count in parameters.items())
     focal = "" if config.training_focal_px is None else f", focal length {config.training_focal_px:g} px"
     types = " and ".join(f"{count} {dtype}" for dtype, count in report.stored_types.items())
     title = model.name if row is None else f"{model.name}: {row.description}"
@@ -75,7 +75,7 @@ def describe_model(report: ModelReport) -> str:
         ("folder", str(checkpoint.folder)),
         ("weights", f"{checkpoint.weights.name}, {checkpoint.weights_bytes / 1e6:.1f} MB, tensors: {types}"),
         ("sha256", report.sha256),
-        ("network", f"{config.model_type}, {format_count(sum(parameters.values()))} parameters: {parts}"),
+        ("network", f"{config.model_type}, {_format_count(sum(parameters.values()))} parameters: {parts}"),
         ("cost", _cost_in_words(report)),
         ("trained at", f"{size_text(config.training_size)}{focal}"),
         ("norms", _norms_in_words(_eps_mode(report))),
@@ -132,3 +132,11 @@ def _config_in_words(report: ModelReport) -> str:
 
 def _plain(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _format_count(count: float) -> str:
+    """A large number for people: 3.66M, 78.3G."""
+    for factor, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= factor:
+            return f"{count / factor:.3g}{letter}"
+    return f"{count:.0f}"

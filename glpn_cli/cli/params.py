@@ -174,9 +174,9 @@ class SpaceParams:
         """The calibration of depths, if there is one. Raises InputError where it cannot be read."""
         if self.calibration is None:
             return None
-        from glpn_cli.calibration import read_calibration
+        from glpn_cli.calibration import Calibration
 
-        return read_calibration(self.calibration)
+        return Calibration.read(self.calibration)
 
     @property
     def choice(self) -> FocalChoice:

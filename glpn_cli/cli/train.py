@@ -64,7 +64,7 @@ def train(
     from glpn_cli.data.samples import join_sources
     from glpn_cli.devices import choose_device, choose_precision, set_threads
     from glpn_cli.training.folder import RunFolder
-    from glpn_cli.training.ranks import join_ranks, leave_ranks, own_device
+    from glpn_cli.training.ranks import Ranks, own_device
     from glpn_cli.training.run import Run, run_training
 
     if (start.model is None) == (start.config is None):
@@ -82,7 +82,7 @@ def train(
     if model.threads is not None:
         set_threads(model.threads)
     initial = _choose_initial_model(settings, start.config, pictures, model, training)
-    ranks = join_ranks()
+    ranks = Ranks.join()
     try:
         if teacher is not None:
             with ranks.first_goes_first():
@@ -104,7 +104,7 @@ def train(
         end = run_training(run, resume=training.resume, report=TrainingView(ranks, json=printing.json).show)
     finally:
         console.progress("")
-        leave_ranks()
+        ranks.leave()
     sum_up(end, config, start.output, ranks, json=printing.json)
 
 

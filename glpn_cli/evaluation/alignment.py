@@ -26,6 +26,14 @@ class Alignment(StrEnum):
     SCALE_SHIFT = "scale-shift"
     DISPARITY = "disparity"
 
+    @classmethod
+    def parse_list(cls, text: str | None) -> tuple[Alignment, ...]:
+        """Read `none,median`; empty for None. Raises UsageError."""
+        words = [] if text is None else [word.strip() for word in text.split(",")]
+        if wrong := [word for word in words if word not in list(cls)]:
+            raise UsageError(f"--align {wrong[0]!r} is none of {', '.join(cls)}")
+        return tuple(map(cls, dict.fromkeys(words)))
+
 
 FAIR = {
     DepthKind.METRIC: tuple(Alignment),
@@ -44,15 +52,6 @@ DEFAULT = {
     DepthKind.UNKNOWN: (Alignment.MEDIAN,),
 }
 """The alignments that are reported where the user names none."""
-
-
-def parse_alignments(text: str | None) -> tuple[Alignment, ...]:
-    """Read `none,median`; empty for None. Raises UsageError."""
-    known = [alignment.value for alignment in Alignment]
-    words = [] if text is None else [word.strip() for word in text.split(",")]
-    if wrong := [word for word in words if word not in known]:
-        raise UsageError(f"--align {wrong[0]!r} is none of {', '.join(known)}")
-    return tuple(Alignment(word) for word in dict.fromkeys(words))
 
 
 _FLOOR_M, _HORIZON_M = 1e-3, 1e3

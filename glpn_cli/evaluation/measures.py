@@ -32,6 +32,15 @@ class MetricGroup(StrEnum):
     EDGES = "edges"
     TEMPORAL = "temporal"
 
+    @classmethod
+    def parse_list(cls, text: str) -> tuple[MetricGroup, ...]:
+        """Read `depth,normals`. Raises UsageError."""
+        known = [group.value for group in cls if group is not cls.TEMPORAL]  # an option of its own
+        words = [word.strip() for word in text.split(",")]
+        if wrong := [word for word in words if word not in known]:
+            raise UsageError(f"--metrics {wrong[0]!r} is none of {', '.join(known)}")
+        return tuple(group for group in cls if group in words)
+
     @property
     def metrics(self) -> tuple[str, ...]:
         """The names of its metrics."""
@@ -41,15 +50,6 @@ class MetricGroup(StrEnum):
             "edges": EDGE_METRICS,
             "temporal": TEMPORAL_METRICS,
         }[self]
-
-
-def parse_metrics(text: str) -> tuple[MetricGroup, ...]:
-    """Read `depth,normals`. Raises UsageError."""
-    known = [group.value for group in MetricGroup if group is not MetricGroup.TEMPORAL]  # an option of its own
-    words = [word.strip() for word in text.split(",")]
-    if wrong := [word for word in words if word not in known]:
-        raise UsageError(f"--metrics {wrong[0]!r} is none of {', '.join(known)}")
-    return tuple(group for group in MetricGroup if group in words)
 
 
 class Measures:

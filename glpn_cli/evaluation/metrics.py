@@ -52,6 +52,11 @@ class Scores:
     silog_half: float
     silog_100: float
 
+    @classmethod
+    def mean(cls, scores: Sequence[Scores]) -> Scores:
+        """The mean over pictures, every picture counting alike."""
+        return cls(*np.mean([astuple(each) for each in scores], axis=0).tolist())
+
 
 METRICS = tuple(field.name for field in fields(Scores))
 
@@ -80,11 +85,6 @@ def score(predicted: Values, target: Values) -> Scores:
         silog_half=float(np.sqrt(max(mean_square - 0.5 * mean**2, 0.0))),
         silog_100=float(100 * np.sqrt(max(mean_square - mean**2, 0.0))),
     )
-
-
-def mean_scores(scores: Sequence[Scores]) -> Scores:
-    """The mean over pictures, every picture counting alike."""
-    return Scores(*np.mean([astuple(each) for each in scores], axis=0).tolist())
 
 
 @dataclass(frozen=True)

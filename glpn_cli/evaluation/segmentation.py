@@ -47,6 +47,12 @@ class LabelScores:
             1,
         )
 
+    @classmethod
+    def nothing(cls, labels: int) -> LabelScores:
+        """Those of no picture, to add others to."""
+        zeros = np.zeros(labels, np.int64)
+        return cls(zeros, zeros, zeros)
+
     def __add__(self, other: LabelScores) -> LabelScores:
         return LabelScores(
             self.correct + other.correct,
@@ -110,12 +116,3 @@ def score_labels(
                 yield answer
             elif isinstance(each, tuple):
                 yield LabelScores.of(answer, each[1])
-
-
-def sum_scores(scores: Sequence[LabelScores], *, labels: int) -> LabelScores:
-    """All together; zeros where there are none."""
-    nothing = np.zeros(labels, np.int64)
-    total = LabelScores(nothing, nothing, nothing)
-    for each in scores:
-        total = total + each
-    return total

@@ -26,7 +26,7 @@ from glpn_cli.images.find import (
 )
 from glpn_cli.images.picture import BACKGROUND, AtLeast, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.source import ImageSource, read_rgb
-from glpn_cli.images.walk import Shard, parse_shard, stem_of
+from glpn_cli.images.walk import Shard, stem_of
 
 __all__ = [
     "BACKGROUND",
@@ -45,7 +45,6 @@ __all__ = [
     "from_pillow",
     "iterate_list",
     "make_listed",
-    "parse_shard",
     "read_names",
     "read_rgb",
     "stem_of",

@@ -30,7 +30,7 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_o
 from glpn_cli.images.formats import unreadable_error
 from glpn_cli.images.picture import ReadOptions
 from glpn_cli.images.source import ImageSource, read_limited, read_once
-from glpn_cli.images.walk import Entry, Shard, is_pattern, last_part, name_below, parse_pattern, stem_of, walk
+from glpn_cli.images.walk import Entry, Pattern, Shard, is_pattern, last_part, name_below, stem_of, walk
 
 PICTURE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .gif .tif .tiff .bmp .dib .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .j2c"
@@ -210,7 +210,7 @@ def _scan(folder: str, search: Search, root: Path | None) -> Iterator[_Item]:
 
 def _match(given: str, search: Search) -> Iterator[_Item]:
     """The pictures that a pattern names; raises UsageError if there are none."""
-    pattern = parse_pattern(given)
+    pattern = Pattern.parse(given)
     prefix = name_below(search.root, pattern.folder) if search.root else ""
     found = [
         entry

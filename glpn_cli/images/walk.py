@@ -150,6 +150,19 @@ class Pattern:
     folder: str
     parts: tuple[str, ...]
 
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Take a pattern apart; folders that exist under a name with brackets in it are no wildcards."""
+        parts = [part for part in text.split("/") if part not in ("", ".")]
+        folder = "/" if text.startswith("/") else ""
+        while len(parts) > 1 and (not is_pattern(parts[0]) or os.path.lexists(os.path.join(folder, parts[0]))):
+            folder = os.path.join(folder, parts.pop(0))
+        if text.endswith("/") and parts[-1] != "**":
+            parts.append("**")  # a folder, which means what is in it
+        if parts[-1] == "**":
+            parts.append("*")
+        return cls(folder or ".", tuple(parts))
+
     @property
     def spells_extension(self) -> bool:
         """Whether it ends in an extension (`*.dat`), so that it says itself which files are meant."""
@@ -172,19 +185,6 @@ class Pattern:
             return len(steps) < len(levels)
 
         return walk(self.folder, wanted=lambda name: _matches(name.split("/"), levels), enter=enter)
-
-
-def parse_pattern(text: str) -> Pattern:
-    """Take a pattern apart; folders that exist under a name with brackets in it are no wildcards."""
-    parts = [part for part in text.split("/") if part not in ("", ".")]
-    folder = "/" if text.startswith("/") else ""
-    while len(parts) > 1 and (not is_pattern(parts[0]) or os.path.lexists(os.path.join(folder, parts[0]))):
-        folder = os.path.join(folder, parts.pop(0))
-    if text.endswith("/") and parts[-1] != "**":
-        parts.append("**")  # a folder, which means what is in it
-    if parts[-1] == "**":
-        parts.append("*")
-    return Pattern(folder or ".", tuple(parts))
 
 
 def _matches(steps: list[str], levels: list[re.Pattern[str] | None]) -> bool:
@@ -242,6 +242,14 @@ class Shard:
                 f"there is no shard {self.number} of {self.count}", hint="Write --shard 1/4 for the first of four."
             )
 
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read `I/N`; raises UsageError."""
+        match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+        if match is None:
+            raise UsageError(f"{text!r} is no shard", hint="Write --shard 1/4 for the first of four.")
+        return cls(int(match[1]), int(match[2]))
+
     def holds(self, stem: str) -> bool:
         """Whether an output of this name is in this part.
 
@@ -251,11 +259,3 @@ class Shard:
         folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", stem).casefold())
         digest = hashlib.blake2b(folded.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         return int.from_bytes(digest, "big") % self.count == self.number - 1
-
-
-def parse_shard(text: str) -> Shard:
-    """Read `I/N`; raises UsageError."""
-    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
-    if match is None:
-        raise UsageError(f"{text!r} is no shard", hint="Write --shard 1/4 for the first of four.")
-    return Shard(int(match[1]), int(match[2]))

@@ -7,6 +7,7 @@ depends on the config is a method of that class. Torch is imported inside `build
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from abc import ABC, abstractmethod
@@ -15,9 +16,10 @@ from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from glpn_cli.checkpoint import OWN_KEY
+from glpn_cli.checkpoint import CONFIG_FILE, OWN_KEY
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.fields import as_list, check_fields, read_fields
 from glpn_cli.text import size_text
@@ -382,9 +384,10 @@ class ModelConfig(ABC):
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write config.json into `folder`."""
-        from glpn_cli.models.hf_compat_base import write_config
+        from glpn_cli.atomic_write import write_atomically
 
-        write_config(self, folder)
+        text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
+        write_atomically(Path(folder) / CONFIG_FILE, text.encode())
 
 
 class MetricConfig(ModelConfig):

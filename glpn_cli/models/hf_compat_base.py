@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,7 +13,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
@@ -311,10 +309,3 @@ def read_pretrained_config(config_class: type[Any], name: str | PathLike[str], o
     if not isinstance(config, config_class):
         raise ModelError(f"{fspath(name)!r} holds a {type(config).__name__}, not a {config_class.__name__}")
     return _with_overrides(config, overrides)
-
-
-def write_config(config: Any, folder: str | PathLike[str]) -> None:
-    """Write a config's config.json into `folder`."""
-    write_atomically(
-        Path(folder) / "config.json", (json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n").encode()
-    )

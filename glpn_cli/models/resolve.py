@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, is_weights, open_checkpoint, parse_hub_name
+from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, is_weights, open_checkpoint
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
 from glpn_cli.models.config_base import config_class, read_config
@@ -89,14 +89,14 @@ def resolve_model(
     _check_name(name)
     row, hub_name = _registered(name)
     if name.startswith(_HUB_PREFIX):
-        hub_name = parse_hub_name(name.removeprefix(_HUB_PREFIX))
+        hub_name = HubName.parse(name.removeprefix(_HUB_PREFIX))
         if hub_name is None:
             raise UsageError(f"{name[:200]!r} is no model of the hub", hint="Write hf:OWNER/NAME.")
     if row is not None and hub_name is None:
         checkpoint = _open_bundled(row)
     elif hub_name is None and (path := _existing(name)) is not None:
         checkpoint = open_checkpoint(path, name=name)
-    elif (hub_name := hub_name or parse_hub_name(name)) is not None:
+    elif (hub_name := hub_name or HubName.parse(name)) is not None:
         from glpn_cli.checkpoint.hub import fetch, find_cached
 
         row = row or row_of_repository(hub_name.repository)
@@ -185,7 +185,7 @@ def _check_name(name: str) -> None:
         is_hub = "huggingface.co/" in name or "hf.co/" in name
         raise UsageError(
             f"{name[:200]!r} is an address, not a model's name",
-            hint=f"Use: -m {rest}" if is_hub and parse_hub_name(rest) else _known_names(),
+            hint=f"Use: -m {rest}" if is_hub and HubName.parse(rest) else _known_names(),
         )
 
 

@@ -28,13 +28,13 @@ class Upsampling(StrEnum):
     NEAREST = "nearest"
     GUIDED = "guided"
 
-
-def parse_upsampling(text: str) -> Upsampling:
-    """Read bicubic, nearest or guided. Raises UsageError."""
-    try:
-        return Upsampling(text)
-    except ValueError as error:
-        raise UsageError(f"there is no upsampling {text!r}", hint=f"Choose from {', '.join(Upsampling)}.") from error
+    @classmethod
+    def parse(cls, text: str) -> Upsampling:
+        """Read bicubic, nearest or guided. Raises UsageError."""
+        try:
+            return cls(text)
+        except ValueError as error:
+            raise UsageError(f"there is no upsampling {text!r}", hint=f"Choose from {', '.join(cls)}.") from error
 
 
 @dataclass(frozen=True)

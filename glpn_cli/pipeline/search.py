@@ -21,9 +21,9 @@ from glpn_cli.images import (
     ReadOptions,
     Refused,
     Search,
+    Shard,
     find_images,
     make_listed,
-    parse_shard,
     read_names,
 )
 from glpn_cli.pipeline.pairing import (
@@ -189,7 +189,7 @@ def make_search(
         extensions=extensions,
         leave_out=leave_out,
         exclude=tuple(settings.exclude),
-        shard=None if settings.shard is None else parse_shard(settings.shard),
+        shard=None if settings.shard is None else Shard.parse(settings.shard),
         options=settings.reading or ReadOptions(),
     )
 

@@ -22,6 +22,21 @@ class Ranks:
     rank: int = 0
     world: int = 1
 
+    @classmethod
+    def join(cls) -> Ranks:
+        """Join the processes that `torchrun` started beside this one; a process alone is just itself."""
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        if world == 1:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")  # as tensors lie
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    def leave(self) -> None:
+        """Undo `join`."""
+        if self.world > 1:
+            dist.destroy_process_group()
+
     @property
     def is_first(self) -> bool:
         """The one that writes files and reports."""
@@ -62,23 +77,7 @@ class Ranks:
             self.wait()
 
 
-def join_ranks() -> Ranks:
-    """Join the processes that `torchrun` started beside this one; a process alone is just itself."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        return Ranks()
-    if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")  # as tensors lie
-    return Ranks(dist.get_rank(), dist.get_world_size())
-
-
 def own_device(device: str) -> str:
     """This process's device: of several processes on a machine with GPUs, each has its own."""
     is_shared = int(os.environ.get("WORLD_SIZE", "1")) > 1 and device.startswith("cuda")
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if is_shared else device
-
-
-def leave_ranks() -> None:
-    """Undo `join_ranks`."""
-    if dist.is_initialized():
-        dist.destroy_process_group()

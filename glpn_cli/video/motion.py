@@ -101,6 +101,21 @@ class View:
     log_depth: Grid
     focal: float
 
+    @classmethod
+    def of(cls, picture: NDArray[np.uint8], depth: Grid, focal_px: float) -> View:
+        """The view of a picture, uint8 (h, w, 3), with its depth, float32 (H, W) > 0; focal_px is of the depth.
+
+        The picture may have fewer pixels than the depth, `enough_for_view` of them.
+        """
+        height, width = depth.shape
+        scale = _GRID_SIDE / max(height, width)
+        size = (max(8, round(height * scale)), max(8, round(width * scale)))
+        grey = shrink(np.asarray(Image.fromarray(picture).convert("L"), np.float32), size) / np.float32(255)
+        skip = max(1, min(height // size[0], width // size[1]) // 4)
+        return cls(
+            _soften(grey), np.log(shrink(depth[skip // 2 :: skip, skip // 2 :: skip], size)), focal_px * size[1] / width
+        )
+
     @cached_property
     def rays(self) -> Grid:
         """What depth 1 is at every cell: float32 (3, h, w)."""
@@ -175,7 +190,33 @@ class View:
         change = np.stack([gx / z, gy / z, -along / z, *turns, -grey, -np.ones_like(grey)], axis=1)
         return np.stack([x * z, y * z, z]), grey, change
 
-    def improve(self, other: View, motion: Matrix, expected: Matrix) -> Matrix:
+    def motion_to(self, other: View, expected: Matrix) -> Matrix:
+        """What takes points of this view to the other one, float64 (4, 4).
+
+        expected: a likely motion, such as the one before; where the pictures say nothing, it is the answer
+        """
+        motion = expected
+        for one, second in zip(reversed(self.levels), reversed(other.levels), strict=True):
+            motion = one._improve(second, motion, expected)
+        return motion
+
+    def likeness(self, other: View, motion: Matrix) -> float:
+        """How much this picture looks like the other where a motion takes it: -1 to 1, and 0 with nothing in common.
+
+        It is the structural similarity of all that both see (Wang et al. 2004, over one window), at half the size,
+        where noise is less, and less where they have under half of the picture in common. Bare walls are alike.
+        """
+        one, second = self.coarser, other.coarser
+        x, y, _, seen = one.carry(motion)
+        if np.count_nonzero(seen) < 20:
+            return 0.0
+        a, b = one.grey[seen], interpolate(second.grey, x, y)[seen]
+        together = float(np.mean((a - a.mean()) * (b - b.mean())))
+        light = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
+        shape = (2 * together + _FAINT) / (a.var() + b.var() + _FAINT)
+        return float(light * shape * min(1.0, 2 * seen.mean()))
+
+    def _improve(self, other: View, motion: Matrix, expected: Matrix) -> Matrix:
         """A few steps from `motion` towards the one that makes this picture look like the other."""
         points, grey, change = self._anchors
         if grey.size < 30:
@@ -203,53 +244,10 @@ class View:
         return motion
 
 
-def make_view(picture: NDArray[np.uint8], depth: Grid, focal_px: float) -> View:
-    """The view of a picture, uint8 (h, w, 3), with its depth, float32 (H, W) > 0; focal_px is of the depth.
-
-    The picture may have fewer pixels than the depth, `enough_for_view` of them.
-    """
-    height, width = depth.shape
-    scale = _GRID_SIDE / max(height, width)
-    size = (max(8, round(height * scale)), max(8, round(width * scale)))
-    grey = shrink(np.asarray(Image.fromarray(picture).convert("L"), np.float32), size) / np.float32(255)
-    skip = max(1, min(height // size[0], width // size[1]) // 4)
-    return View(
-        _soften(grey), np.log(shrink(depth[skip // 2 :: skip, skip // 2 :: skip], size)), focal_px * size[1] / width
-    )
-
-
 def enough_for_view(size: tuple[int, int]) -> tuple[int, int]:
     """The size at which a picture of (H, W) pixels still makes the same view: two pixels a cell along each side."""
     height, width = (-(-side * 2 * _GRID_SIDE // max(size)) for side in size)
     return height, width
-
-
-def find_motion(first: View, second: View, expected: Matrix) -> Matrix:
-    """What takes points of the first view to the second one, float64 (4, 4).
-
-    expected: a likely motion, such as the one before; where the pictures say nothing, it is the answer
-    """
-    motion = expected
-    for one, other in zip(reversed(first.levels), reversed(second.levels), strict=True):
-        motion = one.improve(other, motion, expected)
-    return motion
-
-
-def likeness(first: View, second: View, motion: Matrix) -> float:
-    """How much the first picture looks like the second where a motion takes it: -1 to 1, and 0 with nothing in common.
-
-    It is the structural similarity of all that both see (Wang et al. 2004, over one window), at half the size, where
-    noise is less, and less where they have under half of the picture in common. Bare walls are alike.
-    """
-    one, other = first.coarser, second.coarser
-    x, y, _, seen = one.carry(motion)
-    if np.count_nonzero(seen) < 20:
-        return 0.0
-    a, b = one.grey[seen], interpolate(other.grey, x, y)[seen]
-    together = float(np.mean((a - a.mean()) * (b - b.mean())))
-    light = (2 * a.mean() * b.mean() + 1e-4) / (a.mean() ** 2 + b.mean() ** 2 + 1e-4)
-    shape = (2 * together + _FAINT) / (a.var() + b.var() + _FAINT)
-    return float(light * shape * min(1.0, 2 * seen.mean()))
 
 
 def _halve(grid: Grid) -> Grid:

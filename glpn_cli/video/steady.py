@@ -31,10 +31,7 @@ from glpn_cli.video.motion import (
     Mask,
     View,
     enough_for_view,
-    find_motion,
     interpolate_each,
-    likeness,
-    make_view,
     scale_smoothly,
 )
 
@@ -90,7 +87,7 @@ class Steady:
         picture: uint8 (h, w, 3), upright, of the depth's size or `enough_for_view`
         """
         focal_px = self._focal_px or focal_from_fov(ASSUMED_FOV_DEG, max(depth.size))
-        view = make_view(picture, _working_depth(depth), focal_px)
+        view = View.of(picture, _working_depth(depth), focal_px)
         ready: list[DepthMap] = []
         motion = _STILL
         if self._frames:
@@ -144,8 +141,8 @@ def _follow(latest: _Frame, view: View) -> tuple[Matrix, float]:
     """
     best, most = _STILL, -1.0
     for expected in (_STILL,) if latest.motion is _STILL else (latest.motion, _STILL):
-        motion = find_motion(latest.view, view, expected)
-        alike = likeness(latest.view, view, motion)
+        motion = latest.view.motion_to(view, expected)
+        alike = latest.view.likeness(view, motion)
         if alike > most:
             best, most = motion, alike
         if most > 0.9:

@@ -15,7 +15,7 @@ from hub_server import HubServer, running_hub
 from huggingface_hub import constants
 from tiny_checkpoints import COMMIT, blob_name, files_of, make_cache, make_model_folder
 
-from glpn_cli.checkpoint import HubName, open_checkpoint, parse_hub_name
+from glpn_cli.checkpoint import HubName, open_checkpoint
 from glpn_cli.checkpoint.hub import fetch, find_cached, find_damaged
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
 
@@ -64,7 +64,7 @@ def hub(cache: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -
 )
 def test_names_of_the_hub_are_read(name: str) -> None:
     repository, _, revision = name.partition("@")
-    assert parse_hub_name(name) == HubName(repository, revision or "main")
+    assert HubName.parse(name) == HubName(repository, revision or "main")
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_names_of_the_hub_are_read(name: str) -> None:
     ],
 )
 def test_what_is_no_name_of_the_hub_is_none(name: str) -> None:
-    assert parse_hub_name(name) is None
+    assert HubName.parse(name) is None
 
 
 @pytest.mark.parametrize("revision", ["../../x", "", "a/../b", "..", "-x", "a b", "x\0", "/main", "main/", "v" * 101])
 def test_a_revision_that_could_leave_the_cache_is_refused(revision: str) -> None:
     with pytest.raises(UsageError, match="is no revision"):
-        parse_hub_name(f"a/b@{revision}")
+        HubName.parse(f"a/b@{revision}")
 
 
 @pytest.mark.usefixtures("no_network")

@@ -11,7 +11,7 @@ from conftest import write_tiny_model
 from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.evaluation.alignment import Alignment, parse_alignments
+from glpn_cli.evaluation.alignment import Alignment
 from glpn_cli.evaluation.evaluate import Evaluation, compare, evaluate
 from glpn_cli.evaluation.metrics import score
 from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, RowFit, fit_rows
@@ -89,7 +89,7 @@ def run(
     protocol: Protocol | None = None,
     align: str | None = None,
 ) -> tuple[Evaluation, ...]:
-    rules, align_by = protocol or Protocol(), parse_alignments(align)
+    rules, align_by = protocol or Protocol(), Alignment.parse_list(align)
     source = source or Scenes()
     begun = [Evaluation.begin(each, source, protocol=rules, align_by=align_by) for each in predictors]
     rows = list(evaluate(source, begun))

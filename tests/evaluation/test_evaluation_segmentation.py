@@ -11,7 +11,7 @@ from PIL import Image
 from glpn_cli.data.pairs import LabelPair, read_label_pairs
 from glpn_cli.depth_files.labels import Labels
 from glpn_cli.errors import ErrorCode, InputError, UsageError
-from glpn_cli.evaluation.segmentation import LabelScores, sum_scores
+from glpn_cli.evaluation.segmentation import LabelScores
 from glpn_cli.images import ImageSource
 from glpn_cli.prediction import LabelMap, Result
 
@@ -42,7 +42,7 @@ def test_counts_are_those_of_all_pixels_together() -> None:
         LabelScores.of(LabelMap(one.astype(np.uint8), NAMES), true) for one, true in zip(labels, truth, strict=True)
     ]
     joined = LabelScores.of(LabelMap(labels.reshape(16, 9).astype(np.uint8), NAMES), truth.reshape(16, 9))
-    total = sum_scores(parts, labels=3)
+    total = sum(parts, LabelScores.nothing(3))
     assert total.pictures == 2
     assert total.mean_iou == joined.mean_iou
     assert total.pixel_accuracy == joined.pixel_accuracy
@@ -54,7 +54,7 @@ def test_counts_are_those_of_all_pixels_together() -> None:
 
 
 def test_nothing_counted_is_unknown_not_perfect() -> None:
-    nothing = sum_scores([], labels=3)
+    nothing = LabelScores.nothing(3)
     assert np.isnan(nothing.pixel_accuracy)
     assert np.isnan(nothing.mean_iou)
 

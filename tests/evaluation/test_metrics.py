@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from glpn_cli.evaluation.metrics import METRICS, Scores, mean_scores, score
+from glpn_cli.evaluation.metrics import METRICS, Scores, score
 
 
 def by_hand(predicted: list[float], target: list[float]) -> dict[str, float]:
@@ -66,7 +66,7 @@ def test_a_perfect_map_has_perfect_scores() -> None:
 
 def test_the_mean_counts_every_picture_alike() -> None:
     one, other = Scores(*[0.0] * 10), Scores(*[1.0] * 10)
-    assert mean_scores([one, other, other]).rmse == pytest.approx(2 / 3)
+    assert Scores.mean([one, other, other]).rmse == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(("predicted", "target"), [([], []), ([1.0], [1.0, 2.0])])

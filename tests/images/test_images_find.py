@@ -25,7 +25,6 @@ from glpn_cli.images import (
     Shard,
     find_images,
     iterate_list,
-    parse_shard,
     stem_of,
     walk,
 )
@@ -583,10 +582,10 @@ def test_a_shard_that_does_not_exist_is_a_usage_error(shard: tuple[int, int]) ->
 
 
 def test_shards_are_written_with_a_slash() -> None:
-    assert parse_shard("2/5") == Shard(2, 5)
+    assert Shard.parse("2/5") == Shard(2, 5)
     for text in ("", "2", "2/", "a/b", "2/5/6", "-1/3", "1.0/2", "²/3", "0/2", "3/2"):
         with pytest.raises(UsageError, match="no shard"):
-            parse_shard(text)
+            Shard.parse(text)
 
 
 @pytest.mark.parametrize(

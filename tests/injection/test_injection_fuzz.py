@@ -21,7 +21,7 @@ from conftest import TINY_CONFIG
 from mixed_inputs import encoded_forms
 from tiny_checkpoints import make_model_folder
 
-from glpn_cli.calibration import read_calibration
+from glpn_cli.calibration import Calibration
 from glpn_cli.checkpoint import open_checkpoint, read_header, read_tensors
 from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_writer, read_depth, read_record
 from glpn_cli.errors import InputError, ModelError, UsageError
@@ -92,7 +92,7 @@ def try_calibration(name: str, data: bytes) -> None:
     path = Path("calibration.json")
     path.write_bytes(data)
     with suppress(UsageError):
-        read_calibration(path)
+        Calibration.read(path)
 
 
 def try_weights(name: str, data: bytes) -> None:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glpn_cli.errors import UsageError
-from glpn_cli.models.settings import parse_upsampling
+from glpn_cli.models.settings import Upsampling
 from glpn_cli.models.upsampling import upsample_guided, upsample_nearest
 from glpn_cli.prediction import DepthKind, DepthMap
 
@@ -76,7 +76,7 @@ def test_nearest_makes_no_depth_up() -> None:
 
 def test_another_word_is_refused_with_the_list() -> None:
     with pytest.raises(UsageError, match="no upsampling 'lanczos'") as caught:
-        parse_upsampling("lanczos")
+        Upsampling.parse("lanczos")
     assert caught.value.hint == "Choose from bicubic, nearest, guided."
 
 

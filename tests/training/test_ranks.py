@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_training import tiny_trainer
 
-from glpn_cli.training.ranks import Ranks, join_ranks, leave_ranks, own_device
+from glpn_cli.training.ranks import Ranks, own_device
 
 SCRIPT = """
 import sys, torch
@@ -23,7 +23,7 @@ torch.save(train_in_ranks(), sys.argv[1])
 def train_in_ranks() -> dict[str, Any]:
     """Three steps of this process's share of a run."""
     torch.set_num_threads(1)
-    ranks = join_ranks()
+    ranks = Ranks.join()
     try:
         trainer = tiny_trainer(steps=3, ranks=ranks)
         losses = [report.losses.loss for report in trainer.run()]
@@ -36,7 +36,7 @@ def train_in_ranks() -> dict[str, Any]:
             "said": ranks.gather((f"rank {ranks.rank}", "has spoken")),
         }
     finally:
-        leave_ranks()
+        ranks.leave()
 
 
 def test_a_process_alone_is_the_first_of_one() -> None:

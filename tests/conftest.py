@@ -30,10 +30,13 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
+gc.disable()  # until all is imported
+
+
 def pytest_collection_finish() -> None:
     """Let the collector of garbage leave alone what stays to the end: modules and tests are a million objects."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)

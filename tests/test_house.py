@@ -93,3 +93,21 @@ def test_a_name_is_public_only_where_another_file_uses_it() -> None:
         if not any(name in said for other, said in words.items() if other != path)
     }
     assert not alone
+
+
+def test_places_that_contributing_names_are_there() -> None:
+    """Files wherever they are named, and what is said to stand in them."""
+    root = PACKAGE.parent
+    text = (root / "CONTRIBUTING.md").read_text("utf-8")
+    named = re.findall(r"`(_?[\w.]+)` in `([\w/]+\.py)`", text)
+    assert len(named) >= 4
+    for name, file in named:
+        assert re.search(rf"\b(def|class) {name.split('.')[-1]}\b", (PACKAGE / file).read_text("utf-8")), (
+            f"{name} in {file}"
+        )
+    files = re.findall(r"`([\w/]+/(?:\w+\.py)?)`|^    ([\w/]+\.py)", text, re.MULTILINE)
+    assert len(files) >= 20
+    missing = [
+        file for pair in files for file in pair if file and not any((at / file).exists() for at in (root, PACKAGE))
+    ]
+    assert not missing

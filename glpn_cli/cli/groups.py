@@ -1,4 +1,4 @@
-"""Groups of options as the parameters of commands.
+"""Turn dataclasses whose fields are options into the parameters of Typer's commands.
 
 A group is a frozen dataclass whose fields are options. A command takes groups as parameters; `with_groups` turns their
 fields into the options that Typer sees. A command that has some of a group's options says which: `only(...)`.

@@ -1,4 +1,4 @@
-"""Options that would change nothing in a situation, in one table: typing one there is an error.
+"""Refuse options that would change nothing, by one table of situations.
 
 Options that depend on the files to be written are the pipeline's (`glpn_cli.pipeline.outputs`).
 """

@@ -1,4 +1,4 @@
-"""Many pictures of a program through the engine: an iterator that is ordered, bounded, and leaves nothing running."""
+"""The results of many pictures that a program gives: an iterator in order, in bounded memory, that cleans up."""
 
 from __future__ import annotations
 

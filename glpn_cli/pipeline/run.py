@@ -1,4 +1,4 @@
-"""Runs. `predict` and `export` share them, for depth, labels and uncertainty; only defaults differ.
+"""Plan and carry out a run of `predict` or `export`, for depth, labels and uncertainty; only defaults differ.
 
 A run over named inputs is planned as a whole; inputs that come one by one, in a list on standard input or as frames of
 a video, are planned as they come. A range over all maps (`--range batch`) takes two passes: one that collects their

@@ -1,4 +1,4 @@
-"""The settings of a run: its inputs, its model, its outputs, its work, and the failures that it allows.
+"""The settings of a run, and the options of inputs, outputs and whole runs that they come from.
 
 The fields that are options stand here with their help; others are for programs and for what is known later. Light to
 import, with neither torch nor numpy, as the help screens are made of it.

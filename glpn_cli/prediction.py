@@ -145,12 +145,12 @@ class DepthMap(_Values):
 
         Raises UsageError for a range or a colormap that there is not.
         """
-        from glpn_cli.colormaps import paint, parse_range, resolve_range
+        from glpn_cli.colormaps import RangePolicy, paint
         from glpn_cli.depth_files import ColorizeOptions
 
-        look = ColorizeOptions(parse_range(range), colormap, invert)
+        look = ColorizeOptions(RangePolicy.parse(range), colormap, invert)
         look.check(self.kind, self.limit)
-        return paint(self, range=resolve_range(look.range, self), colormap=colormap, invert=invert)
+        return paint(self, range=look.range.resolve(self), colormap=colormap, invert=invert)
 
     def points(self, intrinsics: Intrinsics | None = None) -> NDArray[np.float32]:
         """The place of every valid pixel in space, float32 (N, 3), row by row: x right, y down, z forward, in metres.

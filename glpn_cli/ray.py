@@ -28,7 +28,7 @@ from glpn_cli.options import MAX_PIXELS
 from glpn_cli.pipeline.engine import Engine, Job
 from glpn_cli.pipeline.outputs import Target
 from glpn_cli.pipeline.plan import Task, make_outcome
-from glpn_cli.pipeline.report import Status, make_record
+from glpn_cli.pipeline.report import Status
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, limit_decoding
 from glpn_cli.pipeline.stages import LARGEST_BATCH, Stages
 from glpn_cli.predictor import DepthEstimator
@@ -97,7 +97,7 @@ class Predictor:
         for job in jobs:
             outcome = job.outcome or make_outcome(job.task.source, Status.ERROR, error=job.error)
             data.append(outcome.stdout)
-            records.append(make_record(replace(outcome, seconds=job.seconds)))
+            records.append(replace(outcome, seconds=job.seconds).to_record())
         columns = {name: pa.array(values) for name, values in batch.items() if name not in ("bytes", "record", "data")}
         record = make_table(records, self._schema).to_struct_array().combine_chunks()
         return pa.table({**columns, "record": record, "data": pa.array(data, pa.binary())})

@@ -18,7 +18,7 @@ from PIL import Image, ImageCms
 
 from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_writer, read_depth, read_record
 from glpn_cli.depth_files.labels import LABEL_FORMATS, make_label_writer, read_labels
-from glpn_cli.depth_files.summary import summarise_depth
+from glpn_cli.depth_files.summary import DepthSummary
 from glpn_cli.depth_files.uncertainty import Uncertainty, read_uncertainty
 from glpn_cli.errors import InputError
 from glpn_cli.images import ReadOptions, read_rgb
@@ -193,7 +193,7 @@ def read_depth_file(data: bytes, number: int) -> None:
     for read in (
         read_record,
         partial(read_depth, depth_scale=scale, kind=kind, max_pixels=MAX_PIXELS),
-        partial(summarise_depth, depth_scale=scale, max_pixels=MAX_PIXELS),
+        partial(DepthSummary.of, depth_scale=scale, max_pixels=MAX_PIXELS),
         partial(read_labels, max_pixels=MAX_PIXELS),
         partial(read_uncertainty, max_pixels=MAX_PIXELS),
     ):

@@ -15,15 +15,13 @@ from glpn_cli.colormaps import (
     HOLE_COLOR,
     DepthHistogram,
     PaintRange,
+    RangePolicy,
     draw_contours,
-    merge_ranges,
     paint,
-    parse_range,
     put_side_by_side,
     read_table,
-    resolve_range,
 )
-from glpn_cli.colormaps.colorbar import Scale, add_colorbar, make_ticks
+from glpn_cli.colormaps.colorbar import Scale, add_colorbar
 from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind, DepthMap
 
@@ -80,7 +78,7 @@ def test_what_lies_outside_the_range_gets_the_colour_of_its_end() -> None:
 @pytest.mark.parametrize("kind", list(DepthKind))
 def test_near_is_warm_for_every_kind(kind: DepthKind) -> None:
     depth = row(1, 2, 4, kind=kind)
-    painted = paint(depth, range=resolve_range(parse_range("p0:p100"), depth), colormap="turbo")
+    painted = paint(depth, range=RangePolicy.parse("p0:p100").resolve(depth), colormap="turbo")
     nearest, farthest = (2, 0) if kind is DepthKind.DISPARITY else (0, 2)
     assert np.array_equal(painted[0, nearest], read_table("turbo")[0])
     assert np.array_equal(painted[0, farthest], read_table("turbo")[-1])
@@ -108,9 +106,9 @@ def test_holes_are_grey_whatever_they_hold() -> None:
     ],
 )
 def test_a_range_has_one_spelling(text: str, spelled: str) -> None:
-    policy = parse_range(text)
+    policy = RangePolicy.parse(text)
     assert policy.text == spelled
-    assert parse_range(policy.text) == policy
+    assert RangePolicy.parse(policy.text) == policy
 
 
 @pytest.mark.parametrize(
@@ -119,64 +117,64 @@ def test_a_range_has_one_spelling(text: str, spelled: str) -> None:
 )
 def test_a_range_that_is_none_is_refused_by_name(text: str) -> None:
     with pytest.raises(UsageError, match="--range") as caught:
-        parse_range(text)
+        RangePolicy.parse(text)
     assert "--range 0.5:8" in (caught.value.hint or "")
 
 
 def test_the_images_range_is_its_second_to_its_98th_percentile() -> None:
     depth = DepthMap(np.linspace(1, 5, 10_001, dtype=np.float32).reshape(1, -1))
-    assert resolve_range(parse_range("image"), depth) == PaintRange(1.08, 4.92)
-    assert resolve_range(parse_range("p25:p75"), depth) == PaintRange(2, 4)
+    assert RangePolicy.parse("image").resolve(depth) == PaintRange(1.08, 4.92)
+    assert RangePolicy.parse("p25:p75").resolve(depth) == PaintRange(2, 4)
 
 
 def test_the_models_range_ends_at_its_limit() -> None:
-    assert resolve_range(parse_range("model"), row(1, limit=10.0)) == PaintRange(0.4, 10)
-    assert resolve_range(parse_range("model"), row(1, limit=80.0)) == PaintRange(3.2, 80)
+    assert RangePolicy.parse("model").resolve(row(1, limit=10.0)) == PaintRange(0.4, 10)
+    assert RangePolicy.parse("model").resolve(row(1, limit=80.0)) == PaintRange(3.2, 80)
     with pytest.raises(UsageError, match="limit"):
-        resolve_range(parse_range("model"), row(1))
+        RangePolicy.parse("model").resolve(row(1))
 
 
 def test_a_constant_map_gets_a_narrow_range_about_its_depth() -> None:
-    ends = resolve_range(parse_range("image"), row(2.5, 2.5, 2.5))
+    ends = RangePolicy.parse("image").resolve(row(2.5, 2.5, 2.5))
     assert ends.near < 2.5 < ends.far < 2.6
 
 
 def test_a_map_without_a_valid_pixel_has_a_range_all_the_same() -> None:
     nothing = np.zeros((1, 1), np.bool_)
-    assert resolve_range(parse_range("image"), row(1, valid=nothing)) == PaintRange(1, 10)
-    assert resolve_range(parse_range("image"), row(1, valid=nothing, limit=80.0)) == PaintRange(3.2, 80)
+    assert RangePolicy.parse("image").resolve(row(1, valid=nothing)) == PaintRange(1, 10)
+    assert RangePolicy.parse("image").resolve(row(1, valid=nothing, limit=80.0)) == PaintRange(3.2, 80)
 
 
 def test_for_disparity_the_larger_number_is_the_near_end() -> None:
     depth = row(1, 2, 3, kind=DepthKind.DISPARITY)
-    assert resolve_range(parse_range("1:3"), depth) == PaintRange(near=3, far=1)
-    assert resolve_range(parse_range("p0:p100"), depth) == PaintRange(near=3, far=1)
+    assert RangePolicy.parse("1:3").resolve(depth) == PaintRange(near=3, far=1)
+    assert RangePolicy.parse("p0:p100").resolve(depth) == PaintRange(near=3, far=1)
 
 
 def test_a_batch_shares_the_range_between_the_percentiles_of_all_its_maps() -> None:
     rng = np.random.default_rng(0)
     maps = [DepthMap(rng.uniform(low, low + 1, (50, 80)).astype(np.float32)) for low in (1, 2, 6)]
-    policy = merge_ranges(parse_range("batch"), (DepthHistogram.of(depth) for depth in maps))
+    policy = RangePolicy.parse("batch").merge(DepthHistogram.of(depth) for depth in maps)
     pooled = np.concatenate([depth.valid_values() for depth in maps])
     for depth in maps:
-        ends = resolve_range(policy, depth)
+        ends = policy.resolve(depth)
         assert (ends.near, ends.far) == pytest.approx(np.percentile(pooled, (2, 98)), rel=0.01)
     assert policy.text == "batch"
 
 
 def test_every_map_of_a_batch_weighs_the_same_whatever_its_size() -> None:
     small, large = row(1.0), DepthMap(np.full((100, 100), 4, np.float32))
-    policy = merge_ranges(parse_range("batch"), map(DepthHistogram.of, (small, large)))
-    ends = resolve_range(policy, small)
+    policy = RangePolicy.parse("batch").merge(map(DepthHistogram.of, (small, large)))
+    ends = policy.resolve(small)
     assert (ends.near, ends.far) == pytest.approx((1, 4), rel=0.01)
 
 
 def test_a_batch_must_be_settled_first_and_be_of_one_kind() -> None:
     with pytest.raises(ValueError, match="settled"):
-        resolve_range(parse_range("batch"), row(1))
+        RangePolicy.parse("batch").resolve(row(1))
     with pytest.raises(UsageError, match="cannot share a range"):
-        merge_ranges(parse_range("batch"), map(DepthHistogram.of, (row(1), row(1, kind=DepthKind.DISPARITY))))
-    assert merge_ranges(parse_range("batch"), []).ends == (1, 10)
+        RangePolicy.parse("batch").merge(map(DepthHistogram.of, (row(1), row(1, kind=DepthKind.DISPARITY))))
+    assert RangePolicy.parse("batch").merge([]).ends == (1, 10)
 
 
 # The scale
@@ -191,7 +189,7 @@ def test_a_batch_must_be_settled_first_and_be_of_one_kind() -> None:
 )
 def test_ticks_are_round_within_the_scale_and_never_crowd(low: float, ratio: float, gap: float, is_log: bool) -> None:
     scale = Scale(low, low * ratio, is_log=is_log)
-    ticks = make_ticks(scale, least_gap=gap)
+    ticks = scale.ticks(least_gap=gap)
     assert ticks
     assert len({tick.label for tick in ticks}) == len(ticks)
     for tick in ticks:
@@ -212,11 +210,11 @@ def test_ticks_are_round_within_the_scale_and_never_crowd(low: float, ratio: flo
     ],
 )
 def test_ticks_are_the_ones_a_reader_would_choose(low: float, high: float, labels: list[str]) -> None:
-    assert [tick.label for tick in make_ticks(Scale(low, high), least_gap=0.06)] == labels
+    assert [tick.label for tick in Scale(low, high).ticks(least_gap=0.06)] == labels
 
 
 def test_a_linear_scale_has_equal_steps() -> None:
-    ticks = make_ticks(Scale(0.03, 0.26, is_log=False), least_gap=0.06)
+    ticks = Scale(0.03, 0.26, is_log=False).ticks(least_gap=0.06)
     assert [tick.label for tick in ticks] == ["0.05", "0.10", "0.15", "0.20", "0.25"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from glpn_cli.benchmark.agreement import Agreement, compare_depths, compare_inverse, compare_labels
-from glpn_cli.benchmark.peer import PeerModel, PeerSettings, open_model
+from glpn_cli.benchmark.peer import PeerModel, PeerSettings
 from glpn_cli.benchmark.stages import MatrixProduct, ModelStages, wait_for
 from glpn_cli.benchmark.timing import ProcessRun, Timing, import_seconds, predict_command, run_python, time_in_turns
 from glpn_cli.errors import UsageError
@@ -166,7 +166,7 @@ class Bench:
         folder, pixels = str(model.settings.model.checkpoint.folder), model.prepare()
 
         def open_peer(precision: str) -> PeerModel:
-            return open_model(folder, replace(asked, precision=precision))
+            return PeerModel.open(folder, replace(asked, precision=precision))
 
         reference = open_peer("fp32")
         theirs = _infer_peer(reference, pixels, model.device)

@@ -74,28 +74,28 @@ class PeerModel:
             height, width = self.processor(images=image.convert("RGB"), return_tensors="pt").pixel_values.shape[-2:]
         return height, width
 
-
-def open_model(folder: str, settings: PeerSettings) -> PeerModel:
-    """Open a model folder on the device, in the precision."""
-    logging = import_module("transformers.utils.logging")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    transformers = import_module("transformers")
-    config = transformers.AutoConfig.from_pretrained(folder)
-    limit_m = settings.limit_m
-    if limit_m is not None:
-        config.max_depth = int(limit_m) if float(limit_m).is_integer() else limit_m
-    labels = any(_LABEL_NETWORK in name for name in config.architectures or ())
-    network_class = (
-        transformers.AutoModelForSemanticSegmentation if labels else transformers.AutoModelForDepthEstimation
-    )
-    dtype = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[settings.precision]
-    network = network_class.from_pretrained(folder, config=config, dtype=dtype).eval().to(settings.device)
-    kind = _PROCESSORS.get(config.model_type, config.model_type)
-    module = import_module(f"transformers.models.{kind}.image_processing_pil_{kind}")
-    make_processor = getattr(module, f"{kind.upper()}ImageProcessorPil")
-    has_settings = Path(folder, "preprocessor_config.json").is_file()
-    return PeerModel(network, make_processor.from_pretrained(folder) if has_settings else make_processor(), labels)
+    @classmethod
+    def open(cls, folder: str, settings: PeerSettings) -> PeerModel:
+        """Open a model folder on the device, in the precision."""
+        logging = import_module("transformers.utils.logging")
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+        transformers = import_module("transformers")
+        config = transformers.AutoConfig.from_pretrained(folder)
+        limit_m = settings.limit_m
+        if limit_m is not None:
+            config.max_depth = int(limit_m) if float(limit_m).is_integer() else limit_m
+        labels = any(_LABEL_NETWORK in name for name in config.architectures or ())
+        network_class = (
+            transformers.AutoModelForSemanticSegmentation if labels else transformers.AutoModelForDepthEstimation
+        )
+        dtype = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}[settings.precision]
+        network = network_class.from_pretrained(folder, config=config, dtype=dtype).eval().to(settings.device)
+        kind = _PROCESSORS.get(config.model_type, config.model_type)
+        module = import_module(f"transformers.models.{kind}.image_processing_pil_{kind}")
+        make_processor = getattr(module, f"{kind.upper()}ImageProcessorPil")
+        has_settings = Path(folder, "preprocessor_config.json").is_file()
+        return cls(network, make_processor.from_pretrained(folder) if has_settings else make_processor(), labels)
 
 
 def _write_all(folder: str, settings: PeerSettings, output: Path, pictures: Sequence[str]) -> None:
@@ -104,7 +104,7 @@ def _write_all(folder: str, settings: PeerSettings, output: Path, pictures: Sequ
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    model = open_model(folder, settings)
+    model = PeerModel.open(folder, settings)
     write = _label_writer(model, settings) if model.labels else _depth_writer(model, settings)
     output.mkdir(parents=True, exist_ok=True)
     for picture in pictures:

@@ -53,6 +53,18 @@ class _TakenClips:
         """Whether a clip has no depth yet."""
         return self.clips is not None and self.stored_count < len(self.clips.clips)
 
+    def plan(
+        self, found: Sources | None, outputs: OutputSettings, model: ModelSettings | None, work: RunSettings
+    ) -> Run | ClipRun:
+        """The run over pictures and clips. Raises UsageError where it makes no sense."""
+        if self.clips is None:
+            assert found is not None
+            return plan_run(found, outputs, model, work)
+        from glpn_cli.video.plan import plan_clips
+
+        assert self.asked is not None
+        return plan_clips(self.clips, found, outputs, model, work, self.asked)
+
 
 def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSettings) -> _TakenClips:
     """Take the clips out of the inputs. Raises UsageError for options about clips where there is none."""
@@ -79,19 +91,6 @@ def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSett
 def _is_picture(name: str) -> bool:
     """Whether a name is that of one picture, and no folder's, pattern's or sequence's."""
     return os.path.splitext(name)[1].lower() in PICTURE_EXTENSIONS and "%" not in name and not os.path.isdir(name)  # noqa: PTH112, PTH122 - text, 100,000 of them
-
-
-def plan_all(
-    taken: _TakenClips, found: Sources | None, outputs: OutputSettings, model: ModelSettings | None, work: RunSettings
-) -> Run | ClipRun:
-    """The run over pictures and clips. Raises UsageError where it makes no sense."""
-    if taken.clips is None:
-        assert found is not None
-        return plan_run(found, outputs, model, work)
-    from glpn_cli.video.plan import plan_clips
-
-    assert taken.asked is not None
-    return plan_clips(taken.clips, found, outputs, model, work, taken.asked)
 
 
 class ClipProgress(ProgressLine):

@@ -285,9 +285,9 @@ def _check_bundled_model() -> Finding:
 
 def _check_downloaded_models() -> Finding:
     """Whether the models that have names and are in the cache are whole."""
-    from glpn_cli.models.registry import DEFAULT_MODEL, REGISTRY, find_here
+    from glpn_cli.models.registry import DEFAULT_MODEL, REGISTRY
 
-    here = [row.name for row in REGISTRY.values() if row.name != DEFAULT_MODEL and find_here(row)]
+    here = [row.name for row in REGISTRY.values() if row.name != DEFAULT_MODEL and row.find_here()]
     unsound = [name for name in here if not _is_whole(name)]
     if unsound:
         hint = f"Run: glpn models download {unsound[0]} --refresh"

@@ -115,9 +115,9 @@ class _ScoringParams:
 
     def rules(self, space: SpaceParams) -> Protocol:
         """The protocol, with the camera. Raises UsageError."""
-        from glpn_cli.evaluation.protocols import choose_protocol
+        from glpn_cli.evaluation.protocols import Protocol
 
-        protocol = choose_protocol(self.protocol, crop=self.crop, gt_range=self.gt_range, clip=self.clip)
+        protocol = Protocol.choose(self.protocol, crop=self.crop, gt_range=self.gt_range, clip=self.clip)
         is_named = space.choice.text != "auto"
         return replace(protocol, is_ray=self.gt_kind == "ray", camera=space.choice if is_named else None)
 
@@ -252,7 +252,7 @@ def _open_predictors(
     reading: ReadOptions,
 ) -> list[Predictor]:
     """All that is scored: models, folders, the baseline."""
-    from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, fit_rows
+    from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, RowFit
     from glpn_cli.prediction import DepthKind
 
     source, *fitted_to = sources
@@ -269,7 +269,7 @@ def _open_predictors(
         )
         for folder in subjects.predictions or ()
     ]
-    return [*predictors, *map(fit_rows, fitted_to)]
+    return [*predictors, *map(RowFit.fit, fitted_to)]
 
 
 def _run(source: SampleSource, evaluations: Sequence[Evaluation], run: RunSettings) -> BaseException | None:

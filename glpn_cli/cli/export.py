@@ -62,10 +62,10 @@ class _ColorParams:
     @property
     def look(self) -> ColorizeOptions:
         """How maps are painted. Raises UsageError."""
-        from glpn_cli.colormaps import parse_range
+        from glpn_cli.colormaps import RangePolicy
         from glpn_cli.depth_files import ColorizeOptions
 
-        range_ = parse_range(self.range_)
+        range_ = RangePolicy.parse(self.range_)
         return ColorizeOptions(range_, self.colormap, self.invert, self.colorbar, self.side_by_side, self.contours)
 
 
@@ -84,7 +84,7 @@ def export(
     If a picture's depth map lies beside it, that map is painted; other pictures go through the model. Equal ratios of
     depth are equal steps of colour.
     """
-    from glpn_cli.cli.clips import plan_all, take_clips
+    from glpn_cli.cli.clips import take_clips
     from glpn_cli.cli.outcomes import check_stdout, show_run, warn_of_assumed_metres
     from glpn_cli.pipeline.search import find_sources
 
@@ -104,5 +104,5 @@ def export(
         if found is not None and not explicit.among("--kind", "--depth-scale"):
             warn_of_assumed_metres(found.bare_names)
     used = model.settings(recipe) if recipe else None
-    prepared = plan_all(taken, found, results, used, run)
+    prepared = taken.plan(found, results, used, run)
     show_run(prepared, output, allow_failed=run.allow_failed, workers=reading.workers)

@@ -232,7 +232,7 @@ def _inspect_depth(
     path: Path, inputs: InputSettings, output: OutputSettings, table: DepthTable | None, still: bytes | None = None
 ) -> None:
     """Show a depth file, or the frame of a clip."""
-    from glpn_cli.depth_files.summary import summarise_depth
+    from glpn_cli.depth_files.summary import DepthSummary
     from glpn_cli.prediction import DepthKind
 
     try:
@@ -240,7 +240,7 @@ def _inspect_depth(
         if inputs.kind is InputKind.AUTO:
             _check_depth(content)
         kind, most = DepthKind(inputs.depth_kind), inputs.max_pixels
-        summary = summarise_depth(content, depth_scale=output.depth_scale, kind=kind, max_pixels=most)
+        summary = DepthSummary.of(content, depth_scale=output.depth_scale, kind=kind, max_pixels=most)
     except InputError as error:
         console.error(error, about=str(path))
         missing = error.code == ErrorCode.NOT_FOUND

@@ -42,11 +42,11 @@ def _list_models(output: _Printing) -> None:
     With unit, size, licence, whether they are on this machine, and which to take for what.
     """
     from glpn_cli.cli.console import make_facts, make_table
-    from glpn_cli.models.registry import REGISTRY, find_here
+    from glpn_cli.models.registry import REGISTRY
     from glpn_cli.text import SCHEMA, path_text
 
     rows = list(REGISTRY.values())
-    folders = [find_here(row) for row in rows]
+    folders = [row.find_here() for row in rows]
     if output.json:
         for row, folder in zip(rows, folders, strict=True):
             record = {
@@ -166,9 +166,9 @@ def _verify_models(
     ] = None,
 ) -> None:
     """Check weights against their checksum and config, offline."""
-    from glpn_cli.models.registry import REGISTRY, find_here
+    from glpn_cli.models.registry import REGISTRY
 
-    names = [name] if name is not None else [row.name for row in REGISTRY.values() if find_here(row)]
+    names = [name] if name is not None else [row.name for row in REGISTRY.values() if row.find_here()]
     if [each for each in names if not _verify_model(each, json=output.json)]:
         raise typer.Exit(ExitCode.NOTHING_DONE)
 

@@ -15,7 +15,7 @@ import typer
 from glpn_cli.cli.console import Progress, console, is_terminal
 from glpn_cli.errors import ErrorCode, UsageError, code_of, reason_of
 from glpn_cli.pipeline.naming import Destination
-from glpn_cli.pipeline.report import Outcome, RunEnd, Status, Tally, make_record, warning_text
+from glpn_cli.pipeline.report import Outcome, RunEnd, Status, Tally, warning_text
 from glpn_cli.pipeline.run import Run
 from glpn_cli.pipeline.settings import Allowance, OutputSettings
 
@@ -46,7 +46,7 @@ class RunView:
         """Count one outcome and show it."""
         self.tally.add(outcome)
         if self._json or self._report is not None:
-            self._write(make_record(outcome))
+            self._write(outcome.to_record())
         if not self._json and outcome.status in (Status.OK, Status.PLANNED):
             self._print_paths(outcome)
         if outcome.error is not None:

@@ -100,7 +100,7 @@ def predict(
     millimetres, or 1/256 m for models that see to 80 m. Written paths go to stdout, everything else to stderr.
     With --engine ray many machines share the work.
     """
-    from glpn_cli.cli.clips import plan_all, take_clips
+    from glpn_cli.cli.clips import take_clips
     from glpn_cli.cli.outcomes import check_stdout, show_run
     from glpn_cli.pipeline.run import plan_run
     from glpn_cli.pipeline.search import find_pictures
@@ -119,7 +119,7 @@ def predict(
     found = None if rest is None or is_known_later else find_pictures(rest)
     used = model.settings(model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True))
     if taken is not None:
-        prepared = plan_all(taken, found, outputs, used, run)
+        prepared = taken.plan(found, outputs, used, run)
     elif found is not None:
         prepared = plan_run(found, outputs, used, run, make_engine=make_engine)
     else:

@@ -123,12 +123,10 @@ def _render(plan: ScenePlan, scene: _SceneParams) -> list[Path]:
     """Render the missing scenes; the paths of what is written beside them."""
     from glpn_cli.cli.console import Progress
     from glpn_cli.devices import cores
-    from glpn_cli.scenes.write import write_contact_sheet, write_scenes
 
     with Progress(len(plan.todo)) as progress:
-        write_scenes(
-            plan,
+        plan.write(
             workers=scene.workers or cores(),
             done=lambda i: progress.advance(plan.name("depth", i), computed=True),
         )
-    return [write_contact_sheet(plan)] if scene.contact_sheet else []
+    return [plan.write_contact_sheet()] if scene.contact_sheet else []

@@ -132,17 +132,17 @@ def _choose_initial_model(
     training: TrainingSettings,
 ) -> InitialModel:
     """The model with `settings`, or fresh weights in a shape."""
-    from glpn_cli.training.initial_model import Camera, load_initial_model, make_initial_model
+    from glpn_cli.training.initial_model import Camera, InitialModel
     from glpn_cli.training.recipes import KITTI_LIMIT_M, ROOMS_CAMERA
 
     if settings is not None:
-        return load_initial_model(settings, seed=training.seed)
+        return InitialModel.load(settings, seed=training.seed)
     assert shape is not None
     max_depth = model.max_depth
     if max_depth is None and pictures.is_kitti:
         max_depth = KITTI_LIMIT_M
     camera = ROOMS_CAMERA if training.recipe == "rooms" else Camera(ROOMS_CAMERA.size, None)
-    return make_initial_model(shape, max_depth=max_depth, camera=camera, seed=training.seed)
+    return InitialModel.make(shape, max_depth=max_depth, camera=camera, seed=training.seed)
 
 
 def _fit_to_data(initial: InitialModel, sources: Sequence[SampleSource], *, tells: bool) -> InitialModel:

@@ -9,16 +9,7 @@ from glpn_cli.colormaps.painting import (
     put_side_by_side,
     read_table,
 )
-from glpn_cli.colormaps.ranges import (
-    IMAGE_RANGE,
-    DepthHistogram,
-    PaintRange,
-    RangePolicy,
-    RangeRule,
-    merge_ranges,
-    parse_range,
-    resolve_range,
-)
+from glpn_cli.colormaps.ranges import IMAGE_RANGE, DepthHistogram, PaintRange, RangePolicy, RangeRule
 
 __all__ = [
     "COLORMAPS",
@@ -30,10 +21,7 @@ __all__ = [
     "RangePolicy",
     "RangeRule",
     "draw_contours",
-    "merge_ranges",
     "paint",
-    "parse_range",
     "put_side_by_side",
     "read_table",
-    "resolve_range",
 ]

@@ -94,7 +94,7 @@ def _make_labels(
     if unit is None:
         return [("near", margin), ("far", 1 - margin)]
     scale = Scale(ends.near, ends.far, is_log=is_log_scale(kind))
-    ticks = make_ticks(scale, least_gap=least_gap, margin=margin)
+    ticks = scale.ticks(least_gap=least_gap, margin=margin)
     return [(f"{tick.label} {unit}".rstrip(), tick.place) for tick in ticks]
 
 
@@ -137,6 +137,20 @@ class Scale:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
+    def ticks(self, *, least_gap: float, margin: float = 0.0) -> tuple[_Tick, ...]:
+        """The round values that mark it most evenly, from the low end up; at least one.
+
+        least_gap: how far apart two labels must be, as a share of the scale's length
+        margin:    how far from either end they must stay, likewise, < 0.5
+        """
+        families = (_ticks(values, self, margin) for values in _families(self))
+        candidates = [ticks for ticks in families if ticks]
+        roomy = [ticks for ticks in candidates if len(ticks) <= _MOST_TICKS and _smallest_gap(ticks) >= least_gap]
+        if roomy:
+            return min(roomy, key=_largest_gap)
+        fewest = min(candidates, key=len)
+        return (min(fewest, key=lambda tick: abs(tick.place - 0.5)),)
+
 
 @dataclass(frozen=True)
 class _Tick:
@@ -145,21 +159,6 @@ class _Tick:
     value: float
     place: float
     label: str
-
-
-def make_ticks(scale: Scale, *, least_gap: float, margin: float = 0.0) -> tuple[_Tick, ...]:
-    """The round values that mark `scale` most evenly, from the low end up; at least one.
-
-    least_gap: how far apart two labels must be, as a share of the scale's length
-    margin:    how far from either end they must stay, likewise, < 0.5
-    """
-    families = (_ticks(values, scale, margin) for values in _families(scale))
-    candidates = [ticks for ticks in families if ticks]
-    roomy = [ticks for ticks in candidates if len(ticks) <= _MOST_TICKS and _smallest_gap(ticks) >= least_gap]
-    if roomy:
-        return min(roomy, key=_largest_gap)
-    fewest = min(candidates, key=len)
-    return (min(fewest, key=lambda tick: abs(tick.place - 0.5)),)
 
 
 def _families(scale: Scale) -> Iterator[list[float]]:

@@ -91,55 +91,62 @@ class RangePolicy:
                 code=ErrorCode.RANGE,
             )
 
+    @classmethod
+    def parse(cls, text: str) -> RangePolicy:
+        """Read a range: `image`, `batch`, `model`, `running`, `pA:pB` (percentiles) or `NEAR:FAR`.
+
+        The ends are metres; for other kinds of depth their own numbers.
+
+        Raises UsageError for anything else, by name.
+        """
+        word = text.strip().lower()
+        if word == "image":
+            return IMAGE_RANGE
+        if word in ("batch", "model", "running"):
+            return cls(rule=RangeRule(word), text=word)
+        parts = word.split(":")
+        if len(parts) != 2:
+            raise _bad_range(text, "it is none of image, batch, model, running, pA:pB, NEAR:FAR")
+        if all(part.startswith("p") for part in parts):
+            low, high = (_read_number(part[1:], text) for part in parts)
+            if not 0 <= low < high <= 100:
+                raise _bad_range(text, "percentiles go from 0 to 100, the smaller one first")
+            return cls(rule=RangeRule.PERCENTILES, text=f"p{low:g}:p{high:g}", percentiles=(low, high))
+        near, far = (_read_number(part, text) for part in parts)
+        if not 0 < near < far < math.inf:
+            raise _bad_range(text, "both ends must be > 0, the nearer one first (--invert turns the colours round)")
+        spelled = ":".join(repr(end).removesuffix(".0") for end in (near, far))
+        return cls(rule=RangeRule.FIXED, text=spelled, ends=(near, far))
+
+    def resolve(self, depth: DepthMap) -> PaintRange:
+        """The two ends that it comes to for one map.
+
+        A map that is all the same gets a narrow range about its depth, one without a valid pixel its model's (or 1 to
+        10). Raises UsageError where a limit is wanted that the map does not have, ValueError for an unsettled batch.
+        """
+        if self.needs_settling:
+            raise ValueError("a batch's range must be settled before it is used")
+        if (known_ends := self.ends_for(depth.kind)) is not None:
+            return known_ends
+        if self.rule is RangeRule.MODEL:
+            self.check(depth.kind, depth.limit)
+            return _model_range(depth)
+        known = depth.valid_values()
+        if not known.size:
+            return _model_range(depth)
+        low, high = np.percentile(known, self.percentiles)
+        return _orient(*_settle_ends(float(low), float(high)), depth.kind)
+
+    def merge(self, histograms: Iterable[DepthHistogram]) -> RangePolicy:
+        """Settle a batch's range over all its maps, each seen as a `DepthHistogram`; 1 to 10 if nothing was valid."""
+        seen = iter(histograms)
+        first = next(seen, None)
+        merged = None if first is None else sum(seen, start=first)
+        settled = None if merged is None else merged.range(self)
+        return self.settle(settled or PaintRange(1.0, 10.0))
+
 
 IMAGE_RANGE = RangePolicy(rule=RangeRule.PERCENTILES, text="image")
-
-
-def parse_range(text: str) -> RangePolicy:
-    """Read a range: `image`, `batch`, `model`, `running`, `pA:pB` (percentiles) or `NEAR:FAR`.
-
-    The ends are metres; for other kinds of depth their own numbers.
-
-    Raises UsageError for anything else, by name.
-    """
-    word = text.strip().lower()
-    if word == "image":
-        return IMAGE_RANGE
-    if word in ("batch", "model", "running"):
-        return RangePolicy(rule=RangeRule(word), text=word)
-    parts = word.split(":")
-    if len(parts) != 2:
-        raise _bad_range(text, "it is none of image, batch, model, running, pA:pB, NEAR:FAR")
-    if all(part.startswith("p") for part in parts):
-        low, high = (_read_number(part[1:], text) for part in parts)
-        if not 0 <= low < high <= 100:
-            raise _bad_range(text, "percentiles go from 0 to 100, the smaller one first")
-        return RangePolicy(rule=RangeRule.PERCENTILES, text=f"p{low:g}:p{high:g}", percentiles=(low, high))
-    near, far = (_read_number(part, text) for part in parts)
-    if not 0 < near < far < math.inf:
-        raise _bad_range(text, "both ends must be > 0, the nearer one first (--invert turns the colours round)")
-    spelled = ":".join(repr(end).removesuffix(".0") for end in (near, far))
-    return RangePolicy(rule=RangeRule.FIXED, text=spelled, ends=(near, far))
-
-
-def resolve_range(policy: RangePolicy, depth: DepthMap) -> PaintRange:
-    """The two ends that `policy` comes to for one map.
-
-    A map that is all the same gets a narrow range about its depth, one without a valid pixel its model's (or 1 to 10).
-    Raises UsageError where `policy` wants a limit that the map does not have, ValueError for a batch not yet settled.
-    """
-    if policy.needs_settling:
-        raise ValueError("a batch's range must be settled before it is used")
-    if (known_ends := policy.ends_for(depth.kind)) is not None:
-        return known_ends
-    if policy.rule is RangeRule.MODEL:
-        policy.check(depth.kind, depth.limit)
-        return _model_range(depth)
-    known = depth.valid_values()
-    if not known.size:
-        return _model_range(depth)
-    low, high = np.percentile(known, policy.percentiles)
-    return _orient(*_settle_ends(float(low), float(high)), depth.kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,15 +186,6 @@ class DepthHistogram:
         low, high = (int(np.searchsorted(total, total[-1] * percent / 100)) for percent in policy.percentiles)
         edges = (np.array([low, min(high + 1, _BINS - 1)], np.uint32) << _DROPPED_BITS).view(np.float32)
         return _orient(*_settle_ends(float(edges[0]), float(edges[1])), self.kind)
-
-
-def merge_ranges(policy: RangePolicy, histograms: Iterable[DepthHistogram]) -> RangePolicy:
-    """Settle a batch's range over all its maps, each seen as a `DepthHistogram`; 1 to 10 if nothing was valid."""
-    seen = iter(histograms)
-    first = next(seen, None)
-    merged = None if first is None else sum(seen, start=first)
-    settled = None if merged is None else merged.range(policy)
-    return policy.settle(settled or PaintRange(1.0, 10.0))
 
 
 _DROPPED_BITS = np.uint32(16)

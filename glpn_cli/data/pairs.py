@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.data.rows import Row, has_column, read_rows
-from glpn_cli.data.samples import Sample, kb_cropped
+from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import StoredDepth, read_depth, read_record
 from glpn_cli.depth_files.base import read_contents
 from glpn_cli.depth_files.labels import read_labels
@@ -101,7 +101,7 @@ class Pair:
             rgb, known, self.focal_px, self.name, source=source, intrinsics=camera, pose=pose, clip=self.clip
         )
         if self.is_kitti:
-            sample = kb_cropped(sample)
+            sample = sample.kb_cropped()
         self._check_depth(sample.depth, stored)
         return sample
 

@@ -54,6 +54,12 @@ class Sample:
         height, width = self.depth.shape
         return height, width
 
+    def kb_cropped(self) -> Sample:
+        """Cut a picture with depth and camera to KITTI's window; `uncut` keeps the frame's size. Raises InputError."""
+        rgb, depth = kb_crop(self.rgb, what=self.name), kb_crop(self.depth, what=self.name)
+        camera = None if self.intrinsics is None else kb_camera(self.intrinsics, self.size)
+        return replace(self, rgb=rgb, depth=depth, uncut=self.uncut or self.size, intrinsics=camera)
+
 
 class SampleSource(Protocol):
     """Pictures by index, the same each time they are read.
@@ -198,13 +204,6 @@ def kb_crop(array: _Array, *, what: str) -> _Array:
         )
     top, left = height - tall, (width - wide) // 2
     return array[top : top + tall, left : left + wide]
-
-
-def kb_cropped(sample: Sample) -> Sample:
-    """Cut a picture with depth and camera to KITTI's window; `uncut` keeps the frame's size. Raises InputError."""
-    rgb, depth = kb_crop(sample.rgb, what=sample.name), kb_crop(sample.depth, what=sample.name)
-    camera = None if sample.intrinsics is None else kb_camera(sample.intrinsics, sample.size)
-    return replace(sample, rgb=rgb, depth=depth, uncut=sample.uncut or sample.size, intrinsics=camera)
 
 
 def kb_camera(intrinsics: Intrinsics, size: tuple[int, int]) -> Intrinsics:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from glpn_cli.depth_files.base import EncodedFile, Format, depth_of, with_holes
 from glpn_cli.depth_files.record import PROGRAM
 from glpn_cli.errors import ErrorCode, InputError
-from glpn_cli.images.exr import SIGNATURE, ExrHeader, check_library, encode_channels, read_channels, read_header
+from glpn_cli.images.exr import SIGNATURE, ExrHeader, check_library, encode_channels, read_channels
 from glpn_cli.prediction import DepthKind, Result
 
 # Our first attribute, since the library sorts them, so that a scan knows our files from their first bytes.
@@ -46,17 +46,17 @@ class Exr(Format):
         """Whether an EXR file holds something else than colours."""
         if cls.is_own(head):
             return super().is_depth(head)
-        return cls.sniff(head) and not read_header(head).is_picture
+        return cls.sniff(head) and not ExrHeader.read(head).is_picture
 
     @classmethod
     def peek(cls, head: bytes) -> Mapping[str, str]:
         """The text attributes, as far as they are there."""
-        return read_header(head).texts
+        return ExrHeader.read(head).texts
 
     @classmethod
     def read_array(cls, data: bytes, max_pixels: int) -> tuple[NDArray[Any], Mapping[str, str]]:
         """The channel of depths, float32 (H, W). Raises InputError."""
-        header = read_header(data)
+        header = ExrHeader.read(data)
         header.check(max_pixels)
         (values,) = read_channels(BytesIO(data), [_choose_channel(header)], max_pixels=max_pixels)
         return values, header.texts

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli import __version__
-from glpn_cli.colormaps import ColorizeOptions, parse_range
+from glpn_cli.colormaps import ColorizeOptions, RangePolicy
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import Axes, FocalChoice, PointCloudOptions, make_camera
 from glpn_cli.options import MAX_FACES
@@ -412,7 +412,7 @@ _NUMBER_FROM_0 = _Type(number_text, lambda text: _read_number(text, may_be_zero=
 _FLAG = _Type(lambda flag: "yes" if flag else "no", lambda text: text == "yes")
 _SIZE = _Type(size_text, _read_size)
 _KIND = _Type(lambda kind: kind.value if kind else LABELS, lambda text: None if text == LABELS else DepthKind(text))
-_RANGE = _Type(lambda policy: str(policy.text), parse_range)
+_RANGE = _Type(lambda policy: str(policy.text), RangePolicy.parse)
 _FOCAL = _Type(lambda focal: str(focal.text), FocalChoice)
 _CAMERA = _Type(lambda camera: " ".join(map(repr, (camera.fx, camera.fy, camera.cx, camera.cy))), _read_camera)
 _NAMES = _Type(json.dumps, _read_names)

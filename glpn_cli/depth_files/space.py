@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import IMAGE_RANGE, paint, resolve_range
+from glpn_cli.colormaps import IMAGE_RANGE, paint
 from glpn_cli.depth_files.base import Format, depth_of
 from glpn_cli.depth_files.record import Record, make_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
@@ -82,7 +82,7 @@ def read_point_colors(result: Result, depth: DepthMap) -> NDArray[np.uint8]:
     try:
         colors = result.source.read_colors()
     except InputError:  # a stored map whose picture is elsewhere
-        return paint(depth, range=resolve_range(IMAGE_RANGE, depth))
+        return paint(depth, range=IMAGE_RANGE.resolve(depth))
     if colors.shape[:2] != depth.size:
         raise OutputError(
             f"the picture is {size_text(colors.shape)}, its depth map {size_text(depth.size)}: "

@@ -13,14 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import (
-    ColorizeOptions,
-    PaintRange,
-    draw_contours,
-    paint,
-    put_side_by_side,
-    resolve_range,
-)
+from glpn_cli.colormaps import ColorizeOptions, PaintRange, draw_contours, paint, put_side_by_side
 from glpn_cli.depth_files.base import EncodedFile, Format, depth_of
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record
@@ -71,7 +64,7 @@ class Color(Painted):
 
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file. The picture is read again only where it stands beside its map."""
-        ends = resolve_range(self.look.range, depth_of(result))
+        ends = self.look.range.resolve(depth_of(result))
         record = self.painted_record(result, ends)
         return EncodedFile(encode_png(self.render(result, ends), text=record.to_text()), record)
 
@@ -118,7 +111,7 @@ class Gray(Painted):
     def encode(self, result: Result) -> EncodedFile:
         """The PNG file."""
         depth = depth_of(result)
-        ends = resolve_range(self.look.range, depth)
+        ends = self.look.range.resolve(depth)
         levels = self.quantize(depth, ends)
         record = self.painted_record(result, ends).with_pixels(levels)
         return EncodedFile(encode_png(levels, text=record.to_text()), record)

@@ -43,33 +43,34 @@ class DepthSummary:
     percentiles: tuple[tuple[int, float], ...] = ()
     not_depth: int = 0
 
+    @classmethod
+    def of(
+        cls,
+        source: Path | bytes,
+        *,
+        depth_scale: float | None = None,
+        kind: DepthKind = DepthKind.METRIC,
+        max_pixels: int = MAX_PIXELS,
+    ) -> DepthSummary:
+        """Look at a depth file, or at a picture that was painted from depth.
 
-def summarise_depth(
-    source: Path | bytes,
-    *,
-    depth_scale: float | None = None,
-    kind: DepthKind = DepthKind.METRIC,
-    max_pixels: int = MAX_PIXELS,
-) -> DepthSummary:
-    """Look at a depth file, or at a picture that was painted from depth.
+        source:      a path, or the file's bytes
+        depth_scale: stored units per metre, for integer files that do not say.
+        kind:        what the numbers mean, for files that do not say.
+        max_pixels:  refuse maps with more, before anything is laid out.
 
-    source:      a path, or the file's bytes
-    depth_scale: stored units per metre, for integer files that do not say.
-    kind:        what the numbers mean, for files that do not say.
-    max_pixels:  refuse maps with more, before anything is laid out.
-
-    Raises InputError where the file is neither.
-    """
-    record = read_record(source)
-    if record is not None and record.map == UNCERTAINTY:
-        uncertainty, record = read_uncertainty(source, max_pixels=max_pixels)
-        return _summarise(uncertainty, record.format, record.map, record)
-    if record is not None and record.map not in _READABLE:
-        return DepthSummary(record.format, record.map, record.kind, record, min_max=record.min_max)
-    stored = read_depth(source, depth_scale=depth_scale, kind=kind, max_pixels=max_pixels)
-    if depth_scale is not None:
-        stored.require_whole_numbers()
-    return replace(_summarise(stored.depth, stored.format, "depth", stored.record), not_depth=stored.not_depth)
+        Raises InputError where the file is neither.
+        """
+        record = read_record(source)
+        if record is not None and record.map == UNCERTAINTY:
+            uncertainty, record = read_uncertainty(source, max_pixels=max_pixels)
+            return _summarise(uncertainty, record.format, record.map, record)
+        if record is not None and record.map not in _READABLE:
+            return cls(record.format, record.map, record.kind, record, min_max=record.min_max)
+        stored = read_depth(source, depth_scale=depth_scale, kind=kind, max_pixels=max_pixels)
+        if depth_scale is not None:
+            stored.require_whole_numbers()
+        return replace(_summarise(stored.depth, stored.format, "depth", stored.record), not_depth=stored.not_depth)
 
 
 def _summarise(values: DepthMap | UncertaintyMap, name: str, held: str, record: Record | None) -> DepthSummary:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import paint, resolve_range
+from glpn_cli.colormaps import paint
 from glpn_cli.colormaps.colorbar import add_colorbar
 from glpn_cli.depth_files.base import (
     EncodedFile,
@@ -65,7 +65,7 @@ class UncertaintyColor(Painted):
         if not isinstance(uncertainty, UncertaintyMap):
             raise OutputError("this is no map of uncertainty", code=ErrorCode.UNSUPPORTED)
         shown = DepthMap(_above_zero(uncertainty.values), kind=_PAINTED_AS, valid=uncertainty.valid)
-        look, ends = self.look, resolve_range(self.look.range, shown)
+        look, ends = self.look, self.look.range.resolve(shown)
         # Small values are cold: the other way round than depth.
         canvas = paint(shown, range=ends, colormap=look.colormap, invert=not look.invert)
         if look.colorbar:

@@ -34,6 +34,22 @@ class Alignment(StrEnum):
             raise UsageError(f"--align {wrong[0]!r} is none of {', '.join(cls)}")
         return tuple(map(cls, dict.fromkeys(words)))
 
+    def bounds_m(self, range_m: tuple[float, float] | None) -> tuple[float, float] | None:
+        """The smallest and the largest depth that a fit may give, metres; None for alignments without bounds.
+
+        A fitted line can pass through zero, in metres as in their inverse, so both fits are clipped to numbers that
+        are depths: at least a millimetre, and for a disparity at most a kilometre. Where a range counts, both are
+        clipped to it, as MiDaS clips the far end and Marigold both ends of a data set's range. The smallest and largest
+        true depth are no bounds: they would tell the predictor a part of the answer.
+
+        range_m: near and far of the true depths that count, metres; the far bound is inf where there is none.
+        """
+        if self not in (Alignment.SCALE_SHIFT, Alignment.DISPARITY):
+            return None
+        if range_m is not None:
+            return max(range_m[0], _FLOOR_M), range_m[1]
+        return _FLOOR_M, _HORIZON_M if self is Alignment.DISPARITY else np.inf
+
 
 FAIR = {
     DepthKind.METRIC: tuple(Alignment),
@@ -57,23 +73,6 @@ DEFAULT = {
 _FLOOR_M, _HORIZON_M = 1e-3, 1e3
 
 
-def bounds_m(how: Alignment, range_m: tuple[float, float] | None) -> tuple[float, float] | None:
-    """The smallest and the largest depth that a fit of `how` may give, metres; None for alignments without bounds.
-
-    A fitted line can pass through zero, in metres as in their inverse, so both fits are clipped to numbers that are
-    depths: at least a millimetre, and for a disparity at most a kilometre. Where a range counts, both are clipped to
-    it, as MiDaS clips the far end and Marigold both ends of a data set's range. The smallest and largest true depth
-    are no bounds: they would tell the predictor a part of the answer.
-
-    range_m: near and far of the true depths that count, metres; the far bound is inf where there is none.
-    """
-    if how not in (Alignment.SCALE_SHIFT, Alignment.DISPARITY):
-        return None
-    if range_m is not None:
-        return max(range_m[0], _FLOOR_M), range_m[1]
-    return _FLOOR_M, _HORIZON_M if how is Alignment.DISPARITY else np.inf
-
-
 def align(
     predicted: Values,
     target: Values,
@@ -85,13 +84,13 @@ def align(
     """The prediction in metres after the fit of `how` to the truth; `none` and `focal` fit nothing.
 
     predicted, target: (N,), the pixels that count; target metres > 0; predicted in the unit of its kind.
-    range_m:           near and far of the true depths that count, metres; see `bounds_m`.
+    range_m:           near and far of the true depths that count, metres; see `Alignment.bounds_m`.
     """
     if how in (Alignment.NONE, Alignment.FOCAL):
         return predicted
     if how is Alignment.MEDIAN:
         return predicted * (np.median(target) / np.median(predicted))
-    bounds = bounds_m(how, range_m)
+    bounds = how.bounds_m(range_m)
     assert bounds is not None
     near, far = bounds
     if how is Alignment.SCALE_SHIFT:

@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.data.samples import Sample, SampleSource, kb_crop, kb_cropped, read_ahead
+from glpn_cli.data.samples import Sample, SampleSource, kb_crop, read_ahead
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
 from glpn_cli.evaluation.cameras import CAMERA_HINT
@@ -21,7 +21,7 @@ from glpn_cli.evaluation.measures import Measures, MetricGroup
 from glpn_cli.evaluation.metrics import Interval, bootstrap
 from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
-from glpn_cli.evaluation.temporal import ScoredFrame, score_change
+from glpn_cli.evaluation.temporal import ScoredFrame
 from glpn_cli.prediction import DepthKind, DepthMap
 from glpn_cli.text import size_text
 
@@ -155,7 +155,7 @@ class Evaluation:
             return _PictureScores(sample.name, {}, error=gaps[self.alignments[0]])
         if MetricGroup.TEMPORAL in self.groups:
             self._latest = ScoredFrame(sample, depth.values, has_depth)
-            scores[next(iter(scores))] |= {} if before is None else score_change(before, self._latest)
+            scores[next(iter(scores))] |= {} if before is None else before.score_change(self._latest)
         pixels = int(has_depth.sum())
         missing = _camera_error(sample) if MetricGroup.NORMALS in self.groups else None
         if missing is not None and not any(scores.values()):
@@ -186,6 +186,21 @@ class Evaluation:
                 fitted = fitted.clip(max(range_m[0], 1e-6), range_m[1])
             scores[how] = measures.score(fitted)
         return scores, gaps
+
+    def compare(self, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
+        """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval.
+
+        The interval is tighter than two beside each other; where it does not hold 0, the difference is more than luck.
+        """
+        pairs = (
+            (one.scores.get(alignment, {}), other.scores.get(alignment, {}))
+            # By place: a picture may come twice. An interrupt may leave one of them a picture behind.
+            for one, other in zip(self.pictures, theirs.pictures, strict=False)
+        )
+        values = np.array([(one[metric], other[metric]) for one, other in pairs if metric in one and metric in other])
+        if not values.size:
+            return None
+        return bootstrap(values[:, 0] - values[:, 1])
 
 
 def _check_alignments(asked: Sequence[Alignment], predictor: Predictor) -> None:
@@ -235,28 +250,12 @@ def evaluate(
             yield row
 
 
-def compare(ours: Evaluation, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
-    """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval.
-
-    The interval is tighter than two beside each other; where it does not hold 0, the difference is more than luck.
-    """
-    pairs = (
-        (one.scores.get(alignment, {}), other.scores.get(alignment, {}))
-        # By place: a picture may come twice. An interrupt may leave one of them a picture behind.
-        for one, other in zip(ours.pictures, theirs.pictures, strict=False)
-    )
-    values = np.array([(one[metric], other[metric]) for one, other in pairs if metric in one and metric in other])
-    if not values.size:
-        return None
-    return bootstrap(values[:, 0] - values[:, 1])
-
-
 def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
     name = source.name_of(index)
     try:
         sample = source.read(index)
         if protocol.is_kitti:
-            sample = kb_cropped(sample)
+            sample = sample.kb_cropped()
         counted = protocol.counted(sample.depth)
     except InputError as error:
         return _PictureScores(name, {}, error=_without_traceback(error))

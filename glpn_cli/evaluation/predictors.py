@@ -283,27 +283,27 @@ class RowFit:
         column = np.exp(np.linspace(np.log(self.top), np.log(self.bottom), height))
         return DepthMap(np.repeat(column[:, None], width, axis=1).astype(np.float32))
 
+    @classmethod
+    def fit(cls, source: SampleSource, *, count: int = 200) -> RowFit:
+        """Fit the line to the known depths of the first `count` pictures, every picture counting alike.
 
-def fit_rows(source: SampleSource, *, count: int = 200) -> RowFit:
-    """Fit the line to the known depths of the first `count` pictures, every picture counting alike.
-
-    Raises UsageError where none of them can be used.
-    """
-    moments, right, latest = np.zeros((2, 2)), np.zeros(2), None
-    for index in range(min(count, count if source.length is None else source.length)):
-        try:
-            depth = source.read(index).depth
-        except InputError as error:
-            latest = error
-            continue
-        known = depth > 0
-        row = np.linspace(0, 1, depth.shape[0])[:, None] * np.ones(depth.shape[1])
-        design = np.stack([np.ones(known.sum()), row[known]])  # (2, N)
-        moments += design @ design.T / known.sum()
-        right += design @ np.log(depth[known].astype(np.float64)) / known.sum()
-    if not moments.any():
-        hint = None if latest is None else f"The last of them: {latest.message}."
-        message = f"none of the first {count} pictures of {source.name} can be used"
-        raise UsageError(message, hint=hint, code=ErrorCode.DATA)
-    offset, slope = np.linalg.lstsq(moments, right, rcond=None)[0]
-    return RowFit(float(np.exp(offset)), float(np.exp(offset + slope)))
+        Raises UsageError where none of them can be used.
+        """
+        moments, right, latest = np.zeros((2, 2)), np.zeros(2), None
+        for index in range(min(count, count if source.length is None else source.length)):
+            try:
+                depth = source.read(index).depth
+            except InputError as error:
+                latest = error
+                continue
+            known = depth > 0
+            row = np.linspace(0, 1, depth.shape[0])[:, None] * np.ones(depth.shape[1])
+            design = np.stack([np.ones(known.sum()), row[known]])  # (2, N)
+            moments += design @ design.T / known.sum()
+            right += design @ np.log(depth[known].astype(np.float64)) / known.sum()
+        if not moments.any():
+            hint = None if latest is None else f"The last of them: {latest.message}."
+            message = f"none of the first {count} pictures of {source.name} can be used"
+            raise UsageError(message, hint=hint, code=ErrorCode.DATA)
+        offset, slope = np.linalg.lstsq(moments, right, rcond=None)[0]
+        return cls(float(np.exp(offset)), float(np.exp(offset + slope)))

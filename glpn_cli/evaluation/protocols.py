@@ -106,6 +106,29 @@ class Protocol:
         clip = "on" if self.clip else "off"
         return f"protocol {self.name}, {near_far}, crop {self.crop.value}{frame}, clip {clip}{truth}{camera}"
 
+    @classmethod
+    def choose(cls, name: str, *, crop: str | None = None, gt_range: str | None = None, clip: bool = False) -> Protocol:
+        """A protocol by name, with the user's changes. Raises UsageError."""
+        if name not in PROTOCOLS:
+            raise UsageError(f"--protocol {name!r} is none of {', '.join(PROTOCOLS)}")
+        crops = [each.value for each in Crop]
+        if crop is not None and crop not in crops:
+            raise UsageError(f"--crop {crop!r} is none of {', '.join(crops)}")
+        chosen = PROTOCOLS[name]
+        if name == "nyu" and crop == Crop.GARG:
+            raise UsageError(
+                "--crop garg is a window of KITTI's frames, and --protocol nyu has its own",
+                hint="Leave --crop out, or use --crop none.",
+            )
+        if name == "nyu" and crop == Crop.EIGEN:
+            crop = Crop.NYU
+        return replace(
+            chosen,
+            crop=chosen.crop if crop is None else Crop(crop),
+            range_m=chosen.range_m if gt_range is None else _parse_range(gt_range),
+            clip=clip,
+        )
+
 
 PROTOCOLS = {
     "none": Protocol(),
@@ -113,29 +136,6 @@ PROTOCOLS = {
     "kitti": Protocol("kitti", range_m=(1e-3, 80.0), crop=Crop.GARG, is_kitti=True),
 }
 """Eigen et al. 2014 for NYU's 654 pictures; KITTI's Eigen split with Garg's crop."""
-
-
-def choose_protocol(name: str, *, crop: str | None = None, gt_range: str | None = None, clip: bool = False) -> Protocol:
-    """A protocol by name, with the user's changes. Raises UsageError."""
-    if name not in PROTOCOLS:
-        raise UsageError(f"--protocol {name!r} is none of {', '.join(PROTOCOLS)}")
-    crops = [each.value for each in Crop]
-    if crop is not None and crop not in crops:
-        raise UsageError(f"--crop {crop!r} is none of {', '.join(crops)}")
-    chosen = PROTOCOLS[name]
-    if name == "nyu" and crop == Crop.GARG:
-        raise UsageError(
-            "--crop garg is a window of KITTI's frames, and --protocol nyu has its own",
-            hint="Leave --crop out, or use --crop none.",
-        )
-    if name == "nyu" and crop == Crop.EIGEN:
-        crop = Crop.NYU
-    return replace(
-        chosen,
-        crop=chosen.crop if crop is None else Crop(crop),
-        range_m=chosen.range_m if gt_range is None else _parse_range(gt_range),
-        clip=clip,
-    )
 
 
 def _parse_range(text: str) -> tuple[float, float]:

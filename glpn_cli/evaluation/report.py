@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from glpn_cli.errors import InputError
-from glpn_cli.evaluation.alignment import Alignment, bounds_m
-from glpn_cli.evaluation.evaluate import Evaluation, compare
+from glpn_cli.evaluation.alignment import Alignment
+from glpn_cli.evaluation.evaluate import Evaluation
 from glpn_cli.evaluation.metrics import LEVEL, Interval
 from glpn_cli.evaluation.protocols import Protocol
 
@@ -95,7 +95,7 @@ def _gap_words(evaluation: Evaluation, how: Alignment) -> str:
 
 def _clipping(how: Alignment, protocol: Protocol) -> str:
     """The bounds of an alignment, in brackets; empty where it has none, or the protocol clips."""
-    bounds = None if protocol.clip else bounds_m(how, protocol.range_m)
+    bounds = None if protocol.clip else how.bounds_m(protocol.range_m)
     if bounds is None:
         return ""
     return (
@@ -118,7 +118,7 @@ def make_differences(evaluations: Sequence[Evaluation]) -> list[Row]:
     for other in evaluations[1:]:
         for alignment in other.alignments:
             for metric in other.metrics:
-                difference = compare(other, evaluations[0], alignment, metric)
+                difference = other.compare(evaluations[0], alignment, metric)
                 if difference is not None:
                     name = f"{other.predictor.name} - {evaluations[0].predictor.name}"
                     rows.append(Row(name, alignment, metric, difference))
@@ -155,7 +155,7 @@ def _model_json(evaluation: Evaluation) -> dict[str, Any]:
         "align_bounds_m": {
             how.value: [near, None if math.isinf(far) else far]
             for how in evaluation.alignments
-            for near, far in filter(None, [bounds_m(how, protocol.range_m)])
+            for near, far in filter(None, [how.bounds_m(protocol.range_m)])
         },
         "pictures": evaluation.total,
         "measured": len(evaluation.measured),

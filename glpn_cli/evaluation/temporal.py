@@ -53,29 +53,28 @@ class ScoredFrame:
         wrong[self.counts] = np.log(self.depth[self.counts]) - np.log(self.sample.depth[self.counts], dtype=np.float64)
         return wrong
 
+    def score_change(self, second: ScoredFrame) -> dict[str, float]:
+        """The temporal metrics of two frames in a row, by name, without those that nothing is known of.
 
-def score_change(first: ScoredFrame, second: ScoredFrame) -> dict[str, float]:
-    """The temporal metrics of two frames in a row, by name, without those that nothing is known of.
-
-    Empty where they belong to two films, or differ in size; flicker and tae need poses, a camera and common points.
-    """
-    if first.sample.clip != second.sample.clip or first.sample.size != second.sample.size:
-        return {}
-    before, now = first.errors(), second.errors()
-    scores = {"scale_jitter": float(abs(np.median(now[second.counts]) - np.median(before[first.counts])))}
-    if first.sample.pose is None or second.sample.pose is None or second.sample.intrinsics is None:
+        Empty where they belong to two films, or differ in size; flicker and tae need poses, a camera and common points.
+        """
+        if self.sample.clip != second.sample.clip or self.sample.size != second.sample.size:
+            return {}
+        before, now = self.errors(), second.errors()
+        scores = {"scale_jitter": float(abs(np.median(now[second.counts]) - np.median(before[self.counts])))}
+        if self.sample.pose is None or second.sample.pose is None or second.sample.intrinsics is None:
+            return scores
+        camera = second.sample.intrinsics
+        back = motion_between(second.sample.pose, self.sample.pose)
+        forth = motion_between(self.sample.pose, second.sample.pose)
+        at, was = follow(second.sample.depth, self.sample.depth, camera, back, within=_SAME_POINT)
+        both = second.counts.ravel()[at] & self.counts.ravel()[was]
+        if both.any():
+            scores["flicker"] = float(np.mean(np.abs(now.ravel()[at[both]] - before.ravel()[was[both]])))
+        ways = [_misalign(second, self, camera, back), _misalign(self, second, camera, forth)]
+        if all(way.size for way in ways):
+            scores["tae"] = float(np.mean([way.mean() for way in ways]))
         return scores
-    camera = second.sample.intrinsics
-    back = motion_between(second.sample.pose, first.sample.pose)
-    forth = motion_between(first.sample.pose, second.sample.pose)
-    at, was = follow(second.sample.depth, first.sample.depth, camera, back, within=_SAME_POINT)
-    both = second.counts.ravel()[at] & first.counts.ravel()[was]
-    if both.any():
-        scores["flicker"] = float(np.mean(np.abs(now.ravel()[at[both]] - before.ravel()[was[both]])))
-    ways = [_misalign(second, first, camera, back), _misalign(first, second, camera, forth)]
-    if all(way.size for way in ways):
-        scores["tae"] = float(np.mean([way.mean() for way in ways]))
-    return scores
 
 
 def follow(

@@ -22,7 +22,6 @@ from glpn_cli.images.find import (
     find_images,
     iterate_list,
     make_listed,
-    read_names,
 )
 from glpn_cli.images.picture import BACKGROUND, AtLeast, Picture, PictureWarning, ReadOptions
 from glpn_cli.images.source import ImageSource, read_rgb
@@ -45,7 +44,6 @@ __all__ = [
     "from_pillow",
     "iterate_list",
     "make_listed",
-    "read_names",
     "read_rgb",
     "stem_of",
 ]

@@ -35,7 +35,6 @@ from glpn_cli.images.formats import (
     Foreign,
     PictureFormat,
     check_pixels,
-    foreign_error,
     recognise,
     wrap_decode_errors,
 )
@@ -158,7 +157,7 @@ def _recognise(stream: BinaryIO, *, label: str, name: str) -> PictureFormat:
     found = recognise(head, tail=stream.read(), name=name)
     stream.seek(0)
     if isinstance(found, Foreign):
-        raise foreign_error(found, label)
+        raise found.error(label)
     return found
 
 
@@ -182,7 +181,7 @@ def _open(stream: BinaryIO, kind: PictureFormat, label: str) -> ImageFile:
         silence_libtiff()
         tags = getattr(image, "tag_v2", {})
         if _DNG_VERSION in tags or (_SUB_IFDS in tags and int(tags.get(_SUBFILE_TYPE, 0)) & 1):
-            raise foreign_error(CAMERA_RAW, label)
+            raise CAMERA_RAW.error(label)
     return image
 
 

@@ -116,25 +116,25 @@ class ExrHeader:
         found, raw = self.attributes.get(name, ("", b""))
         return raw if found == kind else b""
 
-
-def read_header(head: bytes) -> ExrHeader:
-    """Read the header from the first bytes of a file; attributes that are cut off are left out."""
-    attributes: dict[str, tuple[str, bytes]] = {}
-    at = _START
-    while at < len(head):
-        if head[at] == 0:
-            return ExrHeader(attributes, is_complete=True)
-        name, at = _read_name(head, at)
-        kind, at = _read_name(head, at)
-        if at < 0 or at + 4 > len(head) or name in attributes:
-            break
-        (length,) = struct.unpack_from("<I", head, at)
-        at += 4
-        if at + length > len(head):
-            break
-        attributes[name] = (kind, head[at : at + length])
-        at += length
-    return ExrHeader(attributes, is_complete=False)
+    @classmethod
+    def read(cls, head: bytes) -> ExrHeader:
+        """Read the header from the first bytes of a file; attributes that are cut off are left out."""
+        attributes: dict[str, tuple[str, bytes]] = {}
+        at = _START
+        while at < len(head):
+            if head[at] == 0:
+                return cls(attributes, is_complete=True)
+            name, at = _read_name(head, at)
+            kind, at = _read_name(head, at)
+            if at < 0 or at + 4 > len(head) or name in attributes:
+                break
+            (length,) = struct.unpack_from("<I", head, at)
+            at += 4
+            if at + length > len(head):
+                break
+            attributes[name] = (kind, head[at : at + length])
+            at += length
+        return cls(attributes, is_complete=False)
 
 
 def _read_name(head: bytes, at: int) -> tuple[str, int]:
@@ -149,7 +149,7 @@ def read_channels(stream: IO[bytes], names: Sequence[str], *, max_pixels: int) -
     Raises InputError for damaged files, for those with more than `max_pixels`, and without the library.
     """
     stream.seek(0)
-    header = read_header(stream.read(_MAX_HEADER))
+    header = ExrHeader.read(stream.read(_MAX_HEADER))
     header.check(max_pixels)
     try:
         library = _load_library()
@@ -219,7 +219,7 @@ class ExrImageFile(ImageFile.ImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
-        header = read_header(self.fp.read(_MAX_HEADER))
+        header = ExrHeader.read(self.fp.read(_MAX_HEADER))
         if not header.is_picture:
             found = ", ".join(header.channels) or "nothing"
             raise NotImplementedError(f"not supported: it has no channels R, G, B (found: {found})")

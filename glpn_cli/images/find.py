@@ -161,7 +161,7 @@ def _each_item(
         elif (item := _read_stdin(search, stdin)) is not None:
             yield item, given
     for entry in lists:
-        for name in read_names(entry, stdin=stdin):
+        for name in entry.read_names(stdin=stdin):
             yield from _expand(name, search, is_listed=True)
 
 
@@ -327,18 +327,21 @@ class ListFile:
     path: str
     is_nulled: bool = False
 
+    def read_names(self, *, stdin: BinaryIO | None = None) -> Iterator[str]:
+        """The names in a list: text, or the column `path` of a Parquet file, a piece at a time.
 
-def read_names(entry: ListFile, *, stdin: BinaryIO | None = None) -> Iterator[str]:
-    """The names in a list: text, or the column `path` of a Parquet file, a piece at a time.
-
-    Raises UsageError where it cannot be read.
-    """
-    with _open_list(entry, stdin) as stream:
-        # Looked at without taking it: a list may be a pipe.
-        if entry.path != "-" and isinstance(stream, BufferedReader) and stream.peek(len(_PARQUET)).startswith(_PARQUET):
-            yield from _read_parquet(entry.path)
-            return
-        yield from _iterate_names(stream, is_nulled=entry.is_nulled)
+        Raises UsageError where it cannot be read.
+        """
+        with _open_list(self, stdin) as stream:
+            # Looked at without taking it: a list may be a pipe.
+            if (
+                self.path != "-"
+                and isinstance(stream, BufferedReader)
+                and stream.peek(len(_PARQUET)).startswith(_PARQUET)
+            ):
+                yield from _read_parquet(self.path)
+                return
+            yield from _iterate_names(stream, is_nulled=self.is_nulled)
 
 
 _PARQUET = b"PAR1"

@@ -46,6 +46,11 @@ class Foreign:
     words: str
     hint: str | None = None
 
+    def error(self, label: str) -> InputError:
+        """The error for something that is no picture that may be opened."""
+        code = ErrorCode.DECODE if self is EMPTY else ErrorCode.UNSUPPORTED
+        return InputError(f"{label} cannot be read as a picture: it is {self.words}", hint=self.hint, code=code)
+
 
 def _pillow(name: str, module: str) -> PictureFormat:
     return PictureFormat(name, f"PIL.{module}ImagePlugin")
@@ -198,12 +203,6 @@ _UNSUPPORTED = re.compile(
     r"|cannot (handle|decode)|not implemented|unimplemented|support not",
     re.IGNORECASE,
 )
-
-
-def foreign_error(found: Foreign, label: str) -> InputError:
-    """The error for something that is no picture that may be opened."""
-    code = ErrorCode.DECODE if found is EMPTY else ErrorCode.UNSUPPORTED
-    return InputError(f"{label} cannot be read as a picture: it is {found.words}", hint=found.hint, code=code)
 
 
 def unreadable_error(label: str, error: OSError) -> InputError:

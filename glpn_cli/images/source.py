@@ -16,16 +16,7 @@ from numpy.typing import NDArray
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images.completeness import has_another_picture
 from glpn_cli.images.decode import decode
-from glpn_cli.images.formats import (
-    HEAD_BYTES,
-    TEXT,
-    TIFF,
-    UNKNOWN,
-    Foreign,
-    foreign_error,
-    recognise,
-    unreadable_error,
-)
+from glpn_cli.images.formats import HEAD_BYTES, TEXT, TIFF, UNKNOWN, Foreign, recognise, unreadable_error
 from glpn_cli.images.picture import AtLeast, ContentId, Picture, PictureWarning, ReadOptions
 
 _DEFAULTS = ReadOptions()
@@ -222,5 +213,5 @@ def _steady(file: _Unmapped, label: str, name: str) -> BinaryIO:
     head = file.read(HEAD_BYTES)
     found = recognise(head, name=name)
     if isinstance(found, Foreign):
-        raise foreign_error(found, label)
+        raise found.error(label)
     return io.BytesIO(head + read_limited(file, label))

@@ -83,6 +83,19 @@ class ModelRow:
             for known in self.weights
         )
 
+    def find_here(self) -> Path | None:
+        """The folder that a model of the registry lies in on this machine, or None. No network, nothing is verified."""
+        if self.hub_name is not None:
+            from glpn_cli.checkpoint.hub import find_cached
+
+            return find_cached(self.hub_name)
+        folder = self.bundled_folder()
+        return folder if folder.is_dir() else None
+
+    def bundled_folder(self) -> Path:
+        """Where a model lies that comes along with the program."""
+        return BUNDLED / self.name
+
 
 _HUB_LICENSE = "apache-2.0 on its card"
 _GLPN_FACTS = (
@@ -236,25 +249,10 @@ REGISTRY: Mapping[str, ModelRow] = {
 }
 
 
-def bundled_folder(row: ModelRow) -> Path:
-    """Where a model lies that comes along with the program."""
-    return BUNDLED / row.name
-
-
-def find_here(row: ModelRow) -> Path | None:
-    """The folder that a model of the registry lies in on this machine, or None. No network, nothing is verified."""
-    if row.hub_name is not None:
-        from glpn_cli.checkpoint.hub import find_cached
-
-        return find_cached(row.hub_name)
-    folder = bundled_folder(row)
-    return folder if folder.is_dir() else None
-
-
 def better_than_default() -> ModelRow | None:
     """The best metric model for rooms that is on this machine already, if one is better than the default."""
     names = ("da2-indoor-large", "da2-indoor-base", "da2-indoor-small", "nyu")
-    return next((REGISTRY[name] for name in names if find_here(REGISTRY[name]) is not None), None)
+    return next((REGISTRY[name] for name in names if REGISTRY[name].find_here() is not None), None)
 
 
 def row_of_repository(repository: str | None) -> ModelRow | None:

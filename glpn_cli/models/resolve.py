@@ -143,7 +143,7 @@ def _registered(name: str) -> tuple[ModelRow | None, HubName | None]:
 
 
 def _open_bundled(row: ModelRow) -> Checkpoint:
-    folder = registry.bundled_folder(row)
+    folder = row.bundled_folder()
     if not folder.is_dir():
         raise ModelError(
             f"this installation comes without its bundled model {row.name!r} (no {str(folder)!r})",

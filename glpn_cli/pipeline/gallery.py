@@ -28,8 +28,8 @@ from PIL import Image
 
 from glpn_cli import __version__
 from glpn_cli.atomic_write import probe_writable, write_atomically
-from glpn_cli.colormaps import HOLE_COLOR, read_table, resolve_range
-from glpn_cli.colormaps.colorbar import Scale, make_ticks
+from glpn_cli.colormaps import HOLE_COLOR, read_table
+from glpn_cli.colormaps.colorbar import Scale
 from glpn_cli.colormaps.painting import is_log_scale, label_palette
 from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError, code_of, reason_of
@@ -208,7 +208,7 @@ def make_entry(
 def _depth_facts(depth: DepthMap, look: ColorizeOptions) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """The facts about a depth map, and its codes."""
     codes, low, high = encode_depths(_shrink(depth))
-    ends = resolve_range(look.range, depth)
+    ends = look.range.resolve(depth)
     is_log = is_log_scale(depth.kind)
     facts: dict[str, Any] = {
         "kind": depth.kind.value,
@@ -301,7 +301,7 @@ def _ticks(near: float, far: float, *, is_log: bool) -> list[tuple[float, str]]:
     turned = near > far
     return [
         (round(1 - tick.place if turned else tick.place, 4), tick.label)
-        for tick in make_ticks(scale, least_gap=_TICK_GAP, margin=0.04)
+        for tick in scale.ticks(least_gap=_TICK_GAP, margin=0.04)
     ]
 
 

@@ -35,34 +35,33 @@ class Identified(NamedTuple):
     content: Content
     record: Record | None
 
-
-def make_stored(found: Identified, settings: InputSettings, content: Content | None = None) -> StoredSource:
-    """An input as a stored map under the name of its picture, which is taken along where it lies beside."""
-    source, own, record = found.source, PurePosixPath(found.source.name), found.record
-    content = content or found.content
-    # A picture of uncertainty must not have the name of the picture of its depth.
-    stem = own.stem if content is Content.UNCERTAINTY else own.stem.removesuffix(f"_{content.value}") or own.stem
-    name = str(own.with_name(stem + (PurePosixPath(record.source).suffix if record else own.suffix)))
-    picture = None
-    if record is not None and source.path is not None:
-        beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
-        if beside != source.path and beside.is_file():
-            picture = replace(source, path=beside, name=name)
-            if _shows(record, picture) is False:
-                picture = None
-    kind = DepthKind(settings.depth_kind)
-    return StoredSource(
-        content,
-        source.path,
-        name,
-        source.given,
-        record,
-        picture,
-        settings.depth_scale,
-        kind,
-        source.options,
-        source.data,
-    )
+    def as_stored(self, settings: InputSettings, content: Content | None = None) -> StoredSource:
+        """An input as a stored map under the name of its picture, which is taken along where it lies beside."""
+        source, own, record = self.source, PurePosixPath(self.source.name), self.record
+        content = content or self.content
+        # A picture of uncertainty must not have the name of the picture of its depth.
+        stem = own.stem if content is Content.UNCERTAINTY else own.stem.removesuffix(f"_{content.value}") or own.stem
+        name = str(own.with_name(stem + (PurePosixPath(record.source).suffix if record else own.suffix)))
+        picture = None
+        if record is not None and source.path is not None:
+            beside = source.path.with_name(PurePosixPath(record.source).name or source.path.name)
+            if beside != source.path and beside.is_file():
+                picture = replace(source, path=beside, name=name)
+                if _shows(record, picture) is False:
+                    picture = None
+        kind = DepthKind(settings.depth_kind)
+        return StoredSource(
+            content,
+            source.path,
+            name,
+            source.given,
+            record,
+            picture,
+            settings.depth_scale,
+            kind,
+            source.options,
+            source.data,
+        )
 
 
 def find_labels_alone(inputs: Sequence[Identified], settings: InputSettings) -> list[StoredSource] | None:
@@ -74,7 +73,7 @@ def find_labels_alone(inputs: Sequence[Identified], settings: InputSettings) -> 
     if not labels:
         return None
     pictures = {each.source.name: each.source for each in inputs if each.content is not Content.LABELS}
-    stored = [make_stored(each, settings) for each in labels]
+    stored = [each.as_stored(settings) for each in labels]
     if pictures.keys() <= {each.name for each in stored}:
         return [replace(each, picture=pictures.get(each.name, each.picture)) for each in stored]
     for each in labels:
@@ -98,7 +97,7 @@ def pair_up(inputs: Iterable[Identified], settings: InputSettings) -> list[Sourc
         if id(each.source) in used:
             continue
         if settings.kind is InputKind.DEPTH or each.content is Content.DEPTH:
-            stored = make_stored(each, settings, Content.DEPTH)
+            stored = each.as_stored(settings, Content.DEPTH)
             if (picture := pictures.get(_stem(each.source.name))) is not None:
                 stored = replace(stored, name=picture.name, picture=picture)
             maps.append(stored)

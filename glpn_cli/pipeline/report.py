@@ -88,6 +88,23 @@ class Outcome:
     error: GlpnError | None = None
     stdout: bytes | None = None
 
+    def to_record(self) -> dict[str, Any]:
+        """The JSON record of one input; unknown fields are left out."""
+        return _without_none(
+            {
+                "schema": SCHEMA,
+                "type": "result",
+                "status": self.status.value,
+                "input": path_text(self.given),
+                "name": path_text(self.name),
+                "outputs": [_output_fields(output) for output in self.outputs],
+                **self.facts,
+                "warnings": list(self.warnings),
+                "seconds": None if self.seconds is None else round(self.seconds, 4),
+                "error": error_fields(self.error) if self.error else None,
+            }
+        )
+
 
 @dataclass(frozen=True)
 class RunEnd:
@@ -155,24 +172,6 @@ def _facts(
     if intrinsics is not None:
         facts |= {"focal_px": intrinsics.fx, "focal_source": intrinsics.source}
     return _without_none(facts)
-
-
-def make_record(outcome: Outcome) -> dict[str, Any]:
-    """The JSON record of one input; unknown fields are left out."""
-    return _without_none(
-        {
-            "schema": SCHEMA,
-            "type": "result",
-            "status": outcome.status.value,
-            "input": path_text(outcome.given),
-            "name": path_text(outcome.name),
-            "outputs": [_output_fields(output) for output in outcome.outputs],
-            **outcome.facts,
-            "warnings": list(outcome.warnings),
-            "seconds": None if outcome.seconds is None else round(outcome.seconds, 4),
-            "error": error_fields(outcome.error) if outcome.error else None,
-        }
-    )
 
 
 def _output_fields(output: Output) -> dict[str, Any]:

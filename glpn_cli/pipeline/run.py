@@ -17,7 +17,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from glpn_cli.atomic_write import remove_stale, write_stdout
-from glpn_cli.colormaps import DepthHistogram, merge_ranges
+from glpn_cli.colormaps import DepthHistogram
 from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import OutputError, StoppedError, UsageError
 from glpn_cli.pipeline.engine import Engine, Job
@@ -218,7 +218,7 @@ class _PlannedRun:
         tasks = [Task(source, ()) for source in self.inputs.sources]
         ended = self._make_engine(lambda _: None, fail_fast=False).run(tasks)
         self.stages.watch = None
-        return replace(self.outputs, look=replace(look, range=merge_ranges(look.range, seen))), ended
+        return replace(self.outputs, look=replace(look, range=look.range.merge(seen))), ended
 
 
 @dataclass(frozen=True)

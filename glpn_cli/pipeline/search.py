@@ -24,17 +24,8 @@ from glpn_cli.images import (
     Shard,
     find_images,
     make_listed,
-    read_names,
 )
-from glpn_cli.pipeline.pairing import (
-    DEPTH_EXTENSIONS,
-    Identified,
-    find_labels_alone,
-    find_orphans,
-    is_asked,
-    make_stored,
-    pair_up,
-)
+from glpn_cli.pipeline.pairing import DEPTH_EXTENSIONS, Identified, find_labels_alone, find_orphans, is_asked, pair_up
 from glpn_cli.pipeline.settings import InputKind, InputSettings
 from glpn_cli.pipeline.sources import Content, Sources, ambiguous_error, clip_error, identify
 
@@ -140,9 +131,7 @@ def find_sources(settings: InputSettings, *, side_by_side: bool = False) -> Sour
         is_uncertainty = [each.content is Content.UNCERTAINTY for each in ours]
         if ours and len(ours) == len(known):
             if all(is_uncertainty):
-                return replace(
-                    inputs, sources=[make_stored(each, settings) for each in ours], content=Content.UNCERTAINTY
-                )
+                return replace(inputs, sources=[each.as_stored(settings) for each in ours], content=Content.UNCERTAINTY)
             if not inputs.refused:
                 more = f", and so are {len(ours) - 1} more" if ours[1:] else ""
                 raise UsageError(
@@ -250,6 +239,6 @@ def read_lists(settings: InputSettings) -> Iterator[ImageSource]:
     """The files that lists name, by their names alone, a piece of the lists at a time. Raises UsageError."""
     search = make_search(settings, PICTURE_EXTENSIONS)
     for entry in _lists(settings):
-        for name in read_names(entry):
+        for name in entry.read_names():
             if (source := make_listed(name, search)) is not None:
                 yield source

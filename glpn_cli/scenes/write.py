@@ -92,6 +92,52 @@ class ScenePlan:
         """Whether both files of a scene exist."""
         return self.depth(index).is_file() and self.picture(index).is_file()
 
+    def write(self, *, workers: int = 1, done: Callable[[int], object] = int) -> Path:
+        """Render the missing scenes on `workers` processes, list all scenes, and return the path of the list.
+
+        done: called with the index of each finished scene, in any order.
+
+        Raises UsageError without numba, OutputError and StoppedError as `write_atomically` does, StoppedError for a
+        process that crashes. Finished scenes stay.
+        """
+        write_atomically(self.folder / _NOTE_NAME, (json.dumps(_note(self), indent=2) + "\n").encode())
+        with closing(_render_all(self, workers)) as finished:  # or an interrupted run would leave its processes behind
+            for index in finished:
+                done(index)
+        if self.frames is None:
+            rows = [_list_picture(self, index, index) for index in range(self.count)]
+        else:
+            walks = range(self.count // self.frames)
+            rows = [row for walk in walks for row in _list_walk(self, walk, self.frames)]
+        listing = self.folder / CSV_NAME
+        text = io.StringIO()
+        table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+        write_atomically(listing, text.getvalue().encode())
+        return listing
+
+    def write_contact_sheet(self) -> Path:
+        """Write a sheet of the first scenes, each picture above its depth (warm is near, 0.4 to 10 m); its path."""
+        count = min(self.count, _SHEET_LIMIT)
+        height = round(_SHEET_WIDTH * self.size[0] / self.size[1])
+        columns = min(_SHEET_COLUMNS, count)
+        rows = -(-count // columns)
+        sheet = np.zeros((rows * 2 * height, columns * _SHEET_WIDTH, 3), np.uint8)
+        ys = (np.arange(height) * self.size[0]) // height
+        xs = (np.arange(_SHEET_WIDTH) * self.size[1]) // _SHEET_WIDTH
+        for index in range(count):
+            picture, _ = decode_png(self.picture(index).read_bytes())
+            depth = read_depth(self.depth(index)).depth
+            top, left = (index // columns) * 2 * height, (index % columns) * _SHEET_WIDTH
+            both = (picture[ys][:, xs], paint(depth, range=_SHEET_RANGE)[ys][:, xs])
+            sheet[top : top + 2 * height, left : left + _SHEET_WIDTH] = np.concatenate(both)
+        path = self.folder / _SHEET_NAME
+        # Our record keeps the sheet out of later scans of the folder.
+        record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
+        write_atomically(path, encode_png(sheet, text=record.to_text()))
+        return path
+
 
 @dataclass(frozen=True)
 class _Rendered:
@@ -139,54 +185,6 @@ def plan_scenes(
     probe_writable(folder)
     todo = tuple(i for i in range(plan.count) if overwrite or not plan.is_complete(i))
     return replace(plan, todo=todo, unlisted=_find_unlisted(plan))
-
-
-def write_scenes(plan: ScenePlan, *, workers: int = 1, done: Callable[[int], object] = int) -> Path:
-    """Render the missing scenes on `workers` processes, list all scenes, and return the path of the list.
-
-    done: called with the index of each finished scene, in any order.
-
-    Raises UsageError without numba, OutputError and StoppedError as `write_atomically` does, StoppedError for a process
-    that crashes. Finished scenes stay.
-    """
-    write_atomically(plan.folder / _NOTE_NAME, (json.dumps(_note(plan), indent=2) + "\n").encode())
-    with closing(_render_all(plan, workers)) as finished:  # or an interrupted run would leave its processes behind
-        for index in finished:
-            done(index)
-    if plan.frames is None:
-        rows = [_list_picture(plan, index, index) for index in range(plan.count)]
-    else:
-        walks = range(plan.count // plan.frames)
-        rows = [row for walk in walks for row in _list_walk(plan, walk, plan.frames)]
-    listing = plan.folder / CSV_NAME
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_atomically(listing, text.getvalue().encode())
-    return listing
-
-
-def write_contact_sheet(plan: ScenePlan) -> Path:
-    """Write a sheet of the first scenes, each picture above its depth (warm is near, 0.4 to 10 m); return its path."""
-    count = min(plan.count, _SHEET_LIMIT)
-    height = round(_SHEET_WIDTH * plan.size[0] / plan.size[1])
-    columns = min(_SHEET_COLUMNS, count)
-    rows = -(-count // columns)
-    sheet = np.zeros((rows * 2 * height, columns * _SHEET_WIDTH, 3), np.uint8)
-    ys = (np.arange(height) * plan.size[0]) // height
-    xs = (np.arange(_SHEET_WIDTH) * plan.size[1]) // _SHEET_WIDTH
-    for index in range(count):
-        picture, _ = decode_png(plan.picture(index).read_bytes())
-        depth = read_depth(plan.depth(index)).depth
-        top, left = (index // columns) * 2 * height, (index % columns) * _SHEET_WIDTH
-        both = (picture[ys][:, xs], paint(depth, range=_SHEET_RANGE)[ys][:, xs])
-        sheet[top : top + 2 * height, left : left + _SHEET_WIDTH] = np.concatenate(both)
-    path = plan.folder / _SHEET_NAME
-    # Our record keeps the sheet out of later scans of the folder.
-    record = Record(format="color", map="color", kind=DepthKind.METRIC, source=CSV_NAME)
-    write_atomically(path, encode_png(sheet, text=record.to_text()))
-    return path
 
 
 def _find_foreign(plan: ScenePlan) -> str | None:

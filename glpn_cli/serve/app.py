@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from glpn_cli import __version__
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
-from glpn_cli.pipeline.report import Outcome, make_record
+from glpn_cli.pipeline.report import Outcome
 from glpn_cli.serve.metrics import Metrics
 from glpn_cli.serve.openapi import describe_api
 from glpn_cli.serve.service import UNNAMED, DepthService
@@ -191,7 +191,7 @@ class _Handlers:
             assert outcome.stdout is not None
             assert format_ is not None
             return Response(outcome.stdout, media_type=self._service.media_type(format_))
-        record = make_record(outcome)
+        record = outcome.to_record()
         if outcome.stdout is not None:
             record["outputs"][0]["data"] = base64.b64encode(outcome.stdout).decode("ascii")
         return JSONResponse(record)

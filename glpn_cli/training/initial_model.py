@@ -91,54 +91,56 @@ class InitialModel:
             "architectures": [f"{type(self.config).__name__.removesuffix('Config')}ForDepthEstimation"],
         }
 
+    @classmethod
+    def load(cls, settings: InferenceSettings, *, seed: int) -> InitialModel:
+        """A model with its weights; a folder with an encoder alone gets a fresh decoder and head.
 
-def load_initial_model(settings: InferenceSettings, *, seed: int) -> InitialModel:
-    """A model with its weights; a folder with an encoder alone gets a fresh decoder and head.
+        Raises ModelError where the weights fit neither.
+        """
+        config, checkpoint = settings.config, settings.model.checkpoint
+        config.require_own_network("training")
+        _ = settings.kind  # raises where the model predicts labels
+        limit = config.limit_m
+        if limit is None:
+            raise _no_metres(settings.model.name)
+        shapes = {name: info.shape for name, info in checkpoint.header().items()}
+        origin = f"{settings.model.name} (weights {checkpoint.sha256()[:16]})"
+        is_bare = not any(
+            row.transformers in shapes for row in config.weight_rows() if not row.name.startswith(_ENCODER)
+        )
+        if is_bare and match_state_dict(config.weight_rows(), shapes, part=_ENCODER, base_prefix=_BARE_PREFIX).is_exact:
+            network = config.build()
+            initialise(network, seed=seed)
+            network.load_state_dict(
+                read_state(checkpoint, config.weight_rows(), part=_ENCODER, base_prefix=_BARE_PREFIX), strict=False
+            )
+            origin = f"the encoder of {origin}"
+        else:
+            network = load_network(checkpoint, limit_m=limit)
+        return cls(config, network, Camera(config.training_size, config.training_focal_px), origin)
 
-    Raises ModelError where the weights fit neither.
-    """
-    config, checkpoint = settings.config, settings.model.checkpoint
-    config.require_own_network("training")
-    _ = settings.kind  # raises where the model predicts labels
-    limit = config.limit_m
-    if limit is None:
-        raise _no_metres(settings.model.name)
-    shapes = {name: info.shape for name, info in checkpoint.header().items()}
-    origin = f"{settings.model.name} (weights {checkpoint.sha256()[:16]})"
-    is_bare = not any(row.transformers in shapes for row in config.weight_rows() if not row.name.startswith(_ENCODER))
-    if is_bare and match_state_dict(config.weight_rows(), shapes, part=_ENCODER, base_prefix=_BARE_PREFIX).is_exact:
+    @classmethod
+    def make(cls, name: str, *, max_depth: float | None, camera: Camera, seed: int) -> InitialModel:
+        """Fresh weights in a shape: one of `_SHAPES`, or the path of a config.json.
+
+        Raises UsageError where there is no such shape, ModelError where the file makes no sense.
+        """
+        raw: Mapping[str, Any]
+        if name in _SHAPES:
+            raw = {"model_type": "glpn", **_SHAPES[name]}
+        elif Path(name).is_file():
+            raw = read_json_object(Path(name))
+        else:
+            raise UsageError(f"--config {name!r} is neither {', '.join(_SHAPES)} nor a file")
+        config = read_config(raw)
+        config.require_own_network("training")
+        if max_depth is not None:
+            config = config.with_limit(max_depth)
+        if config.limit_m is None:
+            raise _no_metres(f"--config {name!r}")
         network = config.build()
         initialise(network, seed=seed)
-        network.load_state_dict(
-            read_state(checkpoint, config.weight_rows(), part=_ENCODER, base_prefix=_BARE_PREFIX), strict=False
-        )
-        origin = f"the encoder of {origin}"
-    else:
-        network = load_network(checkpoint, limit_m=limit)
-    return InitialModel(config, network, Camera(config.training_size, config.training_focal_px), origin)
-
-
-def make_initial_model(name: str, *, max_depth: float | None, camera: Camera, seed: int) -> InitialModel:
-    """Fresh weights in a shape: one of `_SHAPES`, or the path of a config.json.
-
-    Raises UsageError where there is no such shape, ModelError where the file makes no sense.
-    """
-    raw: Mapping[str, Any]
-    if name in _SHAPES:
-        raw = {"model_type": "glpn", **_SHAPES[name]}
-    elif Path(name).is_file():
-        raw = read_json_object(Path(name))
-    else:
-        raise UsageError(f"--config {name!r} is neither {', '.join(_SHAPES)} nor a file")
-    config = read_config(raw)
-    config.require_own_network("training")
-    if max_depth is not None:
-        config = config.with_limit(max_depth)
-    if config.limit_m is None:
-        raise _no_metres(f"--config {name!r}")
-    network = config.build()
-    initialise(network, seed=seed)
-    return InitialModel(config, network, camera, f"nothing: shape {Path(name).stem}, seed {seed}")
+        return cls(config, network, camera, f"nothing: shape {Path(name).stem}, seed {seed}")
 
 
 def initialise(network: nn.Module, *, seed: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.images import ImageSource
-from glpn_cli.video.facts import RECORD_KEY, ClipFacts, read_facts
+from glpn_cli.video.facts import RECORD_KEY, ClipFacts
 from glpn_cli.video.frame import Frame
 from glpn_cli.video.integrity import are_slices_sound, lacks_bytes
 from glpn_cli.video.library import load_av
@@ -191,7 +191,7 @@ class Clip:
         """The facts, with the help of the first frame. Raises InputError where there is none, or it is too large."""
         if self._first is None:
             raise InputError(f"{self.source.label} holds no frame that can be decoded", hint=self._pipe_hint)
-        return read_facts(self.source, self._container, self._stream, self._first)
+        return ClipFacts.read(self.source, self._container, self._stream, self._first)
 
     # Reading
 

@@ -61,39 +61,39 @@ class ClipFacts:
         """Seconds from the beginning."""
         return float((pts - self.start) * self.time_base)
 
+    @classmethod
+    def read(cls, source: ImageSource, container: Any, stream: Any, image: Any) -> ClipFacts:
+        """The facts of a clip, out of PyAV's container, its stream and its first frame.
 
-def read_facts(source: ImageSource, container: Any, stream: Any, image: Any) -> ClipFacts:
-    """The facts of a clip, out of PyAV's container, its stream and its first frame.
-
-    Raises InputError where its frames are too large.
-    """
-    matrix = read_matrix(image)
-    rate = stream.average_rate or stream.guessed_rate
-    duration = stream.duration * stream.time_base if stream.duration else None
-    if duration is None and container.duration:
-        duration = Fraction(container.duration, 1_000_000)
-    size = (image.width, image.height) if lies_on_its_side(matrix) else (image.height, image.width)
-    check_pixels(size, source.options.max_pixels, label=source.label)
-    aspect = Fraction(stream.sample_aspect_ratio or 1)
-    start = stream.start_time if stream.start_time is not None else image.pts
-    if RECORD_KEY in container.metadata:
-        start = 0  # a file of ours has the times of the clip that it was made of, also where it is a part of it
-    facts = ClipFacts(
-        size=size,
-        matrix=matrix,
-        time_base=stream.time_base,
-        start=start or 0,
-        rate=rate,
-        frames=stream.frames or (round(duration * rate) if duration and rate else None),
-        duration_s=float(duration) if duration else None,
-        aspect=1 / aspect if lies_on_its_side(matrix) else aspect,
-        codec=stream.codec_context.name,
-        pixels=image.format.name,
-        encoder=stream.metadata.get("encoder") or stream.metadata.get("ENCODER"),
-        content=_content_of(source),
-        metadata=dict(container.metadata),
-    )
-    return replace(facts, notes=tuple(_odd(image, facts)))
+        Raises InputError where its frames are too large.
+        """
+        matrix = read_matrix(image)
+        rate = stream.average_rate or stream.guessed_rate
+        duration = stream.duration * stream.time_base if stream.duration else None
+        if duration is None and container.duration:
+            duration = Fraction(container.duration, 1_000_000)
+        size = (image.width, image.height) if lies_on_its_side(matrix) else (image.height, image.width)
+        check_pixels(size, source.options.max_pixels, label=source.label)
+        aspect = Fraction(stream.sample_aspect_ratio or 1)
+        start = stream.start_time if stream.start_time is not None else image.pts
+        if RECORD_KEY in container.metadata:
+            start = 0  # a file of ours has the times of the clip that it was made of, also where it is a part of it
+        facts = cls(
+            size=size,
+            matrix=matrix,
+            time_base=stream.time_base,
+            start=start or 0,
+            rate=rate,
+            frames=stream.frames or (round(duration * rate) if duration and rate else None),
+            duration_s=float(duration) if duration else None,
+            aspect=1 / aspect if lies_on_its_side(matrix) else aspect,
+            codec=stream.codec_context.name,
+            pixels=image.format.name,
+            encoder=stream.metadata.get("encoder") or stream.metadata.get("ENCODER"),
+            content=_content_of(source),
+            metadata=dict(container.metadata),
+        )
+        return replace(facts, notes=tuple(_odd(image, facts)))
 
 
 def _content_of(source: ImageSource) -> ContentId | None:

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import RangeRule, resolve_range
+from glpn_cli.colormaps import RangeRule
 from glpn_cli.depth_files import Record
 from glpn_cli.depth_files.record import make_record
 from glpn_cli.depth_files.styles import Color
@@ -161,7 +161,7 @@ class Making:
             if self._running is not None:
                 ends = self._running.follow(depth, frame.time_s)
             else:
-                ends = resolve_range(writer.look.range, depth)
+                ends = writer.look.range.resolve(depth)
             sink.write(frame, writer.render(result, ends))
         self._check_room()
         self._count(frame)

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import PaintRange, RangePolicy, resolve_range
+from glpn_cli.colormaps import PaintRange, RangePolicy
 from glpn_cli.depth_files import Record
 from glpn_cli.depth_files.record import text_to_json
 from glpn_cli.errors import ErrorCode, UsageError
@@ -37,7 +37,7 @@ class RunningRange:
 
     def follow(self, depth: DepthMap, time_s: float) -> PaintRange:
         """The range for the frame at a time."""
-        asked = resolve_range(self._policy, depth)
+        asked = self._policy.resolve(depth)
         near, far = self._ends or (asked.near, asked.far)
         share = 1 - math.exp(-max(0.0, time_s - self._time_s) / _RUNNING_S)
         self._ends = near * (asked.near / near) ** share, far * (asked.far / far) ** share

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from glpn_cli.colormaps import parse_range
+from glpn_cli.colormaps import RangePolicy
 from glpn_cli.errors import UsageError
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.run import plan_run
@@ -84,4 +84,4 @@ def _with_one_range(outputs: OutputSettings, clips: Clips) -> OutputSettings:
                 "--range batch needs two passes, and standard input comes once", hint="Use --range image or NEAR:FAR."
             )
         return outputs
-    return outputs if is_stream else replace(outputs, look=replace(outputs.look, range=parse_range("batch")))
+    return outputs if is_stream else replace(outputs, look=replace(outputs.look, range=RangePolicy.parse("batch")))

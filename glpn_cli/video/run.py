@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from glpn_cli.colormaps import DepthHistogram, RangePolicy, merge_ranges
+from glpn_cli.colormaps import DepthHistogram, RangePolicy
 from glpn_cli.depth_files import Record
 from glpn_cli.depth_files.png16 import decode_levels
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
@@ -151,7 +151,7 @@ class ClipWork:
                 self.view.advance(frame.time_s - clip.settings.start_s)
                 if isinstance(one, Result) and isinstance(one.prediction, DepthMap):
                     seen[:] = [sum(seen, DepthHistogram.of(one.prediction))]
-        return merge_ranges(policy, seen)
+        return policy.merge(seen)
 
     def begin(self, clip: Clip, name: str) -> None:
         """Tell that a pass over a clip begins."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from glpn_cli.atomic_write import follow_link, write_error
-from glpn_cli.colormaps import IMAGE_RANGE, RangePolicy, RangeRule, parse_range
+from glpn_cli.colormaps import IMAGE_RANGE, RangePolicy, RangeRule
 from glpn_cli.depth_files import ColorizeOptions, Format, Record, make_writer
 from glpn_cli.depth_files.styles import Color
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, UsageError
@@ -88,55 +88,55 @@ class ClipTarget:
             range=painted,
         )
 
+    @classmethod
+    def choose(
+        cls, outputs: OutputSettings, kind: DepthKind, limit_m: float | None, *, is_stream: bool = False
+    ) -> ClipTarget:
+        """The file that one clip becomes. Raises UsageError for formats and options that make no sense for it.
 
-def choose_target(
-    outputs: OutputSettings, kind: DepthKind, limit_m: float | None, *, is_stream: bool = False
-) -> ClipTarget:
-    """The file that one clip becomes. Raises UsageError for formats and options that make no sense for it.
-
-    is_stream: whether the clip can be read only once, so that its range can only be a running one
-    """
-    destination = Destination.parse(outputs.output)
-    extension = ".mkv" if destination.path is None else destination.path.suffix.lower()
-    usual = "color" if outputs.paints or extension != ".mkv" else "png16"
-    names = list(dict.fromkeys((outputs.formats or usual).lower().split(",")))
-    if len(names) > 1 or names[0] not in FORMATS:
-        raise UsageError(
-            f"a video holds one of {', '.join(FORMATS)}, and not {outputs.formats}",
-            hint="Name a folder with -o for files of every frame in these formats.",
-        )
-    if extension != ".mkv" and (names[0] != "color" or not (outputs.paints or outputs.formats)):
-        raise UsageError(
-            f"{extension} cannot hold the 16 bits of depth",
-            hint=f"Write .mkv, or paint it: glpn export CLIP -o {outputs.output}",
-            code=ErrorCode.RANGE,
-        )
-    look = outputs.look or ColorizeOptions()
-    policy = _choose_range(look, outputs, is_stream=is_stream)
-    checked = replace(look, range=IMAGE_RANGE if policy.rule is RangeRule.RUNNING else policy)
-    try:
-        writer = make_writer(names[0], kind=kind, limit_m=limit_m, depth_scale=outputs.depth_scale, look=checked)
-    except UsageError as error:
-        if error.code is not ErrorCode.RANGE:
-            raise
-        hint = f"{error.hint} A video holds {', '.join(FORMATS)}; for the others name a folder with -o."
-        raise UsageError(error.message, hint=hint, code=error.code) from error
-    check_used(outputs, [writer], elsewhere=("--range",) if outputs.paints else ())
-    target = ClipTarget(destination.path, CONTAINERS[extension], writer)
-    if target.look is None:
-        return target
-    if policy.rule in (RangeRule.PERCENTILES, RangeRule.RUNNING, RangeRule.MODEL) and not target.paints:
-        raise UsageError(
-            f"--range {policy.text} changes from frame to frame, and greys cannot say how",
-            hint="Fix it with --range batch, or --range 0.5:8.",
-        )
-    return target.with_range(policy)
+        is_stream: whether the clip can be read only once, so that its range can only be a running one
+        """
+        destination = Destination.parse(outputs.output)
+        extension = ".mkv" if destination.path is None else destination.path.suffix.lower()
+        usual = "color" if outputs.paints or extension != ".mkv" else "png16"
+        names = list(dict.fromkeys((outputs.formats or usual).lower().split(",")))
+        if len(names) > 1 or names[0] not in FORMATS:
+            raise UsageError(
+                f"a video holds one of {', '.join(FORMATS)}, and not {outputs.formats}",
+                hint="Name a folder with -o for files of every frame in these formats.",
+            )
+        if extension != ".mkv" and (names[0] != "color" or not (outputs.paints or outputs.formats)):
+            raise UsageError(
+                f"{extension} cannot hold the 16 bits of depth",
+                hint=f"Write .mkv, or paint it: glpn export CLIP -o {outputs.output}",
+                code=ErrorCode.RANGE,
+            )
+        look = outputs.look or ColorizeOptions()
+        policy = _choose_range(look, outputs, is_stream=is_stream)
+        checked = replace(look, range=IMAGE_RANGE if policy.rule is RangeRule.RUNNING else policy)
+        try:
+            writer = make_writer(names[0], kind=kind, limit_m=limit_m, depth_scale=outputs.depth_scale, look=checked)
+        except UsageError as error:
+            if error.code is not ErrorCode.RANGE:
+                raise
+            hint = f"{error.hint} A video holds {', '.join(FORMATS)}; for the others name a folder with -o."
+            raise UsageError(error.message, hint=hint, code=error.code) from error
+        check_used(outputs, [writer], elsewhere=("--range",) if outputs.paints else ())
+        target = cls(destination.path, CONTAINERS[extension], writer)
+        if target.look is None:
+            return target
+        if policy.rule in (RangeRule.PERCENTILES, RangeRule.RUNNING, RangeRule.MODEL) and not target.paints:
+            raise UsageError(
+                f"--range {policy.text} changes from frame to frame, and greys cannot say how",
+                hint="Fix it with --range batch, or --range 0.5:8.",
+            )
+        return target.with_range(policy)
 
 
 def _choose_range(look: ColorizeOptions, outputs: OutputSettings, *, is_stream: bool) -> RangePolicy:
     """The range that was asked for; by default one for the whole clip, and a running one where it comes only once."""
     if not outputs.explicit.among("--range"):
-        return parse_range("running" if is_stream else "batch")
+        return RangePolicy.parse("running" if is_stream else "batch")
     if is_stream and look.range.needs_settling:
         raise UsageError(
             "--range batch needs two passes, and standard input comes once", hint="Use --range running or NEAR:FAR."

@@ -24,7 +24,7 @@ from glpn_cli.video.clip import Clip
 from glpn_cli.video.depth_clip import depth_record_of, refuse_painted
 from glpn_cli.video.making import Making
 from glpn_cli.video.run import ClipWork
-from glpn_cli.video.target import ClipTarget, PipeOut, choose_target, read_partial, resolve_existing
+from glpn_cli.video.target import ClipTarget, PipeOut, read_partial, resolve_existing
 
 
 def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
@@ -91,7 +91,7 @@ def _plan(work: ClipWork, clip: Clip) -> tuple[ClipTarget, Record]:
     if work.outputs.calibration is not None:
         provenance = work.outputs.calibration.apply_to(provenance)
         kind, limit_m = DepthKind.METRIC, work.outputs.calibration.limit_of(limit_m)
-    target = choose_target(work.outputs, kind, limit_m, is_stream=clip.source.path is None)
+    target = ClipTarget.choose(work.outputs, kind, limit_m, is_stream=clip.source.path is None)
     if target.look is not None and target.look.side_by_side and depth_record_of(clip) is not None:
         raise UsageError("--side-by-side needs the pictures, and this clip holds depth", hint="Name the clip itself.")
     if target.path is not None and clip.source.path is not None:

@@ -14,7 +14,7 @@ from tiny_checkpoints import TINY
 
 from glpn_cli.benchmark import stages as stages_module
 from glpn_cli.benchmark.agreement import compare_depths, compare_inverse, compare_labels
-from glpn_cli.benchmark.peer import PeerSettings, open_model
+from glpn_cli.benchmark.peer import PeerModel, PeerSettings
 from glpn_cli.benchmark.stages import MatrixProduct, ModelStages
 from glpn_cli.benchmark.synthetic import make_pictures, make_random_model, read_config
 from glpn_cli.benchmark.timing import Timing, import_seconds, run_python, time_in_turns
@@ -147,7 +147,7 @@ def test_random_depth_anythings_fill_their_range(name: str, least: float, tmp_pa
 @torch.no_grad()
 def test_the_peer_opens_a_depth_anything_with_the_processor_of_its_checkpoints(tmp_path: Path) -> None:
     randomized_model(**METRIC).save_pretrained(tmp_path)
-    opened = open_model(str(tmp_path), PeerSettings(limit_m=20.0))
+    opened = PeerModel.open(str(tmp_path), PeerSettings(limit_m=20.0))
     assert type(opened.processor).__name__ == "DPTImageProcessorPil"
     pixels, network = pixels_for((70, 98)), load_network(open_checkpoint(tmp_path))
     torch.testing.assert_close(network(pixels), opened.infer(pixels), rtol=0, atol=1e-4)

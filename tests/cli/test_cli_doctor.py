@@ -37,7 +37,7 @@ def doctor(*arguments: object) -> Result:
 
 @pytest.fixture
 def _healthy(monkeypatch: pytest.MonkeyPatch, tiny_model: Path, tmp_path: Path) -> None:
-    monkeypatch.setattr(registry, "bundled_folder", lambda _row: tiny_model)
+    monkeypatch.setattr(registry.ModelRow, "bundled_folder", lambda _row: tiny_model)
     monkeypatch.setattr(registry, "REGISTRY", {DEFAULT_MODEL: replace(registry.REGISTRY[DEFAULT_MODEL], weights=())})
 
 

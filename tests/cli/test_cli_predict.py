@@ -559,7 +559,7 @@ def test_without_a_named_model_the_bundled_one_is_used_and_said(
     glpn: Callable[..., Result], tiny_model: Path, tiny_pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GLPN_MODEL")
-    monkeypatch.setattr(registry, "bundled_folder", lambda _row: tiny_model)
+    monkeypatch.setattr(registry.ModelRow, "bundled_folder", lambda _row: tiny_model)
     monkeypatch.setitem(registry.REGISTRY, DEFAULT_MODEL, _unchecked(registry.REGISTRY[DEFAULT_MODEL]))
     result = glpn(tiny_pictures / "a.jpg", "-o", "out", "-n")
     assert result.exit_code == 0

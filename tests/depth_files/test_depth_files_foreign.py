@@ -18,7 +18,7 @@ from PIL import Image, TiffImagePlugin
 from glpn_cli.depth_files import is_depth_file, make_writer, read_depth
 from glpn_cli.depth_files.npy import encode_array
 from glpn_cli.depth_files.png import encode_png
-from glpn_cli.depth_files.summary import summarise_depth
+from glpn_cli.depth_files.summary import DepthSummary
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images.exr import encode_channels
@@ -52,7 +52,7 @@ def test_65535_in_16_bits_is_no_depth(name: str, tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(in_every_integer_format(SENSOR)[name])
     assert read_depth(path, depth_scale=1000).depth.valid_values().tolist() == [1, 2, 3]
-    summary = summarise_depth(path, depth_scale=1000)
+    summary = DepthSummary.of(path, depth_scale=1000)
     assert summary.not_depth == 2
     assert summary.min_max == (1, 3)
     assert summary.percentiles[-1][1] <= 3

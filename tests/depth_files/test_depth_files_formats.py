@@ -14,7 +14,7 @@ import pytest
 from depth_samples import PROVENANCE, SIZE, make_depth, make_result
 from PIL import Image
 
-from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, PaintRange, paint, parse_range, resolve_range
+from glpn_cli.colormaps import COLORMAPS, IMAGE_RANGE, PaintRange, RangePolicy, paint
 from glpn_cli.depth_files import EXTENSIONS, FORMATS, ColorizeOptions, Format, make_writer, read_depth, read_record
 from glpn_cli.depth_files.png16 import default_scale
 from glpn_cli.depth_files.styles import Gray, Gray16
@@ -36,7 +36,7 @@ VALUES_ONLY = ("npy", "pfm")
 
 
 def writer_of(name: str, depth: DepthMap, **options: object) -> Format:
-    look = ColorizeOptions(range=parse_range("p0:p100"))
+    look = ColorizeOptions(range=RangePolicy.parse("p0:p100"))
     return make_writer(name, kind=depth.kind, limit_m=depth.limit, look=look, **options)  # type: ignore[arg-type]
 
 
@@ -179,9 +179,9 @@ def test_other_programs_read_what_we_write(name: str, which: str) -> None:
     assert valid is not None
     writer = writer_of(name, depth)
     seen = read_elsewhere(name, writer.encode(make_result(depth)).data)
-    look = ColorizeOptions(range=parse_range("p0:p100"))
+    look = ColorizeOptions(range=RangePolicy.parse("p0:p100"))
     if name == "color":
-        assert np.array_equal(seen, paint(depth, range=resolve_range(look.range, depth)))
+        assert np.array_equal(seen, paint(depth, range=look.range.resolve(depth)))
     elif name == "ply":
         assert np.array_equal(seen, depth.valid_values())
     elif name == "png16":
@@ -190,7 +190,7 @@ def test_other_programs_read_what_we_write(name: str, which: str) -> None:
         assert np.array_equal(seen, np.where(valid, np.rint(depth.values.astype(np.float64) * scale), 0))
     elif name.startswith("gray"):
         assert seen.dtype == (np.uint8 if name == "gray" else np.uint16)
-        assert np.array_equal(seen, make_gray(name, look).quantize(depth, resolve_range(look.range, depth)))
+        assert np.array_equal(seen, make_gray(name, look).quantize(depth, look.range.resolve(depth)))
     else:
         hole = np.inf if name == "exr" else np.nan
         assert seen.dtype == np.float32
@@ -317,7 +317,7 @@ def test_near_is_white_and_holes_are_black(name: str, kind: DepthKind) -> None:
     values = np.array([[1, 2, 4, 8]], np.float32)
     depth = DepthMap(values, kind=kind, valid=np.array([[True, True, True, False]]))
     for invert in (False, True):
-        look = ColorizeOptions(range=parse_range("1:4"), invert=invert)
+        look = ColorizeOptions(range=RangePolicy.parse("1:4"), invert=invert)
         data = make_writer(name, kind=kind, limit_m=None, look=look).encode(make_result(depth)).data
         with Image.open(BytesIO(data)) as image:
             levels = np.asarray(image)[0].tolist()
@@ -337,7 +337,7 @@ def test_what_lies_beyond_the_range_of_greys_is_unknown_and_not_its_end(
 ) -> None:
     depth = DepthMap(np.array([[0.5, 1, 2, 3, 4, 9]], np.float32), kind=kind)
     for ends, known in (("1:4", [2, 3]), ("0.5:4", [0.5, 1, 2, 3]), ("1:9", [2, 3, 4, 9]), ("0.25:20", None)):
-        look = ColorizeOptions(range=parse_range(ends), invert=invert)
+        look = ColorizeOptions(range=RangePolicy.parse(ends), invert=invert)
         data = make_writer(name, kind=kind, limit_m=None, look=look).encode(make_result(depth)).data
         found = read_depth(data).depth.valid_values()
         assert found == pytest.approx(known or depth.values[0].tolist(), rel=0.08), ends
@@ -345,7 +345,7 @@ def test_what_lies_beyond_the_range_of_greys_is_unknown_and_not_its_end(
 
 def test_grey_levels_go_by_inverse_depth() -> None:
     depth = DepthMap(np.array([[1, 4 / 3, 2, 4]], np.float32))
-    look = ColorizeOptions(range=parse_range("1:4"))
+    look = ColorizeOptions(range=RangePolicy.parse("1:4"))
     with Image.open(
         BytesIO(make_writer("gray16", kind=depth.kind, limit_m=None, look=look).encode(make_result(depth)).data)
     ) as image:
@@ -358,7 +358,7 @@ def test_a_coloured_picture_is_the_painted_map_and_says_how(colormap: str) -> No
     depth = MAPS["metric 10 m"]
     look = ColorizeOptions(colormap=colormap, invert=True)
     data = make_writer("color", kind=depth.kind, limit_m=10.0, look=look).encode(make_result(depth)).data
-    ends = resolve_range(IMAGE_RANGE, depth)
+    ends = IMAGE_RANGE.resolve(depth)
     with Image.open(BytesIO(data)) as image:
         assert image.mode == "RGB"
         assert np.array_equal(np.asarray(image), paint(depth, range=ends, colormap=colormap, invert=True))
@@ -386,7 +386,7 @@ def test_a_picture_that_changed_its_size_is_not_put_beside_its_map() -> None:
 
 
 def test_a_batch_paints_two_metres_the_same_in_every_frame() -> None:
-    policy = parse_range("batch").settle(PaintRange(0.5, 9))
+    policy = RangePolicy.parse("batch").settle(PaintRange(0.5, 9))
     writer = make_writer("color", kind=DepthKind.METRIC, limit_m=10.0, look=ColorizeOptions(range=policy))
     frames = [np.array([[2, far]], np.float32) for far in (3, 9)]
     pixels = []
@@ -405,7 +405,7 @@ def test_a_batch_paints_two_metres_the_same_in_every_frame() -> None:
 def test_a_range_that_needs_a_limit_is_refused_at_planning_without_one(name: str) -> None:
     for kind, limit_m in ((DepthKind.METRIC, None), (DepthKind.DISPARITY, None)):
         with pytest.raises(UsageError, match="--range model") as caught:
-            make_writer(name, kind=kind, limit_m=limit_m, look=ColorizeOptions(range=parse_range("model")))
+            make_writer(name, kind=kind, limit_m=limit_m, look=ColorizeOptions(range=RangePolicy.parse("model")))
         assert caught.value.code is ErrorCode.RANGE
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from glpn_cli.depth_files import FORMATS, make_writer, read_depth
 from glpn_cli.depth_files.labels import Labels, read_labels
-from glpn_cli.depth_files.summary import summarise_depth
+from glpn_cli.depth_files.summary import DepthSummary
 from glpn_cli.depth_files.uncertainty import Uncertainty, read_uncertainty
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import DepthKind, DepthMap, LabelMap, Result
@@ -83,9 +83,9 @@ def exr_of_halves(side: int) -> bytes:
 
 FILES: dict[str, tuple[Callable[..., Any], Callable[[int], bytes]]] = {
     **{name: (read_depth, partial(ours, name)) for name in FORMATS if name not in UNREAD},
-    "inspected": (summarise_depth, partial(ours, "png16")),
+    "inspected": (DepthSummary.of, partial(ours, "png16")),
     "uncertainty": (read_uncertainty, uncertainty),
-    "uncertainty inspected": (summarise_depth, uncertainty),
+    "uncertainty inspected": (DepthSummary.of, uncertainty),
     "labels": (read_labels, labels),
     "npy of doubles": (read_depth, partial(saved, np.save, "float64")),
     "npy of integers": (read_in_metres, partial(saved, np.save, "int64")),

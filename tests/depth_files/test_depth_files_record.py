@@ -9,7 +9,7 @@ from depth_samples import PROVENANCE, make_depth, make_result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glpn_cli.colormaps import parse_range
+from glpn_cli.colormaps import RangePolicy
 from glpn_cli.depth_files import ColorizeOptions, Record
 from glpn_cli.depth_files.record import CHECKSUM, escape, make_record, number_text, unescape
 from glpn_cli.errors import ErrorCode, InputError
@@ -25,7 +25,12 @@ FULL = Record(
     min_max=(0.3, 9.9),
     provenance=PROVENANCE,
     look=ColorizeOptions(
-        range=parse_range("0.5:8"), colormap="turbo", invert=True, colorbar=True, side_by_side=True, contours_m=0.5
+        range=RangePolicy.parse("0.5:8"),
+        colormap="turbo",
+        invert=True,
+        colorbar=True,
+        side_by_side=True,
+        contours_m=0.5,
     ),
     painted=(0.5, 8.0),
 )

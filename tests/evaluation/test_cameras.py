@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glpn_cli.data.samples import Sample, kb_cropped
+from glpn_cli.data.samples import Sample
 from glpn_cli.evaluation.cameras import through_cameras
 from glpn_cli.geometry import FocalChoice, back_project
 from glpn_cli.prediction import Intrinsics
@@ -26,7 +26,7 @@ class Frames:
         wall = np.full((375, 1242), 5, np.float32)
         rays = np.linalg.norm(back_project(wall, Intrinsics(700, 710, 609, 172)), axis=2).astype(np.float32)
         sample = Sample(np.zeros((375, 1242, 3), np.uint8), rays, name=self.name_of(index))
-        return kb_cropped(sample) if self.is_cut else sample
+        return sample.kb_cropped() if self.is_cut else sample
 
 
 def test_a_camera_that_is_named_is_that_of_the_whole_frame_cut_or_not() -> None:

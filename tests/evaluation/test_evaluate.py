@@ -12,9 +12,9 @@ from glpn_cli.data.samples import Sample
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import Alignment
-from glpn_cli.evaluation.evaluate import Evaluation, compare, evaluate
+from glpn_cli.evaluation.evaluate import Evaluation, evaluate
 from glpn_cli.evaluation.metrics import score
-from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, RowFit, fit_rows
+from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, RowFit
 from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
 from glpn_cli.images import ImageSource
@@ -210,7 +210,7 @@ def test_a_map_of_another_size_than_its_kitti_frame_is_named_not_cut_to_fit() ->
 
 def test_two_models_are_compared_on_the_same_pictures() -> None:
     ours, theirs = run(Oracle(1.10), Oracle(1.12, name="other", missing=("room/5.png",)))
-    difference = compare(theirs, ours, Alignment.NONE, "abs_rel")
+    difference = theirs.compare(ours, Alignment.NONE, "abs_rel")
     assert difference is not None
     assert difference.mean == pytest.approx(0.02, rel=1e-4)
     assert difference.low == pytest.approx(0.02, rel=1e-4)
@@ -235,7 +235,7 @@ def test_a_picture_that_comes_twice_is_compared_place_by_place() -> None:
         other.scores[Alignment.NONE]["rmse"] - one.scores[Alignment.NONE]["rmse"]
         for one, other in list(zip(ours.pictures, theirs.pictures, strict=True))[1:]
     ]
-    difference = compare(theirs, ours, Alignment.NONE, "rmse")
+    difference = theirs.compare(ours, Alignment.NONE, "rmse")
     assert difference is not None
     assert difference.mean == pytest.approx(np.mean(by_hand))
 
@@ -272,7 +272,7 @@ def test_the_row_fit_finds_the_line_it_is_made_of() -> None:
             depth[index, 3:] = 0
             return Sample(np.zeros((40, 30, 3), np.uint8), depth, name=self.name_of(index))
 
-    fit = fit_rows(Sloped())
+    fit = RowFit.fit(Sloped())
     assert fit.top == pytest.approx(np.exp(1.5), rel=1e-5)
     assert fit.bottom == pytest.approx(np.exp(0.7), rel=1e-5)
     (evaluation,) = run(fit, source=Sloped())
@@ -281,7 +281,7 @@ def test_the_row_fit_finds_the_line_it_is_made_of() -> None:
 
 def test_a_row_fit_needs_some_picture_it_can_use() -> None:
     with pytest.raises(UsageError, match="can be used") as caught:
-        fit_rows(Scenes(length=1, broken=0))
+        RowFit.fit(Scenes(length=1, broken=0))
     assert caught.value.hint == "The last of them: room/0.png: no depth file."
 
 

@@ -12,7 +12,7 @@ from glpn_cli.data.sources import open_source
 from glpn_cli.evaluation.alignment import Alignment
 from glpn_cli.evaluation.evaluate import Evaluation, evaluate
 from glpn_cli.evaluation.predictors import FolderPredictor
-from glpn_cli.evaluation.protocols import PROTOCOLS, choose_protocol
+from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 
 
 def textbook(predicted: np.ndarray, target: np.ndarray) -> dict[str, float]:
@@ -100,7 +100,7 @@ def test_kitti(tmp_path: Path, crop: str, rows: tuple[int, int], columns: tuple[
         pictures.append(textbook(made[counts], true[counts]))
     (tmp_path / "kitti/eigen_test_files_with_gt.txt").write_text("".join(lines))
     predictor = FolderPredictor(tmp_path / "maps", depth_scale=256)
-    source, rules = open_source(f"kitti:{tmp_path / 'kitti'}", split="test"), choose_protocol("kitti", crop=crop)
+    source, rules = open_source(f"kitti:{tmp_path / 'kitti'}", split="test"), Protocol.choose("kitti", crop=crop)
     evaluation = Evaluation.begin(predictor, source, protocol=rules)
     assert len(list(evaluate(source, [evaluation]))) == len(evaluation.pictures)
     assert len(evaluation.measured) == 2

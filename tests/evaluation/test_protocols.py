@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glpn_cli.errors import InputError, UsageError
-from glpn_cli.evaluation.protocols import PROTOCOLS, Crop, Protocol, choose_protocol
+from glpn_cli.evaluation.protocols import PROTOCOLS, Crop, Protocol
 
 
 def test_nyu_counts_the_official_window_and_range() -> None:
@@ -43,16 +43,16 @@ def test_without_a_protocol_every_known_depth_counts() -> None:
 
 
 def test_eigens_crop_of_nyu_is_the_official_window_and_gargs_is_of_kitti() -> None:
-    assert choose_protocol("nyu", crop="eigen").window((480, 640)) == (45, 471, 41, 601)
-    assert choose_protocol("kitti", crop="eigen").window((352, 1216)) == (117, 321, 43, 1172)
+    assert Protocol.choose("nyu", crop="eigen").window((480, 640)) == (45, 471, 41, 601)
+    assert Protocol.choose("kitti", crop="eigen").window((352, 1216)) == (117, 321, 43, 1172)
     with pytest.raises(UsageError, match="--crop garg is a window of KITTI's frames"):
-        choose_protocol("nyu", crop="garg")
+        Protocol.choose("nyu", crop="garg")
 
 
 @pytest.mark.parametrize("text", ["0.1:inf", "nan:5", "0.1:nan"])
 def test_a_range_without_an_end_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=f"--gt-range {text}"):
-        choose_protocol("none", gt_range=text)
+        Protocol.choose("none", gt_range=text)
 
 
 def test_nonsense_is_refused_and_a_heading_says_the_rules() -> None:

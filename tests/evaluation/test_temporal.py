@@ -15,7 +15,7 @@ from glpn_cli.evaluation.evaluate import Evaluation, evaluate
 from glpn_cli.evaluation.measures import MetricGroup
 from glpn_cli.evaluation.predictors import RowFit
 from glpn_cli.evaluation.protocols import Protocol
-from glpn_cli.evaluation.temporal import ScoredFrame, carry, follow, score_change
+from glpn_cli.evaluation.temporal import ScoredFrame, carry, follow
 from glpn_cli.poses import Matrix
 from glpn_cli.prediction import DepthKind, Intrinsics
 
@@ -42,12 +42,12 @@ def frame(truth: Values, predicted: Values, pose: Matrix | None = None, clip: st
 def test_a_perfect_film_of_a_moving_camera_scores_nothing() -> None:
     first = frame(wall(4), wall(4), pose_at(0, 0, 0))
     second = frame(wall(3), wall(3), pose_at(0.5, 0, 1))
-    assert score_change(first, second) == pytest.approx({"scale_jitter": 0, "flicker": 0, "tae": 0}, abs=1e-6)
+    assert first.score_change(second) == pytest.approx({"scale_jitter": 0, "flicker": 0, "tae": 0}, abs=1e-6)
 
 
 def test_a_frame_three_percent_too_far_is_jitter_and_flicker_of_three_percent() -> None:
     first = frame(wall(4), wall(4), pose_at(0, 0, 0))
-    scores = score_change(first, frame(wall(3), wall(3) * np.float32(1.03), pose_at(0, 0, 1)))
+    scores = first.score_change(frame(wall(3), wall(3) * np.float32(1.03), pose_at(0, 0, 1)))
     assert scores["scale_jitter"] == pytest.approx(math.log(1.03), rel=1e-5)
     assert scores["flicker"] == pytest.approx(math.log(1.03), rel=1e-5)
     # Forth: 4 m at 1 m less is 3 m, and there 3.09 m is predicted. Back: 3.09 + 1 m, and there 4 m.
@@ -56,7 +56,7 @@ def test_a_frame_three_percent_too_far_is_jitter_and_flicker_of_three_percent() 
 
 def test_one_wrong_scale_all_along_is_steady() -> None:
     first = frame(wall(4), wall(6), pose_at(0, 0, 0))
-    scores = score_change(first, frame(wall(3), wall(4.5), pose_at(0, 0, 1)))
+    scores = first.score_change(frame(wall(3), wall(4.5), pose_at(0, 0, 1)))
     assert (scores["scale_jitter"], scores["flicker"]) == pytest.approx((0, 0), abs=1e-6)
     assert scores["tae"] > 0.05  # metres that the pose contradicts
 
@@ -64,7 +64,7 @@ def test_one_wrong_scale_all_along_is_steady() -> None:
 def test_halves_that_change_against_each_other_flicker_and_do_not_jitter() -> None:
     waves = np.where(np.arange(32) % 2 == 0, 1.02, 1 / 1.02).astype(np.float32)
     still = pose_at(0, 0, 0)
-    scores = score_change(frame(wall(4), wall(4) * waves, still), frame(wall(4), wall(4) / waves, still))
+    scores = frame(wall(4), wall(4) * waves, still).score_change(frame(wall(4), wall(4) / waves, still))
     assert scores["flicker"] == pytest.approx(2 * math.log(1.02), rel=1e-4)
     assert scores["scale_jitter"] == pytest.approx(0, abs=1e-6)
 
@@ -92,8 +92,8 @@ def test_holes_and_cuts_and_missing_poses_say_nothing() -> None:
     holes = wall(4)
     holes[:, 16:] = 0
     first, second = frame(holes, wall(4)), frame(wall(4), wall(5))
-    assert score_change(first, second) == pytest.approx({"scale_jitter": math.log(5 / 4)})
-    assert score_change(first, frame(wall(4), wall(5), clip="another")) == {}
+    assert first.score_change(second) == pytest.approx({"scale_jitter": math.log(5 / 4)})
+    assert first.score_change(frame(wall(4), wall(5), clip="another")) == {}
 
 
 class Film:

@@ -27,7 +27,7 @@ from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import file_state, load_network
 from glpn_cli.onnx_export import TOLERANCE, export_onnx, verify_onnx
-from glpn_cli.training.initial_model import load_initial_model
+from glpn_cli.training.initial_model import InitialModel
 
 LITE0 = {"width_coefficient": 1.0, "depth_coefficient": 1.0}
 
@@ -216,7 +216,7 @@ def test_a_weights_file_and_a_config_make_a_folder(small_model: Path, tmp_path: 
 
 @torch.no_grad()
 def test_training_starts_from_all_its_weights_and_ends_in_its_family(small_model: Path) -> None:
-    start = load_initial_model(InferenceSettings(resolve_model(str(small_model))), seed=0)
+    start = InitialModel.load(InferenceSettings(resolve_model(str(small_model))), seed=0)
     pixels = random_weights.picture((64, 64))
     assert start.origin.startswith(str(small_model))  # "the encoder of ..." would have a fresh decoder
     torch.testing.assert_close(start.network(pixels), load_network(open_checkpoint(small_model))(pixels))

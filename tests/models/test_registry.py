@@ -267,6 +267,6 @@ def test_every_error_of_names_is_one_of_ours() -> None:
 def test_the_best_model_for_rooms_that_is_here_is_named(
     here: set[str], best: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "find_here", lambda row: Path(row.name) if row.name in here else None)
+    monkeypatch.setattr(registry.ModelRow, "find_here", lambda row: Path(row.name) if row.name in here else None)
     found = registry.better_than_default()
     assert (found and found.name) == best

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glpn_cli.colormaps import parse_range
+from glpn_cli.colormaps import RangePolicy
 from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import InputError, StoppedError, UsageError
 from glpn_cli.images import ImageSource
@@ -104,7 +104,7 @@ def write(folder: Path, gallery: Page) -> str:
 
 
 def test_the_page_holds_entries_in_order_and_asks_for_nothing(tmp_path: Path) -> None:
-    gallery = Page(ColorizeOptions(range=parse_range("0.5:8"), colormap="turbo"), [])
+    gallery = Page(ColorizeOptions(range=RangePolicy.parse("0.5:8"), colormap="turbo"), [])
     for position in (2, 0, 1):
         gallery.add(position, entry(f"{position}.jpg"))
     page = write(tmp_path, gallery)

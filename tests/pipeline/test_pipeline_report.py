@@ -12,7 +12,7 @@ from program_runs import RECORDS
 
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError
 from glpn_cli.images import ImageSource, PictureWarning
-from glpn_cli.pipeline.report import Outcome, Output, RunEnd, Status, Tally, make_record, result_facts, warning_text
+from glpn_cli.pipeline.report import Outcome, Output, RunEnd, Status, Tally, result_facts, warning_text
 from glpn_cli.pipeline.settings import Allowance
 from glpn_cli.prediction import DepthMap, Intrinsics, Provenance, Result
 
@@ -92,7 +92,7 @@ def test_a_full_record_fits_the_schema() -> None:
         Output("b.png", "color", "color", range=(0.5, 8.0)),
     )
     full = Outcome(Status.OK, "a\udcff.jpg", "a\udcff.jpg", "a", outputs, facts, ("W_TINY",), 1.23456789)
-    record = make_record(full)
+    record = full.to_record()
     RECORDS.validate(record)
     assert json.loads(json.dumps(record)) == record
     assert record["input"] == {"bytes": "Yf8uanBn"}
@@ -104,12 +104,12 @@ def test_a_full_record_fits_the_schema() -> None:
 @pytest.mark.parametrize("status", list(Status))
 def test_bare_records_and_summaries_fit_the_schema_too(status: Status) -> None:
     error = InputError("bad \udcff", hint="do", code=ErrorCode.DECODE) if status is Status.ERROR else None
-    RECORDS.validate(make_record(outcome(status, error=error)))
+    RECORDS.validate(outcome(status, error=error).to_record())
     RECORDS.validate(tally(ok=1, failed=2).summary())
 
 
 def test_a_record_with_a_word_too_many_does_not_fit() -> None:
-    record = make_record(outcome(Status.OK))
+    record = outcome(Status.OK).to_record()
     with pytest.raises(jsonschema.ValidationError):
         RECORDS.validate({**record, "surprise": 1})
 

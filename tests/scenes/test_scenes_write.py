@@ -13,14 +13,14 @@ from glpn_cli.depth_files import is_own_output, read_depth, read_record
 from glpn_cli.errors import UsageError
 from glpn_cli.images import read_rgb
 from glpn_cli.scenes import render_scene
-from glpn_cli.scenes.write import ScenePlan, plan_scenes, write_contact_sheet, write_scenes
+from glpn_cli.scenes.write import ScenePlan, plan_scenes
 
 SMALL = (24, 32)
 
 
 def make(folder: Path, count: int, **settings: int) -> ScenePlan:
     plan = plan_scenes(folder, count=count, seed=7, size=SMALL)
-    write_scenes(plan, **settings)
+    plan.write(**settings)
     return plan
 
 
@@ -46,7 +46,7 @@ def test_only_what_is_missing_is_rendered(tmp_path: Path) -> None:
     before.depth(2).unlink()
     done: list[int] = []
     plan = plan_scenes(tmp_path, count=4, seed=7, size=SMALL)
-    write_scenes(plan, done=done.append)
+    plan.write(done=done.append)
     assert done == [2]
     assert bytes_of(tmp_path) == whole
 
@@ -80,14 +80,14 @@ def test_the_list_is_one_that_training_reads(tmp_path: Path) -> None:
 
 def test_a_later_scan_takes_the_pictures_and_leaves_depth_and_sheet(tmp_path: Path) -> None:
     plan = make(tmp_path, 2)
-    sheet = write_contact_sheet(plan)
+    sheet = plan.write_contact_sheet()
     assert is_own_output(sheet)
     assert is_own_output(plan.depth(0))
     assert not is_own_output(plan.picture(0))
 
 
 def test_the_contact_sheet_has_every_picture_above_its_depth(tmp_path: Path) -> None:
-    sheet = read_rgb(write_contact_sheet(make(tmp_path, 3))).rgb
+    sheet = read_rgb(make(tmp_path, 3).write_contact_sheet()).rgb
     assert sheet.shape == (2 * 192, 3 * 256, 3)
     assert all(sheet[:, 256 * k : 256 * (k + 1)].std() > 5 for k in range(3))
 
@@ -111,7 +111,7 @@ def test_a_folder_from_before_focal_lengths_could_be_asked_for_is_continued(tmp_
 
 def test_all_pictures_can_have_one_lens(tmp_path: Path) -> None:
     plan = plan_scenes(tmp_path, count=2, seed=3, size=SMALL, focal_px=40.0)
-    write_scenes(plan)
+    plan.write()
     rows = (tmp_path / "pairs.csv").read_text().splitlines()[1:]
     assert [row.split(",")[3:5] for row in rows] == [["40", "40"]] * 2
     scene = render_scene(3, 1, size=SMALL, focal_px=40.0)

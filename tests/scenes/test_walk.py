@@ -14,7 +14,7 @@ from glpn_cli.geometry import back_project, project
 from glpn_cli.poses import motion_between, pose_of
 from glpn_cli.scenes.render import Scene, render_scene
 from glpn_cli.scenes.walk import find_poses, render_frame
-from glpn_cli.scenes.write import plan_scenes, write_scenes
+from glpn_cli.scenes.write import plan_scenes
 
 SMALL = (96, 128)
 
@@ -55,7 +55,7 @@ def test_points_are_where_the_next_frame_sees_them(film: list[Scene], last: int)
 def test_the_list_and_the_trajectory_hold_the_poses(tmp_path: Path) -> None:
     plan = plan_scenes(tmp_path, count=2, seed=7, size=(24, 32), frames=2)
     assert plan.todo == (0, 1, 2, 3)
-    listing = write_scenes(plan)
+    listing = plan.write()
     assert read_pairs_csv(listing).length == 4
     lines = (tmp_path / "0001" / "groundtruth.txt").read_text().splitlines()
     time, *numbers = map(float, lines[2].split())
@@ -65,12 +65,12 @@ def test_the_list_and_the_trajectory_hold_the_poses(tmp_path: Path) -> None:
 
 
 def test_walks_go_on_and_never_mix_with_lone_pictures(tmp_path: Path) -> None:
-    write_scenes(plan_scenes(tmp_path, count=1, seed=7, size=(24, 32), frames=2))
+    plan_scenes(tmp_path, count=1, seed=7, size=(24, 32), frames=2).write()
     assert plan_scenes(tmp_path, count=2, seed=7, size=(24, 32), frames=2).todo == (2, 3)
     for frames in (None, 3):
         with pytest.raises(UsageError, match="walk"):
             plan_scenes(tmp_path, count=2, seed=7, size=(24, 32), frames=frames)
-    write_scenes(plan_scenes(tmp_path, count=2, seed=7, size=(24, 32), frames=2))
+    plan_scenes(tmp_path, count=2, seed=7, size=(24, 32), frames=2).write()
     assert plan_scenes(tmp_path, count=1, seed=7, size=(24, 32), frames=2).unlisted == (2, 3)
 
 

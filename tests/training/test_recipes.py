@@ -14,7 +14,7 @@ from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import file_state, load_network
-from glpn_cli.training.initial_model import Camera, load_initial_model, make_initial_model
+from glpn_cli.training.initial_model import Camera, InitialModel
 from glpn_cli.training.recipes import paper_recipe, rooms_recipe, smaller_crop
 from glpn_cli.training.settings import TrainingSettings
 
@@ -27,7 +27,7 @@ def recipe(folder: Path, **settings: float) -> InferenceSettings:
 
 def test_a_model_is_gone_on_with_from_its_own_weights(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "tiny")
-    start = load_initial_model(recipe(folder), seed=0)
+    start = InitialModel.load(recipe(folder), seed=0)
     assert start.limit_m == 10
     expected = load_network(start_checkpoint := resolve_model(str(folder)).checkpoint).state_dict()
     assert start_checkpoint.folder == folder
@@ -35,18 +35,18 @@ def test_a_model_is_gone_on_with_from_its_own_weights(tmp_path: Path) -> None:
 
 
 def test_another_limit_is_trained_for_when_asked(tmp_path: Path) -> None:
-    start = load_initial_model(recipe(write_tiny_model(tmp_path / "tiny"), max_depth=25.0), seed=0)
+    start = InitialModel.load(recipe(write_tiny_model(tmp_path / "tiny"), max_depth=25.0), seed=0)
     assert start.limit_m == 25
     assert start.trained_config((64, 64))["glpn_cli"]["limit_m"] == 25
     assert start.network(torch.rand(1, 3, 64, 64)).max() > 10
 
 
 def test_an_encoder_alone_gets_a_fresh_decoder(tmp_path: Path) -> None:
-    whole = load_initial_model(recipe(write_tiny_model(tmp_path / "tiny")), seed=0)
+    whole = InitialModel.load(recipe(write_tiny_model(tmp_path / "tiny")), seed=0)
     state = {name: value for name, value in whole.network.state_dict().items() if name.startswith("encoder.")}
     stored = file_state(state, whole.config.weight_rows(), part="encoder.", base_prefix="glpn.")
     encode_checkpoint(config=whole.config.to_dict(), state=stored).write(tmp_path / "encoder")
-    start = load_initial_model(recipe(tmp_path / "encoder"), seed=3)
+    start = InitialModel.load(recipe(tmp_path / "encoder"), seed=3)
     assert start.origin.startswith("the encoder of")
     fresh = start.network.state_dict()
     assert all(torch.equal(fresh[name], value) for name, value in state.items())
@@ -56,7 +56,7 @@ def test_an_encoder_alone_gets_a_fresh_decoder(tmp_path: Path) -> None:
 def test_a_shape_that_predicts_no_metres_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dpt.json").write_text('{"model_type": "dpt"}')
     with pytest.raises(ModelError, match=r"dpt\.json' does not predict metres"):
-        make_initial_model(str(tmp_path / "dpt.json"), max_depth=None, camera=NO_FOCAL, seed=0)
+        InitialModel.make(str(tmp_path / "dpt.json"), max_depth=None, camera=NO_FOCAL, seed=0)
 
 
 def test_what_is_trained_on_is_not_taken_for_the_weights_it_started_from(tmp_path: Path) -> None:
@@ -64,18 +64,18 @@ def test_what_is_trained_on_is_not_taken_for_the_weights_it_started_from(tmp_pat
     raw = json.loads((folder / "config.json").read_text())
     raw["glpn_cli"]["source"] = "someone/else"
     (folder / "config.json").write_text(json.dumps(raw))
-    own = load_initial_model(recipe(folder), seed=0).trained_config((64, 96))["glpn_cli"]
+    own = InitialModel.load(recipe(folder), seed=0).trained_config((64, 96))["glpn_cli"]
     assert "source" not in own
     assert own["training_size"] == [64, 96]
 
 
 def test_shapes_have_names_or_files() -> None:
     assert (
-        sum(p.numel() for p in make_initial_model("b0", max_depth=5, camera=NO_FOCAL, seed=0).network.parameters())
+        sum(p.numel() for p in InitialModel.make("b0", max_depth=5, camera=NO_FOCAL, seed=0).network.parameters())
         == 3_664_839
     )
     with pytest.raises(UsageError, match="'b9' is neither b0, b4, mini nor a file"):
-        make_initial_model("b9", max_depth=None, camera=NO_FOCAL, seed=0)
+        InitialModel.make("b9", max_depth=None, camera=NO_FOCAL, seed=0)
 
 
 def test_the_papers_recipe_takes_its_steps_from_the_data() -> None:

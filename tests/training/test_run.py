@@ -18,7 +18,7 @@ from glpn_cli.errors import ErrorCode, GlpnError, InputError, UsageError
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.training.config import TrainingConfig
 from glpn_cli.training.folder import HISTORY_FILE, STATE_FILE, RunFolder, read_state
-from glpn_cli.training.initial_model import Camera, make_initial_model
+from glpn_cli.training.initial_model import Camera, InitialModel
 from glpn_cli.training.report import Event, Progress
 from glpn_cli.training.run import Run, RunEnd, read_held_out, run_training
 from glpn_cli.training.validation import predict_samples, score_samples
@@ -41,7 +41,7 @@ def settings(steps: int, every: int) -> TrainingConfig:
 
 
 def make_run(shape: Path, folder: Path, *, steps: int = 6, every: int = 2, source: Floors | None = None) -> Run:
-    start = make_initial_model(str(shape), max_depth=None, camera=Camera((48, 64), 60.0), seed=0)
+    start = InitialModel.make(str(shape), max_depth=None, camera=Camera((48, 64), 60.0), seed=0)
     held_out, _ = read_held_out(Floors(length=3), count=3)
     return Run(start, settings(steps, every), source or Floors(), RunFolder(folder), held_out, command="glpn train ...")
 

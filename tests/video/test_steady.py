@@ -13,7 +13,7 @@ from films import CAMERA, FOCAL_PX, photograph, pose_at
 from numpy.typing import NDArray
 
 from glpn_cli.data.samples import Sample
-from glpn_cli.evaluation.temporal import ScoredFrame, score_change
+from glpn_cli.evaluation.temporal import ScoredFrame
 from glpn_cli.prediction import DepthKind, DepthMap
 from glpn_cli.video.steady import Steady
 
@@ -36,7 +36,7 @@ def scores(film: list[tuple[NDArray[np.uint8], Values]], maps: list[Values]) -> 
         ScoredFrame(Sample(rgb, truth, intrinsics=CAMERA, pose=pose), values, truth > 0)
         for (rgb, truth), values, pose in zip(film, maps, POSES, strict=True)
     ]
-    changes = [score_change(a, b) for a, b in pairwise(frames)]
+    changes = [a.score_change(b) for a, b in pairwise(frames)]
     return {name: float(np.mean([change[name] for change in changes])) for name in changes[0]}
 
 

@@ -27,7 +27,7 @@ from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import file_state
 from glpn_cli.training import losses
 from glpn_cli.training.feed import Batch, BatchRequest, Feed
-from glpn_cli.training.initial_model import InitialModel, load_initial_model
+from glpn_cli.training.initial_model import InitialModel
 
 POOL = 40_000
 USES = 8
@@ -125,7 +125,7 @@ def main() -> None:
         (a.out / name).mkdir(parents=True, exist_ok=True)
         join(a.out / name / "training.pt")
     teacher = teacher_run(a.out / "teacher", a.size, rate=2e-3, encoder_rate=3e-4, device=a.device)
-    initial = load_initial_model(InferenceSettings(resolve_model("mini", offline=True)), seed=0)
+    initial = InitialModel.load(InferenceSettings(resolve_model("mini", offline=True)), seed=0)
     student = student_run(a.out / "student", initial, rate=7e-4, device=a.device)
     stages = [(n, r) for n, r in (("teacher", teacher), ("student", student)) if r.step < steps[n]]
     feed = Feed(open_source(a.data, split="train"), workers=a.workers)

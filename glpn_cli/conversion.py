@@ -105,53 +105,54 @@ class Conversion:
         state = {name: _piece(tensors[source], part, parts) for name, (source, part, parts) in self.sources.items()}
         return encode_checkpoint(config=self.config, state=state, preprocessor=self.preprocessor)
 
+    @classmethod
+    def plan(
+        cls,
+        source: str,
+        *,
+        announce: Callable[[str], None],
+        layout: Layout | None = None,
+        config_file: Path | None = None,
+        max_depth: float | None = None,
+        offline: bool = False,
+    ) -> Conversion:
+        """Understand `source`, a folder, a weights file or a model's name, without reading a tensor. No torch.
 
-def plan_conversion(
-    source: str,
-    *,
-    announce: Callable[[str], None],
-    layout: Layout | None = None,
-    config_file: Path | None = None,
-    max_depth: float | None = None,
-    offline: bool = False,
-) -> Conversion:
-    """Understand `source`, a folder, a weights file or a model's name, without reading a tensor. No torch.
+        announce:    is told, in one line, what is about to be downloaded
+        layout:      whose names it has; None = told from the names
+        config_file: a config.json to go by; None = the one beside the weights, else what the shapes tell
+        max_depth:   depth at the head's full scale, metres; needed where no config says it
 
-    announce:    is told, in one line, what is about to be downloaded
-    layout:      whose names it has; None = told from the names
-    config_file: a config.json to go by; None = the one beside the weights, else what the shapes tell
-    max_depth:   depth at the head's full scale, metres; needed where no config says it
-
-    Raises ModelError naming the first tensors that are missing, unexpected or mis-shaped, UsageError where the source
-    does not say something that must be given.
-    """
-    weights, known = _locate(source, needs_config=config_file is None, offline=offline, announce=announce)
-    if known is not None and config_file is None:
-        read_config(known.config).require_own_network("converting")
-    shapes = {name: info.shape for name, info in read_header(weights).items()}
-    layout = layout or _layout_of(shapes, weights)
-    notes: list[str] = []
-    if config_file is not None:
-        raw = _with_eps_mode(read_json_object(config_file), layout)
-    elif known is not None:
-        raw, notes = _known_config(source, known, layout)
-    else:
-        raw, notes = _infer_config(shapes, layout, weights)
-        if max_depth is None:
-            raise UsageError(
-                f"{str(weights)!r} does not say how far its depth goes",
-                hint="Give --max-depth: 10 for weights trained on NYU, 80 for KITTI.",
-            )
-    config = read_config(raw)
-    if max_depth is not None:
-        config = config.with_limit(max_depth)
-    sources, dropped = _match_tensors(config.weight_rows(), shapes, layout, repr(str(weights)))
-    if dropped:
-        notes = [*notes, f"left out, because no depth network needs it: {', '.join(dropped)}"]
-    preprocessor = known.preprocessor if known is not None and known.preprocessor else None
-    preprocessor = preprocessor or config.preprocessor()
-    written = _config_object(config, raw, known)
-    return Conversion(weights, layout, written, preprocessor, sources, dropped, tuple(notes))
+        Raises ModelError naming the first tensors that are missing, unexpected or mis-shaped, UsageError where the
+        source does not say something that must be given.
+        """
+        weights, known = _locate(source, needs_config=config_file is None, offline=offline, announce=announce)
+        if known is not None and config_file is None:
+            read_config(known.config).require_own_network("converting")
+        shapes = {name: info.shape for name, info in read_header(weights).items()}
+        layout = layout or _layout_of(shapes, weights)
+        notes: list[str] = []
+        if config_file is not None:
+            raw = _with_eps_mode(read_json_object(config_file), layout)
+        elif known is not None:
+            raw, notes = _known_config(source, known, layout)
+        else:
+            raw, notes = _infer_config(shapes, layout, weights)
+            if max_depth is None:
+                raise UsageError(
+                    f"{str(weights)!r} does not say how far its depth goes",
+                    hint="Give --max-depth: 10 for weights trained on NYU, 80 for KITTI.",
+                )
+        config = read_config(raw)
+        if max_depth is not None:
+            config = config.with_limit(max_depth)
+        sources, dropped = _match_tensors(config.weight_rows(), shapes, layout, repr(str(weights)))
+        if dropped:
+            notes = [*notes, f"left out, because no depth network needs it: {', '.join(dropped)}"]
+        preprocessor = known.preprocessor if known is not None and known.preprocessor else None
+        preprocessor = preprocessor or config.preprocessor()
+        written = _config_object(config, raw, known)
+        return cls(weights, layout, written, preprocessor, sources, dropped, tuple(notes))
 
 
 def _known_config(source: str, known: Checkpoint, layout: Layout) -> tuple[Mapping[str, Any], list[str]]:

@@ -18,7 +18,6 @@ from glpn_cli.colormaps import (
     RangePolicy,
     draw_contours,
     paint,
-    put_side_by_side,
     read_table,
 )
 from glpn_cli.colormaps.colorbar import Scale, add_colorbar
@@ -274,16 +273,7 @@ def test_the_panel_is_as_wide_for_every_range_of_a_run() -> None:
     assert len({add_colorbar(picture, range=ends).shape for ends in ranges}) == 1
 
 
-# Beside and upon
-
-
-def test_the_picture_is_put_at_the_left() -> None:
-    left, right = np.zeros((2, 3, 3), np.uint8), np.ones((2, 3, 3), np.uint8)
-    both = put_side_by_side(left, right)
-    assert both.shape == (2, 6, 3)
-    assert both[:, :3].sum() == 0
-    with pytest.raises(ValueError, match="picture"):
-        put_side_by_side(left[:1], right)
+# Upon
 
 
 def test_contours_run_where_the_depth_passes_a_multiple_and_nowhere_else() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import GLPNForDepthEstimation as TheirModel
 
 from glpn_cli.checkpoint import open_checkpoint
-from glpn_cli.conversion import Conversion, Layout, plan_conversion
+from glpn_cli.conversion import Conversion, Layout
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import read_config
 from glpn_cli.models.resolve import resolve_model
@@ -68,7 +68,7 @@ def author_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def plan(source: Path | str, **options: object) -> Conversion:
-    return plan_conversion(str(source), announce=lambda _text: None, **options)  # type: ignore[arg-type]
+    return Conversion.plan(str(source), announce=lambda _text: None, **options)  # type: ignore[arg-type]
 
 
 def author_checkpoint(path: Path, state: Mapping[str, Tensor], *, prefix: str = "", **more: Tensor) -> Path:
@@ -287,8 +287,8 @@ def test_the_same_source_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_planning_needs_no_torch(tmp_path: Path) -> None:
     source = author_checkpoint(tmp_path / "a.ckpt", tiny_state())
     program = (
-        "import sys; from glpn_cli.conversion import plan_conversion\n"
-        "plan_conversion(sys.argv[1], max_depth=10, announce=print); print('torch' in sys.modules)"
+        "import sys; from glpn_cli.conversion import Conversion\n"
+        "Conversion.plan(sys.argv[1], max_depth=10, announce=print); print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", program, str(source)]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"

@@ -72,10 +72,10 @@ def take_clips(asked: ClipSettings, settings: InputSettings, outputs: OutputSett
     wants_video = Destination.parse(outputs.output).is_video or bool(typed)
     if not wants_video and all(map(_is_picture, settings.named)) and not (settings.lists or settings.lists0):
         return _TakenClips(rest=settings)
-    from glpn_cli.video.find import find_clips
+    from glpn_cli.video.find import Clips
 
     paints_video = outputs.paints and Destination.parse(outputs.output).is_video
-    found = find_clips(settings, wants_video=wants_video, takes_depth=paints_video)
+    found = Clips.find(settings, wants_video=wants_video, takes_depth=paints_video)
     if found.made:
         console.note(
             f"{'1 clip that glpn made is' if len(found.made) == 1 else f'{len(found.made)} clips that glpn made are'} "

@@ -65,11 +65,11 @@ def convert(
         _convert_to_onnx(params, model, writing)
         return
     from glpn_cli.atomic_write import probe_writable
-    from glpn_cli.conversion import Layout, plan_conversion
+    from glpn_cli.conversion import Conversion, Layout
     from glpn_cli.text import SCHEMA, path_text
 
     output = params.output
-    conversion = plan_conversion(
+    conversion = Conversion.plan(
         params.source,
         announce=console.note,
         layout=None if params.layout == "auto" else Layout(params.layout),

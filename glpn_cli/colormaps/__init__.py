@@ -6,7 +6,6 @@ from glpn_cli.colormaps.painting import (
     ColorizeOptions,
     draw_contours,
     paint,
-    put_side_by_side,
     read_table,
 )
 from glpn_cli.colormaps.ranges import IMAGE_RANGE, DepthHistogram, PaintRange, RangePolicy, RangeRule
@@ -22,6 +21,5 @@ __all__ = [
     "RangeRule",
     "draw_contours",
     "paint",
-    "put_side_by_side",
     "read_table",
 ]

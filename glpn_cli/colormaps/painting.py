@@ -141,13 +141,6 @@ def _steps(values: NDArray[np.float32], ends: PaintRange, kind: DepthKind) -> ND
     return np.rint(steps, out=steps).astype(np.uint8)
 
 
-def put_side_by_side(picture: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture at the left of its painted map, both uint8 (H, W, 3) of one size -> (H, 2 W, 3)."""
-    if picture.shape != painted.shape:
-        raise ValueError(f"the picture is {picture.shape}, its map {painted.shape}")
-    return np.concatenate([picture, painted], axis=1)
-
-
 def draw_contours(painted: NDArray[np.uint8], depth: DepthMap, *, every_m: float) -> NDArray[np.uint8]:
     """Lines where the depth passes a multiple of `every_m` metres, on a painted map, uint8 (H, W, 3) -> same.
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.depth_files.record import PREFIX, Record, make_record
+from glpn_cli.depth_files.record import PREFIX, Record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, code_of, reason_of
 from glpn_cli.geometry import make_camera
 from glpn_cli.images.formats import check_pixels
@@ -183,7 +183,7 @@ class Format:
 
     def depth_record(self, result: Result, *, depth_scale: float | None = None) -> Record:
         """The record of a file of a result's depths."""
-        return make_record(result, depth_of(result), format=self.format, map=self.map, depth_scale=depth_scale)
+        return Record.of_result(result, depth_of(result), format=self.format, map=self.map, depth_scale=depth_scale)
 
     def encode(self, result: Result) -> EncodedFile:
         """The file and its record. Raises OutputError (code RANGE) where the format cannot hold a value."""

@@ -232,35 +232,36 @@ class Record:
             and not (difference.found is None and how == "if both say")
         )
 
-
-def make_record(
-    result: Result,
-    depth: DepthMap,
-    *,
-    format: str,  # noqa: A002 - the word of the command line
-    map: str,  # noqa: A002
-    depth_scale: float | None = None,
-    look: ColorizeOptions | None = None,
-    painted: tuple[float, float] | None = None,
-) -> Record:
-    """The record of a file made of `result`."""
-    camera = result.intrinsics
-    is_plain = camera is None or camera == make_camera(camera.fx, depth.size, source=camera.source)
-    return Record(
-        format=format,
-        map=map,
-        kind=depth.kind,
-        source=result.source.name,
-        limit_m=limit_of(result.provenance, depth.kind, depth.limit),
-        depth_scale=depth_scale,
-        min_max=round_for_people(depth.min_max()),
-        provenance=result.provenance,
-        look=look,
-        painted=painted,
-        focal_px=result.intrinsics.fx if result.intrinsics else None,
-        focal_source=result.intrinsics.source if result.intrinsics else None,
-        intrinsics=None if is_plain else result.intrinsics,
-    )
+    @classmethod
+    def of_result(
+        cls,
+        result: Result,
+        depth: DepthMap,
+        *,
+        format: str,  # noqa: A002 - the word of the command line
+        map: str,  # noqa: A002
+        depth_scale: float | None = None,
+        look: ColorizeOptions | None = None,
+        painted: tuple[float, float] | None = None,
+    ) -> Record:
+        """The record of a file made of `result`."""
+        camera = result.intrinsics
+        is_plain = camera is None or camera == make_camera(camera.fx, depth.size, source=camera.source)
+        return cls(
+            format=format,
+            map=map,
+            kind=depth.kind,
+            source=result.source.name,
+            limit_m=limit_of(result.provenance, depth.kind, depth.limit),
+            depth_scale=depth_scale,
+            min_max=round_for_people(depth.min_max()),
+            provenance=result.provenance,
+            look=look,
+            painted=painted,
+            focal_px=result.intrinsics.fx if result.intrinsics else None,
+            focal_source=result.intrinsics.source if result.intrinsics else None,
+            intrinsics=None if is_plain else result.intrinsics,
+        )
 
 
 def limit_of(provenance: Provenance | None, kind: DepthKind, limit_m: float | None = None) -> float | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import IMAGE_RANGE, paint
 from glpn_cli.depth_files.base import Format, depth_of
-from glpn_cli.depth_files.record import Record, make_record
+from glpn_cli.depth_files.record import Record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import Axes, PointCloudOptions
 from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, Provenance, Result
@@ -54,7 +54,7 @@ class SpaceFormat(Format):
     def make_record(self, result: Result, depth: DepthMap) -> tuple[Record, Intrinsics]:
         """The record of a file of `result`, and the camera that it is seen by."""
         camera = result.intrinsics or self.cloud.focal.camera(depth.size)
-        record = make_record(result, depth, format=self.format, map=self.map)
+        record = Record.of_result(result, depth, format=self.format, map=self.map)
         return replace(record, size=depth.size, cloud=replace(self._settings(), camera=camera)), camera
 
     def depth_of(self, result: Result) -> DepthMap:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from glpn_cli.colormaps import ColorizeOptions, PaintRange, draw_contours, paint, put_side_by_side
+from glpn_cli.colormaps import ColorizeOptions, PaintRange, draw_contours, paint
 from glpn_cli.depth_files.base import EncodedFile, Format, depth_of
 from glpn_cli.depth_files.png import encode_png
 from glpn_cli.depth_files.record import Record
@@ -91,7 +91,7 @@ def put_beside_picture(source: PictureSource, painted: NDArray[np.uint8], *, wha
             f"the picture is {size_text(picture.shape)}, its {what} "
             f"{size_text(painted.shape)}: they do not belong side by side"
         )
-    return put_side_by_side(picture, painted)
+    return np.concatenate([picture, painted], axis=1)
 
 
 class Gray(Painted):

@@ -19,7 +19,7 @@ from glpn_cli.depth_files.base import (
     with_holes,
 )
 from glpn_cli.depth_files.png import encode_png
-from glpn_cli.depth_files.record import UNCERTAINTY, Record, limit_of, make_record, round_for_people
+from glpn_cli.depth_files.record import UNCERTAINTY, Record, limit_of, round_for_people
 from glpn_cli.depth_files.styles import Painted
 from glpn_cli.depth_files.tiff import Tiff, encode_tiff
 from glpn_cli.errors import ErrorCode, InputError, OutputError
@@ -41,7 +41,7 @@ class Uncertainty(Format):
             raise OutputError("the result has no uncertainty", code=ErrorCode.INTERNAL)
         uncertainty = UncertaintyMap(result.uncertainty, depth.kind, depth.valid)
         record = replace(
-            make_record(result, depth, format=self.format, map=self.map),
+            Record.of_result(result, depth, format=self.format, map=self.map),
             min_max=round_for_people(uncertainty.min_max()),
         )
         values = with_holes(uncertainty)

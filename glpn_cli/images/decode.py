@@ -12,6 +12,7 @@ import threading
 import warnings as python_warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any, BinaryIO
 
@@ -117,7 +118,7 @@ def decode(
                 upright = image.transpose(_TURN_BACK[turned_by_pillow])
             flat = flatten(upright, opened=image, white=options.white)
 
-    full_size = shrunk_from or flat.rgb.shape[:2]
+    full_size = shrunk_from or flat.full_size
     found = {
         PictureWarning.ANIMATED: is_animated,
         PictureWarning.TRUNCATED: is_short,
@@ -127,7 +128,8 @@ def decode(
         PictureWarning.DARK: has_colors_of_16_bits and 0 < flat.rgb.max() < _DARK_FROM_16,
     }
     warnings = (warning for warning, is_so in found.items() if is_so)
-    return Picture(flat.rgb, full_size, flat.valid, focal, (*warnings, *flat.warnings), content)
+    told = (*warnings, *flat.warnings)
+    return replace(flat, full_size=full_size, focal_35mm=focal, warnings=told, content=content)
 
 
 def from_pillow(image: Image.Image) -> Picture:
@@ -145,8 +147,7 @@ def from_pillow(image: Image.Image) -> Picture:
         upright = None
         with _metadata_may_be_broken():
             upright = ImageOps.exif_transpose(image)
-        flat = flatten(upright or image.copy(), opened=image)
-    return Picture(flat.rgb, flat.rgb.shape[:2], flat.valid, focal, flat.warnings)
+        return replace(flatten(upright or image.copy(), opened=image), focal_35mm=focal)
 
 
 def _recognise(stream: BinaryIO, *, label: str, name: str) -> PictureFormat:

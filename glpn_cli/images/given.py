@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -114,11 +115,10 @@ def _picture_from_array(
         known = None
     levels = _to_8_bits(array if known is None else np.where(known[..., None], array, 0), value_range, known)
     flat = flatten(Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels))
-    rgb, valid = flat.rgb, flat.valid
-    if known is not None:
-        rgb[~known] = BACKGROUND
-        valid = known if valid is None else valid & known
-    return Picture(rgb, rgb.shape[:2], valid)
+    if known is None:
+        return flat
+    flat.rgb[~known] = BACKGROUND
+    return replace(flat, valid=known if flat.valid is None else flat.valid & known)
 
 
 def _to_8_bits(

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glpn_cli.images.picture import BACKGROUND, OPAQUE_FROM, PictureWarning
+from glpn_cli.images.picture import BACKGROUND, OPAQUE_FROM, Picture, PictureWarning
 
 if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
@@ -47,15 +47,6 @@ class NoValuesError(ValueError):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Flat:
-    """A picture without alpha: rgb uint8 (H, W, 3), valid bool (H, W) or None, and what happened on the way."""
-
-    rgb: NDArray[np.uint8]
-    valid: NDArray[np.bool_] | None
-    warnings: tuple[PictureWarning, ...]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class _Layers:
     """A picture taken apart.
 
@@ -70,8 +61,8 @@ class _Layers:
     warnings: tuple[PictureWarning, ...] = ()
 
 
-def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int | None = None) -> _Flat:
-    """Bring a loaded picture of any mode to RGB.
+def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int | None = None) -> Picture:
+    """Bring a loaded picture of any mode to RGB, with warnings of what happened on the way.
 
     opened: the picture as its file was opened, which still has the file's tags where `image` is a turned copy of it
     white:  the value that is white in greys of 16 bits; None: as the file says, or 65535
@@ -96,7 +87,8 @@ def flatten(image: Image.Image, *, opened: Image.Image | None = None, white: int
     rgb = _copy_pixels(colors)
     if layers.known is not None:
         rgb[~layers.known] = BACKGROUND
-    return _Flat(rgb, None if valid is None or valid.all() else valid, tuple(warnings))
+    valid = None if valid is None or valid.all() else valid
+    return Picture(rgb, rgb.shape[:2], valid, warnings=tuple(warnings))
 
 
 def _copy_pixels(image: Image.Image) -> NDArray[Any]:

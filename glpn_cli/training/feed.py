@@ -57,34 +57,34 @@ class Batch:
     def __len__(self) -> int:
         return len(self.rgb)
 
-
-def read_batch(source: SampleSource, request: BatchRequest) -> Batch:
-    """Read and augment the pictures of a request; leave out and name those that cannot be used."""
-    samples: list[Sample] = []
-    skipped: list[str] = []
-    for position in request.positions:
-        try:
-            sample = source.read(index_at(position, length=source.length, seed=request.seed))
-        except InputError as error:
-            skipped.append(error.message)
-            continue
-        sample = augment(
-            sample,
-            size=request.size,
-            how=request.augmentation,
-            limit_m=request.limit_m,
-            focal_px=request.focal_px,
-            rng=np.random.default_rng([request.seed, position, _AUGMENT_STREAM]),
-        )
-        known = (sample.depth > 0) & (sample.depth < request.limit_m)
-        if not known.any():
-            skipped.append(f"{sample.name}: the crop has no pixel of known depth under {request.limit_m:g} m")
-            continue
-        samples.append(replace(sample, depth=np.where(known, sample.depth, np.float32(0))))
-    h, w = request.size
-    rgb = np.stack([s.rgb for s in samples]) if samples else np.zeros((0, h, w, 3), np.uint8)
-    depth = np.stack([s.depth for s in samples]) if samples else np.zeros((0, h, w), np.float32)
-    return Batch(torch.from_numpy(rgb), torch.from_numpy(depth), tuple(skipped))
+    @classmethod
+    def read(cls, source: SampleSource, request: BatchRequest) -> Batch:
+        """Read and augment the pictures of a request; leave out and name those that cannot be used."""
+        samples: list[Sample] = []
+        skipped: list[str] = []
+        for position in request.positions:
+            try:
+                sample = source.read(index_at(position, length=source.length, seed=request.seed))
+            except InputError as error:
+                skipped.append(error.message)
+                continue
+            sample = augment(
+                sample,
+                size=request.size,
+                how=request.augmentation,
+                limit_m=request.limit_m,
+                focal_px=request.focal_px,
+                rng=np.random.default_rng([request.seed, position, _AUGMENT_STREAM]),
+            )
+            known = (sample.depth > 0) & (sample.depth < request.limit_m)
+            if not known.any():
+                skipped.append(f"{sample.name}: the crop has no pixel of known depth under {request.limit_m:g} m")
+                continue
+            samples.append(replace(sample, depth=np.where(known, sample.depth, np.float32(0))))
+        h, w = request.size
+        rgb = np.stack([s.rgb for s in samples]) if samples else np.zeros((0, h, w, 3), np.uint8)
+        depth = np.stack([s.depth for s in samples]) if samples else np.zeros((0, h, w), np.float32)
+        return cls(torch.from_numpy(rgb), torch.from_numpy(depth), tuple(skipped))
 
 
 class Feed:
@@ -107,7 +107,7 @@ class Feed:
             if reading is not None:
                 with suppress(BrokenProcessPool):
                     batch = reading.result()
-            yield read_batch(self.source, request) if batch is None else batch
+            yield Batch.read(self.source, request) if batch is None else batch
 
     def close(self) -> None:
         """End the workers, and drop the batches that they had read ahead."""
@@ -150,4 +150,4 @@ def _start_worker(source: SampleSource) -> None:
 
 def _read_in_worker(request: BatchRequest) -> Batch:
     assert _source is not None
-    return read_batch(_source, request)
+    return Batch.read(_source, request)

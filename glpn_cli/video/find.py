@@ -49,63 +49,65 @@ class Clips:
         given = {*self.made, *(clip.given for clip in self.clips)}
         return replace(found, sources=sources, refused=[each for each in found.refused if each.given not in given])
 
+    @classmethod
+    def find(cls, settings: InputSettings, *, wants_video: bool, takes_depth: bool) -> Clips:
+        """Take the clips out of the inputs. Those that glpn made are left out in folders, and beside other inputs.
 
-def find_clips(settings: InputSettings, *, wants_video: bool, takes_depth: bool) -> Clips:
-    """Take the clips out of the inputs. Those that glpn made are left out in folders, and beside other inputs.
-
-    wants_video: whether the options ask for a video, so that an animated GIF is one
-    takes_depth: whether clips of depth are inputs, or left out like painted ones
-    """
-    if settings.is_stream or settings.kind is InputKind.PICTURE:
-        return Clips((), (), settings)
-    options = settings.reading or ReadOptions()
-    clips: list[ImageSource] = []
-    refused: list[Refused] = []
-    named: list[str] = []
-    made: list[str] = []
-    for name in settings.named:
-        if name == "-":
-            if _is_video(peek_stdin(), "", wants_video=wants_video):
-                clips.append(ImageSource(None, "stdin", "-", b"", options=options))
+        wants_video: whether the options ask for a video, so that an animated GIF is one
+        takes_depth: whether clips of depth are inputs, or left out like painted ones
+        """
+        if settings.is_stream or settings.kind is InputKind.PICTURE:
+            return cls((), (), settings)
+        options = settings.reading or ReadOptions()
+        clips: list[ImageSource] = []
+        refused: list[Refused] = []
+        named: list[str] = []
+        made: list[str] = []
+        for name in settings.named:
+            if name == "-":
+                if _is_video(peek_stdin(), "", wants_video=wants_video):
+                    clips.append(ImageSource(None, "stdin", "-", b"", options=options))
+                    continue
+            elif is_sequence(name):
+                path = Path(name)
+                try:
+                    files_of_sequence(path)
+                    clips.append(ImageSource(path, path.name, name, options=options))
+                except InputError as error:
+                    refused.append(Refused(name, path.name, error))
                 continue
-        elif is_sequence(name):
-            path = Path(name)
-            try:
-                files_of_sequence(path)
-                clips.append(ImageSource(path, path.name, name, options=options))
-            except InputError as error:
-                refused.append(Refused(name, path.name, error))
-            continue
-        named.append(name)
-    rest = replace(settings, named=named)
-    # What can be read once, a pipe or standard input, is left for the search for pictures.
-    again = replace(
-        rest,
-        named=[name for name in named if not _is_read_once(name)],
-        lists=[name for name in settings.lists if not _is_read_once(name)],
-        lists0=[name for name in settings.lists0 if not _is_read_once(name)],
-    )
-    if again.named or again.lists or again.lists0:
+            named.append(name)
+        rest = replace(settings, named=named)
+        # What can be read once, a pipe or standard input, is left for the search for pictures.
+        again = replace(
+            rest,
+            named=[name for name in named if not _is_read_once(name)],
+            lists=[name for name in settings.lists if not _is_read_once(name)],
+            lists0=[name for name in settings.lists0 if not _is_read_once(name)],
+        )
+        if again.named or again.lists or again.lists0:
 
-        def leave(path: Path) -> bool:
-            if not _is_left(path, takes_depth=takes_depth):
-                return False
-            made.append(str(path))
-            return True
+            def leave(path: Path) -> bool:
+                if not _is_left(path, takes_depth=takes_depth):
+                    return False
+                made.append(str(path))
+                return True
 
-        found = find_files(again, EXTENSIONS, leave)
-        clips += [source for source in found if _is_clip(source, wants_video=wants_video) and _is_wanted(source, rest)]
-    if not clips and not refused:
-        return Clips((), (), settings, made)
-    given = {clip.given for clip in clips}
-    files = {_identity(clip.path) for clip in clips if clip.path is not None}
-    left = [name for name in named if name not in given and _identity(name) not in files]
-    has_rest = bool(left or settings.lists or settings.lists0)
-    others = [clip for clip in clips if clip.path is None or not _is_left(clip.path, takes_depth=takes_depth)]
-    if has_rest or others:
-        made += [clip.given for clip in clips if clip not in others]
-        clips = others
-    return Clips(clips, refused, replace(settings, named=left, allow_empty=True) if has_rest else None, made)
+            found = find_files(again, EXTENSIONS, leave)
+            clips += [
+                source for source in found if _is_clip(source, wants_video=wants_video) and _is_wanted(source, rest)
+            ]
+        if not clips and not refused:
+            return cls((), (), settings, made)
+        given = {clip.given for clip in clips}
+        files = {_identity(clip.path) for clip in clips if clip.path is not None}
+        left = [name for name in named if name not in given and _identity(name) not in files]
+        has_rest = bool(left or settings.lists or settings.lists0)
+        others = [clip for clip in clips if clip.path is None or not _is_left(clip.path, takes_depth=takes_depth)]
+        if has_rest or others:
+            made += [clip.given for clip in clips if clip not in others]
+            clips = others
+        return cls(clips, refused, replace(settings, named=left, allow_empty=True) if has_rest else None, made)
 
 
 def _is_left(path: Path, *, takes_depth: bool) -> bool:

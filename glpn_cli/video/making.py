@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from glpn_cli.colormaps import RangeRule
 from glpn_cli.depth_files import Record
-from glpn_cli.depth_files.record import make_record
 from glpn_cli.depth_files.styles import Color
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, OutputError, StoppedError
 from glpn_cli.pipeline.plan import make_outcome
@@ -194,7 +193,7 @@ class Making:
             return self.wanted
         depth = result.prediction
         assert isinstance(depth, DepthMap)
-        made = make_record(
+        made = Record.of_result(
             replace(result, source=self.clip.source),
             depth,
             format=self.target.format,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from glpn_cli.colormaps import RangePolicy
 from glpn_cli.depth_files import ColorizeOptions, Record
-from glpn_cli.depth_files.record import CHECKSUM, escape, make_record, number_text, unescape
+from glpn_cli.depth_files.record import CHECKSUM, escape, number_text, unescape
 from glpn_cli.errors import ErrorCode, InputError
 from glpn_cli.prediction import DepthKind
 
@@ -53,7 +53,7 @@ def test_the_text_is_printable_ascii_and_begins_with_the_program() -> None:
 
 def test_disparity_has_no_unit_and_no_limit() -> None:
     depth = make_depth(kind=DepthKind.DISPARITY)
-    text = make_record(make_result(depth), depth, format="tiff", map="depth").to_text()
+    text = Record.of_result(make_result(depth), depth, format="tiff", map="depth").to_text()
     assert text["glpn:kind"] == "disparity"
     assert "glpn:unit" not in text
     assert "glpn:limit_m" not in text

@@ -14,7 +14,7 @@ from tiny_training import AUGMENTATION, Floors
 
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, StoppedError
-from glpn_cli.training.feed import Batch, BatchRequest, Feed, read_batch
+from glpn_cli.training.feed import Batch, BatchRequest, Feed
 
 REQUESTS = [BatchRequest((index,), (32, 64), AUGMENTATION, 10.0, None, seed=0) for index in range(3)]
 
@@ -52,7 +52,7 @@ def read_all(source: Floors, *, workers: int, times: int = 1) -> list[Batch]:
 
 
 def test_a_picture_of_nothing_within_the_limit_is_left_out_and_named() -> None:
-    near, far = (read_batch(Floors(), replace(REQUESTS[0], positions=(0, 1), limit_m=limit)) for limit in (10.0, 0.9))
+    near, far = (Batch.read(Floors(), replace(REQUESTS[0], positions=(0, 1), limit_m=limit)) for limit in (10.0, 0.9))
     assert (len(near), near.skipped) == (2, ())
     assert (len(far), len(far.skipped)) == (0, 2)
     assert "no pixel of known depth under 0.9 m" in far.skipped[0]

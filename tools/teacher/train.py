@@ -28,7 +28,7 @@ from glpn_cli.data.augment import Augmentation
 from glpn_cli.data.samples import SampleSource, join_sources
 from glpn_cli.data.sources import open_source
 from glpn_cli.training import losses
-from glpn_cli.training.feed import BatchRequest, read_batch
+from glpn_cli.training.feed import Batch, BatchRequest
 
 WHOLE = (192, 256)
 SIZES = (WHOLE, WHOLE, WHOLE, WHOLE, WHOLE, (160, 256), (192, 224), (160, 224))
@@ -59,7 +59,7 @@ def batches(source: SampleSource, share: Share, *, step: int, seed: int) -> Iter
         size = SIZES[int(np.random.default_rng([seed, step]).integers(len(SIZES)))]
         first = (step * share.parts + share.part) * share.batch_size
         positions = tuple(range(first, first + share.batch_size))
-        batch = read_batch(source, BatchRequest(positions, size, PHOTOGRAPHED, LIMIT_M, FOCAL_PX, seed))
+        batch = Batch.read(source, BatchRequest(positions, size, PHOTOGRAPHED, LIMIT_M, FOCAL_PX, seed))
         rgb = batch.rgb.permute(0, 3, 1, 2).float().div_(255)
         yield rgb.contiguous(memory_format=torch.channels_last), batch.depth
         step += 1

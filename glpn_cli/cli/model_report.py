@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from glpn_cli.cli.console import make_facts
 from glpn_cli.text import SCHEMA, path_text, size_text
 
 if TYPE_CHECKING:
-    from glpn_cli.models.inspect import Check, ModelReport
+    from glpn_cli.models.inspect import ModelReport
 
 
 def make_model_record(report: ModelReport) -> dict[str, Any]:
@@ -50,13 +50,8 @@ def make_model_record(report: ModelReport) -> dict[str, Any]:
         "layer_norm_eps_mode": _eps_mode(report),
         "config": dict(model.config),
         "unknown_keys": list(config.unread_keys),
-        "checks": make_check_records(report.checks),
+        "checks": list(map(asdict, report.checks)),
     }
-
-
-def make_check_records(checks: Iterable[Check]) -> list[dict[str, Any]]:
-    """What was looked at, as JSON."""
-    return [{"name": check.name, "passed": check.passed, "found": check.found} for check in checks]
 
 
 def describe_model(report: ModelReport) -> str:
@@ -81,14 +76,9 @@ def describe_model(report: ModelReport) -> str:
         ("norms", _norms_in_words(_eps_mode(report))),
         ("config", _config_in_words(report)),
         ("other keys", ", ".join(config.unread_keys) or None),
-        *((check.name, describe_check(check)) for check in report.checks),
+        *((check.name, str(check)) for check in report.checks),
     ]
     return make_facts(facts, title=title)
-
-
-def describe_check(check: Check) -> str:
-    """`ok: all 166 tensors fit the config`."""
-    return check.found if check.passed is None else f"{'ok' if check.passed else 'WRONG'}: {check.found}"
 
 
 def _source_in_words(report: ModelReport) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -175,7 +175,6 @@ def _verify_models(
 
 def _verify_model(name: str, *, json: bool) -> bool:
     """Show whether a model on this machine is whole. Raises UsageError for a name that means nothing."""
-    from glpn_cli.cli.model_report import describe_check, make_check_records
     from glpn_cli.models.inspect import inspect_model
     from glpn_cli.models.resolve import resolve_model
     from glpn_cli.text import SCHEMA, error_fields, path_text
@@ -192,10 +191,10 @@ def _verify_model(name: str, *, json: bool) -> bool:
             console.error(error, about=name)
         return False
     if json:
-        found = {"weights_sha256": report.sha256, "checks": make_check_records(report.checks), "error": None}
+        found = {"weights_sha256": report.sha256, "checks": list(map(asdict, report.checks)), "error": None}
         console.json({**record, "status": "ok" if report.is_sound else "error", **found})
     else:
-        console.result(f"{name}: " + "; ".join(f"{check.name} {describe_check(check)}" for check in report.checks))
+        console.result(f"{name}: " + "; ".join(f"{check.name} {check}" for check in report.checks))
     return report.is_sound
 
 

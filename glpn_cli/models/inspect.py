@@ -25,6 +25,10 @@ class Check:
     passed: bool | None
     found: str
 
+    def __str__(self) -> str:
+        """`ok: all 166 tensors fit the config`."""
+        return self.found if self.passed is None else f"{'ok' if self.passed else 'WRONG'}: {self.found}"
+
 
 @dataclass(frozen=True, eq=False)
 class ModelReport:

@@ -171,6 +171,7 @@ def test_a_name_of_a_client_is_a_label_and_never_a_path(client: TestClient, tmp_
 def test_the_paths_around_it(client: TestClient) -> None:
     assert client.get("/healthz").text == "ok\n"
     assert client.get("/readyz").text == "ready\n"
+    assert client.post("/v1/depth", content=PNG).status_code == 200
     metrics = client.get("/metrics")
     assert 'glpn_http_requests_total{path="/v1/depth",status="200"}' in metrics.text
     assert metrics.headers["content-type"].startswith("text/plain; version=0.0.4")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import UsageError
+from glpn_cli.models.config_base import ModelConfig
 from glpn_cli.models.config_base import read_config as read_model_config
-from glpn_cli.models.dense.transformer import Encoder
 from glpn_cli.text import read_json_object
 
 _INVERSE_RANGE = 10.0
@@ -108,12 +108,7 @@ def make_random_model(folder: Path, fields: Mapping[str, Any], *, seed: int = 0)
     network = config.build().eval()
     random = torch.Generator().manual_seed(seed)
     _randomize(network, random)
-    if config.model_type == "glpn":
-        _spread_metres(network, lambda pixels: torch.logit(network(pixels) / config.limit_m, eps=1e-6), random)
-    elif config.model_type == "lite_depth":
-        _spread_metres(network, network.scores, random)  # type: ignore[arg-type]  # its method
-    else:
-        _spread_dense(network, random)
+    _spread_scores(network, config, random)
     state = network.state_dict()
     named = {
         row.transformers: state[row.name] if row.name in state else torch.zeros(row.shape, dtype=torch.long)
@@ -143,38 +138,23 @@ def _randomize(network: nn.Module, random: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def _spread_metres(network: nn.Module, scores_of: Callable[[Tensor], Tensor], random: torch.Generator) -> None:
-    """Scale the last convolution of a network of metres to its scores of a smooth picture."""
-    coarse = torch.rand(1, 3, 8, 8, generator=random)
-    scores = scores_of(nn.functional.interpolate(coarse, size=(96, 128), mode="bilinear"))
+def _spread_scores(network: nn.Module, config: ModelConfig, random: torch.Generator) -> None:
+    """Scale the last convolution to its scores of a smooth picture with fine grain, of half the training size."""
+    height, width = config.scaled(config.training_size, 0.5)
+    smooth = nn.functional.interpolate(torch.rand(1, 3, 9, 12, generator=random), size=(height, width), mode="bicubic")
+    picture = (smooth + 0.025 * torch.randn(1, 1, height, width, generator=random)).clamp(0, 1)[0]
+    rgb = (255 * picture).to(torch.uint8).permute(1, 2, 0).numpy()
     output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
-    low, high = scores.flatten().quantile(torch.tensor([0.01, 0.99])).tolist()
-    _rescale(output, gain=_METRIC_SPAN / max(high - low, 1e-6), middle=(low + high) / 2)
-
-
-@torch.no_grad()
-def _spread_dense(network: nn.Module, random: torch.Generator) -> None:
-    """Scale the last convolution of a DPT or Depth Anything to its scores of a smooth picture with fine grain.
-
-    The picture has the training size.
-    """
-    output: nn.Conv2d = network.head.output  # type: ignore[union-attr,assignment]
-    encoder: Encoder = network.encoder  # type: ignore[assignment]
-    patch: tuple[int, int] = encoder.embedding.patch  # type: ignore[assignment]  # both kinds of embedding have one
-    size = tuple(count * side for count, side in zip(encoder.grid, patch, strict=True))
-    coarse = 2 * torch.rand(1, 3, 9, 12, generator=random) - 1
-    smooth = nn.functional.interpolate(coarse, size=size, mode="bicubic")
-    pixels = (smooth + 0.05 * torch.randn(1, 1, *size, generator=random)).clamp(-1, 1)
     outputs: list[Tensor] = []
     handle = output.register_forward_hook(lambda _module, _inputs, scores: outputs.append(scores))
-    network(pixels)
+    network(config.prepare(rgb, (height, width)))
     handle.remove()
     (scores,) = outputs[0].flatten(2)  # (C, N)
-    if len(scores) > 1:
+    if config.kind is None:
         _rescale(output, gain=1 / scores.std(dim=1), middle=scores.mean(dim=1))
         return
-    low, high = scores[0][:: max(1, scores.shape[1] // 100_000)].quantile(torch.tensor([0.05, 0.99]))
-    if getattr(network.head, "max_depth_m", None) is not None:  # a sigmoid follows
+    low, high = scores[0].quantile(torch.tensor([0.05, 0.99]))
+    if config.kind.is_metric:
         _rescale(output, gain=_METRIC_SPAN / (high - low), middle=(low + high) / 2)
     else:
         _rescale(output, gain=_INVERSE_RANGE / (high - low), middle=low)

@@ -278,12 +278,12 @@ def test_a_name_that_means_nothing_is_a_usage_error(glpn: Glpn) -> None:
 
 
 @pytest.mark.usefixtures("kitti")
-def test_inspecting_and_listing_never_import_torch(tmp_path: Path) -> None:
+def test_inspecting_and_listing_import_neither_torch_nor_numpy(tmp_path: Path) -> None:
     folder = make_model_folder(tmp_path / "model")
     program = (
         "import sys\nfrom glpn_cli.cli import main\n"
         "try:\n    main()\nfinally:\n"
-        "    heavy = {'torch', 'transformers', 'huggingface_hub.hf_api', 'PIL.Image'} & set(sys.modules)\n"
+        "    heavy = {'numpy', 'torch', 'transformers', 'huggingface_hub.hf_api', 'PIL.Image'} & set(sys.modules)\n"
         "    print(sorted(heavy), file=sys.stderr)\n"
     )
     environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub")}

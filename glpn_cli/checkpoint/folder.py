@@ -1,4 +1,7 @@
-"""A checkpoint: a folder with a config, weights, and the processor's settings, as transformers reads and writes it."""
+"""A checkpoint: a folder with a config, weights, and the processor's settings, as transformers reads and writes it.
+
+And the name of the repository that it comes from.
+"""
 
 from __future__ import annotations
 

@@ -298,7 +298,7 @@ def _exit_code(evaluations: Sequence[Evaluation], run: RunSettings) -> int:
     """A picture counts as failed where a predictor cannot be scored on it with every alignment."""
     from glpn_cli.pipeline.report import judge_failures
 
-    rows = list(zip(*(each.pictures for each in evaluations), strict=False))
+    rows = list(zip(*(each.pictures for each in evaluations), strict=False))  # an interrupt may leave one behind
     failed = sum(any(scores.problems for scores in row) for row in rows)
     total, is_any_done = evaluations[0].total, any(each.measured for each in evaluations)
     return judge_failures(failed, total, run.allow_failed, is_any_done=is_any_done, is_cut_short=len(rows) < total)

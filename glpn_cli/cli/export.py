@@ -100,7 +100,9 @@ def export(
     if taken.needs_network or (found is not None and found.needs_network):
         recipe = model.resolve(view=reading.view, camera=space.rescales_to, takes_labels=True)
     if not (recipe and recipe.predicts_labels):
-        note_made_earlier(found, explicit, "--kind", clips=taken.stored_count)
+        is_scale_written = "png16" in (output.formats or "").lower().split(",")
+        others = ("--kind",) if is_scale_written else ("--kind", "--depth-scale")
+        note_made_earlier(found, explicit, *others, clips=taken.stored_count)
         if found is not None and not explicit.among("--kind", "--depth-scale"):
             warn_of_assumed_metres(found.bare_names)
     used = model.settings(recipe) if recipe else None

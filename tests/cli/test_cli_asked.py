@@ -178,6 +178,10 @@ def test_maps_made_earlier_say_that_another_model_changes_nothing_in_them(tiny_m
     assert "1 map is there already, made earlier: --model, --tta change nothing in it" in one.stderr
     measured = glpn("measure photo.png 1,1 --upsample nearest")
     assert "--upsample changes nothing in it" in measured.stderr
+    painted = glpn("export photo_depth.png --depth-scale 256 -o a.png")
+    assert "--depth-scale changes nothing in it" in painted.stderr
+    stored = glpn("export photo_depth.png --depth-scale 256 -f png16 -o b.png")
+    assert (stored.exit_code, stored.stderr) == (0, "")
     anew = glpn("export photo.png --as picture -o anew -m", tiny_model)
     assert anew.exit_code == 0
     assert "made earlier" not in anew.stderr

@@ -34,6 +34,9 @@ from glpn_cli.errors import (
 PARSE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What Typer raises for a command line it cannot parse; its own click, which nobody outside may import."""
 
+_RETRY_S = 0.02
+"""How soon an interrupt that met an import is tried again."""
+
 
 @contextmanager
 def boundary() -> Iterator[None]:
@@ -213,13 +216,24 @@ def _open_missing_streams() -> None:
 
 
 def _handle_signals() -> None:
-    """Turn a polite end into KeyboardInterrupt carrying the exit code; a second one ends the process at once."""
+    """Turn a polite end into KeyboardInterrupt carrying the exit code; a second one ends the process at once.
+
+    While something is imported the exception waits for the end of that: thrown into an import, it can abort the process
+    (torch's C++ meets it), or be lost (the library takes it for a module that is missing).
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
-        del frame
         for handled in numbers:
             signal.signal(handled, at_once)
-        raise KeyboardInterrupt(128 + number)
+        if hasattr(signal, "SIGALRM"):
+            signal.signal(signal.SIGALRM, lambda _, later: interrupt(number, later))
+        interrupt(number, frame)
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if hasattr(signal, "SIGALRM") and _is_importing(frame):
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
+        else:
+            raise KeyboardInterrupt(128 + number)
 
     def at_once(number: int, frame: FrameType | None) -> None:
         del frame
@@ -230,3 +244,12 @@ def _handle_signals() -> None:
     numbers = [number for number in known if signal.getsignal(number) is not signal.SIG_IGN]  # nohup stays ignored
     for number in numbers:
         signal.signal(number, end)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether the program is in the middle of an import."""
+    while frame is not None and frame.f_code is not run_process.__code__:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

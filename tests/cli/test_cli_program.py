@@ -341,3 +341,39 @@ def test_a_signal_before_the_program_begins_is_told_like_any_other(number: signa
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (128 + number, b"interrupted\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_an_import_ends_the_program_after_it(number: signal.Signals, tmp_path: Path) -> None:
+    """Found by a test that failed once: torch, while it is imported, aborts the process or loses the interrupt."""
+    (tmp_path / "deaf.py").write_text(
+        "import signal, time\n"
+        "try:\n"
+        f"    signal.raise_signal({int(number)})\n"
+        "    time.sleep(0.1)\n"
+        "except BaseException:\n"
+        "    print('lost')\n"
+        "print('imported', flush=True)\n"
+    )
+    done = process_of(tmp_path, "import deaf; time.sleep(30); print('went on')")
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, b"imported\n", b"interrupted\n")
+
+
+def test_a_second_signal_during_an_import_ends_the_program_at_once(tmp_path: Path) -> None:
+    (tmp_path / "long.py").write_text(
+        "import signal\nfor _ in range(2):\n    signal.raise_signal(signal.SIGTERM)\nprint('imported', flush=True)\n"
+    )
+    done = process_of(tmp_path, "import long")
+    assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
+
+
+def process_of(folder: Path, program: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a program of one line within our signal handlers, with the modules of a folder."""
+    script = (
+        "import sys, time\n"
+        "from glpn_cli.cli.boundary import run_process\n"
+        f"sys.path.append({str(folder)!r})\n"
+        f"def program() -> None:\n    {program}\n    sys.exit(0)\n"
+        "run_process(program)\n"
+    )
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, check=False, timeout=60)

@@ -35,7 +35,7 @@ PARSE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 """What Typer raises for a command line it cannot parse; its own click, which nobody outside may import."""
 
 _RETRY_S = 0.02
-"""How soon an interrupt that met an import is tried again."""
+"""How soon an interrupt that came at a bad moment is tried again."""
 
 
 @contextmanager
@@ -219,7 +219,8 @@ def _handle_signals() -> None:
     """Turn a polite end into KeyboardInterrupt carrying the exit code; a second one ends the process at once.
 
     While something is imported the exception waits for the end of that: thrown into an import, it can abort the process
-    (torch's C++ meets it), or be lost (the library takes it for a module that is missing).
+    (torch's C++ meets it), or be lost (the library takes it for a module that is missing). Where Python itself drops
+    the exception, as in a `__del__`, it is raised again.
     """
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -227,6 +228,7 @@ def _handle_signals() -> None:
             signal.signal(handled, at_once)
         if hasattr(signal, "SIGALRM"):
             signal.signal(signal.SIGALRM, lambda _, later: interrupt(number, later))
+            sys.unraisablehook = retry
         interrupt(number, frame)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -234,6 +236,12 @@ def _handle_signals() -> None:
             signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
         else:
             raise KeyboardInterrupt(128 + number)
+
+    def retry(dropped: Any) -> None:
+        if isinstance(dropped.exc_value, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
+        else:
+            sys.__unraisablehook__(dropped)
 
     def at_once(number: int, frame: FrameType | None) -> None:
         del frame

@@ -367,6 +367,14 @@ def test_a_second_signal_during_an_import_ends_the_program_at_once(tmp_path: Pat
     assert (done.returncode, done.stdout, done.stderr) == (143, b"", b"")
 
 
+def test_a_signal_that_python_drops_ends_the_program_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "dropping.py").write_text(
+        "import signal\nclass Dropping:\n    def __del__(self):\n        signal.raise_signal(signal.SIGTERM)\n"
+    )
+    done = process_of(tmp_path, "import dropping; dropping.Dropping(); time.sleep(30)")
+    assert (done.returncode, done.stderr) == (143, b"interrupted\n")
+
+
 def process_of(folder: Path, program: str) -> subprocess.CompletedProcess[bytes]:
     """Run a program of one line within our signal handlers, with the modules of a folder."""
     script = (

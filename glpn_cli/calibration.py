@@ -47,6 +47,7 @@ class Calibration:
     kind:           what the depths mean that it is for
     points:         what it was made of
     source, model, weights_sha256: the picture and the model that they are from, where that is known
+    limit_m:        that model's depth at full scale, metres, which --max-depth changes, where that is known
     """
 
     kind: DepthKind
@@ -56,6 +57,7 @@ class Calibration:
     source: str | None = None
     model: str | None = None
     weights_sha256: str | None = None
+    limit_m: float | None = None
 
     @classmethod
     def fit(
@@ -102,6 +104,7 @@ class Calibration:
             source=source,
             model=provenance.model if provenance else None,
             weights_sha256=provenance.weights_sha256 if provenance else None,
+            limit_m=provenance.limit_m if provenance else None,
         )
 
     @property
@@ -144,7 +147,7 @@ class Calibration:
         return replace(made, limit_m=self.limit_of(made.limit_m), calibration=self.text)
 
     def check(self, kind: DepthKind, provenance: Provenance | None) -> None:
-        """Refuse depth of another kind, model, or whose metres were brought elsewhere already (UsageError)."""
+        """Refuse depth of another kind, model or limit, or whose metres were brought elsewhere already (UsageError)."""
         hint = "Run: glpn measure FILE --calibrate x,y=METRES"
         _check_uncalibrated(provenance)
         if kind is not self.kind:
@@ -153,6 +156,12 @@ class Calibration:
         if None not in (known, self.weights_sha256) and known != self.weights_sha256:
             assert provenance is not None
             raise UsageError(f"the calibration is for model {self.model}, and this is {provenance.model}", hint=hint)
+        limit = None if provenance is None else provenance.limit_m
+        if limit is not None and self.limit_m is not None and not math.isclose(limit, self.limit_m, rel_tol=1e-5):
+            raise UsageError(
+                f"the calibration is for metres to {self.limit_m:g}, and these go to {limit:g}, by another --max-depth",
+                hint=hint,
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The content of its file."""
@@ -164,7 +173,9 @@ class Calibration:
             "shift": self.shift,
             "points": list(map(asdict, self.points)),
             **{
-                key: value for key in ("source", "model", "weights_sha256") if (value := getattr(self, key)) is not None
+                key: value
+                for key in ("source", "model", "weights_sha256", "limit_m")
+                if (value := getattr(self, key)) is not None
             },
         }
 
@@ -181,7 +192,8 @@ class Calibration:
             for each in raw.get("points", ())
         )
         named = {key: str(raw[key]) for key in ("source", "model", "weights_sha256") if key in raw}
-        return cls(DepthKind(raw["kind"]), scale, shift, points, **named)
+        limit_m = float(raw["limit_m"]) if "limit_m" in raw else None
+        return cls(DepthKind(raw["kind"]), scale, shift, points, **named, limit_m=limit_m)
 
     @classmethod
     def read(cls, path: Path) -> Calibration:

@@ -116,6 +116,10 @@ def test_it_is_for_one_model_and_one_kind_and_for_once() -> None:
     made.check(DepthKind.METRIC, PROVENANCE)
     with pytest.raises(UsageError, match="for model nyu, and this is kitti"):
         own.check(DepthKind.METRIC, replace(PROVENANCE, model="kitti", weights_sha256="cd" * 32))
+    ours = Calibration.from_json(Calibration.fit(DepthKind.METRIC, known((1, 2)), provenance=PROVENANCE).to_json())
+    ours.check(DepthKind.METRIC, PROVENANCE)
+    with pytest.raises(UsageError, match="is for metres to 10, and these go to 20, by another --max-depth"):
+        ours.check(DepthKind.METRIC, replace(PROVENANCE, limit_m=20.0))
     with pytest.raises(UsageError, match="for metric depth, and this is disparity"):
         own.check(DepthKind.DISPARITY, PROVENANCE)
     with pytest.raises(UsageError, match="calibrated already"):

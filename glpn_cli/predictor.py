@@ -25,7 +25,7 @@ from glpn_cli.models.registry import DEFAULT_MODEL
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings, Upsampling
 from glpn_cli.models.state_dict import load_network
-from glpn_cli.prediction import DepthMap, LabelMap, PredictedDepth, Prediction, Provenance, Result
+from glpn_cli.prediction import DepthMap, LabelMap, PredictedDepth, Prediction, Provenance
 from glpn_cli.text import size_text
 
 if TYPE_CHECKING:
@@ -156,13 +156,13 @@ class DepthEstimator:
         and not known; UsageError for what is no picture at all; ModelError for a model that predicts labels.
         """
         from glpn_cli.images.given import GivenSource
+        from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
+        from glpn_cli.pipeline.stages import Stages
 
         _ = self.recipe.kind
         source = GivenSource(picture, channels=channels, value_range=value_range)
-        read = source.read(at_least=self.recipe.enough_pixels)
-        [depth] = self.predict_pictures([read])
-        camera = FocalChoice().camera(read.full_size, exif_mm=read.focal_35mm)
-        return PredictedDepth.of(Result(depth, source, self.provenance(read), camera, read.warnings))
+        stages = Stages(ModelSettings(self.recipe, self.device), OutputSettings(), estimator=self)
+        return PredictedDepth.of(stages.predict(source))
 
     def predict_many(
         self,
@@ -198,9 +198,9 @@ class DepthEstimator:
         pixels: float (B, 3, H, W), RGB in 0..1. Returns float32 (B, H, W), in the unit of the model.
 
         What the network sees is resized from these floats, and not from 8 bits: where that changes the size, depths
-        differ from those of `predict` by some thousandths. A lens (`focal`) is not heeded. Raises UsageError for
-        another shape, range or device, and for a model that another library runs; InputError where it does not fit
-        into memory.
+        differ from those of `predict` by some thousandths. Raises UsageError for another shape, range or device, for a
+        model that another library runs, and for another `upsample` than bicubic; InputError where it does not fit into
+        memory, and for `focal="auto"`, since tensors tell no lens.
         """
         _ = self.recipe.kind
         if (library := self.recipe.config.runs_through) is not None:
@@ -208,8 +208,14 @@ class DepthEstimator:
                 f"model {self.recipe.model.name!r} takes no tensors: {library} makes its pixels of pictures",
                 hint="Use predict, or predict_many.",
             )
+        if self.recipe.upsample is not Upsampling.BICUBIC:
+            raise UsageError(
+                f"tensors are not scaled to their size by upsample={self.recipe.upsample.value!r}",
+                hint="Use predict, or predict_many.",
+            )
         _check_pixels(pixels, torch.device(self.device))
         config, full = self.recipe.config, (pixels.shape[2], pixels.shape[3])
+        factor = self.recipe.picture_factor(full, None)
         size = self.recipe.network_size(full)
         # The processors of all families are a resize, then a factor and an offset for each channel.
         black, white = (config.prepare(np.full((*size, 3), level, np.uint8), size)[0, :, :1, :1] for level in (0, 255))
@@ -223,7 +229,7 @@ class DepthEstimator:
             depth = F.interpolate(raw[:, None].float(), size=full, mode="bicubic", align_corners=False)[:, 0]
         limit = self.recipe.limit_m
         largest = depth.amax((1, 2), keepdim=True) if limit is None else depth.new_tensor(limit)
-        return depth.clamp(min=LOWEST_SHARE * largest, max=largest)
+        return depth.clamp(min=LOWEST_SHARE * largest, max=largest) * factor
 
     def predict_pictures(self, pictures: Sequence[Picture]) -> list[DepthMap]:
         """The same for pictures that are decoded already; those of one network size go through together.

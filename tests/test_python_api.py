@@ -19,12 +19,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_rgb
-from PIL import Image
+from PIL import ExifTags, Image
 
 from glpn_cli import DepthKind, DepthMap, GlpnError, read_depth
 from glpn_cli.depth_files import read_record
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
-from glpn_cli.prediction import Intrinsics
+from glpn_cli.prediction import Intrinsics, PredictedDepth
 from glpn_cli.predictor import DepthEstimator
 
 RGB = make_rgb(48, 64)
@@ -172,6 +172,31 @@ def test_points_know_an_assumed_camera(estimator: DepthEstimator) -> None:
     assert depth.points().shape == (48 * 64, 3)
 
 
+def test_points_go_through_the_lens_that_was_said() -> None:
+    estimator = DepthEstimator.from_pretrained("mini", device="cpu", focal="60,70,30,20")
+    for depth in (estimator.predict(RGB), *estimator.predict_many([RGB])):
+        assert isinstance(depth, PredictedDepth)
+        assert depth.made is not None
+        assert depth.made.intrinsics == Intrinsics(60, 70, 30, 20, "option")
+        assert depth.points()[0] == pytest.approx(depth.values[0, 0] * np.array([-30 / 60, -20 / 70, 1]), rel=1e-6)
+
+
+def test_one_picture_is_warned_about_as_many_are(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 100
+    Image.fromarray(RGB).save(tmp_path / "far.jpg", exif=exif)
+    estimator = DepthEstimator.from_pretrained("mini", device="cpu")
+    (of_many,) = estimator.predict_many([tmp_path / "far.jpg"])
+    assert isinstance(of_many, PredictedDepth)
+    assert estimator.predict(tmp_path / "far.jpg").warnings == of_many.warnings == ("W_FOCAL",)
+
+
+def test_12_bits_in_an_array_of_16_are_warned_about(estimator: DepthEstimator) -> None:
+    assert estimator.predict(RGB.astype(np.uint16) * 16).warnings == ("W_DARK",)
+    assert estimator.predict(RGB.astype(np.uint16) * 16, value_range=(0, 4095)).warnings == ()
+    assert estimator.predict(RGB.astype(np.uint16) * 257).warnings == ()
+
+
 # Many
 
 
@@ -301,6 +326,23 @@ def test_a_tensor_gives_the_depth_of_its_pictures(estimator: DepthEstimator) -> 
         np.testing.assert_allclose(row.numpy(), estimator.predict(rgb).values, rtol=0, atol=1e-4)
     resized = estimator.predict_tensor(torch.from_numpy(RGB.copy()).movedim(-1, 0)[None] / 255)[0].numpy()
     np.testing.assert_allclose(resized, estimator.predict(RGB).values, rtol=0, atol=0.05)
+
+
+def test_a_tensor_is_brought_to_the_lens_that_was_said() -> None:
+    pixels = torch.from_numpy(make_rgb(64, 96).copy()).movedim(-1, 0)[None] / 255
+    plain = DepthEstimator.from_pretrained("mini", device="cpu", precision="fp32")
+    wide = DepthEstimator.from_pretrained("mini", device="cpu", precision="fp32", focal="28mm")
+    factor = wide.recipe.picture_factor((64, 96), None)
+    assert factor != pytest.approx(1, abs=0.01)
+    torch.testing.assert_close(wide.predict_tensor(pixels), plain.predict_tensor(pixels) * factor)
+    with pytest.raises(InputError, match="cannot be brought to its lens"):
+        DepthEstimator.from_pretrained("mini", device="cpu", focal="auto").predict_tensor(pixels)
+
+
+def test_a_tensor_is_not_silently_scaled_another_way(tiny_model: Path) -> None:
+    guided = DepthEstimator.from_pretrained(tiny_model, device="cpu", upsample="guided")
+    with pytest.raises(UsageError, match="upsample='guided'"):
+        guided.predict_tensor(torch.zeros(1, 3, 64, 64))
 
 
 @pytest.mark.parametrize(

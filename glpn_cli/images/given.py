@@ -20,7 +20,7 @@ from PIL import Image
 from glpn_cli.errors import UsageError
 from glpn_cli.images.decode import from_pillow
 from glpn_cli.images.find import address_error, is_address
-from glpn_cli.images.picture import BACKGROUND, AtLeast, Picture
+from glpn_cli.images.picture import BACKGROUND, AtLeast, Picture, PictureWarning
 from glpn_cli.images.pixel_modes import flatten
 from glpn_cli.images.source import ImageSource, read_limited
 
@@ -34,6 +34,8 @@ _UNNAMED = "picture"
 _TYPES = "a path, bytes, a file opened with 'rb', a PIL image, a numpy array or a torch tensor"
 _MOST_BEYOND = 0.1
 """How far values may lie beyond their range, as a share of it: resampling overshoots so much."""
+_DARK = 64
+"""The level at a quarter of white, which something in a picture of 16 bits reaches."""
 
 
 class GivenSource:
@@ -115,6 +117,8 @@ def _picture_from_array(
         known = None
     levels = _to_8_bits(array if known is None else np.where(known[..., None], array, 0), value_range, known)
     flat = flatten(Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels))
+    if value_range is None and array.dtype == np.uint16 and 0 < levels.max() < _DARK:
+        flat = replace(flat, warnings=(*flat.warnings, PictureWarning.DARK))
     if known is None:
         return flat
     flat.rgb[~known] = BACKGROUND

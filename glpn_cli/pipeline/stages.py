@@ -67,7 +67,8 @@ class Stages:
         estimator: DepthEstimator | None = None,
     ) -> None:
         self.model = model
-        self._focal = outputs.cloud.focal if outputs.cloud is not None else FocalChoice()
+        lens = None if model is None else model.inference.lens
+        self._focal = outputs.cloud.focal if outputs.cloud is not None else lens or FocalChoice()
         self._writes_scale = "png16" in (outputs.formats or "").split(",")
         self._calibration = outputs.calibration
         self._pictures = pictures
@@ -161,7 +162,7 @@ class Stages:
             stdout=stdout,
         )
 
-    def predict(self, source: Source) -> Result:
+    def predict(self, source: Source | GivenSource) -> Result:
         """The result of one source alone, unwritten."""
         task = Task(source, ())
         decoded = self.decode(task)
@@ -176,8 +177,9 @@ class Stages:
     def _most_at_once(self, model: ModelSettings, device: str) -> int:
         """How many pictures fit into memory, as far as their size and number are known: at least 1."""
         inference = model.inference
-        size, free = inference.largest_network_size, memory_bytes(device)
-        if size is None or free is None or self._pictures is None:
+        if self._pictures is None or (size := inference.largest_network_size) is None:
+            return 1
+        if (free := memory_bytes(device)) is None:
             return 1
         need = inference.config.cost(size).activation_bytes
         return max(1, min(self._pictures, int(free * _MEMORY_SHARE) // need))

@@ -14,7 +14,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -55,15 +57,10 @@ COMMANDS = (
 class _CommandTable(Mapping[str, Any]):
     """Name -> command, built from the command's file when it is first asked for."""
 
-    def __init__(self) -> None:
-        self._built: dict[str, Any] = {}
-
     def __getitem__(self, name: str) -> Any:
         if name not in COMMANDS:
             raise KeyError(name)
-        if name not in self._built:
-            self._built[name] = _build_command(name)
-        return self._built[name]
+        return _build_command(name, import_module(f"glpn_cli.cli.{name}"))
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)
@@ -72,8 +69,8 @@ class _CommandTable(Mapping[str, Any]):
         return len(COMMANDS)
 
 
-def _build_command(name: str) -> Any:
-    home = import_module(f"glpn_cli.cli.{name}")
+@cache
+def _build_command(name: str, home: ModuleType) -> Any:
     carrier: typer.Typer = getattr(home, "app", None) or typer.Typer(add_completion=False, rich_markup_mode=None)
     if not hasattr(home, "app"):
         carrier.command(name, cls=PlainCommand, epilog=home.EXAMPLES)(with_groups(getattr(home, name)))

@@ -14,7 +14,7 @@ import torch
 from glpn_cli.benchmark.agreement import Agreement, compare_depths, compare_inverse, compare_labels
 from glpn_cli.benchmark.peer import PeerModel, PeerSettings
 from glpn_cli.benchmark.stages import MatrixProduct, ModelStages, wait_for
-from glpn_cli.benchmark.timing import ProcessRun, Timing, import_seconds, predict_command, run_python, time_in_turns
+from glpn_cli.benchmark.timing import Timing, import_seconds, predict_command, run_python, time_in_turns
 from glpn_cli.errors import UsageError
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.text import size_text
@@ -176,21 +176,20 @@ class Bench:
         return partial(_infer_peer, timed, pixels, model.device), agreement, reference.network_size(self.pictures[0])
 
     def _time_processes(self, folder: str, peer: PeerSettings | None) -> tuple[list[ProcessSpeed], list[ProcessSpeed]]:
-        """Whole processes for one picture, and for all where there are more; ours, and transformers'."""
-        ours, theirs = [], []
+        """Whole processes, in turns, for one picture, and for all where there are more; ours, and transformers'."""
+        speeds: dict[str, list[ProcessSpeed]] = {"ours": [], "theirs": []}
         for pictures in dict.fromkeys((tuple(self.pictures[:1]), tuple(self.pictures))):
-            runs: dict[str, list[ProcessRun]] = {"ours": [], "theirs": []}
             with tempfile.TemporaryDirectory() as output:
-                command = predict_command(pictures, folder, output, options=self.options)
-                functions = {"ours": partial(_record_run, runs["ours"], command)}
+                commands = {"ours": predict_command(pictures, folder, output, options=self.options)}
                 if peer is not None:
-                    script = ["-m", "glpn_cli.benchmark.peer", *peer.arguments(), folder, output, *pictures]
-                    functions["theirs"] = partial(_record_run, runs["theirs"], script)
-                time_in_turns(functions, rounds=self.rounds, warm_up=False)
-            ours.append(_process_speed(len(pictures), runs["ours"]))
-            if peer is not None:
-                theirs.append(_process_speed(len(pictures), runs["theirs"]))
-        return ours, theirs
+                    script = ["-m", "glpn_cli.benchmark.peer", *peer.arguments()]
+                    commands["theirs"] = [*script, folder, output, *pictures]
+                rounds = [{name: run_python(*each) for name, each in commands.items()} for _ in range(self.rounds)]
+            for name in commands:
+                seconds, peaks = zip(*(each[name] for each in rounds), strict=True)
+                peak_bytes = max(filter(None, peaks), default=None)
+                speeds[name].append(ProcessSpeed(len(pictures), Timing(seconds), peak_bytes))
+        return speeds["ours"], speeds["theirs"]
 
 
 @torch.inference_mode()
@@ -219,12 +218,3 @@ def _compare(
     if model.settings.limit_m is None:
         return compare_inverse(our, their, rounded=low)
     return compare_depths(our, their, limit_m=model.settings.limit_m, rounded=low)
-
-
-def _record_run(runs: list[ProcessRun], command: Sequence[str]) -> None:
-    runs.append(run_python(*command))
-
-
-def _process_speed(pictures: int, runs: Sequence[ProcessRun]) -> ProcessSpeed:
-    peaks = [run.peak_bytes for run in runs if run.peak_bytes is not None]
-    return ProcessSpeed(pictures, Timing(tuple(run.seconds for run in runs)), max(peaks, default=None))

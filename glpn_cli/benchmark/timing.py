@@ -37,35 +37,17 @@ class Timing:
         return max(self.seconds)
 
 
-def time_in_turns(
-    functions: Mapping[str, Callable[[], object]], *, rounds: int, warm_up: bool = True
-) -> dict[str, Timing]:
-    """Time each function once a round, all in turn.
-
-    warm_up: call each once before, untimed.
-    """
-
-    def time_once(function: Callable[[], object]) -> float:
-        started = time.perf_counter()
+def time_in_turns(functions: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, Timing]:
+    """Time each function once a round, all in turn, after a round that is not timed."""
+    for function in functions.values():
         function()
-        return time.perf_counter() - started
-
-    if warm_up:
-        for function in functions.values():
-            function()
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            seconds[name].append(time_once(function))
+            started = time.perf_counter()
+            function()
+            seconds[name].append(time.perf_counter() - started)
     return {name: Timing(tuple(each)) for name, each in seconds.items()}
-
-
-@dataclass(frozen=True)
-class ProcessRun:
-    """Seconds and peak memory of a finished process; None where the system does not tell it."""
-
-    seconds: float
-    peak_bytes: int | None
 
 
 _LAUNCHER = """
@@ -80,8 +62,11 @@ sys.exit(os.waitstatus_to_exitcode(status) % 256)
 """Starts the process from a small one: Linux counts a process's peak from what its parent held when it was started."""
 
 
-def run_python(*arguments: str) -> ProcessRun:
-    """Run this Python with `arguments` and wait for its end. Raises GlpnError where it fails."""
+def run_python(*arguments: str) -> tuple[float, int | None]:
+    """Run this Python with `arguments`, and wait for its end: its seconds, and its peak memory in bytes.
+
+    The peak is None where the system does not tell it. Raises GlpnError where the process fails.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report")
         launcher = ["-S", "-c", _LAUNCHER, str(report)] if hasattr(os, "wait4") else []
@@ -94,9 +79,9 @@ def run_python(*arguments: str) -> ProcessRun:
             words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
             raise GlpnError(f"a measured process ended with {done.returncode}: {words[-1]}")
         if not launcher:
-            return ProcessRun(seconds, None)
+            return seconds, None
         child_seconds, peak = report.read_text("ascii").split()
-    return ProcessRun(float(child_seconds), int(peak) * (1 if sys.platform == "darwin" else 1024))
+    return float(child_seconds), int(peak) * (1 if sys.platform == "darwin" else 1024)
 
 
 def import_seconds(module: str) -> float:

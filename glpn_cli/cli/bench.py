@@ -248,7 +248,7 @@ def _facts(speed: ModelSpeed) -> list[tuple[str, str | None]]:
 
 def _agreed(agreement: Agreement, precision: str) -> str:
     rounding = "" if agreement.rounding is None else f" (transformers in {precision}: {agreement.rounding:.2%})"
-    return f"{'agree' if agreement.agrees else 'DIFFER'}: {agreement.describe(rounding)}"
+    return f"{'agree' if agreement.agrees else 'DIFFER'}: {agreement.words.format(rounding)}"
 
 
 def _row(name: str, timing: Timing, words: str) -> list[str]:

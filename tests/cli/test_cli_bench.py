@@ -18,7 +18,6 @@ from typer.testing import CliRunner, Result
 
 from glpn_cli.benchmark import measure, stages
 from glpn_cli.benchmark.stages import ModelStages
-from glpn_cli.benchmark.timing import ProcessRun
 from glpn_cli.cli import app
 from glpn_cli.cli.console import console
 
@@ -41,7 +40,7 @@ def _own_threads():
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run what `bench` would start as processes here: each would import torch, and theirs transformers."""
 
-    def run(_m: str, module: str, *arguments: str) -> ProcessRun:
+    def run(_m: str, module: str, *arguments: str) -> tuple[float, int]:
         started = time.perf_counter()
         if module == "glpn_cli":
             with monkeypatch.context() as patch:
@@ -52,7 +51,7 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
             with monkeypatch.context() as patch:
                 patch.setattr("sys.argv", [module, *arguments])
                 runpy.run_path(module_path(module), run_name="__main__")
-        return ProcessRun(time.perf_counter() - started, 2**30)
+        return time.perf_counter() - started, 2**30
 
     monkeypatch.setattr(measure, "run_python", run)
     monkeypatch.setattr(measure, "import_seconds", lambda _module: time.perf_counter() / 1e6)

@@ -20,7 +20,7 @@ pytestmark = [
 def peak_of(pictures: list[Path], model: Path, output: Path, *options: str) -> int:
     """The most memory that a run held, in bytes."""
     command = predict_command([*map(str, pictures)], str(model), str(output), options=options)
-    peak = run_python(*command).peak_bytes
+    _, peak = run_python(*command)
     assert peak is not None
     return peak
 

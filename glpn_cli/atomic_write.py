@@ -84,7 +84,7 @@ def write_atomically(path: Path, data: Data, *, replace: bool = True) -> None:
 
 
 def write_together(files: Mapping[Path, Data]) -> None:
-    """Put files that belong together, in their order: all of them are on the disk before the first gets its name.
+    """Write files that belong together, in order: all are on the disk before the first gets its name.
 
     So a full disk leaves everything as it was. Raises as `write_atomically` does.
     """

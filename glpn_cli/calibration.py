@@ -68,7 +68,7 @@ class Calibration:
         provenance: Provenance | None = None,
         source: str | None = None,
     ) -> Calibration:
-        """What known distances ask for: one gives a scale, two a scale and a shift, more the best fit.
+        """Fit known distances: one gives a scale, two a scale and a shift, more the line that fits best.
 
         provenance: how the map was made
 
@@ -147,7 +147,7 @@ class Calibration:
         return replace(made, limit_m=self.limit_of(made.limit_m), calibration=self.text)
 
     def check(self, kind: DepthKind, provenance: Provenance | None) -> None:
-        """Refuse depth of another kind, model or limit, or whose metres were brought elsewhere already (UsageError)."""
+        """Raise UsageError for depth of another kind, model or limit, and for metres that were changed already."""
         hint = "Run: glpn measure FILE --calibrate x,y=METRES"
         _check_uncalibrated(provenance)
         if kind is not self.kind:
@@ -216,7 +216,7 @@ class Calibration:
             ) from error
 
     def write(self, path: Path) -> None:
-        """Write its file; one that is there is replaced, anything else is in the way (UsageError)."""
+        """Write the file, over an older calibration. Raises UsageError where the path is anything else."""
         if path.exists():
             try:
                 Calibration.read(path)
@@ -232,7 +232,7 @@ class Calibration:
 
 
 def _check_uncalibrated(provenance: Provenance | None) -> None:
-    """Refuse calibrated depth, and metres brought to the lens of their picture: a calibration makes up for the lens."""
+    """Raise UsageError for calibrated depth, and for metres of the picture's own lens: a calibration replaces both."""
     if provenance is None:
         return
     if provenance.calibration is not None:

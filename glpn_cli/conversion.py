@@ -1,4 +1,4 @@
-"""Foreign checkpoints into folders of ours, strictly: every tensor is placed, known as a leftover, or refused by name.
+"""Convert foreign checkpoints into folders of ours: every tensor is placed, left out as known, or refused by name.
 
 Two layouts are known: the names that transformers writes (ours too), in safetensors or a pickle, and the names of the
 GLPN author's training code. A config that is missing is read off the shapes of the weights as far as they tell; what
@@ -49,36 +49,23 @@ class Layout(StrEnum):
     AUTHOR = "glpn-author"
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Where a layout keeps the tensors whose shapes tell the network's; {s} is a stage, {b} a block."""
-
-    patch: str
-    block: str
-    reduction: str
-    expand: str
-    head: str
-    first_stage: int
-
-
 _NAMES = {
-    Layout.TRANSFORMERS: _Names(
-        patch="glpn.encoder.patch_embeddings.{s}.proj.weight",
-        block="glpn.encoder.block.{s}.{b}.layer_norm_1.weight",
-        reduction="glpn.encoder.block.{s}.0.attention.self.sr.weight",
-        expand="glpn.encoder.block.{s}.0.mlp.dense1.weight",
-        head="head.head.0.weight",
-        first_stage=0,
-    ),
-    Layout.AUTHOR: _Names(
-        patch="encoder.patch_embed{s}.proj.weight",
-        block="encoder.block{s}.{b}.norm1.weight",
-        reduction="encoder.block{s}.0.attn.sr.weight",
-        expand="encoder.block{s}.0.mlp.fc1.weight",
-        head="last_layer_depth.0.weight",
-        first_stage=1,
-    ),
+    Layout.TRANSFORMERS: {
+        "patch": "glpn.encoder.patch_embeddings.{s}.proj.weight",
+        "block": "glpn.encoder.block.{s}.{b}.layer_norm_1.weight",
+        "reduction": "glpn.encoder.block.{s}.0.attention.self.sr.weight",
+        "expand": "glpn.encoder.block.{s}.0.mlp.dense1.weight",
+        "head": "head.head.0.weight",
+    },
+    Layout.AUTHOR: {
+        "patch": "encoder.patch_embed{n}.proj.weight",
+        "block": "encoder.block{n}.{b}.norm1.weight",
+        "reduction": "encoder.block{n}.0.attn.sr.weight",
+        "expand": "encoder.block{n}.0.mlp.fc1.weight",
+        "head": "last_layer_depth.0.weight",
+    },
 }
+"""The tensors whose shapes tell the network's; {s} is a stage counted from 0, {n} one counted from 1, {b} a block."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,17 +162,16 @@ def _infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[s
 
     Raises ModelError where they do not tell, and asks for a config.
     """
-    names = _NAMES[layout]
 
-    def find(pattern: str, stage: int, block: int = 0) -> tuple[int, ...] | None:
-        return shapes.get(pattern.format(s=stage + names.first_stage, b=block))
+    def find(part: str, stage: int = 0, block: int = 0) -> tuple[int, ...] | None:
+        return shapes.get(_NAMES[layout][part].format(s=stage, n=stage + 1, b=block))
 
     patches: list[tuple[int, ...]] = []
-    while len(patches) < len(_PUBLISHED_STRIDES) and (patch := find(names.patch, len(patches))) is not None:
+    while len(patches) < len(_PUBLISHED_STRIDES) and (patch := find("patch", len(patches))) is not None:
         patches.append(patch)
     stages = range(len(patches))
-    expands = [find(names.expand, stage) for stage in stages]
-    head = shapes.get(names.head)
+    expands = [find("expand", stage) for stage in stages]
+    head = find("head")
     widths = [patch[0] for patch in patches]
     is_plain = len(patches) == len(_PUBLISHED_STRIDES) and all(len(patch) == 4 for patch in patches)
     if not is_plain or not head or not all(widths) or any(not expand for expand in expands):
@@ -201,10 +187,10 @@ def _infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[s
     depths = []
     for stage in stages:
         block = 0
-        while find(names.block, stage, block) is not None:
+        while find("block", stage, block) is not None:
             block += 1
         depths.append(block)
-    reductions = [find(names.reduction, stage) for stage in stages]
+    reductions = [find("reduction", stage) for stage in stages]
     is_author = layout is Layout.AUTHOR
     raw = {
         "model_type": "glpn",

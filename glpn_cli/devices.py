@@ -104,7 +104,7 @@ def set_threads(threads: int | None) -> None:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Import what is large without looking for garbage in it, then or later: that takes a tenth of torch's import."""
+    """Import large modules without looking for garbage in them, now or later: that takes a tenth of torch's import."""
     was_on, modules = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
@@ -152,25 +152,17 @@ def _cgroup_folders() -> Iterator[Path]:
 
 
 def _cpu_quota(folder: Path) -> float | None:
-    limit = (_read(folder / "cpu.max") or "").split()
-    if len(limit) == 2 and limit[0].isdigit():
-        return int(limit[0]) / int(limit[1])
-    return _ratio(_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))
-
-
-def _ratio(quota: str | None, period: str | None) -> float | None:
-    if quota is None or period is None or int(quota) <= 0 or int(period) <= 0:
-        return None
-    return int(quota) / int(period)
+    """The cores that a cgroup may use, by its one file (version 2) or its two (version 1); None without a limit."""
+    names = ("cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us")
+    words = " ".join(_read(folder / name) or "" for name in names).split()
+    if len(words) == 2 and all(word.isdigit() and int(word) > 0 for word in words):
+        return int(words[0]) / int(words[1])
+    return None
 
 
 def _memory_left(folder: Path) -> int | None:
-    names: tuple[tuple[str, str], ...] = (
-        ("memory.max", "memory.current"),
-        ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-    )
-    for limit_name, used_name in names:
-        limit, used = _read(folder / limit_name), _read(folder / used_name)
+    for names in ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"):
+        limit, used = (_read(folder / name) for name in names)
         if limit is not None and used is not None and limit.strip().isdigit():
             # Pages of files that were read count as used but are given back when needed.
             cache = re.search(r"^(?:total_)?inactive_file (\d+)", _read(folder / "memory.stat") or "", re.MULTILINE)

@@ -183,14 +183,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
-def wrap_exception(error: BaseException, kind: type[GlpnError] | None = None) -> GlpnError:
-    """Any exception as an error of ours, which names its cause; ours are returned as they are.
-
-    kind: the class for all others; None: InputError
-    """
+def wrap_exception(error: BaseException, kind: type[GlpnError] = InputError) -> GlpnError:
+    """Any exception as an error of ours, of class `kind`, which names its cause; ours are returned as they are."""
     if isinstance(error, GlpnError):
         return error
-    kind = kind or InputError
     if is_out_of_memory(error):
         known = kind("there is not enough memory for it", code=ErrorCode.OUT_OF_MEMORY)
     elif isinstance(error, OSError):
@@ -204,7 +200,7 @@ def wrap_exception(error: BaseException, kind: type[GlpnError] | None = None) ->
 
 @contextmanager
 def about_file(path: Path) -> Iterator[None]:
-    """Inside, every exception of one foreign file becomes an InputError that names it; other errors of ours pass."""
+    """Turn exceptions about one foreign file into InputErrors that name it; our errors of other kinds pass."""
     try:
         yield
     except Exception as error:

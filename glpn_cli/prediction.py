@@ -8,7 +8,7 @@ it is asked for.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -48,6 +48,11 @@ class DepthKind(StrEnum):
     def is_metric(self) -> bool:
         """Whether the numbers are metres."""
         return self is DepthKind.METRIC
+
+    @property
+    def has_ratios(self) -> bool:
+        """Whether ratios of the numbers mean something, as they do where no shift is unknown."""
+        return self in (DepthKind.METRIC, DepthKind.SCALE)
 
 
 class _Values:
@@ -130,7 +135,7 @@ class DepthMap(_Values):
         target = Path(path)
         name = format_of(target) if format is None else format
         writer = make_writer(name, kind=self.kind, limit_m=self.limit)
-        write_atomically(target, writer.encode(self.to_result()).data, replace=True)
+        write_atomically(target, writer.encode(self.to_result()).data)
         return target
 
     def colorize(
@@ -269,12 +274,12 @@ class Provenance:
     device:          cpu, cuda:0, mps
     batch_size:      the pictures that went through the network together with it, itself among them
     upsample:        how the answer was brought to the picture's size: bicubic, nearest, guided
-    metres:          the lens that they are of: "trained", the one that the network learned through; or the picture's
-                     own, by what was said of it: "focal auto", "focal 28mm"
-    lens_factor:     metres through that lens for one through the network's own, where they were brought to it
+    metres:          the lens that they belong to: "trained", the one that the network learned through; or the
+                     picture's own, as it was given: "focal auto", "focal 28mm"
+    lens_factor:     what metres were multiplied by to scale them to the picture's lens; None where they were not
     trained_limit_m: depth at the head's full scale before that; `limit_m` is after it, None while no picture is known
-    calibration:     what was made of the answer by known distances: "metric scale 1.08 shift 0"
-    view:            which picture of its file was asked: "frame 3", "as stored"; None for the usual one
+    calibration:     how known distances changed the answer: "metric scale 1.08 shift 0"
+    view:            which picture of the file was asked for: "frame 3", "as stored"; None for the usual one
     source_bytes:    size of the picture's file; None where the picture came from no file
     source_blake2b:  hash of the file's whole content, 16 bytes in hex
     """
@@ -300,7 +305,7 @@ class Provenance:
     source_blake2b: str | None = None
 
     def seen(self, view: str | None) -> Provenance:
-        """The same of a part of the picture or the clip, told behind what `view` says already."""
+        """The same for a part of the picture or the clip; `view` is appended to what it says already."""
         return replace(self, view=", ".join(filter(None, (self.view, view))) or None)
 
 
@@ -366,5 +371,5 @@ class Result:
     source: PictureSource
     provenance: Provenance | None = None
     intrinsics: Intrinsics | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     uncertainty: NDArray[np.float32] | None = None

@@ -364,9 +364,9 @@ def _check_pixels(pixels: Tensor, device: torch.device) -> None:
 
 
 def _check_sane(answer: Prediction, picture: Picture) -> None:
-    """Believe no answer of another size than the picture, nor metres beyond what the network can express (ValueError).
+    """Raise ValueError for an answer of another size than the picture, and for metres beyond the network's limit.
 
-    That its depths are finite and above 0 a `DepthMap` makes sure of itself.
+    `DepthMap` itself checks that depths are finite and above 0.
     """
     if answer.size != picture.full_size:
         raise ValueError(f"it has {size_text(answer.size)} pixels, the picture {size_text(picture.full_size)}")

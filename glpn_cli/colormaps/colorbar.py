@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from glpn_cli.colormaps.painting import is_log_scale, label_palette, read_table
+from glpn_cli.colormaps.painting import label_palette, read_table
 from glpn_cli.colormaps.ranges import PaintRange
 from glpn_cli.options import DEFAULT_COLORMAP
 from glpn_cli.prediction import DepthKind, LabelMap
@@ -93,7 +93,7 @@ def _make_labels(
     """Texts beside the bar, and their places: 0 is its lower (near) end, 1 its upper (far) one."""
     if unit is None:
         return [("near", margin), ("far", 1 - margin)]
-    scale = Scale(ends.near, ends.far, is_log=is_log_scale(kind))
+    scale = Scale(ends.near, ends.far, is_log=kind.has_ratios)
     ticks = scale.ticks(least_gap=least_gap, margin=margin)
     return [(f"{tick.label} {unit}".rstrip(), tick.place) for tick in ticks]
 

@@ -91,11 +91,6 @@ class ColorizeOptions:
             raise UsageError(f"contours need metres, and this model gives {kind.value} depth")
 
 
-def is_log_scale(kind: DepthKind) -> bool:
-    """Whether ratios mean something, so that equal ratios get equal steps; where a shift is unknown they do not."""
-    return kind in (DepthKind.METRIC, DepthKind.SCALE)
-
-
 def paint(
     depth: DepthMap,
     *,
@@ -130,7 +125,7 @@ def _bands(size: tuple[int, int]) -> list[slice]:
 def _steps(values: NDArray[np.float32], ends: PaintRange, kind: DepthKind) -> NDArray[np.uint8]:
     """Which of the 256 colours each value gets, uint8 (H, W): 0 at the near end, 255 at the far one."""
     near, far = ends.near, ends.far
-    if is_log_scale(kind):
+    if kind.has_ratios:
         steps = np.log(values)
         near, far = math.log(near), math.log(far)
         steps -= np.float32(near)

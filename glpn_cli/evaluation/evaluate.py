@@ -22,7 +22,7 @@ from glpn_cli.evaluation.metrics import Interval, bootstrap
 from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.evaluation.temporal import ScoredFrame
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.prediction import DepthMap
 from glpn_cli.text import size_text
 
 S = TypeVar("S")
@@ -220,7 +220,7 @@ def _check_alignments(asked: Sequence[Alignment], predictor: Predictor) -> None:
 
 def _check_temporal(predictor: Predictor) -> None:
     """Refuse temporal metrics of maps whose scale and shift nobody knows (UsageError)."""
-    if predictor.kind not in (DepthKind.METRIC, DepthKind.SCALE):
+    if not predictor.kind.has_ratios:
         raise UsageError(
             f"--temporal says nothing about {predictor.name}: its maps are {predictor.kind.value}",
             hint="A ratio of depths needs depths in metres, or up to one factor.",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glpn_cli.prediction import DepthKind, DepthMap
+from glpn_cli.prediction import DepthMap
 
 _RADIUS = 3
 """Radius of the average, in pixels of the small map: a slope between foreground and background is 3 to 5 wide."""
@@ -113,7 +113,7 @@ class _Scale:
     @classmethod
     def of(cls, small: DepthMap) -> _Scale:
         low, high = small.min_max() or (0.0, 1.0)
-        return cls(small.kind in (DepthKind.METRIC, DepthKind.SCALE), max(high - low, 1e-6))
+        return cls(small.kind.has_ratios, max(high - low, 1e-6))
 
     def from_depth(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """From depths to this scale."""

@@ -30,7 +30,7 @@ from glpn_cli import __version__
 from glpn_cli.atomic_write import probe_writable, write_atomically
 from glpn_cli.colormaps import HOLE_COLOR, read_table
 from glpn_cli.colormaps.colorbar import Scale
-from glpn_cli.colormaps.painting import is_log_scale, label_palette
+from glpn_cli.colormaps.painting import label_palette
 from glpn_cli.depth_files import ColorizeOptions
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError, code_of, reason_of
 from glpn_cli.images import ImageSource
@@ -209,7 +209,7 @@ def _depth_facts(depth: DepthMap, look: ColorizeOptions) -> tuple[dict[str, Any]
     """The facts about a depth map, and its codes."""
     codes, low, high = encode_depths(_shrink(depth))
     ends = look.range.resolve(depth)
-    is_log = is_log_scale(depth.kind)
+    is_log = depth.kind.has_ratios
     facts: dict[str, Any] = {
         "kind": depth.kind.value,
         "unit": depth.kind.unit,
@@ -256,7 +256,7 @@ def encode_depths(depth: DepthMap) -> tuple[NDArray[np.uint8], float, float]:
     if min_max is None:
         return np.zeros(depth.size, np.uint8), 1.0, 1.0
     low, high = min_max
-    step = np.log if is_log_scale(depth.kind) else np.asarray
+    step = np.log if depth.kind.has_ratios else np.asarray
     with np.errstate(all="ignore"):
         span = max(float(step(high) - step(low)), 1e-9)
         codes = np.rint(1 + (_LAST - 1) * (step(depth.values) - step(low)) / span)

@@ -183,7 +183,7 @@ def _agree(farther: Grid, expected: Grid, seen: Mask, kind: DepthKind) -> Grid:
     One factor is the median. Scale and shift are a line between the values of both maps, found by weighted least
     squares, where outliers weigh less (Cauchy).
     """
-    if kind in (DepthKind.METRIC, DepthKind.SCALE):
+    if kind.has_ratios:
         return np.full_like(farther, np.median(farther[seen]))
     sign = -1 if kind is DepthKind.DISPARITY else 1
     ours = np.exp(sign * expected)
@@ -212,13 +212,12 @@ def _spread(grids: Grid) -> Grid:
 
 def _working_depth(depth: DepthMap) -> Grid:
     """Numbers that grow with distance, > 0 everywhere: inverse disparity; holes are as far as the median."""
-    is_far_large = depth.kind in (DepthKind.METRIC, DepthKind.SCALE)
-    if is_far_large and depth.valid is None:
+    if depth.kind.has_ratios and depth.valid is None:
         return depth.values
     known = depth.valid_values()
     middle = float(np.median(known)) if known.size else 1.0
     values = depth.values if depth.valid is None else np.where(depth.valid, depth.values, np.float32(middle))
-    if is_far_large:
+    if depth.kind.has_ratios:
         return values
     values = np.maximum(values, np.float32(0.05 * middle))  # a shift can bring some near 0
     return np.reciprocal(values) if depth.kind is DepthKind.DISPARITY else values

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 from glpn_cli.errors import ErrorCode, OutputError, StoppedError, UsageError, code_of, reason_of
 
-Data = bytes | bytearray | memoryview | Iterable[bytes] | Callable[[BinaryIO], object]
+_Data = bytes | bytearray | memoryview | Iterable[bytes] | Callable[[BinaryIO], object]
 
 # Errors of the whole disk, not of one file: the next write would fail too, so the run stops. EFBIG is the limit on the
 # length of files, of a shell or of a file system.
@@ -57,7 +57,7 @@ _in_flight: dict[str, Path] = {}
 """The temporaries that threads of this process are writing now, by name."""
 
 
-def write_atomically(path: Path, data: Data, *, replace: bool = True) -> None:
+def write_atomically(path: Path, data: _Data, *, replace: bool = True) -> None:
     """Put `data` at `path`, all of it or nothing.
 
     data:    the bytes, pieces of them, or a function that writes them to the stream it is given.
@@ -83,7 +83,7 @@ def write_atomically(path: Path, data: Data, *, replace: bool = True) -> None:
                 _rename_without_replacing(temporary, target)
 
 
-def write_together(files: Mapping[Path, Data]) -> None:
+def write_together(files: Mapping[Path, _Data]) -> None:
     """Write files that belong together, in order: all are on the disk before the first gets its name.
 
     So a full disk leaves everything as it was. Raises as `write_atomically` does.
@@ -215,7 +215,7 @@ def this_machine() -> str:
 
 
 @contextmanager
-def _staged(target: Path, data: Data) -> Iterator[Path]:
+def _staged(target: Path, data: _Data) -> Iterator[Path]:
     """A temporary beside `target` that holds all of `data`; it is gone afterwards, renamed or not."""
     target.parent.mkdir(parents=True, exist_ok=True)
     name = new_temporary_name()
@@ -236,7 +236,7 @@ def _staged(target: Path, data: Data) -> Iterator[Path]:
         _in_flight.pop(name, None)
 
 
-def _write(stream: BinaryIO, data: Data) -> None:
+def _write(stream: BinaryIO, data: _Data) -> None:
     if isinstance(data, bytes | bytearray | memoryview):
         stream.write(data)
     elif callable(data):

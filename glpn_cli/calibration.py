@@ -20,7 +20,7 @@ from glpn_cli.atomic_write import write_atomically
 from glpn_cli.errors import ErrorCode, InputError, UsageError, code_of, reason_of
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance
 
-SCHEMA = 1
+_SCHEMA = 1
 _MAX_BYTES = 1 << 20
 _UNKNOWN = "unknown"
 
@@ -166,7 +166,7 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         """The content of its file."""
         return {
-            "schema": SCHEMA,
+            "schema": _SCHEMA,
             "type": "calibration",
             "kind": self.kind.value,
             "scale": self.scale,
@@ -182,7 +182,7 @@ class Calibration:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
         """Read `to_json` back. Raises ValueError, OverflowError, TypeError or KeyError where it makes no sense."""
-        if raw.get("type") != "calibration" or raw.get("schema") != SCHEMA:
+        if raw.get("type") != "calibration" or raw.get("schema") != _SCHEMA:
             raise ValueError("it is no calibration of a version that is known here")
         scale, shift = float(raw["scale"]), float(raw["shift"])
         if not (math.isfinite(scale) and scale > 0 and math.isfinite(shift)):

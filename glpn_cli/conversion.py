@@ -18,10 +18,9 @@ from glpn_cli.checkpoint import (
     CONFIG_FILE,
     OWN_KEY,
     Checkpoint,
+    Weights,
     find_weights,
     open_checkpoint,
-    read_header,
-    read_tensors,
 )
 from glpn_cli.checkpoint.write import EncodedFolder, encode_checkpoint
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
@@ -34,7 +33,7 @@ from glpn_cli.text import first_of, read_json_object
 if TYPE_CHECKING:
     from torch import Tensor
 
-Shapes = Mapping[str, tuple[int, ...]]
+_Shapes = Mapping[str, tuple[int, ...]]
 
 _PUBLISHED_HEADS = (1, 2, 5, 8)
 _PUBLISHED_STRIDES = (4, 2, 2, 2)
@@ -88,7 +87,7 @@ class Conversion:
 
     def encode(self) -> EncodedFolder:
         """The folder that will be written. Raises ModelError on weights that are damaged."""
-        tensors = read_tensors(self.source)
+        tensors = Weights(self.source).read()
         state = {name: _piece(tensors[source], part, parts) for name, (source, part, parts) in self.sources.items()}
         return encode_checkpoint(config=self.config, state=state, preprocessor=self.preprocessor)
 
@@ -116,7 +115,7 @@ class Conversion:
         weights, known = _locate(source, needs_config=config_file is None, offline=offline, announce=announce)
         if known is not None and config_file is None:
             read_config(known.config).require_own_network("converting")
-        shapes = {name: info.shape for name, info in read_header(weights).items()}
+        shapes = {name: info.shape for name, info in Weights(weights).header().items()}
         layout = layout or _layout_of(shapes, weights)
         notes: list[str] = []
         if config_file is not None:
@@ -157,7 +156,7 @@ def _with_eps_mode(raw: Mapping[str, Any], layout: Layout) -> Mapping[str, Any]:
     return {**raw, OWN_KEY: {"layer_norm_eps_mode": "author", **own}}
 
 
-def _infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[str, Any], list[str]]:
+def _infer_config(shapes: _Shapes, layout: Layout, weights: Path) -> tuple[dict[str, Any], list[str]]:
     """(a config.json's object, what was assumed), from the shapes of a GLPN's tensors.
 
     Raises ModelError where they do not tell, and asks for a config.
@@ -216,7 +215,7 @@ def _infer_config(shapes: Shapes, layout: Layout, weights: Path) -> tuple[dict[s
 
 
 def _match_tensors(
-    rows: Iterable[WeightRow], shapes: Shapes, layout: Layout, where: str
+    rows: Iterable[WeightRow], shapes: _Shapes, layout: Layout, where: str
 ) -> tuple[dict[str, tuple[str, int, int]], tuple[str, ...]]:
     """(name in our file -> (name in the source, part, parts), what is left out).
 
@@ -266,7 +265,7 @@ def _locate(
         return weights, None
 
 
-def _layout_of(shapes: Shapes, weights: Path) -> Layout:
+def _layout_of(shapes: _Shapes, weights: Path) -> Layout:
     """Whose names these are."""
     if any(re.match(r"encoder\.(patch_embed\d|block\d)", name) for name in shapes):
         return Layout.AUTHOR

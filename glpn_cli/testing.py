@@ -105,14 +105,14 @@ class FamilyContract:
             pixels = config.prepare(picture(size), network_size)
             assert pixels.shape == (1, 3, *network_size)
             assert pixels.dtype == torch.float32
-            check_prediction(config, config.decode(network(pixels)[0], size), size)
+            _check_prediction(config, config.decode(network(pixels)[0], size), size)
 
     @torch.no_grad()
     def test_a_batch_of_two_equals_two_of_one(self) -> None:
         """No picture depends on its neighbours."""
         config = self.make_config()
         network = self.make_network(config)
-        pixels = torch.cat([prepare(config, seed=seed) for seed in (0, 1)])
+        pixels = torch.cat([_prepare(config, seed=seed) for seed in (0, 1)])
         single = torch.cat([network(one[None]) for one in pixels])
         torch.testing.assert_close(network(pixels), single, rtol=0, atol=1e-4)
 
@@ -121,7 +121,7 @@ class FamilyContract:
         """Also without the tensors that a file need not have."""
         config = self.make_config()
         network = self.make_network(config)
-        state, pixels = network.state_dict(), prepare(config)
+        state, pixels = network.state_dict(), _prepare(config)
         every = list(config.weight_rows())
         needed = [row for row in every if not (row.is_idle or row.is_counter)]
         for place, rows in (("every", every), ("needed", needed)):
@@ -139,9 +139,9 @@ class FamilyContract:
         assert report.config.model_type == config.model_type
         estimator = DepthEstimator(InferenceSettings(model, precision="fp32"), device="cpu")
         if config.kind is None:
-            check_prediction(config, estimator.label(picture((30, 50))), (30, 50))
+            _check_prediction(config, estimator.label(picture((30, 50))), (30, 50))
         else:
-            check_prediction(config, estimator.predict(picture((30, 50))), (30, 50))
+            _check_prediction(config, estimator.predict(picture((30, 50))), (30, 50))
 
     def test_gradients_reach_every_parameter(self) -> None:
         """Of the family's own loss; a family that another library runs has none."""
@@ -149,7 +149,7 @@ class FamilyContract:
         if config.runs_through is not None:
             return
         network = self.make_network(config)
-        predicted = network(prepare(config))
+        predicted = network(_prepare(config))
         if config.kind is None:
             target = torch.arange(math.prod(_SIZE)).view(1, *_SIZE) % predicted.shape[1]
         else:
@@ -171,7 +171,7 @@ class FamilyContract:
         config = self.make_config()
         tolerances = {"fp32": 1e-5} if config.runs_through is not None else {"fp32": 1e-5, "bf16": 0.05}
         for precision, tolerance in tolerances.items():
-            network, pixels = self.make_network(config), prepare(config)
+            network, pixels = self.make_network(config), _prepare(config)
             exact = network(pixels)
             quick = config.cast(network, precision)(pixels)
             assert quick.dtype == torch.float32
@@ -216,12 +216,12 @@ def picture(size: tuple[int, int], *, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def prepare(config: ModelConfig, *, seed: int = 0) -> Tensor:
+def _prepare(config: ModelConfig, *, seed: int = 0) -> Tensor:
     """Pixels (1, 3, h, w) of a picture of about 64x96."""
     return config.prepare(picture(_SIZE, seed=seed), config.scaled(_SIZE, 1.0))
 
 
-def check_prediction(config: ModelConfig, prediction: Prediction, size: tuple[int, int]) -> None:
+def _check_prediction(config: ModelConfig, prediction: Prediction, size: tuple[int, int]) -> None:
     """Labels with names, or depth of the config's kind within its limit; of (H, W)."""
     assert prediction.size == size
     if isinstance(prediction, LabelMap):

@@ -1,8 +1,7 @@
 """Models on disk: folders as transformers writes them, headers without torch, and the hub's cache. Knows no network.
 
 `open_checkpoint` reads a folder, and `write.encode_checkpoint` writes one; `hub.fetch` brings one from the hub;
-`read_header` and `read_tensors` read a weights file alone. Everything read was written by somebody else, and is
-checked before it is believed.
+`Weights` reads a weights file alone. Everything read was written by somebody else, and is checked before it is used.
 """
 
 from glpn_cli.checkpoint.folder import (
@@ -18,7 +17,7 @@ from glpn_cli.checkpoint.folder import (
     open_checkpoint,
 )
 from glpn_cli.checkpoint.headers import TensorInfo
-from glpn_cli.checkpoint.weights import read_header, read_tensors
+from glpn_cli.checkpoint.weights import Weights
 
 __all__ = [
     "CARD_FILE",
@@ -29,9 +28,8 @@ __all__ = [
     "Checkpoint",
     "HubName",
     "TensorInfo",
+    "Weights",
     "find_weights",
     "is_weights",
     "open_checkpoint",
-    "read_header",
-    "read_tensors",
 ]

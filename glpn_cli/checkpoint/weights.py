@@ -43,7 +43,7 @@ INDEX_SUFFIX = ".safetensors.index.json"
 _BLOCK_BYTES = 16 << 20  # large: beside a thread that imports, every block waits for its turn twice, 5 ms each time
 _MAX_INDEX_BYTES = 16_000_000
 
-Identity = tuple[int, ...]
+_Identity = tuple[int, ...]
 """The facts that change with a file: its size and its two times, of which no user can set the second."""
 
 
@@ -55,7 +55,7 @@ class Weights:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._identities: dict[Path, Identity] = {}
+        self._identities: dict[Path, _Identity] = {}
         self._header: dict[str, TensorInfo] | None = None
 
     @property
@@ -136,7 +136,7 @@ class Weights:
         except OSError as error:
             raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
 
-    def _check(self, path: Path, found: os.stat_result) -> Identity:
+    def _check(self, path: Path, found: os.stat_result) -> _Identity:
         identity = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)  # not the inode: some networks invent it
         if self._identities.setdefault(path, identity) != identity:
             raise ModelError(
@@ -145,16 +145,6 @@ class Weights:
                 code=ErrorCode.CHECKSUM,
             )
         return identity
-
-
-def read_header(path: Path) -> dict[str, TensorInfo]:
-    """Name -> type and shape of every tensor in a weights file, without torch. Raises ModelError."""
-    return Weights(path).header()
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a weights file by name; see `Weights.read`. Raises ModelError."""
-    return Weights(path).read()
 
 
 def sha256_of(path: Path) -> str:
@@ -180,7 +170,7 @@ def check_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _sha256(paths: tuple[Path, ...], _identities: tuple[Identity, ...]) -> str:
+def _sha256(paths: tuple[Path, ...], _identities: tuple[_Identity, ...]) -> str:
     digest = hashlib.sha256()
     block = memoryview(bytearray(_BLOCK_BYTES))
     for path in paths:

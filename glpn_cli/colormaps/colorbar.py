@@ -20,9 +20,9 @@ from glpn_cli.colormaps.ranges import PaintRange
 from glpn_cli.options import DEFAULT_COLORMAP
 from glpn_cli.prediction import DepthKind, LabelMap
 
-BACKGROUND = (255, 255, 255)
+_BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 36)
-FRAME = (170, 170, 174)
+_FRAME = (170, 170, 174)
 _SMALLEST_TEXT = 12
 _MOST_LETTERS = 40
 # Labels of one run should not change the panel's width, so it has room for this one unless one of them is wider.
@@ -70,11 +70,11 @@ def add_colorbar(
     text_left = bar_left + bar_width + tick + max(2, round(size * 0.3))
     texts = (_USUAL_LABEL, *(text for text, _ in labels)) if labels else ()
     text_width = max(map(font.getlength, texts), default=0.0)
-    panel = Image.new("RGB", (math.ceil(text_left + text_width + size * 0.6), height), BACKGROUND)
+    panel = Image.new("RGB", (math.ceil(text_left + text_width + size * 0.6), height), _BACKGROUND)
     draw = ImageDraw.Draw(panel)
     stroke = max(1, round(size / 16))
     # A fine frame, without which the white end of a grey scale would run into the panel.
-    draw.rectangle((bar_left - 1, pad - 1, bar_left + bar_width, pad + bar_length), outline=FRAME)
+    draw.rectangle((bar_left - 1, pad - 1, bar_left + bar_width, pad + bar_length), outline=_FRAME)
     for text, place in labels:
         y = pad + (1 - place) * (bar_length - 1)
         top = round(y - (stroke - 1) / 2)
@@ -220,14 +220,14 @@ def add_legend(rgb: NDArray[np.uint8], prediction: LabelMap) -> NDArray[np.uint8
         lines.append(f"and {len(present) - len(shown)} more")
     swatch, text_left = round(1.1 * size), round(0.7 * size) + round(1.7 * size)
     text_width = max((font.getlength(text) for text in lines), default=0)
-    panel = Image.new("RGB", (math.ceil(text_left + text_width + 0.6 * size), height), BACKGROUND)
+    panel = Image.new("RGB", (math.ceil(text_left + text_width + 0.6 * size), height), _BACKGROUND)
     draw = ImageDraw.Draw(panel)
     palette = label_palette(len(prediction.names))
     for place, text in enumerate(lines):
         left, top = round(0.7 * size), pad + place * line
         if place < len(shown):
             color = tuple(int(channel) for channel in palette[shown[place]])
-            draw.rectangle((left, top, left + swatch, top + swatch), fill=color, outline=FRAME)
+            draw.rectangle((left, top, left + swatch, top + swatch), fill=color, outline=_FRAME)
         draw.text((text_left, top + swatch / 2), text, fill=_INK, font=font, anchor="lm")
     return np.concatenate([rgb, np.asarray(panel)], axis=1)
 

@@ -26,7 +26,7 @@ _ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
-class Share:
+class _Share:
     """How a cluster is divided: so many actors, each with so many CPUs and GPUs."""
 
     actors: int
@@ -160,7 +160,7 @@ def divide(
     gpus: float | None = None,
     threads: int | None,
     device: str,
-) -> Share:
+) -> _Share:
     """How many actors, and how much of a node each of them takes.
 
     actors, gpus: as of `ClusterEngine`
@@ -181,4 +181,4 @@ def divide(
         raise UsageError(
             f"no node of the cluster has {asked} for an actor", hint="Ask for less with --threads or --gpus-per-actor."
         )
-    return Share(actors or room, cpus, gpus)
+    return _Share(actors or room, cpus, gpus)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from glpn_cli.errors import UsageError
 from glpn_cli.prediction import DepthKind
 
-Values = NDArray[np.float64]
+_Values = NDArray[np.float64]
 
 
 class Alignment(StrEnum):
@@ -74,13 +74,13 @@ _FLOOR_M, _HORIZON_M = 1e-3, 1e3
 
 
 def align(
-    predicted: Values,
-    target: Values,
+    predicted: _Values,
+    target: _Values,
     *,
     how: Alignment,
     kind: DepthKind,
     range_m: tuple[float, float] | None,
-) -> Values:
+) -> _Values:
     """The prediction in metres after the fit of `how` to the truth; `none` and `focal` fit nothing.
 
     predicted, target: (N,), the pixels that count; target metres > 0; predicted in the unit of its kind.
@@ -100,10 +100,10 @@ def align(
     return 1 / fitted.clip(1 / far, 1 / near)
 
 
-def _fit_line(values: Values, target: Values) -> Values:
+def _fit_line(values: _Values, target: _Values) -> _Values:
     """The least-squares line from `values` to `target`; the mean of `target` for a constant map."""
     centred = values - values.mean()
     spread = np.mean(centred**2)
     scale = np.mean(centred * (target - target.mean())) / spread if spread > 0 else 0.0
-    fitted: Values = scale * centred + target.mean()
+    fitted: _Values = scale * centred + target.mean()
     return fitted

@@ -25,8 +25,8 @@ from glpn_cli.evaluation.temporal import ScoredFrame
 from glpn_cli.prediction import DepthMap
 from glpn_cli.text import size_text
 
-S = TypeVar("S")
-T = TypeVar("T")
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ def _read_frame(source: SampleSource, protocol: Protocol, index: int) -> _Frame:
     return sample, counted
 
 
-def read_batches(read: Callable[[int], T], count: int, *, workers: int, batch_size: int) -> Iterator[list[T]]:
+def read_batches(read: Callable[[int], _T], count: int, *, workers: int, batch_size: int) -> Iterator[list[_T]]:
     """The results of `read` for 0 to `count`, in order and in batches, read in threads ahead of their use."""
     pool = ThreadPoolExecutor(workers)
     try:
@@ -277,7 +277,7 @@ def read_batches(read: Callable[[int], T], count: int, *, workers: int, batch_si
         pool.shutdown(wait=False, cancel_futures=True)  # a read that never ends must not delay an interrupt
 
 
-def predict_each(predict: Callable[[Sequence[S]], Sequence[T]], items: Sequence[S]) -> list[T | InputError]:
+def predict_each(predict: Callable[[Sequence[_S]], Sequence[_T]], items: Sequence[_S]) -> list[_T | InputError]:
     """The prediction of every item, or the error: where a batch fails, its items are predicted one by one."""
     try:
         return [*predict(items)] if items else []

@@ -14,7 +14,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.float32] | NDArray[np.float64]
+_Values = NDArray[np.float32] | NDArray[np.float64]
 
 _RESAMPLES = 2000
 LEVEL = 0.95
@@ -61,7 +61,7 @@ class Scores:
 METRICS = tuple(field.name for field in fields(Scores))
 
 
-def score(predicted: Values, target: Values) -> Scores:
+def score(predicted: _Values, target: _Values) -> Scores:
     """Scores of the pixels of one picture.
 
     predicted, target: (N,), metres, finite and > 0; N > 0.

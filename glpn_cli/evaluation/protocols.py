@@ -16,8 +16,8 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.text import size_text
 
-Mask = NDArray[np.bool_]
-Depth = NDArray[np.float32] | NDArray[np.float64]
+_Mask = NDArray[np.bool_]
+_Depth = NDArray[np.float32] | NDArray[np.float64]
 
 
 class Crop(StrEnum):
@@ -67,7 +67,7 @@ class Protocol:
         if self.clip and self.range_m is None:
             raise UsageError("--clip needs a range to clip to", hint="Add --gt-range NEAR:FAR or a --protocol.")
 
-    def counted(self, target: Depth) -> Mask:
+    def counted(self, target: _Depth) -> _Mask:
         """Which pixels count: their depth is known, in range and inside the crop.
 
         target: (H, W), metres, 0 where unknown. Raises InputError where the crop does not fit the frame.

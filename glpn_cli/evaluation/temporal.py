@@ -31,7 +31,7 @@ TEMPORAL_METRICS = ("scale_jitter", "flicker", "tae")
 _SAME_POINT = 0.02
 """Depths of one point, true and carried over, differ by less than this in their logarithm; others hide each other."""
 
-Depth = NDArray[np.float32]
+_Depth = NDArray[np.float32]
 _Places = NDArray[np.int64]
 
 
@@ -44,7 +44,7 @@ class ScoredFrame:
     """
 
     sample: Sample
-    depth: Depth
+    depth: _Depth
     counts: NDArray[np.bool_]
 
     def errors(self) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ class ScoredFrame:
 
 
 def follow(
-    depth: Depth, other: Depth, camera: Intrinsics, motion: Matrix, *, within: float = np.inf
+    depth: _Depth, other: _Depth, camera: Intrinsics, motion: Matrix, *, within: float = np.inf
 ) -> tuple[_Places, _Places]:
     """Where the points of a frame are in another one: two lists (N,) of places in their maps, flattened.
 
@@ -100,7 +100,7 @@ def follow(
     return at[seen], place[seen]
 
 
-def carry(depth: Depth, camera: Intrinsics, motion: Matrix) -> NDArray[np.float64]:
+def carry(depth: _Depth, camera: Intrinsics, motion: Matrix) -> NDArray[np.float64]:
     """Where every pixel is in another picture, float64 (H, W, 3): x and y in pixels there, and its depth from there."""
     points = back_project(depth, camera).astype(np.float64) @ motion[:3, :3].T + motion[:3, 3]
     ahead = np.where(points[..., 2:] > 0, points, 1.0)  # what is behind the camera is seen nowhere, and told by its z

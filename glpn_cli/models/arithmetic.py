@@ -42,14 +42,8 @@ class LayerCheck:
     wrong_in_models: int
 
 
-@dataclass(eq=False)
-class _Case:
-    """A layer as torch has it, the same as the models here compute it, and the shape of what it reads."""
-
-    kind: str
-    torchs: nn.Module
-    models: nn.Module
-    shape: tuple[int, ...]
+_Case = tuple[str, nn.Module, nn.Module, tuple[int, ...]]
+"""A kind of layer, one as torch has it, the same as the models here compute it, and the shape of what it reads."""
 
 
 class _Attention(nn.Module):
@@ -67,8 +61,8 @@ def check_layers(precision: str, device: str = "cpu") -> list[LayerCheck]:
     errors: dict[str, list[tuple[float, float]]] = {}
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(0)
-        for case in _cases():
-            errors.setdefault(case.kind, []).append(_measure(case, DTYPES[precision], device))
+        for kind, torchs, models, shape in _cases():
+            errors.setdefault(kind, []).append(_measure(torchs, models, shape, DTYPES[precision], device))
     return [
         LayerCheck(
             kind,
@@ -109,8 +103,8 @@ def _cases() -> Iterator[_Case]:
             yield from _on_grids("transposed convolutions", torchs, models, channels)
         linear = nn.Linear(channels, 4 * channels)
         for height, width in _GRIDS:
-            yield _Case("linear layers", linear, linear, (2, height, width, channels))
-            yield _Case("attentions", attention, attention, (2, 2, height * width, channels))
+            yield "linear layers", linear, linear, (2, height, width, channels)
+            yield "attentions", attention, attention, (2, 2, height * width, channels)
 
 
 def _convolutions(kind: str, channels: int, *, kernel: int, stride: int) -> Iterator[_Case]:
@@ -123,16 +117,18 @@ def _convolutions(kind: str, channels: int, *, kernel: int, stride: int) -> Iter
 def _on_grids(kind: str, torchs: nn.Module, models: nn.Module, channels: int, *, scale: int = 1) -> Iterator[_Case]:
     models.load_state_dict(torchs.state_dict())
     for height, width in _GRIDS:
-        yield _Case(kind, torchs, models, (2, channels, height * scale, width * scale))
+        yield kind, torchs, models, (2, channels, height * scale, width * scale)
 
 
-def _measure(case: _Case, dtype: torch.dtype, device: str) -> tuple[float, float]:
+def _measure(
+    torchs: nn.Module, models: nn.Module, shape: tuple[int, ...], dtype: torch.dtype, device: str
+) -> tuple[float, float]:
     """The errors of torch's own layer and of the models', over the largest number of the right answer."""
-    layer = case.torchs.to(device="cpu", dtype=dtype)  # weights and inputs that the precision has, so that fp64's agree
-    inputs = torch.randn(case.shape).to(dtype)
+    layer = torchs.to(device="cpu", dtype=dtype)  # weights and inputs that the precision has, so that fp64's agree
+    inputs = torch.randn(shape).to(dtype)
     right = _compute(layer.double(), inputs.double())
     errors = []
-    for ours in (case.torchs, case.models):
+    for ours in (torchs, models):
         ours.to(device=device, dtype=dtype)
         _leave_rubbish(dtype, device)
         errors.append(max(map(_error, _compute(ours, inputs.to(device)), right)))

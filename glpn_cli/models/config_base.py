@@ -294,9 +294,14 @@ class ModelConfig(ABC):
 
     def load(self, checkpoint: Checkpoint) -> nn.Module:
         """The network with a checkpoint's weights, in fp32. Raises ModelError naming every tensor that does not fit."""
-        from glpn_cli.models.state_dict import load_tensors
+        from glpn_cli.models.layers import Unfilled
+        from glpn_cli.models.state_dict import read_state
 
-        return load_tensors(self, checkpoint)
+        state = read_state(checkpoint, self.weight_rows())
+        with Unfilled():
+            network = self.build()
+        network.load_state_dict(state, strict=True, assign=True)
+        return network
 
     @abstractmethod
     def prepare(self, rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
@@ -318,8 +323,8 @@ class ModelConfig(ABC):
         """Raise ModelError where another library runs the network; `purpose` begins the message."""
         if self.runs_through is not None:
             raise ModelError(
-                f"{purpose} is not there for a {self.model_type} model, which runs through {self.runs_through}",
-                hint=f"There it is for models of these families: {', '.join(FAMILIES)}.",
+                f"{purpose} is not available for a {self.model_type} model, which runs through {self.runs_through}",
+                hint=f"It is available for models of these families: {', '.join(FAMILIES)}.",
             )
 
     def require_rgb(self) -> None:

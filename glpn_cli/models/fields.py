@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from glpn_cli.errors import ModelError
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 ACTIVATIONS = ("gelu", "relu", "selu", "gelu_new")
 """Names that `hidden_act` may have."""
@@ -18,7 +18,7 @@ _MOST_SIDE = 65_536
 
 
 @dataclass(frozen=True)
-class Bounds:
+class _Bounds:
     """The values that a config field may have.
 
     is_valid:    whether a value, or each item of a list, is allowed
@@ -35,10 +35,10 @@ class Bounds:
     read: Callable[[Any], Any] = lambda value: value
 
 
-def bounded(default: T, bounds: Bounds) -> T:
+def bounded(default: _T, bounds: _Bounds) -> _T:
     """A dataclass field with a default and the bounds that `check_fields` holds it to."""
     if isinstance(default, list):
-        return cast(T, field(default_factory=lambda: list(default), metadata={"bounds": bounds}))
+        return cast(_T, field(default_factory=lambda: list(default), metadata={"bounds": bounds}))
     return field(default=default, metadata={"bounds": bounds})
 
 
@@ -51,52 +51,52 @@ def _is_real(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def whole(least: int, most: int) -> Bounds:
+def whole(least: int, most: int) -> _Bounds:
     """A whole number from `least` to `most`."""
-    return Bounds(lambda value: is_whole(value) and least <= value <= most, f"no whole number from {least} to {most}")
+    return _Bounds(lambda value: is_whole(value) and least <= value <= most, f"no whole number from {least} to {most}")
 
 
-def real(least: float, most: float) -> Bounds:
+def real(least: float, most: float) -> _Bounds:
     """A finite number from `least` to `most`."""
-    return Bounds(lambda value: _is_real(value) and least <= value <= most, f"no number from {least:g} to {most:g}")
+    return _Bounds(lambda value: _is_real(value) and least <= value <= most, f"no number from {least:g} to {most:g}")
 
 
-def positive(most: float) -> Bounds:
+def positive(most: float) -> _Bounds:
     """A finite number above 0, up to `most`."""
-    return Bounds(lambda value: _is_real(value) and 0 < value <= most, f"no number above 0, up to {most:g}")
+    return _Bounds(lambda value: _is_real(value) and 0 < value <= most, f"no number above 0, up to {most:g}")
 
 
-def probability() -> Bounds:
+def probability() -> _Bounds:
     """A rate of dropout: from 0, below 1."""
-    return Bounds(lambda value: _is_real(value) and 0 <= value < 1, "no number from 0 to below 1")
+    return _Bounds(lambda value: _is_real(value) and 0 <= value < 1, "no number from 0 to below 1")
 
 
-def flag() -> Bounds:
+def flag() -> _Bounds:
     """True or false."""
-    return Bounds(lambda value: isinstance(value, bool), "neither true nor false")
+    return _Bounds(lambda value: isinstance(value, bool), "neither true nor false")
 
 
-def text() -> Bounds:
+def text() -> _Bounds:
     """Text."""
-    return Bounds(lambda value: isinstance(value, str), "no text")
+    return _Bounds(lambda value: isinstance(value, str), "no text")
 
 
-def choice(*names: str) -> Bounds:
+def choice(*names: str) -> _Bounds:
     """One of `names`."""
-    return Bounds(lambda value: isinstance(value, str) and value in names, f"none of {', '.join(names)}")
+    return _Bounds(lambda value: isinstance(value, str) and value in names, f"none of {', '.join(names)}")
 
 
-def function(*names: str) -> Bounds:
+def function(*names: str) -> _Bounds:
     """One of `names`, or a function."""
-    return Bounds(
+    return _Bounds(
         lambda value: value in names if isinstance(value, str) else callable(value),
         f"none of {', '.join(names)}, and no function",
     )
 
 
-def height_width() -> Bounds:
+def height_width() -> _Bounds:
     """(height, width) of a picture."""
-    return Bounds(
+    return _Bounds(
         lambda value: (
             isinstance(value, tuple) and len(value) == 2 and all(is_whole(v) and 1 <= v <= _MOST_SIDE for v in value)
         ),
@@ -105,7 +105,7 @@ def height_width() -> Bounds:
     )
 
 
-def sides(most: int) -> Bounds:
+def sides(most: int) -> _Bounds:
     """A side, or (height, width)."""
 
     def is_valid(value: Any) -> bool:
@@ -116,25 +116,25 @@ def sides(most: int) -> Bounds:
             and all(is_whole(side) and 1 <= side <= most for side in sides)
         )
 
-    return Bounds(is_valid, f"neither a side nor (height, width), each from 1 to {most}")
+    return _Bounds(is_valid, f"neither a side nor (height, width), each from 1 to {most}")
 
 
-def factor() -> Bounds:
+def factor() -> _Bounds:
     """How many times larger a grid is made: a whole number, or one over a whole number."""
 
     def is_valid(value: Any) -> bool:
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and 1 / 64 <= value <= 64
         return is_number and float(value if value >= 1 else 1 / value).is_integer()
 
-    return Bounds(is_valid, "neither a whole number nor a part of 1")
+    return _Bounds(is_valid, "neither a whole number nor a part of 1")
 
 
-def each(bounds: Bounds, *, fewest: int = 1) -> Bounds:
+def each(bounds: _Bounds, *, fewest: int = 1) -> _Bounds:
     """A list, each of whose items is within `bounds`."""
     return replace(bounds, fewest=fewest, read=as_list)
 
 
-def optional(bounds: Bounds) -> Bounds:
+def optional(bounds: _Bounds) -> _Bounds:
     """The same, or None."""
     return replace(bounds, is_optional=True)
 

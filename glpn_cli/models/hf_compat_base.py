@@ -22,7 +22,7 @@ from glpn_cli.models.loading import Loading
 from glpn_cli.models.state_dict import file_state, read_state, zeros
 
 
-def asked(argument: bool | None, default: bool) -> bool:
+def _asked(argument: bool | None, default: bool) -> bool:
     """A documented per-call switch: what the call says, or what the config does where the call says nothing."""
     return default if argument is None else argument
 
@@ -174,13 +174,13 @@ class Pretrained(nn.Module):
     ) -> Any:
         """The documented call: encoder, head, and of the rest as much as the call asks for, or else the config."""
         config = self.config
-        with_attentions = asked(output_attentions, config.output_attentions)
+        with_attentions = _asked(output_attentions, config.output_attentions)
         features, hidden_states, attentions = self.encode(pixels, with_attentions=with_attentions)
         output = self.answer(features, labels)
         output.attentions = attentions
-        if asked(output_hidden_states, config.output_hidden_states):
+        if _asked(output_hidden_states, config.output_hidden_states):
             output.hidden_states = hidden_states
-        return output if asked(return_dict, config.return_dict) else output.to_tuple()
+        return output if _asked(return_dict, config.return_dict) else output.to_tuple()
 
     @classmethod
     def from_pretrained(

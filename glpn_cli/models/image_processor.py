@@ -19,12 +19,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from glpn_cli.atomic_write import write_atomically
+from glpn_cli.checkpoint import PREPROCESSOR_FILE
 from glpn_cli.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from glpn_cli.models.hf_compat_base import DepthEstimatorOutput
 
-_PREPROCESSOR_FILE = "preprocessor_config.json"
 UNIT = (np.arange(256) * (1 / 255)).astype(np.float32)
 """The value in [0, 1] of each uint8; the product is taken in double precision, as published."""
 
@@ -192,7 +192,7 @@ class ImageProcessor:
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
         """Write preprocessor_config.json into `folder`."""
         text = json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
-        write_atomically(Path(folder) / _PREPROCESSOR_FILE, text.encode())
+        write_atomically(Path(folder) / PREPROCESSOR_FILE, text.encode())
 
     @classmethod
     def from_pretrained(cls, name: str | PathLike[str], **overrides: Any) -> Self:
@@ -297,11 +297,11 @@ def stack(arrays: list[NDArray[Any]], return_tensors: str | None) -> Any:
 
 def _check_formats(return_tensors: str | None, data_format: str | None, input_data_format: str | None) -> None:
     """Raise UsageError for formats that the documented processors do not know."""
-    _check_choice("return_tensors", return_tensors, (None, "np", "pt"))
-    for name, value in (("data_format", data_format), ("input_data_format", input_data_format)):
-        _check_choice(name, value, (None, "channels_first", "channels_last"))
-
-
-def _check_choice(name: str, value: str | None, choices: tuple[str | None, ...]) -> None:
-    if value not in choices:
-        raise UsageError(f"{name} = {value!r} is not supported; choose from {', '.join(map(repr, choices))}")
+    orders = (None, "channels_first", "channels_last")
+    for name, value, choices in (
+        ("return_tensors", return_tensors, (None, "np", "pt")),
+        ("data_format", data_format, orders),
+        ("input_data_format", input_data_format, orders),
+    ):
+        if value not in choices:
+            raise UsageError(f"{name} = {value!r} is not supported; choose from {', '.join(map(repr, choices))}")

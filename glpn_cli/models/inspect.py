@@ -14,7 +14,7 @@ from glpn_cli.models.resolve import ResolvedModel
 
 
 @dataclass(frozen=True)
-class Check:
+class _Check:
     """One thing that was looked at.
 
     passed: whether it is as it should be; None where there was nothing to hold it against
@@ -47,7 +47,7 @@ class ModelReport:
     stored_types: Mapping[str, int]
     network_size: tuple[int, int]
     cost: Cost
-    checks: tuple[Check, ...]
+    checks: tuple[_Check, ...]
 
     @property
     def row(self) -> ModelRow | None:
@@ -91,25 +91,25 @@ def inspect_model(model: ResolvedModel, *, input_size: InputSize | None = None) 
     )
 
 
-def _check_header(config: ModelConfig, header: Mapping[str, TensorInfo]) -> Check:
+def _check_header(config: ModelConfig, header: Mapping[str, TensorInfo]) -> _Check:
     match = config.match({name: info.shape for name, info in header.items()})
     found = f"all {len(header)} tensors fit the config"
-    return Check(
+    return _Check(
         "header", match.is_exact, found if match.is_exact else f"the tensors do not fit the config: {match.describe()}"
     )
 
 
-def _check_checksum(model: ResolvedModel) -> Check:
+def _check_checksum(model: ResolvedModel) -> _Check:
     sha256 = model.checkpoint.sha256()
     if model.row is not None and model.row.weights:
-        is_known = any(weights.sha256 == sha256 for weights in model.row.weights)
-        return Check(
+        is_known = any(known == sha256 for known, _ in model.row.weights)
+        return _Check(
             "checksum", is_known, f"{'matches' if is_known else 'is not'} what is on record for {model.row.name}"
         )
     checkpoint = model.checkpoint
     compared = [is_intact(path) for path in checkpoint.files()] if checkpoint.is_cached else [None]
     if False in compared:
-        return Check("checksum", False, "is not what the hub named the file by")
+        return _Check("checksum", False, "is not what the hub named the file by")
     if None not in compared:
-        return Check("checksum", True, "matches what the hub named the file by")
-    return Check("checksum", None, "none on record to hold it against")
+        return _Check("checksum", True, "matches what the hub named the file by")
+    return _Check("checksum", None, "none on record to hold it against")

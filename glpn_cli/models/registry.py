@@ -18,14 +18,6 @@ DEFAULT_MODEL = "lite"
 BUNDLED = Path(__file__).parent / "bundled"
 
 
-@dataclass(frozen=True)
-class KnownWeights:
-    """A weights file by its checksum and size."""
-
-    sha256: str
-    size_bytes: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelRow:
     """What is known about a model beyond its own config.
@@ -41,7 +33,7 @@ class ModelRow:
     best_for:             what to take it for, for those that one should look at first
     training_size:        (h, w) of the pictures that it was trained on
     training_focal_px:    focal length at that size of the camera that its metres belong to
-    weights:              the files that these weights are known to come in
+    weights:              (SHA-256, bytes) of the files that these weights are known to come in
     """
 
     name: str
@@ -59,7 +51,7 @@ class ModelRow:
     best_for: str | None = None
     training_size: tuple[int, int]
     training_focal_px: float | None = None
-    weights: tuple[KnownWeights, ...] = ()
+    weights: tuple[tuple[str, int], ...] = ()
 
     @property
     def unit(self) -> str:
@@ -79,8 +71,8 @@ class ModelRow:
         """Whether the checkpoint's weights are one of the known files."""
         return any(
             # Size first: reading 245 MB to learn that they are others is not worth it.
-            checkpoint.weights_bytes == known.size_bytes and checkpoint.sha256() == known.sha256
-            for known in self.weights
+            checkpoint.weights_bytes == size and checkpoint.sha256() == sha256
+            for sha256, size in self.weights
         )
 
     def find_here(self) -> Path | None:
@@ -167,7 +159,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             best_for="a first look, without a download: rooms to 10 m",
             training_size=(192, 256),
             training_focal_px=220.0,
-            weights=(KnownWeights("359a5b0cebc328d2c988d656d93ed04092733602e4721c0541b6b2c667f95d68", 9296066),),
+            weights=(("359a5b0cebc328d2c988d656d93ed04092733602e4721c0541b6b2c667f95d68", 9296066),),
         ),
         ModelRow(
             name="mini",
@@ -181,7 +173,7 @@ REGISTRY: Mapping[str, ModelRow] = {
             best_for="the same, of no outside data: less exact than lite",
             training_size=(192, 256),
             training_focal_px=220.0,
-            weights=(KnownWeights("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
+            weights=(("7ba422fd94adac4f9f55c1bb97c4d09ea15d6816a6ca79955b57552f7f49c2fd", 8537382),),
         ),
         ModelRow(
             name="nyu",

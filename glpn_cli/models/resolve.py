@@ -60,10 +60,6 @@ class ResolvedModel:
         return {**self.checkpoint.config, OWN_KEY: {**known, **self.checkpoint.own, **limit}}
 
 
-def _say_nothing(_text: str) -> None:
-    pass
-
-
 def resolve_model(
     name: str,
     *,
@@ -71,14 +67,14 @@ def resolve_model(
     offline: bool = False,
     refresh: bool = False,
     accepts_licence: bool = False,
-    announce: Callable[[str], None] = _say_nothing,
+    announce: Callable[[str], None] = lambda _: None,
 ) -> ResolvedModel:
     """Find the model that `name` means, downloading it if it has to be, and say what its numbers mean.
 
     max_depth: depth at the head's full scale, metres, instead of the model's own.
     offline:   never touch the network.
     refresh:   ask the hub whether there is something newer.
-    accepts_licence: download a model, too, whose licence must be accepted by name.
+    accepts_licence: download even a model whose licence must be accepted by name.
     announce:  is told, in one line, what is about to be downloaded.
 
     Raises UsageError for a name that means nothing and for a nonsensical max_depth, ModelError for a model that is
@@ -177,7 +173,7 @@ def _check_name(name: str) -> None:
     if not name.strip():
         raise UsageError("the model's name is empty", hint=_known_names())
     if len(name) > _MAX_NAME:
-        raise UsageError(f"a model's name of {len(name):,} characters is none", hint=_known_names())
+        raise UsageError(f"a model's name of {len(name):,} characters is too long", hint=_known_names())
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         raise UsageError(f"{name[:80]!a} holds control characters and is no model's name", hint=_known_names())
     if address := re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]+://|file:)(?:(?:www\.)?huggingface\.co/|hf\.co/)?(.*)", name):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.errors import ModelError
-from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
+from glpn_cli.models.config_base import WeightRow, read_config
 from glpn_cli.text import first_of
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class StateDictMatch:
         mismatches = {"missing": self.missing, "unexpected": self.unexpected, "mis-shaped": self.misshapen}
         return "; ".join(f"{len(names)} {word}: {first_of(names)}" for word, names in mismatches.items() if names)
 
-    def require_exact(self, file: str) -> None:
-        """Raise ModelError naming the first of each kind of mismatch unless all tensors match."""
+    def require_exact(self, file: Path) -> None:
+        """Raise ModelError, naming the first of each kind of mismatch, unless all tensors match."""
         if not self.is_exact:
             raise ModelError(
                 f"{file} does not fit its config.json: {self.describe()}",
@@ -98,17 +99,6 @@ def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.
     return config.load(checkpoint).eval()
 
 
-def load_tensors(config: ModelConfig, checkpoint: Checkpoint) -> nn.Module:
-    """The network that a config describes, with the tensors of a checkpoint. Raises ModelError, as `read_state`."""
-    from glpn_cli.models.layers import Unfilled
-
-    state = read_state(checkpoint, config.weight_rows())
-    with Unfilled():
-        network = config.build()
-    network.load_state_dict(state, strict=True, assign=True)
-    return network
-
-
 def zeros(row: WeightRow) -> Tensor:
     """The stand-in for a tensor that a file need not have."""
     import torch
@@ -135,7 +125,7 @@ def read_state(
     rows = list(rows)
     header = {name: info.shape for name, info in checkpoint.header().items()}
     match = match_state_dict(rows, header, part=part, base_prefix=base_prefix)
-    match.require_exact(str(checkpoint.weights))
+    match.require_exact(checkpoint.weights)
     stored = checkpoint.read_state()
     state = {name: stored[source] for name, source in match.sources.items()}
     state = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}

@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from glpn_cli.errors import ErrorCode, InputError, StoppedError, UsageError, code_of, reason_of
 from glpn_cli.process_pool.worker import outcome_of
 
-R = TypeVar("R")
+_R = TypeVar("_R")
 
 _START_S = 120.0
 """How long a process may take to start: Python and numpy from a slow disk on a busy machine."""
@@ -91,7 +91,7 @@ class Workers:
         self._alive: set[_Worker] = set()
         self._is_closed = False
 
-    def run(self, function: Callable[..., R], *arguments: Any, about: str, **named: Any) -> R:
+    def run(self, function: Callable[..., _R], *arguments: Any, about: str, **named: Any) -> _R:
         """Call a function in a worker: return what it returns, raise what it raises.
 
         function: importable; its arguments can be pickled; it returns plain values, arrays or our dataclasses
@@ -126,7 +126,7 @@ class Workers:
                 raise InputError(message, code=ErrorCode.TIMEOUT) from late
         if error is not None:
             raise error
-        result: R = value
+        result: _R = value
         return result
 
     def with_count(self, count: int) -> Workers:

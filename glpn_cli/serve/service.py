@@ -65,7 +65,7 @@ class _Upload(ImageSource):
 
 
 @dataclass(frozen=True, eq=False)
-class Request(Task):
+class _Request(Task):
     """A task and whoever waits for its outcome, which is cancelled where nobody does any longer."""
 
     answer: Future[Outcome] = field(default_factory=Future)
@@ -85,8 +85,8 @@ class DepthService:
         self.queue = queue
         self.ended: RunEnd | None = None
         self._reading = reading
-        self._requests: SimpleQueue[Request | None] = SimpleQueue()
-        self._waiting: dict[int, Request] = {}
+        self._requests: SimpleQueue[_Request | None] = SimpleQueue()
+        self._waiting: dict[int, _Request] = {}
         self._lock = Lock()
         self._is_closing = Event()
         # On a CPU each picture goes alone: together they are no quicker, and the first waits for the last.
@@ -131,7 +131,7 @@ class DepthService:
                 raise UsageError(f"format {format[:40]!r} is not served", hint=f"Choose from {known}.")
             targets = (Target(None, writer, self.estimator.recipe.kind),)
         label = clean_name(name)
-        request = Request(_Upload(None, label, label, data, self._reading, is_picture=is_picture), targets)
+        request = _Request(_Upload(None, label, label, data, self._reading, is_picture=is_picture), targets)
         with self._lock:
             if not self.is_ready:
                 raise self._gone()
@@ -156,7 +156,7 @@ class DepthService:
         except UsageError:
             return None
 
-    def _tasks(self) -> Iterator[Request]:
+    def _tasks(self) -> Iterator[_Request]:
         """Requests as they come; those that nobody waits for any longer are left out."""
         while (request := self._requests.get()) is not None:
             if request.answer.set_running_or_notify_cancel():
@@ -174,7 +174,7 @@ class DepthService:
         request.answer.set_result(outcome)
         return True
 
-    def _forget(self, request: Request) -> None:
+    def _forget(self, request: _Request) -> None:
         with self._lock:
             self._waiting.pop(id(request), None)
 

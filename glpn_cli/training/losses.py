@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-Vectors = tuple[Tensor, Tensor, Tensor]
+_Vectors = tuple[Tensor, Tensor, Tensor]
 
 _SCALES = (1, 2, 4, 8, 16)
 """Distances in pixels over which slopes are compared."""
@@ -71,7 +71,7 @@ def surface_normal_loss(
     return total / len(distances)
 
 
-def _normals(depth: Tensor, distance: int, focal_px: float) -> Vectors:
+def _normals(depth: Tensor, distance: int, focal_px: float) -> _Vectors:
     """x, y and z, each (B, h - distance, w - distance), of length 1 and away from the camera, from neighbours that far.
 
     A plane n . (u / f, v / f, 1) Z = 1 has the inverse depth q = (n_x u + n_y v) / f + n_z, linear in the picture, so
@@ -90,7 +90,7 @@ def _normals(depth: Tensor, distance: int, focal_px: float) -> Vectors:
     return x * scale, y * scale, z * scale
 
 
-def _dot(one: Vectors, other: Vectors) -> Tensor:
+def _dot(one: _Vectors, other: _Vectors) -> Tensor:
     """Components that lie apart: as one tensor (B, 3, h, w) this took ten times as long."""
     return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
 

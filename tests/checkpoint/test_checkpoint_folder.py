@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import TensorInfo, open_checkpoint, read_header, read_tensors
+from glpn_cli.checkpoint import TensorInfo, Weights, open_checkpoint
 from glpn_cli.checkpoint.weights import sha256_of
 from glpn_cli.checkpoint.write import encode_checkpoint, encode_copy
 from glpn_cli.errors import ErrorCode, ModelError
@@ -128,7 +128,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None
     folder = make_model_folder(tmp_path / "model")
     bad = ["head.head.0.bias", "head.head.0.weight", "head.head.2.bias"]
     raw = bytearray((folder / "model.safetensors").read_bytes())
-    header = read_header(folder / "model.safetensors")
+    header = Weights(folder / "model.safetensors").header()
     position = len(raw) - sum(4 * info.items for info in header.values() if info.dtype == "F32")
     for name, info in header.items():
         if info.dtype == "F32":
@@ -141,7 +141,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(tmp_path: Path) -> None
     state["head.head.2.bias"] = torch.tensor([float("-inf")])
     torch.save(state, tmp_path / "pytorch_model.bin")
     with pytest.raises(ModelError, match=r"not finite, in 'head\.head\.2\.bias'"):
-        read_tensors(tmp_path / "pytorch_model.bin")
+        Weights(tmp_path / "pytorch_model.bin").read()
 
 
 def test_large_finite_weights_are_no_error(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_checkpoints import raw_safetensors
 
-from glpn_cli.checkpoint import TensorInfo, read_header, read_tensors
+from glpn_cli.checkpoint import TensorInfo, Weights
 from glpn_cli.errors import ModelError
 
 
@@ -70,7 +70,7 @@ TROUBLES = {
 def test_a_header_that_cannot_be_true_is_refused_by_both_readers(tmp_path: Path, data: bytes, trouble: str) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(data)
-    for read in (read_header, read_tensors):
+    for read in (lambda path: Weights(path).header(), lambda path: Weights(path).read()):
         with pytest.raises(ModelError) as caught:
             read(path)
         assert trouble in caught.value.message
@@ -83,7 +83,7 @@ def test_a_header_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None
         file.write(struct.pack("<Q", 20_000_000) + b"{")
         file.truncate(30_000_000)  # a file with holes: no disk is used
     with pytest.raises(ModelError, match="a header of 20,000,000 bytes is beyond"):
-        read_header(path)
+        Weights(path).header()
 
 
 def test_headers_agree_with_what_the_reference_library_writes(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_headers_agree_with_what_the_reference_library_writes(tmp_path: Path) ->
         "d.num_batches_tracked": torch.tensor(7),
     }
     safetensors.torch.save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    assert read_header(tmp_path / "model.safetensors") == {
+    assert Weights(tmp_path / "model.safetensors").header() == {
         "a.weight": TensorInfo("F32", (2, 3)),
         "b.half": TensorInfo("F16", (5,)),
         "c.bf16": TensorInfo("BF16", (1, 1, 7)),
         "d.num_batches_tracked": TensorInfo("I64", ()),
     }
-    read = read_tensors(tmp_path / "model.safetensors")
+    read = Weights(tmp_path / "model.safetensors").read()
     assert all(read[name].dtype == tensor.dtype and torch.equal(read[name], tensor) for name, tensor in tensors.items())
 
 
@@ -111,15 +111,15 @@ def test_a_header_of_any_length_is_told_from_a_pickle(tmp_path: Path) -> None:
         path.write_bytes(
             raw_safetensors(b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}' + b" " * padding, EIGHT)
         )
-        assert read_header(path) == {"w": TensorInfo("F32", (2,))}
-        assert read_tensors(path)["w"].tolist() == [0.0, 0.0]  # at every alignment
+        assert Weights(path).header() == {"w": TensorInfo("F32", (2,))}
+        assert Weights(path).read()["w"].tolist() == [0.0, 0.0]  # at every alignment
 
 
 def test_names_of_tensors_are_escaped_in_messages(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(raw_safetensors({"\x1b[2Jw\n" + "x" * 5_000: entry("F64", [1])}, EIGHT))
     with pytest.raises(ModelError) as caught:
-        read_header(path)
+        Weights(path).header()
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 500
 
@@ -133,15 +133,15 @@ def test_one_changed_byte_is_read_or_refused_never_a_crash(
     path = tmp_path_factory.getbasetemp() / "mutated.safetensors"
     path.write_bytes(good[:position] + bytes([value]) + good[position + 1 :])
     with suppress(ModelError):
-        assert sum(info.items for info in read_header(path).values()) in (4, 6, 8)
+        assert sum(info.items for info in Weights(path).header().values()) in (4, 6, 8)
 
 
 def test_a_header_is_read_without_torch(tmp_path: Path) -> None:
     torch.save({"w": torch.rand(3)}, tmp_path / "pytorch_model.bin")
     (tmp_path / "model.safetensors").write_bytes(raw_safetensors({"w": entry()}, EIGHT))
     program = (
-        "import sys; from pathlib import Path; from glpn_cli.checkpoint import read_header\n"
-        "print([read_header(Path(name))['w'].shape for name in sys.argv[1:]], 'torch' in sys.modules)"
+        "import sys; from pathlib import Path; from glpn_cli.checkpoint import Weights\n"
+        "print([Weights(Path(name)).header()['w'].shape for name in sys.argv[1:]], 'torch' in sys.modules)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "model.safetensors"), str(tmp_path / "pytorch_model.bin")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[(2,), (3,)] False\n"

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_checkpoints import raw_safetensors
 
-from glpn_cli.checkpoint import TensorInfo, read_header, read_tensors
+from glpn_cli.checkpoint import TensorInfo, Weights
 from glpn_cli.errors import ModelError
 
-READERS = (read_header, read_tensors)
+READERS = (lambda path: Weights(path).header(), lambda path: Weights(path).read())
 
 
 def state() -> dict[str, torch.Tensor]:
@@ -54,12 +54,12 @@ def test_a_state_dict_is_read_however_it_was_wrapped(
 ) -> None:
     given = state()
     path = save(tmp_path / "pytorch_model.bin", arrange(given), legacy=legacy)
-    assert read_header(path) == {
+    assert Weights(path).header() == {
         "a.weight": TensorInfo("F32", (3, 4)),
         "a.bias": TensorInfo("F16", (3,)),
         "n.num_batches_tracked": TensorInfo("I64", ()),
     }
-    read = read_tensors(path)
+    read = Weights(path).read()
     assert list(read) == list(given)
     assert all(torch.equal(read[name], given[name]) and not read[name].requires_grad for name in given)
 
@@ -67,7 +67,7 @@ def test_a_state_dict_is_read_however_it_was_wrapped(
 def test_a_module_state_dict_with_its_notes_is_read(tmp_path: Path) -> None:
     module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
     path = save(tmp_path / "a.ckpt", module.state_dict())  # carries `_metadata`
-    assert {name: info.shape for name, info in read_header(path).items()} == {
+    assert {name: info.shape for name, info in Weights(path).header().items()} == {
         name: tuple(tensor.shape) for name, tensor in module.state_dict().items()
     }
 
@@ -75,8 +75,8 @@ def test_a_module_state_dict_with_its_notes_is_read(tmp_path: Path) -> None:
 def test_tensors_that_are_views_of_one_storage_are_read(tmp_path: Path) -> None:
     whole = torch.arange(12.0).reshape(3, 4)
     path = save(tmp_path / "a.pt", {"t": whole.T, "row": whole[1]})
-    assert torch.equal(read_tensors(path)["t"], whole.T)
-    assert read_header(path)["t"].shape == (4, 3)
+    assert torch.equal(Weights(path).read()["t"], whole.T)
+    assert Weights(path).header()["t"].shape == (4, 3)
 
 
 class Bomb:
@@ -124,17 +124,17 @@ def test_what_a_pickle_asks_for_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(bombs(tmp_path)["zip"])
     with pytest.raises(ModelError, match=r"asks for '(posix|nt)\.system'"):
-        read_header(path)
+        Weights(path).header()
 
 
 def test_other_opcodes_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"\x80\x02(c__builtin__\nset\no.")
     with pytest.raises(ModelError, match=r"asks for '__builtin__\.set'"):
-        read_header(path)
+        Weights(path).header()
     path.write_bytes(b"\x80\x02(X\x01\x00\x00\x00aX\x01\x00\x00\x00bi__builtin__\nset\n.")
     with pytest.raises(ModelError, match="needs the instruction INST"):
-        read_header(path)
+        Weights(path).header()
 
 
 @pytest.mark.parametrize(
@@ -164,11 +164,11 @@ def test_what_is_no_dictionary_of_weights_is_refused(tmp_path: Path, value: obje
 def test_the_two_formats_under_each_others_names_are_told(tmp_path: Path) -> None:
     pickled = save(tmp_path / "model.safetensors", state())
     with pytest.raises(ModelError, match="is a pickle with the name of a safetensors file; it was not opened"):
-        read_tensors(pickled)
+        Weights(pickled).read()
     plain = tmp_path / "pytorch_model.bin"
     plain.write_bytes(raw_safetensors({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}, b"\0" * 4))
     with pytest.raises(ModelError, match="is a safetensors file with the name of a pickle") as caught:
-        read_tensors(plain)
+        Weights(plain).read()
     assert caught.value.hint == "Rename it to model.safetensors."
 
 
@@ -176,7 +176,7 @@ def test_a_zip_that_torch_did_not_write_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(ModelError, match=r"not one that torch\.save wrote"):
-        read_header(tmp_path / "a.pt")
+        Weights(tmp_path / "a.pt").header()
 
 
 def test_a_damaged_archive_is_told_in_one_line_that_ends(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_damaged_archive_is_told_in_one_line_that_ends(tmp_path: Path) -> None
     data[26:28] = b"\xff\xff"  # the length of the first name
     path.write_bytes(data)
     with pytest.raises(ModelError) as caught:
-        read_header(path)
+        Weights(path).header()
     assert len(caught.value.message) < 400
     assert caught.value.message.isprintable()
 
@@ -197,7 +197,7 @@ def test_a_file_that_was_cut_short_is_refused(tmp_path: Path, keep: float, legac
     path = save(tmp_path / "pytorch_model.bin", {"w": torch.rand(1000)}, legacy=legacy)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * keep)])
     with pytest.raises(ModelError):
-        read_tensors(path)
+        Weights(path).read()
 
 
 def test_numbers_that_were_lost_from_an_archive_are_missed(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_numbers_that_were_lost_from_an_archive_are_missed(tmp_path: Path) -> No
         for item in whole.infolist():
             less.writestr(item, whole.read(item)[: 200 if "/data/" in item.filename else None])
     with pytest.raises(ModelError, match="the numbers of tensor 'w' are not all there"):
-        read_header(tmp_path / "less.pt")
+        Weights(tmp_path / "less.pt").header()
 
 
 @settings(max_examples=150, deadline=None)
@@ -234,7 +234,7 @@ def test_any_program_ends_in_an_answer_or_a_model_error(
     path = tmp_path_factory.getbasetemp() / "any.bin"
     path.write_bytes(b"\x80\x02" + program)
     with pytest.raises(ModelError):
-        read_header(path)
+        Weights(path).header()
 
 
 def test_an_odd_escape_in_an_old_text_is_a_damaged_pickle_and_no_warning(tmp_path: Path) -> None:
@@ -242,7 +242,7 @@ def test_an_odd_escape_in_an_old_text_is_a_damaged_pickle_and_no_warning(tmp_pat
     path = tmp_path / "odd.bin"
     path.write_bytes(b"\x80\x02S'\\H'\n.")
     with pytest.raises(ModelError):
-        read_header(path)
+        Weights(path).header()
 
 
 def long_number(bits: int) -> bytes:
@@ -290,7 +290,7 @@ def test_a_small_archive_with_a_large_program_is_refused_at_once(
         archive.writestr("archive/data.pkl", b"\x80\x02" + program + b".")
     started = time.process_time()
     with pytest.raises(ModelError):
-        read_header(path)
+        Weights(path).header()
     assert time.process_time() - started < 2
 
 
@@ -308,18 +308,18 @@ def test_the_largest_program_that_is_read_takes_seconds_and_no_hours(tmp_path: P
         archive.writestr("archive/data.pkl", b"\x80\x02" + unit * (length // len(unit)) + b".")
     started = time.process_time()
     with pytest.raises(ModelError):
-        read_header(path)
+        Weights(path).header()
     assert time.process_time() - started < 60, "2 to 8 where time grows as the length; hours where as its square"
 
 
 READ_EACH = """
 import sys
 from pathlib import Path
-from glpn_cli.checkpoint import read_header
+from glpn_cli.checkpoint import Weights
 from glpn_cli.errors import ModelError
 for path in sys.argv[1:]:
     try:
-        read_header(Path(path))
+        Weights(Path(path)).header()
     except ModelError:
         print(Path(path).stem, flush=True)
 """

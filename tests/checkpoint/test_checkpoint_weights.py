@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from tiny_checkpoints import files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import HubName, open_checkpoint, read_header, read_tensors
+from glpn_cli.checkpoint import HubName, Weights, open_checkpoint
 from glpn_cli.checkpoint.hub import fetch, find_cached, find_damaged, is_intact
 from glpn_cli.checkpoint.write import encode_copy
 from glpn_cli.errors import ErrorCode, ModelError
@@ -208,7 +208,7 @@ def test_a_pipe_in_a_model_folder_is_refused_and_not_waited_for(tmp_path: Path, 
     assert done.wait(30), "it waits for a writer"
 
 
-@pytest.mark.parametrize("read", [read_header, read_tensors])
+@pytest.mark.parametrize("read", [lambda path: Weights(path).header(), lambda path: Weights(path).read()])
 def test_a_device_is_no_weights_file(read: Callable[[Path], object]) -> None:
     with pytest.raises(ModelError):
         read(Path(os.devnull))

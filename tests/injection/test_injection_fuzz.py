@@ -22,7 +22,7 @@ from mixed_inputs import encoded_forms
 from tiny_checkpoints import make_model_folder
 
 from glpn_cli.calibration import Calibration
-from glpn_cli.checkpoint import open_checkpoint, read_header, read_tensors
+from glpn_cli.checkpoint import Weights, open_checkpoint
 from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_writer, read_depth, read_record
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
@@ -99,9 +99,9 @@ def try_weights(name: str, data: bytes) -> None:
     path = Path(name)
     path.write_bytes(data)
     with suppress(ModelError):
-        read_header(path)
+        Weights(path).header()
     with suppress(ModelError):
-        for tensor in read_tensors(path).values():
+        for tensor in Weights(path).read().values():
             assert torch.isfinite(tensor).all()
 
 

@@ -18,7 +18,7 @@ from transformers import DepthAnythingForDepthEstimation as TheirModel
 from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 
 import glpn_cli
-from glpn_cli.checkpoint import read_header
+from glpn_cli.checkpoint import Weights
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import read_config
 from glpn_cli.models.dense import decoder as decoder_module
@@ -271,6 +271,6 @@ def test_the_names_are_those_of_the_files_of_transformers(
 ) -> None:
     for name in ("relative", "SwiGLU", "registers"):
         _, folder = folders(name)
-        header = read_header(folder / "model.safetensors")
+        header = Weights(folder / "model.safetensors").header()
         rows = read_config(json.loads((folder / "config.json").read_text())).weight_rows()
         assert {row.transformers: row.shape for row in rows} == {key: found.shape for key, found in header.items()}

@@ -19,7 +19,7 @@ from glpn_cli.checkpoint.write import encode_checkpoint, encode_copy
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageError
 from glpn_cli.models import registry
 from glpn_cli.models.dpt.config import DPTConfig
-from glpn_cli.models.registry import BUNDLED, REGISTRY, KnownWeights
+from glpn_cli.models.registry import BUNDLED, REGISTRY
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.state_dict import file_state
 
@@ -64,7 +64,7 @@ def test_kitti_speaks_metres_to_80_however_it_is_named(kitti: Path, tmp_path: Pa
 
 def test_kitti_is_known_by_its_checksum(kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = kitti / "pytorch_model.bin"
-    known = KnownWeights(sha256_of(weights), weights.stat().st_size)
+    known = (sha256_of(weights), weights.stat().st_size)
     row = replace(REGISTRY["kitti"], weights=(known,))
     monkeypatch.setattr(registry, "REGISTRY", {**REGISTRY, "kitti": row})
     (tmp_path / "nameless").mkdir()
@@ -151,7 +151,7 @@ def test_an_absent_registry_model_says_how_to_get_it_by_the_name_that_was_typed(
         ("a\0b", "'a\\x00b' holds control characters", "Known are"),
         ("owner/name\n", "'owner/name\\n' holds control characters", "Known are"),
         ("x\x1b[2J", "'x\\x1b[2J' holds control characters", "Known are"),
-        ("x" * 10_000, "a model's name of 10,000 characters is none", "Known are"),
+        ("x" * 10_000, "a model's name of 10,000 characters is too long", "Known are"),
         ("x" * 300, "there is no model 'xxx", "Known are"),
         ("vinvino02/glpn-nyu@../../x", "'../../x' is no revision", "Use a branch"),
         ("nyu@../../x", "'../../x' is no revision", "Use a branch"),
@@ -200,7 +200,7 @@ def test_a_missing_bundled_model_says_how_to_mend_the_installation(
 def test_a_damaged_bundled_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_model_folder(tmp_path / "bundled/mini")
     weights = folder / "model.safetensors"
-    known = KnownWeights(sha256_of(weights), weights.stat().st_size)
+    known = (sha256_of(weights), weights.stat().st_size)
     row = replace(REGISTRY["mini"], weights=(known,))
     monkeypatch.setattr(registry, "REGISTRY", {**REGISTRY, "mini": row})
     monkeypatch.setattr(registry, "BUNDLED", folder.parent)
@@ -249,7 +249,7 @@ def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["mini", "lite"])
 def test_a_bundled_model_is_the_one_that_the_registry_knows(name: str) -> None:
     weights = BUNDLED / name / "model.safetensors"
-    found = KnownWeights(sha256_of(weights), weights.stat().st_size)
+    found = (sha256_of(weights), weights.stat().st_size)
     assert REGISTRY[name].weights == (found,)
     model = resolve_model(name)
     assert (

@@ -52,8 +52,13 @@ def adapter_class(model_type: str) -> type[AdapterConfig] | None:
             f"a model of type {model_type!r} runs through transformers, which is not installed here",
             hint=f"Run: {INSTALL}",
         )
-    if not is_installed or (model_type not in KNOWN_KINDS and not _is_known_to_transformers(model_type)):
+    if not is_installed:
         return None
+    if model_type not in KNOWN_KINDS:
+        from glpn_cli.models.adapter.network import depth_types
+
+        if model_type not in depth_types():
+            return None
     return _class_of(model_type)
 
 
@@ -61,12 +66,6 @@ def adapter_class(model_type: str) -> type[AdapterConfig] | None:
 def _class_of(model_type: str) -> type[AdapterConfig]:
     members = {"model_type": model_type, "__doc__": AdapterConfig.__doc__}
     return cast(type[AdapterConfig], type("AdapterConfig", (AdapterConfig,), members))
-
-
-def _is_known_to_transformers(model_type: str) -> bool:
-    from glpn_cli.models.adapter.network import depth_types
-
-    return model_type in depth_types()
 
 
 @dataclass

@@ -74,7 +74,7 @@ def describe(config: AdapterConfig) -> AdaptedNetwork:
 def load(config: AdapterConfig, checkpoint: Checkpoint) -> AdaptedNetwork:
     """The network of a checkpoint, in fp32 and eval mode. Raises ModelError naming every tensor that does not fit."""
     model, found = _load(config, checkpoint.read_state())
-    found.require_exact(str(checkpoint.weights))
+    found.require_exact(checkpoint.weights)
     return AdaptedNetwork(model).eval()
 
 

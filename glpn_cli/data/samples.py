@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -162,16 +163,10 @@ def index_at(position: int, *, length: int | None, seed: int) -> int:
     return int(_permutation(length, seed, epoch)[place])
 
 
-_latest: tuple[tuple[int, int, int], NDArray[np.int64]] | None = None
-
-
+@lru_cache(maxsize=1)  # positions are consecutive
 def _permutation(length: int, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of one pass. The latest is kept, because positions are consecutive."""
-    global _latest  # noqa: PLW0603 - a cache of one
-    key = (length, seed, epoch)
-    if _latest is None or _latest[0] != key:
-        _latest = (key, np.random.default_rng([seed, epoch]).permutation(length))
-    return _latest[1]
+    """The order of one pass."""
+    return np.random.default_rng([seed, epoch]).permutation(length)
 
 
 def read_ahead(

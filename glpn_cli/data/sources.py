@@ -148,7 +148,8 @@ def _read_layout(layout: Layout, folder: Path, *, split: str) -> PairList:
     """List the pairs of one split. Raises UsageError if the folder has neither a list nor pictures with depth."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder", code=ErrorCode.NOT_FOUND)
-    found = _find_list(layout, folder, split)
+    places = (folder / below / name.format(split=split) for below in layout.list_folders for name in layout.lists)
+    found = next((place for place in places if place.is_file()), None)
     pairs = _scan(layout, folder, split) if found is None else _read_list(layout, folder, found, split)
     if not pairs:
         looked = ", ".join(name.format(split=split) for name in layout.lists)
@@ -159,11 +160,6 @@ def _read_layout(layout: Layout, folder: Path, *, split: str) -> PairList:
         )
     hint = "Add the focal length in pixels to the lines of the list: PICTURE DEPTH FOCAL."
     return PairList(f"{layout.name}:{folder}", tuple(pairs), focal_hint=hint)
-
-
-def _find_list(layout: Layout, folder: Path, split: str) -> Path | None:
-    places = (folder / below / name.format(split=split) for below in layout.list_folders for name in layout.lists)
-    return next((place for place in places if place.is_file()), None)
 
 
 def _read_list(layout: Layout, folder: Path, path: Path, split: str) -> list[Pair]:

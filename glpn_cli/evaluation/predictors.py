@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,32 +27,32 @@ if TYPE_CHECKING:
     from glpn_cli.predictor import DepthEstimator
 
 
-class Predictor(Protocol):
-    """Gives a depth map for a picture."""
+class Predictor(ABC):
+    """Gives a depth map for a picture.
 
-    @property
-    def name(self) -> str:
-        """Its name in tables."""
+    name:         for tables
+    kind:         the meaning of its numbers
+    knows_camera: whether the camera that its metres belong to is known
+    """
 
-    @property
-    def kind(self) -> DepthKind:
-        """The meaning of its numbers."""
+    name: str
+    kind: DepthKind
+    knows_camera: bool = False
 
-    @property
-    def knows_camera(self) -> bool:
-        """Whether the camera that its metres belong to is known."""
-
+    @abstractmethod
     def describe(self) -> str:
         """How its maps are made, for a heading."""
 
-    def lens_factor(self, sample: Sample) -> float | None:
-        """Metres through the picture's camera for one through its own; None where either is not known."""
+    def lens_factor(self, sample: Sample) -> float | None:  # noqa: ARG002 - for those that know their camera
+        """What scales its metres to the picture's camera; None where that or its own is not known."""
+        return None
 
+    @abstractmethod
     def predict(self, sample: Sample) -> DepthMap:
         """Its map of the picture. Raises InputError where it has none. It must not look at `sample.depth`."""
 
 
-class ModelPredictor:
+class ModelPredictor(Predictor):
     """A model with its settings. The constructor loads the weights."""
 
     def __init__(self, settings: InferenceSettings, *, device: str = "auto", threads: int | None = None) -> None:
@@ -91,7 +92,7 @@ class ModelPredictor:
         return Picture(sample.rgb, sample.size)
 
 
-class FolderPredictor:
+class FolderPredictor(Predictor):
     """Maps in a folder: ours are found by the picture that they record, those of others by their name.
 
     A map belongs to `kitchen/rgb_1.jpg` if it records that source, or is called (below the folder, without extension)
@@ -107,8 +108,6 @@ class FolderPredictor:
 
     bare: the depth maps, by their content, of which the file says neither kind nor unit.
     """
-
-    knows_camera = False
 
     def __init__(
         self,
@@ -153,10 +152,6 @@ class FolderPredictor:
         origin = origins.pop() if len(origins) == 1 else None
         made = "" if origin is None else f", recorded: {origin[0]}"
         return f"{len(maps)} {', '.join(formats)} map{'' if len(maps) == 1 else 's'} from disk{scale}{made}"
-
-    def lens_factor(self, sample: Sample) -> float | None:  # noqa: ARG002 - nobody knows through which camera
-        """Not known."""
-        return None
 
     def predict(self, sample: Sample) -> DepthMap:
         """Read the picture's map. Raises InputError where it is missing, ambiguous, unreadable or of other bytes."""
@@ -257,25 +252,21 @@ def _with_floats(paths: Iterable[Path]) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class RowFit:
+class RowFit(Predictor):
     """The baseline that a model must beat: log depth is a straight line down the rows of every picture.
 
     top, bottom: metres at the first and the last row.
     """
 
+    name = "row fit"
+
     top: float
     bottom: float
-    name: str = "row fit"
     kind: DepthKind = DepthKind.METRIC
-    knows_camera: bool = False
 
     def describe(self) -> str:
         """The line."""
         return f"log depth = a + b row, from {self.top:.2f} m at the top to {self.bottom:.2f} m at the bottom"
-
-    def lens_factor(self, sample: Sample) -> float | None:  # noqa: ARG002 - nobody knows through which camera
-        """Not known."""
-        return None
 
     def predict(self, sample: Sample) -> DepthMap:
         """The same map for every picture of a size."""

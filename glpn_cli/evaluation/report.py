@@ -14,6 +14,7 @@ from glpn_cli.evaluation.alignment import Alignment
 from glpn_cli.evaluation.evaluate import Evaluation
 from glpn_cli.evaluation.metrics import LEVEL, Interval
 from glpn_cli.evaluation.protocols import Protocol
+from glpn_cli.text import first_of
 
 LABELS = {
     "d1": "d1",
@@ -85,12 +86,8 @@ def heading(evaluation: Evaluation) -> str:
 def _gap_words(evaluation: Evaluation, how: Alignment) -> str:
     """The number of pictures in an alignment's mean, and the names of those left out."""
     names = evaluation.missing(how)
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     count = len(evaluation.measured) - len(names)
-    return (
-        f"align {how.value}: {count} of {evaluation.total} pictures; "
-        f"without a focal length: {', '.join(names[:3])}{more}"
-    )
+    return f"align {how.value}: {count} of {evaluation.total} pictures; without a focal length: {first_of(names)}"
 
 
 def _clipping(how: Alignment, protocol: Protocol) -> str:

@@ -25,9 +25,9 @@ _ERRORS = {
 
 def describe_api(formats: Sequence[str], *, has_token: bool) -> dict[str, Any]:
     """The document for a server that sends these formats."""
-    schemas, record = _record_schemas()
     security: list[dict[str, list[str]]] = [{"token": []}] if has_token else []
     plain = {"text/plain": {"schema": {"type": "string"}}}
+    not_ready = {"503": {"description": "Not now.", "content": plain}}
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "glpn", "version": __version__, "description": "Depth maps in metres from single pictures."},
@@ -55,7 +55,7 @@ def describe_api(formats: Sequence[str], *, has_token: bool) -> dict[str, Any]:
                         "200": {
                             "description": "The file that glpn predict writes; its record where JSON is accepted.",
                             "content": {
-                                "application/json": {"schema": record},
+                                "application/json": {"schema": {"$ref": "#/components/schemas/result"}},
                                 **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _MEDIA_TYPES},
                             },
                         },
@@ -66,13 +66,13 @@ def describe_api(formats: Sequence[str], *, has_token: bool) -> dict[str, Any]:
             },
             "/": {"get": _get("page", "A page to try it", {"text/html": {"schema": {"type": "string"}}})},
             "/healthz": {"get": _get("health", "Whether the process answers", plain)},
-            "/readyz": {"get": _get("ready", "Whether pictures are taken", plain, {503: "Not now."}, plain)},
+            "/readyz": {"get": _get("ready", "Whether pictures are taken", plain, not_ready)},
             "/metrics": {"get": _get("metrics", "Counts and times for Prometheus", plain) | {"security": security}},
             "/openapi.json": {
                 "get": _get("openapi", "This document", {"application/json": {"schema": {"type": "object"}}})
             },
         },
-        "components": {"schemas": schemas},
+        "components": {"schemas": _record_schemas()},
     }
     if has_token:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -106,16 +106,16 @@ def _parameters(formats: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _record_schemas() -> tuple[dict[str, Any], dict[str, str]]:
-    """The schemas of the JSON records as components, and a reference to that of a result."""
+def _record_schemas() -> dict[str, Any]:
+    """The schemas of the JSON records, as components."""
     text = files("glpn_cli.pipeline").joinpath("records.schema.json").read_text("utf-8")
-    schemas = json.loads(text.replace("#/$defs/", "#/components/schemas/"))["$defs"]
+    schemas: dict[str, Any] = json.loads(text.replace("#/$defs/", "#/components/schemas/"))["$defs"]
     schemas["failure"] = {
         "type": "object",
         "properties": {"error": {"$ref": "#/components/schemas/error"}},
         "required": ["error"],
     }
-    return schemas, {"$ref": "#/components/schemas/result"}
+    return schemas
 
 
 def _error(description: str) -> dict[str, Any]:
@@ -123,14 +123,6 @@ def _error(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _get(
-    name: str,
-    summary: str,
-    content: dict[str, Any],
-    others: dict[int, str] | None = None,
-    others_content: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    responses: dict[str, Any] = {"200": {"description": summary, "content": content}, "400": _error(_ERRORS[400])}
-    for status, description in (others or {}).items():
-        responses[str(status)] = {"description": description, "content": others_content or {}}
+def _get(name: str, summary: str, content: dict[str, Any], others: dict[str, Any] | None = None) -> dict[str, Any]:
+    responses = {"200": {"description": summary, "content": content}, "400": _error(_ERRORS[400]), **(others or {})}
     return {"operationId": name, "summary": summary, "responses": responses}

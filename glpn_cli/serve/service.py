@@ -167,11 +167,8 @@ class DepthService:
     def _tell(self, job: Job) -> bool:
         request = job.task
         self._forget(request)
-        if job.outcome is not None:
-            outcome = replace(job.outcome, seconds=job.seconds)
-        else:
-            outcome = make_outcome(request.source, Status.ERROR, seconds=job.seconds, error=job.error)
-        request.answer.set_result(outcome)
+        outcome = job.outcome or make_outcome(request.source, Status.ERROR, error=job.error)
+        request.answer.set_result(replace(outcome, seconds=job.seconds))
         return True
 
     def _forget(self, request: _Request) -> None:

@@ -75,8 +75,10 @@ class Schedule:
 
     def rate(self, step: int, *, steps: int) -> float:
         """The rate of step 0 <= `step` < `steps`."""
-        if self.course == "paper":
-            return _there_and_back(step, steps=steps, low=self.low, peak=self.peak)
+        if self.course == "paper":  # the author's code counts 2019 steps an epoch whatever the data; these are real
+            way = step / steps * 2  # 0 at the start, 1 half-way, 2 at the end
+            share = float((way if way < 1 else way - 1) ** 0.9)
+            return self.low + (self.peak - self.low) * (share if way < 1 else 1 - share)
         rising = (step + 1) / self.warm_up if self.warm_up else 1.0
         falling = (steps - step) / max(1.0, self.decay * steps)
         return self.peak * max(0.001, min(1.0, rising, falling))
@@ -143,11 +145,3 @@ class TrainingConfig:
         """Plain values for JSON, for the comparison of two runs, and for the saved state, which holds no classes."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return plain
-
-
-def _there_and_back(step: int, *, steps: int, low: float, peak: float) -> float:
-    """The paper's schedule. The author's code counts 2019 steps an epoch whatever the data; these are the real ones."""
-    way = step / steps * 2  # 0 at the start, 1 half-way, 2 at the end
-    climbed = way if way < 1 else way - 1
-    share = float(climbed**0.9)
-    return low + (peak - low) * (share if way < 1 else 1 - share)

@@ -69,10 +69,11 @@ def rooms_recipe(asked: TrainingSettings, *, length: int | None) -> TrainingConf
     steps = _ROOMS_STEPS if is_whole else _count_steps(asked, length, batch, epochs=1)
     if asked.crop is None:
         *growing, (whole, _, last_weight) = _ROOMS_SIZES
-        *counts, last = _split(steps)
+        parts = [(int(share * steps), size, weight) for size, share, weight in growing]
+        rest = steps - sum(count for count, _, _ in parts)
         phases = (
-            *(_rooms_phase(n, size, w, upright=_UPRIGHT) for (size, _, w), n in zip(growing, counts, strict=True) if n),
-            _rooms_phase(last, whole, last_weight),
+            *(_rooms_phase(count, size, weight, upright=_UPRIGHT) for count, size, weight in parts if count),
+            _rooms_phase(rest, whole, last_weight),
         )
     else:
         phases = (_rooms_phase(steps, asked.crop, 0.5),)
@@ -125,12 +126,6 @@ def _count_steps(asked: TrainingSettings, length: int | None, batch: int, *, epo
     if not 0 < epochs < math.inf:
         raise UsageError(f"--epochs {epochs:g} is no number of passes over the data")
     return max(1, math.ceil(epochs * length / batch))
-
-
-def _split(steps: int) -> list[int]:
-    """The steps at each size; the last has the rest."""
-    counts = [int(share * steps) for _, share, _ in _ROOMS_SIZES[:-1]]
-    return [*counts, steps - sum(counts)]
 
 
 def _every(asked: TrainingSettings, steps: int) -> int:

@@ -178,7 +178,6 @@ def _progress(trainer: Trainer, reports: Sequence[StepReport], *, seconds: float
 def _save_and_validate(run: Run, trainer: Trainer) -> Iterator[Event]:
     """Save first: validation may take long, and a signal may come."""
     if run.ranks.is_first:
-        run.folder.path.mkdir(parents=True, exist_ok=True)
         trainer.state().save(run.folder.path)
         yield from _write_model(run, trainer)
     run.ranks.wait()

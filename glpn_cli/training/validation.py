@@ -18,6 +18,7 @@ from glpn_cli.evaluation.metrics import Scores, score
 from glpn_cli.models.image_processor import LOWEST_SHARE
 from glpn_cli.prediction import DepthMap
 
+_BATCH = 8
 _Predicted = tuple[Sample, NDArray[np.float32]]
 """A picture as the network sees it, and the depth that it predicts, float32 (h, w), metres."""
 
@@ -31,7 +32,6 @@ def predict_samples(
     focal_px: float | None,
     limit_m: float,
     precision: str = "fp32",
-    batch_size: int = 8,
 ) -> Iterator[_Predicted]:
     """The middle of every picture at (h, w), and its depth by the network.
 
@@ -41,10 +41,10 @@ def predict_samples(
     """
     network.eval()
     device = next(network.parameters()).device
-    for start in range(0, len(samples), batch_size):
+    for start in range(0, len(samples), _BATCH):
         seen = [
             through_camera(largest_window(sample, size=size), focal_px=focal_px)
-            for sample in samples[start : start + batch_size]
+            for sample in samples[start : start + _BATCH]
         ]
         pixels = torch.from_numpy(np.stack([sample.rgb for sample in seen])).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):

@@ -93,7 +93,7 @@ class Calibration:
             scale, shift = float(slope), float(offset)
         if not scale > 0:
             raise UsageError(
-                "what is farther by the known distances is nearer in the map", hint="Check pixels and metres."
+                "points that are farther by the known distances are nearer in the map", hint="Check pixels and metres."
             )
         _check_uncalibrated(provenance)
         return cls(
@@ -183,7 +183,7 @@ class Calibration:
     def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
         """Read `to_json` back. Raises ValueError, OverflowError, TypeError or KeyError where it makes no sense."""
         if raw.get("type") != "calibration" or raw.get("schema") != _SCHEMA:
-            raise ValueError("it is no calibration of a version that is known here")
+            raise ValueError("it is no calibration, or of an unknown version")
         scale, shift = float(raw["scale"]), float(raw["shift"])
         if not (math.isfinite(scale) and scale > 0 and math.isfinite(shift)):
             raise ValueError(f"scale {scale:g} and shift {shift:g} make no metres")

@@ -129,7 +129,7 @@ class Bench:
         """
         library = settings.config.runs_through
         if self.peer_precision is not None and library is not None:
-            raise UsageError(f"{library} runs {title} already: there is nothing to hold it against")
+            raise UsageError(f"{library} runs {title} already: there is nothing to compare it with")
         model = ModelStages(settings, Path(self.pictures[0]), device=self.device, batch_size=self.batch_size)
         product = MatrixProduct(model.device, model.precision)
         functions: dict[str, Callable[[], object]] = {**model.stages(), _PRODUCT: product}

@@ -72,7 +72,7 @@ class HubName:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A model on disk, readable without torch up to `read_state`.
+    """A model on disk; all but `read_state` works without torch.
 
     folder:       where config.json lies
     weights:      the weights file, or the index of its shards

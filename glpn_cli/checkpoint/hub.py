@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def hub_settings(cache: Path | None, token: str | bool | None) -> Iterator[None]:
-    """Use another cache folder, and a token, for what is opened meanwhile by this thread."""
+    """Inside, models that this thread opens come from this cache folder, with this token."""
     before = _CACHE.set(cache), _TOKEN.set(token)
     try:
         yield

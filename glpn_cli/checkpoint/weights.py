@@ -1,7 +1,7 @@
 """The weights of a model on disk: one file, or the shards that an index names. Read whole into memory, never mapped.
 
 A mapped file follows whoever changes it: cut short it ends the process (SIGBUS), and written over it gives other depths
-under the old checksum. So the numbers are copied, and every look at a file must find the one that the first look found.
+under the old checksum. So the numbers are copied, and every look at a file checks that it has not changed.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _BLOCK_BYTES = 16 << 20  # large: beside a thread that imports, every block wait
 _MAX_INDEX_BYTES = 16_000_000
 
 _Identity = tuple[int, ...]
-"""The facts that change with a file: its size and its two times, of which no user can set the second."""
+"""What changes with a file: its size, and its two times, the second of which no user can set."""
 
 
 class Weights:
     """The weights at a path: a safetensors file, a file of torch.save, or an index of shards.
 
-    Raises ModelError (E_CHECKSUM) from any method where a file is another than at the first look.
+    Any method raises ModelError (E_CHECKSUM) where a file has changed since the first look.
     """
 
     def __init__(self, path: Path) -> None:

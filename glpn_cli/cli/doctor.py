@@ -111,7 +111,7 @@ def _examine() -> Iterator[Finding]:
         _check_cache,
         _check_bundled_model,
         _check_downloaded_models,
-        check_prediction,
+        _check_prediction,
     )
     for check in checks:
         try:
@@ -305,7 +305,7 @@ def _is_whole(name: str) -> bool:
         return False
 
 
-def check_prediction() -> Finding:
+def _check_prediction() -> Finding:
     """Whether a picture becomes depth."""
     import time
 

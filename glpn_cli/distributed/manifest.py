@@ -102,7 +102,7 @@ class _Manifest:
             self._judge(twice, overwritten)
 
     def _judge(self, twice: set[int], overwritten: set[int]) -> None:
-        """Look at the names whose hashes meet, which may be by chance."""
+        """Compare the names whose hashes are equal, which may be by chance."""
         first: dict[str, str] = {}
         given: set[str] = set()
         written: set[str] = set()

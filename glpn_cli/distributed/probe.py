@@ -27,7 +27,7 @@ def start_probes(nodes: Sequence[Mapping[str, Any]], setup: Any) -> list[Any]:
 
 
 def await_probes(probes: list[Any]) -> None:
-    """Wait until every machine has looked. Raises what it cannot see; one that is gone meanwhile is no error."""
+    """Wait until every machine has looked, and raise what one cannot see. A machine that has gone is no error."""
     lost: RayError | None = None
     ready, silent = ray.wait(probes, num_returns=len(probes), timeout=_PROBE_S)
     for probe in ready:

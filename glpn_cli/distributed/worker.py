@@ -202,7 +202,7 @@ class Worker:
         self._give_up()
 
     def _give_up(self) -> None:
-        """Answer what had no turn."""
+        """Answer the requests that had no turn."""
         while self._waiting:
             answer = self._waiting.pop().answer
             if not answer.done():

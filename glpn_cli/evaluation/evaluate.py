@@ -204,7 +204,7 @@ class Evaluation:
 
 
 def _check_alignments(asked: Sequence[Alignment], predictor: Predictor) -> None:
-    """Refuse alignments that say nothing about a predictor's maps (UsageError)."""
+    """Raise UsageError for alignments that say nothing about a predictor's maps."""
     unfair = [alignment for alignment in asked if alignment not in FAIR[predictor.kind]]
     if unfair:
         raise UsageError(
@@ -213,13 +213,13 @@ def _check_alignments(asked: Sequence[Alignment], predictor: Predictor) -> None:
         )
     if Alignment.FOCAL in asked and not predictor.knows_camera:
         raise UsageError(
-            f"--align focal says nothing about {predictor.name}: for which focal length its metres are is not known",
-            hint="Leave focal out of --align, or score models alone that know their camera, as lite does.",
+            f"--align focal says nothing about {predictor.name}: for which focal length its metres hold is not known",
+            hint="Leave focal out of --align, or score only models that know their camera, such as lite.",
         )
 
 
 def _check_temporal(predictor: Predictor) -> None:
-    """Refuse temporal metrics of maps whose scale and shift nobody knows (UsageError)."""
+    """Raise UsageError for temporal metrics of maps with an unknown shift."""
     if not predictor.kind.has_ratios:
         raise UsageError(
             f"--temporal says nothing about {predictor.name}: its maps are {predictor.kind.value}",

@@ -167,7 +167,7 @@ class FolderPredictor(Predictor):
             )
         if sample.source is not None and not shows_same(stored.record, sample.source):
             raise InputError(
-                f"{path}: this map is of another frame or orientation of {sample.name} than is compared with",
+                f"{path}: this map is of another frame or orientation of {sample.name} than the one compared",
                 hint="Predict the picture again, without --frame and --orientation.",
                 code=ErrorCode.DATA,
             )

@@ -1,4 +1,4 @@
-"""The documented classes that choose by a checkpoint's own words, and what they choose where a family has none."""
+"""The documented Auto classes, which choose by config.json, and what they choose where a family has no class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every family of networks promises, and the table of those there are.
+"""The contract of a family of networks, and the table of families.
 
 A family is one folder beside this file and one line in `FAMILIES`, which names its config class. Everything that
 depends on the config is a method of that class. Torch is imported inside `build`, `prepare`, `decode`, `cast` and
@@ -128,7 +128,7 @@ class ModelConfig(ABC):
 
     model_type: the family's name in config.json
     own_fields: fields that only this project knows: key under "glpn_cli" in config.json -> field
-    superseded: keys of a file that the fields already tell
+    superseded: keys of a file that repeat what the fields say
 
     Keys of a file that are none of its fields are kept in `unknown`, written back and otherwise ignored.
     All sizes are (height, width). Constructing a config checks it: ModelError names the field and its value.
@@ -140,7 +140,7 @@ class ModelConfig(ABC):
     depth_class: ClassVar[str] = ""
     processor_class: ClassVar[str] = ""
     runs_through: ClassVar[str | None] = None
-    """The library that runs the network, of an adapter. It gets every pixel and decides sizes, in fp32."""
+    """For an adapter, the library that runs the network, in fp32: it gets every pixel, and chooses the size."""
 
     training_size: tuple[int, int]
     """(h, w) of the pictures that it was trained on."""
@@ -228,8 +228,8 @@ class ModelConfig(ABC):
     def cost(self, size: tuple[int, int]) -> Cost:
         """What one picture of network size (h, w) costs.
 
-        Counted are convolutions, linear layers and the two products of attention, as in the field's counters; not
-        norms, activations or resampling. Activations are the peak of what lives at one time, to the nearest layer.
+        As in the field's counters, convolutions, linear layers and the two products of attention are counted; norms,
+        activations and resampling are not. `activation_bytes` is the peak at any one time, to the nearest layer.
         """
 
     @property
@@ -270,7 +270,7 @@ class ModelConfig(ABC):
         return height, width
 
     def of_area(self, size: tuple[int, int], area: float) -> tuple[int, int]:
-        """About so many pixels in the picture's own aspect."""
+        """Network size (h, w) of about `area` pixels, in the picture's aspect."""
         height, width = self.scaled(size, math.sqrt(area / math.prod(size)))
         step = self.steps
         # Where the short side cannot get shorter, the long one must, or the cost of a long strip has no bound.

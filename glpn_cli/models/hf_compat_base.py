@@ -23,7 +23,7 @@ from glpn_cli.models.state_dict import file_state, read_state, zeros
 
 
 def _asked(argument: bool | None, default: bool) -> bool:
-    """A documented per-call switch: what the call says, or what the config does where the call says nothing."""
+    """A documented per-call switch: as the call says, or else as the config does."""
     return default if argument is None else argument
 
 
@@ -145,7 +145,7 @@ class Pretrained(nn.Module):
 
     config_class:  the family's config
     part:          start (or starts) of the names of the tensors that the class holds; "" = all
-    base_prefix:   what files of that part alone leave away from their names
+    base_prefix:   what files of that part alone leave out of their names
     module_prefix: where the class keeps the network
     """
 
@@ -172,7 +172,7 @@ class Pretrained(nn.Module):
         output_hidden_states: bool | None,
         return_dict: bool | None,
     ) -> Any:
-        """The documented call: encoder, head, and of the rest as much as the call asks for, or else the config."""
+        """The documented call: encoder, head, and what else the call, or the config, asks for."""
         config = self.config
         with_attentions = _asked(output_attentions, config.output_attentions)
         features, hidden_states, attentions = self.encode(pixels, with_attentions=with_attentions)

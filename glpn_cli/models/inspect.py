@@ -17,7 +17,7 @@ from glpn_cli.models.resolve import ResolvedModel
 class _Check:
     """One thing that was looked at.
 
-    passed: whether it is as it should be; None where there was nothing to hold it against
+    passed: whether it is as it should be; None where there was nothing to compare it with
     found:  the same in words
     """
 
@@ -112,4 +112,4 @@ def _check_checksum(model: ResolvedModel) -> _Check:
         return _Check("checksum", False, "is not what the hub named the file by")
     if None not in compared:
         return _Check("checksum", True, "matches what the hub named the file by")
-    return _Check("checksum", None, "none on record to hold it against")
+    return _Check("checksum", None, "none on record to compare it with")

@@ -42,7 +42,7 @@ def find_activation(name: str | Activation) -> Activation:
 class Unfilled(TorchFunctionMode):
     """A context in which layers are made without memory and without numbers, since a file has them all.
 
-    So does torch.device("meta"), and has torch work out what random numbers without memory are: half of the time.
+    torch.device("meta") does the same, but spends half of the time on random numbers that have no memory to go to.
     """
 
     def __torch_function__(

@@ -27,10 +27,10 @@ class ModelRow:
     limit_m:              depth at the head's full scale, metres; None where it predicts no metres
     published_limit_m:    what its published config says instead
     scale_source:         a sentence: how we know the limit, or why there is none
-    license, license_facts: in a word, and what else one should know before using it
+    license, license_facts: in a word, and what to know before using it
     needs_consent:        whether its licence is to be accepted by name before it is downloaded
     weights_mb:           megabytes of its weights
-    best_for:             what to take it for, for those that one should look at first
+    best_for:             what to use it for, for the few to try first
     training_size:        (h, w) of the pictures that it was trained on
     training_focal_px:    focal length at that size of the camera that its metres belong to
     weights:              (SHA-256, bytes) of the files that these weights are known to come in

@@ -1,4 +1,4 @@
-"""How predictions are asked for: a model and its settings, everything that is known before a network runs. No torch."""
+"""A model and the settings of its predictions: everything that is known before a network runs. No torch."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class InferenceSettings:
     tta:       none, or flip: the average with the answer for the mirrored picture
     upsample:  how depth is brought to the picture's own size
     view:      which picture of each file, where that is not the usual one; see `ReadOptions.view`
-    lens:      what is said about the camera of a picture, to whose lens metres are brought; None: they stay as of the
-               lens that the network learned through
+    lens:      the camera to whose lens metres are scaled; None leaves them as of the lens that the network learned
+               through
     """
 
     model: ResolvedModel
@@ -91,7 +91,7 @@ class InferenceSettings:
         return None if focal_px is None else focal_to_35mm(focal_px, self.config.training_size)
 
     def check(self) -> None:
-        """Refuse settings that the model cannot heed (UsageError)."""
+        """Raise UsageError for settings that the model cannot follow."""
         self._check_lens()
         library = self.config.runs_through
         if library is None:
@@ -109,7 +109,7 @@ class InferenceSettings:
                 )
 
     def check_other_sizes(self) -> None:
-        """Refuse to ask the network at other sizes than its own processor's (UsageError)."""
+        """Raise UsageError where the network takes no sizes but those of its own processor."""
         if (library := self.config.runs_through) is not None:
             raise UsageError(
                 f"--uncertainty makes no sense for {self.model.name!r}: {library} runs it, at one size",
@@ -127,7 +127,7 @@ class InferenceSettings:
         return "png16" if self.kind.is_metric and self.limit_m is not None else "tiff"
 
     def _check_lens(self) -> None:
-        """Refuse to bring metres to the lens of a picture where there are none, or of an unknown lens (UsageError)."""
+        """Raise UsageError for metres of a picture's lens where there are no metres, or their own lens is unknown."""
         if self.lens is None:
             return
         because = f"--metres focal makes no sense for {self.model.name!r}, which predicts"
@@ -146,10 +146,10 @@ class InferenceSettings:
             )
 
     def lens_factor(self, focal_px: float, size: tuple[int, int]) -> float | None:
-        """How many metres through a camera are one as the network answers; None where nobody knows its own lens.
+        """What scales the network's metres to the lens of a camera; None where its own lens is not known.
 
-        The ratio of the focal lengths, each measured by the root of its picture's area: a network shrinks pictures to
-        about one area, and what stands k times larger there is taken for k times nearer.
+        It is the ratio of the focal lengths, each over the root of its picture's area: a network shrinks pictures to
+        about one area, and takes what is k times larger there for k times nearer.
 
         focal_px: of the camera, in pixels of its picture of (H, W)
         """
@@ -179,8 +179,8 @@ class InferenceSettings:
         assert factor is not None, "check was not asked"
         if not 1 / _MOST_LENS_FACTOR <= factor <= _MOST_LENS_FACTOR:
             raise InputError(
-                f"a focal length of {camera.fx:.4g} pixels would make {factor:.3g} metres of each, "
-                "which no lens does that sees rooms",
+                f"a focal length of {camera.fx:.4g} pixels would turn each metre into {factor:.3g}, "
+                "which no lens for rooms does",
                 hint="Mind the unit of --focal: 518px of this picture, 28mm as on a 35 mm camera, or 65deg across.",
                 code=ErrorCode.DATA,
             )
@@ -193,7 +193,7 @@ class InferenceSettings:
 
     @cached_property
     def provenance(self) -> Provenance:
-        """What results will say of their making, as far as it is known before the network ran."""
+        """How results are made, as far as that is known before the network runs."""
         return Provenance(
             model=self.model.name,
             weights_sha256=self.weights_sha256,
@@ -209,7 +209,7 @@ class InferenceSettings:
         )
 
     def provenance_of(self, size: tuple[int, int], exif_mm: float | None) -> Provenance:
-        """The same for a picture of (H, W), its lens among it. Raises as `picture_factor` does."""
+        """The same for a picture of (H, W), with its lens. Raises as `picture_factor` does."""
         if self.lens is None:
             return self.provenance
         factor = self.picture_factor(size, exif_mm)

@@ -12,7 +12,7 @@ _BUCKETS_S = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """What was answered since the start. For one thread: the event loop's."""
+    """What was answered since the start. Not safe for threads: only the event loop's uses it."""
 
     def __init__(self) -> None:
         self._answers: Counter[tuple[str, int]] = Counter()

@@ -22,7 +22,7 @@ _HEADERS_S = 10.0
 
 
 def check_access(host: str, *, token: str | None, no_auth: bool) -> None:
-    """Refuse to be reached by other machines without a word about who may (UsageError)."""
+    """Raise UsageError where other machines can connect and nothing says who may."""
     if token is not None and no_auth:
         raise UsageError("--token-file and --no-auth exclude each other", hint="Leave one out.")
     if token is None and not no_auth and not is_loopback(host):

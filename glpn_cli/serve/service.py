@@ -36,7 +36,7 @@ _JPEG = b"\xff\xd8\xff"  # holds greys of 8 bits at most
 
 @dataclass(frozen=True)
 class _Upload(ImageSource):
-    """A picture that came over the network; a depth map among them is told as such, in an isolated process.
+    """A picture that came over the network. Depth maps among them are refused, by a look in an isolated process.
 
     is_picture: the client said that greys of more than 8 bits are a picture
     """
@@ -157,7 +157,7 @@ class DepthService:
             return None
 
     def _tasks(self) -> Iterator[_Request]:
-        """Requests as they come; those that nobody waits for any longer are left out."""
+        """Requests as they come, without those that nobody waits for any longer."""
         while (request := self._requests.get()) is not None:
             if request.answer.set_running_or_notify_cancel():
                 yield request

@@ -49,9 +49,9 @@ class Progress:
 class Validation:
     """The network's mean scores on pictures that it does not learn from.
 
-    pictures: that it had learned from.
+    pictures: how many it had learned from.
     size:     (h, w) at which it was validated.
-    measured: pictures that it was scored on.
+    measured: how many it was scored on.
     raw:      scores of its depth; median: after each map was scaled to the true median.
     """
 

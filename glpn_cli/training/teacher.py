@@ -44,7 +44,7 @@ def teach(
     """The pictures of a folder, and of those inside it, with the depth that a teacher gives them.
 
     output: the folder for its maps, which go into one of this teacher's own
-    show:   told of each picture as it is done, and how many there are
+    show:   called with each picture's outcome, and the number of pictures
 
     Raises GlpnError where there is no picture that can be used, and what stops a run.
     """

@@ -173,7 +173,7 @@ def test_ok_is_said_only_where_there_was_something_to_compare(tmp_path: Path) ->
         return check.passed, check.found
 
     files = files_of(make_model_folder(tmp_path / "model"))
-    assert checksum(tmp_path / "model") == (None, "none on record to hold it against")
+    assert checksum(tmp_path / "model") == (None, "none on record to compare it with")
     snapshot = make_cache(tmp_path / "hub", "owner/name", files)
     assert checksum(snapshot) == (True, "matches what the hub named the file by")
     weights = snapshot / "model.safetensors"

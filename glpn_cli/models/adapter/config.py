@@ -75,7 +75,7 @@ class AdapterConfig(ModelConfig):
     Kept in config.json under the one key "glpn_cli":
 
     depth_kind:    metric, scale, affine or disparity: what its depths mean, where the user knows better than
-                   `KNOWN_KINDS`; types that are not in there are of unknown kind else
+                   `KNOWN_KINDS`; the kind of types that are not in there is unknown
     training_size: (height, width) that costs are told for; None stands for what the processor's `size` says
     source:        where the weights came from, such as "Intel/zoedepth-nyu"
     processor:     the object of preprocessor_config.json; set when a folder is opened, and not written
@@ -188,14 +188,14 @@ class AdapterConfig(ModelConfig):
 
     @property
     def steps(self) -> tuple[int, int]:
-        """Nothing is known of them."""
+        """Not known."""
         return 1, 1
 
     def network_size(self, size: tuple[int, int], asked: InputSize) -> tuple[int, int]:
         """What the model's own processor makes of a picture of (H, W). Raises UsageError for any other wish."""
         if asked.policy not in ("auto", "original"):
             raise UsageError(
-                f"--input-size {asked} cannot be had: the network sees what the model's own processor makes",
+                f"--input-size {asked} is not available: the network sees what the model's own processor makes",
                 hint="Leave it out, or use a model that runs here without transformers.",
             )
         return self.auto_size(size)

@@ -176,7 +176,9 @@ def _own_errors(config: AdapterConfig) -> Iterator[None]:
         raise
     except Exception as error:
         said = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
-        raise ModelError(f"transformers makes no network of this {config.model_type} model: {said[:300]}") from error
+        raise ModelError(
+            f"transformers cannot build a network for this {config.model_type} model: {said[:300]}"
+        ) from error
 
 
 @contextmanager

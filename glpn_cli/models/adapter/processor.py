@@ -120,7 +120,7 @@ class _DepthProProcessor(PictureProcessor):
 
 
 def make_processor(model_type: str, settings: Mapping[str, Any]) -> PictureProcessor:
-    """The processor of a model. Raises ModelError where it cannot be had."""
+    """The processor of a model. Raises ModelError where there is none."""
     if model_type == "depth_pro":
         return _DepthProProcessor(settings)
     return (_ZoeDepthProcessor if model_type == "zoedepth" else PictureProcessor)(model_type, settings)

@@ -121,7 +121,7 @@ class Conversion:
         if config_file is not None:
             raw = _with_eps_mode(read_json_object(config_file), layout)
         elif known is not None:
-            raw, notes = _known_config(source, known, layout)
+            raw, notes = _known_config(source, known, layout, max_depth)
         else:
             raw, notes = _infer_config(shapes, layout, weights)
             if max_depth is None:
@@ -141,9 +141,11 @@ class Conversion:
         return cls(weights, layout, written, preprocessor, sources, dropped, tuple(notes))
 
 
-def _known_config(source: str, known: Checkpoint, layout: Layout) -> tuple[Mapping[str, Any], list[str]]:
+def _known_config(
+    source: str, known: Checkpoint, layout: Layout, max_depth: float | None
+) -> tuple[Mapping[str, Any], list[str]]:
     """The config beside the weights, with what the registry knows better, and what that is."""
-    model = interpret(source, known, row=identify(known))
+    model = interpret(source, known, row=identify(known), max_depth=max_depth)
     notes = [] if model.row is None else [f"these are the weights of {model.row.name}: {model.limit_source}"]
     return _with_eps_mode(model.config, layout), notes
 

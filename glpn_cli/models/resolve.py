@@ -119,6 +119,8 @@ def interpret(
     own_limit, source = config.limit_m, config.scale_source
     if row is not None and (row.limit_m is None) == (own_limit is None):
         own_limit, source = row.limit_m, row.scale_source
+    elif own_limit is not None and max_depth is None and "limit_m" in checkpoint.own:
+        _check_one_limit(name, own_limit, checkpoint.config.get("max_depth"))
     if max_depth is None or max_depth == own_limit:
         return ResolvedModel(name, row, checkpoint, own_limit, source, False)
     if own_limit is None:
@@ -127,6 +129,15 @@ def interpret(
         raise UsageError(f"--max-depth makes no sense for {name!r}, {because}")
     source = f"--max-depth {max_depth:g} instead of the model's {own_limit:g} m: every depth is rescaled"
     return ResolvedModel(name, row, checkpoint, max_depth, source, True)
+
+
+def _check_one_limit(name: str, limit_m: float, whole_m: object) -> None:
+    """Raise ModelError for a config.json of two limits, where another program changed the one that is whole metres."""
+    if isinstance(whole_m, int | float) and not abs(whole_m - limit_m) < 1:
+        raise ModelError(
+            f"config.json of {name!r} says two limits: max_depth {whole_m:g}, and {OWN_KEY}.limit_m {limit_m:g}",
+            hint="Let both be what the weights were trained with, or say it with --max-depth.",
+        )
 
 
 def _registered(name: str) -> tuple[ModelRow | None, HubName | None]:

@@ -90,6 +90,15 @@ def test_a_folder_of_nobody_speaks_by_its_config(tmp_path: Path) -> None:
     assert (file.limit_m, file.checkpoint.folder) == (12.5, ours)
 
 
+def test_a_limit_that_another_program_changed_in_one_place_is_not_guessed(tmp_path: Path) -> None:
+    folder = str(make_model_folder(tmp_path / "tuned", max_depth=80, glpn_cli={"limit_m": 10.0}))
+    with pytest.raises(ModelError, match=r"says two limits: max_depth 80, and glpn_cli\.limit_m 10"):
+        resolve_model(folder)
+    assert resolve_model(folder, max_depth=80).limit_m == 80
+    near = make_model_folder(tmp_path / "near", max_depth=1, glpn_cli={"limit_m": 0.4})
+    assert resolve_model(str(near)).limit_m == 0.4
+
+
 @pytest.mark.usefixtures("kitti")
 def test_max_depth_overrides_and_says_so() -> None:
     model = resolve_model("kitti", max_depth=10)

@@ -26,9 +26,11 @@ from glpn_cli.images.formats import is_video
 from glpn_cli.images.picture import framing_of
 from glpn_cli.options import ExplicitOptions
 from glpn_cli.pipeline.settings import InputSettings
-from glpn_cli.prediction import DepthKind, Result
+from glpn_cli.prediction import DepthKind, Intrinsics, Result
 
 _HEAD_BYTES = 16 << 10
+_SAME_LENS = 0.05
+"""Metres are in proportion to the focal length; calibrations of one lens differ by less than this share."""
 
 
 class Content(StrEnum):
@@ -132,7 +134,10 @@ class StoredSource:
         if self.depth_scale is not None and not writes_scale:
             stored.require_whole_numbers()
         provenance = stored.record.provenance if stored.record else None
-        return Result(stored.depth, self, provenance, focal.camera(stored.depth.size, known=stored.camera))
+        camera = focal.camera(stored.depth.size, known=stored.camera)
+        if provenance is not None and provenance.metres != "trained":
+            _check_lens(camera, stored.camera)
+        return Result(stored.depth, self, provenance, camera)
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The picture. Raises InputError where it is not at hand."""
@@ -218,6 +223,17 @@ def clip_error(label: str) -> InputError:
         f"{label} is a clip, and stands where pictures are read",
         hint="Name it itself, or in a list that is a file, under a name that ends as one of a clip does, such as .mp4.",
         code=ErrorCode.UNSUPPORTED,
+    )
+
+
+def _check_lens(camera: Intrinsics, scaled_to: Intrinsics | None) -> None:
+    """Raise InputError for another camera than the one that the metres of a stored map were scaled to."""
+    if scaled_to is None or scaled_to.source == "assumed" or abs(camera.fx / scaled_to.fx - 1) < _SAME_LENS:
+        return
+    raise InputError(
+        f"its metres were scaled to a focal length of {scaled_to.fx:.4g} pixels, and {camera.fx:.4g} is another lens",
+        hint="Leave out --focal, or predict the picture again with it and --metres focal.",
+        code=ErrorCode.DATA,
     )
 
 

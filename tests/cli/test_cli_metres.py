@@ -117,6 +117,17 @@ def test_exif_and_all_that_focal_says_agree_whatever_way_the_picture_is_turned(g
         np.testing.assert_allclose(depth_in(f"{way}/a_depth.npy"), depth_in("exif/a_depth.npy"), rtol=1e-6)
 
 
+def test_a_map_scaled_to_one_lens_is_not_read_through_another(glpn: Glpn) -> None:
+    save_photo("a.jpg", focal_mm=28)
+    assert glpn("predict", "a.jpg", "-o", "out", "--metres", "focal").exit_code == 0
+    assert glpn("predict", "a.jpg", "-o", "plain").exit_code == 0
+    wrong = glpn("measure", "out/a_depth.png", "3,3", "9,9", "--focal", "56mm")
+    assert (wrong.exit_code, "scaled to a focal length of 51.77 pixels" in wrong.stderr) == (1, True)
+    assert glpn("measure", "out/a_depth.png", "3,3", "9,9", "--focal", "28.3mm").exit_code == 0
+    assert glpn("measure", "plain/a_depth.png", "3,3", "9,9", "--focal", "56mm").exit_code == 0
+    assert glpn("export", "out/a_depth.png", "-f", "ply", "--focal", "56mm").exit_code == 1
+
+
 def test_a_picture_of_another_size_through_the_same_lens_has_the_same_factor(glpn: Glpn) -> None:
     save_photo("a.jpg", focal_mm=28)
     save_photo("b.jpg", focal_mm=28, size=(96, 128))

@@ -123,10 +123,14 @@ class Ply(SpaceFormat):
 
 def _one_in_each_cube(points: NDArray[np.float32], side_m: float) -> NDArray[np.intp]:
     """The indices of the first point, (N, 3), in every cube with sides of `side_m` metres, in their order."""
-    cubes = np.floor(points / np.float32(side_m)).astype(np.int64)
+    # Cubes are numbered; where there are more than int64 counts, every point has one of its own.
+    with np.errstate(all="ignore"):
+        steps = np.floor(points / np.float32(side_m))
+    if not np.abs(steps).max(initial=0) < 2.0**62:
+        return np.arange(len(points))
+    cubes = steps.astype(np.int64)
     cubes -= cubes.min(axis=0, initial=0)
     spans = cubes.max(axis=0, initial=0) + 1
-    # Cubes are numbered; where there are more than int64 counts, every point has one of its own.
     if float(spans[0]) * float(spans[1]) * float(spans[2]) >= 2.0**63:
         return np.arange(len(points))
     _, first = np.unique((cubes[:, 0] * spans[1] + cubes[:, 1]) * spans[2] + cubes[:, 2], return_index=True)

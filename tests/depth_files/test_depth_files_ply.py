@@ -236,7 +236,7 @@ def test_every_third_row_and_column_is_kept_and_comes_back_as_a_map_with_holes()
     assert stored.record.cloud.stride == 3
 
 
-@pytest.mark.parametrize("side_m", [0.01, 0.3, 2.0, 1e-12])
+@pytest.mark.parametrize("side_m", [0.01, 0.3, 2.0, 1e-12, 1e-25, 1e-50])
 def test_one_point_stays_in_every_cube_and_none_moves(side_m: float) -> None:
     depth = make_depth()
     whole = read_points(Ply().encode(make_result(depth, intrinsics=CAMERA)).data)[0]

@@ -190,7 +190,8 @@ class _Handlers:
         if not wants_json:
             assert outcome.stdout is not None
             assert format_ is not None
-            return Response(outcome.stdout, media_type=self._service.media_type(format_))
+            told = {"X-Warnings": ", ".join(outcome.warnings)} if outcome.warnings else None
+            return Response(outcome.stdout, media_type=self._service.media_type(format_), headers=told)
         record = outcome.to_record()
         if outcome.stdout is not None:
             record["outputs"][0]["data"] = base64.b64encode(outcome.stdout).decode("ascii")
@@ -254,6 +255,11 @@ async def _read_form(request: Request, body: bytes) -> tuple[bytes, str]:
             given = [each for each in form.values() if isinstance(each, UploadFile)]
             if len(given) != 1:
                 raise UsageError("the form has no file", hint=hint)
+            if others := [key for key, each in form.multi_items() if not isinstance(each, UploadFile)]:
+                raise UsageError(
+                    f"the field {others[0][:40]!r} of the form would change nothing",
+                    hint="Say format, name and as in the address: /v1/depth?format=npz.",
+                )
             data, name = await given[0].read(), given[0].filename or UNNAMED
     except (MultiPartException, HTTPException, ValueError, KeyError) as error:
         if isinstance(error, GlpnError):

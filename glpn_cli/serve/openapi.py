@@ -54,6 +54,12 @@ def describe_api(formats: Sequence[str], *, has_token: bool) -> dict[str, Any]:
                     "responses": {
                         "200": {
                             "description": "The file that glpn predict writes; its record where JSON is accepted.",
+                            "headers": {
+                                "X-Warnings": {
+                                    "description": "Codes of the record's warnings, beside a file.",
+                                    "schema": {"type": "string"},
+                                }
+                            },
                             "content": {
                                 "application/json": {"schema": {"$ref": "#/components/schemas/result"}},
                                 **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _MEDIA_TYPES},

@@ -91,6 +91,12 @@ def test_the_file_is_the_one_that_predict_writes(
     assert raw.content == form.content == expected
 
 
+def test_a_file_comes_with_the_warnings_of_its_record(client: TestClient) -> None:
+    cloud = client.post("/v1/depth", params={"format": "ply"}, content=PNG)
+    assert (cloud.status_code, cloud.headers["x-warnings"]) == (200, "W_FOV")
+    assert "x-warnings" not in client.post("/v1/depth", content=PNG).headers
+
+
 def test_without_a_word_it_is_a_16_bit_png(client: TestClient) -> None:
     answer = client.post("/v1/depth", content=PNG)
     assert answer.headers["content-type"] == "image/png"
@@ -136,6 +142,7 @@ BAD: dict[str, tuple[dict[str, Any], int, str]] = {
         400,
         "E_USAGE",
     ),
+    "fields beside the file": ({"data": {"format": "npy"}, "files": {"file": PNG}}, 400, "E_USAGE"),
     "two files": ({"files": [("a", PNG), ("b", PNG)]}, 400, "E_USAGE"),
 }
 

@@ -35,6 +35,7 @@ from glpn_cli.prediction import Result
 _DESCR = re.compile(rb"'descr': *'([<>|=]?[fiuS][0-9]{1,6})'")
 _ORDER = re.compile(rb"'fortran_order': *(True|False)")
 _SHAPE = re.compile(rb"'shape': *\(([0-9, L]*)\)")
+_BYTES = re.compile(rb"'descr': *'\|S([0-9]{1,6})'")
 _OBJECTS = re.compile(rb"'descr': *'[<>|=]?O")
 _MAX_HEADER = 10_000
 _LARGEST_NUMBER = 8
@@ -95,16 +96,19 @@ class Npz(Format):
 
     @classmethod
     def peek(cls, head: bytes) -> Mapping[str, str]:
-        """The text of the record's member, which comes first and is stored as it is."""
+        """The text of the record's member, which comes first; NumPy deflates it, or leaves its size to what follows."""
         try:
-            name_length, extra_length = struct.unpack_from("<HH", head, 26)
-            (size,) = struct.unpack_from("<I", head, 22)
-        except struct.error:
+            (method,), lengths = struct.unpack_from("<H", head, 8), struct.unpack_from("<HH", head, 26)
+            name, member = head[_NAME_AT : _NAME_AT + lengths[0]], head[_NAME_AT + sum(lengths) :]
+            if name != _RECORD_MEMBER.encode():
+                return {}
+            if method == zipfile.ZIP_DEFLATED:
+                member = zlib.decompressobj(-zlib.MAX_WBITS).decompress(member, _MAX_RECORD)
+            header, start = _read_header(member)
+        except (struct.error, zlib.error, InputError):
             return {}
-        start = _NAME_AT + name_length + extra_length
-        if head[_NAME_AT : _NAME_AT + name_length] != _RECORD_MEMBER.encode() or start + size > len(head):
-            return {}
-        return _text_of(head[start : start + size])
+        length = _BYTES.search(header)
+        return {} if length is None else _text_of(member[: start + int(length[1])])
 
     @classmethod
     def ends_whole(cls, head: bytes, tail: bytes, length: int) -> bool:  # noqa: ARG003

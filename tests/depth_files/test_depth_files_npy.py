@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from depth_samples import make_depth, make_result
 
-from glpn_cli.depth_files import make_writer, read_depth, read_record
+from glpn_cli.depth_files import is_depth_file, make_writer, read_depth, read_record
 from glpn_cli.errors import InputError
 from glpn_cli.prediction import DepthKind
 
@@ -102,3 +103,15 @@ def header(text: bytes) -> bytes:
 def test_what_is_no_depth_map_is_an_input_error(data: bytes, said: str) -> None:
     with pytest.raises(InputError, match=said):
         read_depth(data)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_archive_that_numpy_saved_again_keeps_its_record(save: Callable[..., None], tmp_path: Path) -> None:
+    path, depth = tmp_path / "a.npz", make_depth(kind=DepthKind.DISPARITY)
+    written = make_writer("npz", kind=depth.kind, limit_m=None).encode(make_result(depth)).data
+    with np.load(BytesIO(written)) as arrays:
+        save(path, **arrays)
+    assert (record := read_record(written)) is not None
+    assert read_record(path) == record
+    assert is_depth_file(path)
+    assert read_depth(path).depth.kind is DepthKind.DISPARITY

@@ -25,9 +25,8 @@ from glpn_cli.checkpoint import (
 from glpn_cli.checkpoint.write import EncodedFolder, encode_checkpoint
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
 from glpn_cli.models.config_base import WeightRow, read_config
-from glpn_cli.models.registry import identify
-from glpn_cli.models.resolve import interpret, resolve_model
-from glpn_cli.models.state_dict import match_state_dict
+from glpn_cli.models.resolve import ResolvedModel, resolve_model
+from glpn_cli.models.state_dict import StateDictMatch
 from glpn_cli.text import first_of, read_json_object
 
 if TYPE_CHECKING:
@@ -145,7 +144,7 @@ def _known_config(
     source: str, known: Checkpoint, layout: Layout, max_depth: float | None
 ) -> tuple[Mapping[str, Any], list[str]]:
     """The config beside the weights, with what the registry knows better, and what that is."""
-    model = interpret(source, known, row=identify(known), max_depth=max_depth)
+    model = ResolvedModel.of(source, known, max_depth=max_depth)
     notes = [] if model.row is None else [f"these are the weights of {model.row.name}: {model.limit_source}"]
     return _with_eps_mode(model.config, layout), notes
 
@@ -226,7 +225,7 @@ def _match_tensors(
     rows = list(rows)
     foreign = [_as_in_source(row, layout) for row in rows]
     dropped = tuple(name for name in shapes if layout is Layout.AUTHOR and name.startswith(_LEFTOVERS))
-    fit = match_state_dict(foreign, {name: shape for name, shape in shapes.items() if name not in dropped})
+    fit = StateDictMatch.of(foreign, {name: shape for name, shape in shapes.items() if name not in dropped})
     if not fit.is_exact:
         raise ModelError(
             f"{where} is not the network that its config or its shapes describe: {fit.describe()}",

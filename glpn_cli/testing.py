@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
-from glpn_cli.models.inspect import inspect_model
+from glpn_cli.models.inspect import ModelReport
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.models.state_dict import file_state, load_network
@@ -134,7 +134,7 @@ class FamilyContract:
         config = self.make_config()
         self.write(tmp_path / "model", config, self.make_network(config).state_dict())
         model = resolve_model(str(tmp_path / "model"))
-        report = inspect_model(model)
+        report = ModelReport.of(model)
         assert report.is_sound, report.checks
         assert report.config.model_type == config.model_type
         estimator = DepthEstimator(InferenceSettings(model, precision="fp32"), device="cpu")

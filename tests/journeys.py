@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from glpn_cli.atomic_write import is_temporary
 from glpn_cli.cli import app
-from glpn_cli.training.folder import read_state
+from glpn_cli.training.folder import TrainingState
 
 OUT = Path("out")
 
@@ -143,7 +143,7 @@ class Proof:
         for name, data in left.items():
             assert data == self.new[name] or name in self.journey.loosely, f"{name} is not what it should be"
         if "training.pt" in left:
-            state = read_state(OUT)
+            state = TrainingState.read(OUT)
             assert state is not None
             assert state.step == 2
             told = [json.loads(line) for line in left["history.jsonl"].splitlines()]

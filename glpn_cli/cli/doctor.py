@@ -296,11 +296,11 @@ def _check_downloaded_models() -> Finding:
 
 
 def _is_whole(name: str) -> bool:
-    from glpn_cli.models.inspect import inspect_model
+    from glpn_cli.models.inspect import ModelReport
     from glpn_cli.models.resolve import resolve_model
 
     try:
-        return inspect_model(resolve_model(name, offline=True)).is_sound
+        return ModelReport.of(resolve_model(name, offline=True)).is_sound
     except ModelError:
         return False
 

@@ -271,7 +271,7 @@ def _check_depth(content: Path | bytes) -> None:
 
 def _inspect_model(name: str | None, model: ModelParams, *, json: bool) -> None:
     from glpn_cli.models.config_base import InputSize
-    from glpn_cli.models.inspect import inspect_model
+    from glpn_cli.models.inspect import ModelReport
     from glpn_cli.models.registry import DEFAULT_MODEL
     from glpn_cli.models.resolve import resolve_model
 
@@ -282,7 +282,7 @@ def _inspect_model(name: str | None, model: ModelParams, *, json: bool) -> None:
         offline=model.offline,
         announce=console.note,
     )
-    report = inspect_model(found, input_size=size)
+    report = ModelReport.of(found, input_size=size)
     if json:
         console.json(make_model_record(report))
     else:

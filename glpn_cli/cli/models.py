@@ -175,13 +175,13 @@ def _verify_models(
 
 def _verify_model(name: str, *, json: bool) -> bool:
     """Show whether a model on this machine is whole. Raises UsageError for a name that means nothing."""
-    from glpn_cli.models.inspect import inspect_model
+    from glpn_cli.models.inspect import ModelReport
     from glpn_cli.models.resolve import resolve_model
     from glpn_cli.text import SCHEMA, error_fields, path_text
 
     record = {"schema": SCHEMA, "type": "verification", "model": path_text(name)}
     try:
-        report = inspect_model(resolve_model(name, offline=True))
+        report = ModelReport.of(resolve_model(name, offline=True))
     except ModelError as error:
         if json:
             console.json(

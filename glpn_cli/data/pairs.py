@@ -184,6 +184,30 @@ class PairList:
     focal_hint: str = "Add the columns fx,fy to the CSV."
     own_scales: frozenset[float | None] = frozenset()
 
+    @classmethod
+    def read_csv(cls, path: Path, *, depth_scale: float | None = None, may_be_empty: bool = False) -> PairList:
+        """Read pairs from a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
+
+        Other columns are ignored. The principal point is for evaluation; without it the axis meets the middle. Frames
+        of films may name their film in `clip`, and their pose in `tx,ty,tz,qx,qy,qz,qw`.
+
+        depth_scale: stored units per metre for lines without their own.
+
+        Raises UsageError for any other file, naming the line.
+        """
+        if depth_scale is not None and not 0 < depth_scale < math.inf:
+            raise UsageError(f"--depth-scale {depth_scale:g} is no positive number", hint="Write 1000 for millimetres.")
+        needed = DEPTH_COLUMNS if depth_scale is None else DEPTH_COLUMNS[:2]
+        or_asked = "; without the last, use --depth-scale" if depth_scale is None else ""
+        hint = f"The first line must name {','.join(needed)}{or_asked}. It may name {','.join(CAMERA_COLUMNS)} too."
+        rows = read_rows(path, needed=needed, paths=DEPTH_COLUMNS[:2], hint=hint, may_be_empty=may_be_empty)
+        pairs = tuple(_depth_pair(path, row, depth_scale) for row in rows)
+        scaled = "" if depth_scale is None else f", {depth_scale:g} units per metre"
+        own = frozenset(
+            pair.depth_scale if row.get("depth_scale") else None for pair, row in zip(pairs, rows, strict=True)
+        )
+        return cls(f"{path}{scaled}", pairs, own_scales=own)
+
     @property
     def length(self) -> int:
         """The number of pairs."""
@@ -196,28 +220,6 @@ class PairList:
     def name_of(self, index: int) -> str:
         """The name of pair `index`."""
         return self.pairs[index].name
-
-
-def read_pairs_csv(path: Path, *, depth_scale: float | None = None, may_be_empty: bool = False) -> PairList:
-    """Read pairs from a CSV file: `rgb_path,depth_path,depth_scale[,fx,fy,cx,cy]`, paths relative to it.
-
-    Other columns are ignored. The principal point is for evaluation; without it the axis meets the middle. Frames of
-    films may name their film in `clip`, and their pose in `tx,ty,tz,qx,qy,qz,qw`.
-
-    depth_scale: stored units per metre for lines without their own.
-
-    Raises UsageError for any other file, naming the line.
-    """
-    if depth_scale is not None and not 0 < depth_scale < math.inf:
-        raise UsageError(f"--depth-scale {depth_scale:g} is no positive number", hint="Write 1000 for millimetres.")
-    needed = DEPTH_COLUMNS if depth_scale is None else DEPTH_COLUMNS[:2]
-    or_asked = "; without the last, use --depth-scale" if depth_scale is None else ""
-    hint = f"The first line must name {','.join(needed)}{or_asked}. It may name {','.join(CAMERA_COLUMNS)} too."
-    rows = read_rows(path, needed=needed, paths=DEPTH_COLUMNS[:2], hint=hint, may_be_empty=may_be_empty)
-    pairs = tuple(_depth_pair(path, row, depth_scale) for row in rows)
-    scaled = "" if depth_scale is None else f", {depth_scale:g} units per metre"
-    own = frozenset(pair.depth_scale if row.get("depth_scale") else None for pair, row in zip(pairs, rows, strict=True))
-    return PairList(f"{path}{scaled}", pairs, own_scales=own)
 
 
 def _depth_pair(path: Path, row: Row, depth_scale: float | None) -> Pair:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glpn_cli.data.pairs import Pair, PairList, read_pairs_csv
+from glpn_cli.data.pairs import Pair, PairList
 from glpn_cli.data.rows import Row, read_list_text
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, UsageError
@@ -90,7 +90,7 @@ def open_source(
             "or scenes:SEED[:COUNT].",
             code=ErrorCode.NOT_FOUND,
         )
-    return replace(read_pairs_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty), reading=reading)
+    return replace(PairList.read_csv(path, depth_scale=depth_scale, may_be_empty=may_be_empty), reading=reading)
 
 
 def is_picture_folder(spec: str) -> bool:

@@ -18,7 +18,7 @@ from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
 from glpn_cli.evaluation.cameras import CAMERA_HINT
 from glpn_cli.evaluation.measures import Measures, MetricGroup
-from glpn_cli.evaluation.metrics import Interval, bootstrap
+from glpn_cli.evaluation.metrics import Interval
 from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.evaluation.temporal import ScoredFrame
@@ -134,7 +134,7 @@ class Evaluation:
     def means(self, alignment: Alignment) -> dict[str, Interval]:
         """The mean of every metric over the pictures that have it, with its interval; empty where there are none."""
         values = {metric: self.values(alignment, metric) for metric in self.metrics}
-        return {metric: bootstrap(each) for metric, each in values.items() if each.size}
+        return {metric: Interval.bootstrap(each) for metric, each in values.items() if each.size}
 
     def measure(self, frame: _Frame, answer: DepthMap | InputError | None) -> _PictureScores:
         """The scores of the predictor's map of a picture, or the error."""
@@ -200,7 +200,7 @@ class Evaluation:
         values = np.array([(one[metric], other[metric]) for one, other in pairs if metric in one and metric in other])
         if not values.size:
             return None
-        return bootstrap(values[:, 0] - values[:, 1])
+        return Interval.bootstrap(values[:, 0] - values[:, 1])
 
 
 def _check_alignments(asked: Sequence[Alignment], predictor: Predictor) -> None:

@@ -14,8 +14,8 @@ from glpn_cli.evaluation.metrics import (
     EDGE_METRICS,
     METRICS,
     NORMAL_METRICS,
+    Scores,
     find_steps,
-    score,
     score_edges,
     score_normals,
 )
@@ -79,7 +79,7 @@ class Measures:
 
         predicted: (N,), metres, the pixels that count.
         """
-        scores = asdict(score(predicted, self._target)) if self._has_depth else {}
+        scores = asdict(Scores.of(predicted, self._target)) if self._has_depth else {}
         if self._normals is not None and self._camera is not None:
             scores |= score_normals(self._find_normals(predicted, self._camera), self._normals)
         if self._steps is not None:

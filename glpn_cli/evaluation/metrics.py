@@ -53,38 +53,38 @@ class Scores:
     silog_100: float
 
     @classmethod
+    def of(cls, predicted: _Values, target: _Values) -> Scores:
+        """Scores of the pixels of one picture.
+
+        predicted, target: (N,), metres, finite and > 0; N > 0.
+        """
+        d, g = predicted.astype(np.float64), target.astype(np.float64)
+        if d.size == 0 or d.shape != g.shape:
+            raise ValueError(f"scores need pixels in pairs, not {d.shape} against {g.shape}")
+        ratio = np.maximum(d / g, g / d)
+        error = np.log(d) - np.log(g)
+        mean_square, mean = np.mean(error**2), np.mean(error)
+        return cls(
+            d1=float(np.mean(ratio < 1.25)),
+            d2=float(np.mean(ratio < 1.25**2)),
+            d3=float(np.mean(ratio < 1.25**3)),
+            abs_rel=float(np.mean(np.abs(d - g) / g)),
+            sq_rel=float(np.mean((d - g) ** 2 / g)),
+            rmse=float(np.sqrt(np.mean((d - g) ** 2))),
+            rmse_log=float(np.sqrt(mean_square)),
+            log10=float(np.mean(np.abs(error)) / np.log(10)),
+            # Rounding can bring a variance of nothing below it.
+            silog_half=float(np.sqrt(max(mean_square - 0.5 * mean**2, 0.0))),
+            silog_100=float(100 * np.sqrt(max(mean_square - mean**2, 0.0))),
+        )
+
+    @classmethod
     def mean(cls, scores: Sequence[Scores]) -> Scores:
         """The mean over pictures, every picture counting alike."""
         return cls(*np.mean([astuple(each) for each in scores], axis=0).tolist())
 
 
 METRICS = tuple(field.name for field in fields(Scores))
-
-
-def score(predicted: _Values, target: _Values) -> Scores:
-    """Scores of the pixels of one picture.
-
-    predicted, target: (N,), metres, finite and > 0; N > 0.
-    """
-    d, g = predicted.astype(np.float64), target.astype(np.float64)
-    if d.size == 0 or d.shape != g.shape:
-        raise ValueError(f"scores need pixels in pairs, not {d.shape} against {g.shape}")
-    ratio = np.maximum(d / g, g / d)
-    error = np.log(d) - np.log(g)
-    mean_square, mean = np.mean(error**2), np.mean(error)
-    return Scores(
-        d1=float(np.mean(ratio < 1.25)),
-        d2=float(np.mean(ratio < 1.25**2)),
-        d3=float(np.mean(ratio < 1.25**3)),
-        abs_rel=float(np.mean(np.abs(d - g) / g)),
-        sq_rel=float(np.mean((d - g) ** 2 / g)),
-        rmse=float(np.sqrt(np.mean((d - g) ** 2))),
-        rmse_log=float(np.sqrt(mean_square)),
-        log10=float(np.mean(np.abs(error)) / np.log(10)),
-        # Rounding can bring a variance of nothing below it.
-        silog_half=float(np.sqrt(max(mean_square - 0.5 * mean**2, 0.0))),
-        silog_100=float(100 * np.sqrt(max(mean_square - mean**2, 0.0))),
-    )
 
 
 @dataclass(frozen=True)
@@ -95,19 +95,19 @@ class Interval:
     low: float | None
     high: float | None
 
-
-def bootstrap(values: NDArray[np.float64]) -> Interval:
-    """The interval of the mean of one number a picture, (N,), N > 0; always the same for the same numbers."""
-    if len(values) == 1:
-        return Interval(float(values[0]), None, None)
-    rng = np.random.default_rng(0)
-    rows = max(1, min(_RESAMPLES, _PICKS_AT_ONCE // len(values)))
-    counts = [min(rows, _RESAMPLES - done) for done in range(0, _RESAMPLES, rows)]
-    means = np.concatenate(
-        [values[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts]
-    )
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    @classmethod
+    def bootstrap(cls, values: NDArray[np.float64]) -> Interval:
+        """The interval of the mean of one number a picture, (N,), N > 0; always the same for the same numbers."""
+        if len(values) == 1:
+            return cls(float(values[0]), None, None)
+        rng = np.random.default_rng(0)
+        rows = max(1, min(_RESAMPLES, _PICKS_AT_ONCE // len(values)))
+        counts = [min(rows, _RESAMPLES - done) for done in range(0, _RESAMPLES, rows)]
+        means = np.concatenate(
+            [values[rng.integers(0, len(values), (count, len(values)))].mean(axis=1) for count in counts]
+        )
+        low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return cls(float(values.mean()), float(low), float(high))
 
 
 def find_steps(depth: NDArray[np.float64], counted: NDArray[np.bool_]) -> NDArray[np.float64]:

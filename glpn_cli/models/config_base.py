@@ -215,9 +215,9 @@ class ModelConfig(ABC):
 
     def match(self, shapes: Mapping[str, tuple[int, ...]]) -> StateDictMatch:
         """How a file's tensors, name -> shape, fit the network."""
-        from glpn_cli.models.state_dict import match_state_dict
+        from glpn_cli.models.state_dict import StateDictMatch
 
-        return match_state_dict(self.weight_rows(), shapes)
+        return StateDictMatch.of(self.weight_rows(), shapes)
 
     @property
     def weight_bytes(self) -> int:

@@ -49,6 +49,28 @@ class ModelReport:
     cost: Cost
     checks: tuple[_Check, ...]
 
+    @classmethod
+    def of(cls, model: ResolvedModel, *, input_size: InputSize | None = None) -> ModelReport:
+        """Look at a model's config, header and checksum; no tensor is read.
+
+        input_size: as for a prediction; default auto. The cost is counted for a picture of the size it was trained on
+
+        Raises ModelError where config or header cannot be read. A header that does not fit the config fails a check.
+        """
+        checkpoint = model.checkpoint
+        config = read_config(model.config)
+        header = checkpoint.header()
+        network_size = config.network_size(config.training_size, input_size or InputSize())
+        return cls(
+            model=model,
+            config=config,
+            sha256=checkpoint.sha256(),
+            stored_types=dict(sorted(Counter(info.dtype for info in header.values()).items())),
+            network_size=network_size,
+            cost=config.cost(network_size),
+            checks=(_check_header(config, header), _check_checksum(model)),
+        )
+
     @property
     def row(self) -> ModelRow | None:
         """What the registry knows about it."""
@@ -67,28 +89,6 @@ class ModelReport:
             return "labels"
         limit = "" if self.model.limit_m is None else f", to {self.model.limit_m:g} m"
         return ("metres" if kind.is_metric else f"no unit ({kind.value})") + limit
-
-
-def inspect_model(model: ResolvedModel, *, input_size: InputSize | None = None) -> ModelReport:
-    """Look at a model's config, header and checksum; no tensor is read.
-
-    input_size: as for a prediction; default auto. The cost is counted for a picture of the size it was trained on
-
-    Raises ModelError where config or header cannot be read. A header that does not fit the config is a failed check.
-    """
-    checkpoint = model.checkpoint
-    config = read_config(model.config)
-    header = checkpoint.header()
-    network_size = config.network_size(config.training_size, input_size or InputSize())
-    return ModelReport(
-        model=model,
-        config=config,
-        sha256=checkpoint.sha256(),
-        stored_types=dict(sorted(Counter(info.dtype for info in header.values()).items())),
-        network_size=network_size,
-        cost=config.cost(network_size),
-        checks=(_check_header(config, header), _check_checksum(model)),
-    )
 
 
 def _check_header(config: ModelConfig, header: Mapping[str, TensorInfo]) -> _Check:

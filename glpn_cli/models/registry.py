@@ -53,6 +53,32 @@ class ModelRow:
     training_focal_px: float | None = None
     weights: tuple[tuple[str, int], ...] = ()
 
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> ModelRow | None:
+        """The registry's row of these weights, whatever they were named by; None where it does not know them.
+
+        By the hub's cache, by checksum, or by the source that the folder records, unless its limit was changed since:
+        then they are somebody's own weights that only began as these.
+        """
+        row = cls.of_repository(checkpoint.source)
+        if row is not None and checkpoint.is_cached:
+            return row
+        for known in REGISTRY.values():
+            if known.has(checkpoint):
+                return known
+        if row is None:
+            return None
+        limit_m = read_config(checkpoint.config).limit_m
+        return row if limit_m in (row.limit_m, row.published_limit_m) else None
+
+    @classmethod
+    def of_repository(cls, repository: str | None) -> ModelRow | None:
+        """The row of OWNER/NAME on the hub, in whatever case; None where there is none."""
+        if repository is None:
+            return None
+        rows = (row for row in REGISTRY.values() if row.repository is not None)
+        return next((row for row in rows if str(row.repository).lower() == repository.lower()), None)
+
     @property
     def unit(self) -> str:
         """Its unit and range, for people."""
@@ -245,29 +271,3 @@ def better_than_default() -> ModelRow | None:
     """The best metric model for rooms that is on this machine already, if one is better than the default."""
     names = ("da2-indoor-large", "da2-indoor-base", "da2-indoor-small", "nyu")
     return next((REGISTRY[name] for name in names if REGISTRY[name].find_here() is not None), None)
-
-
-def row_of_repository(repository: str | None) -> ModelRow | None:
-    """The row of OWNER/NAME on the hub, in whatever case; None where there is none."""
-    if repository is None:
-        return None
-    rows = (row for row in REGISTRY.values() if row.repository is not None)
-    return next((row for row in rows if str(row.repository).lower() == repository.lower()), None)
-
-
-def identify(checkpoint: Checkpoint) -> ModelRow | None:
-    """The registry's row of these weights, whatever they were named by; None where it does not know them.
-
-    By the hub's cache, by checksum, or by the source that the folder records, unless its limit was changed since: then
-    they are somebody's own weights that only began as these.
-    """
-    row = row_of_repository(checkpoint.source)
-    if row is not None and checkpoint.is_cached:
-        return row
-    for known in REGISTRY.values():
-        if known.has(checkpoint):
-            return known
-    if row is None:
-        return None
-    limit_m = read_config(checkpoint.config).limit_m
-    return row if limit_m in (row.limit_m, row.published_limit_m) else None

@@ -19,7 +19,7 @@ from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, is_weights, open_c
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
 from glpn_cli.models.config_base import config_class, read_config
-from glpn_cli.models.registry import ModelRow, identify, row_of_repository
+from glpn_cli.models.registry import ModelRow
 from glpn_cli.text import quoted
 
 _MOST_METRES = 1e6
@@ -44,6 +44,30 @@ class ResolvedModel:
     limit_m: float | None
     limit_source: str
     overridden: bool
+
+    @classmethod
+    def of(
+        cls, name: str, checkpoint: Checkpoint, *, row: ModelRow | None = None, max_depth: float | None = None
+    ) -> ResolvedModel:
+        """What the numbers of an opened checkpoint mean: the user's word, else the registry's, else its config's.
+
+        row: the registry's; None: looked up by the checkpoint
+        """
+        row = row or ModelRow.of(checkpoint)
+        config = read_config(checkpoint.config)
+        own_limit, source = config.limit_m, config.scale_source
+        if row is not None and (row.limit_m is None) == (own_limit is None):
+            own_limit, source = row.limit_m, row.scale_source
+        elif own_limit is not None and max_depth is None and "limit_m" in checkpoint.own:
+            _check_one_limit(name, own_limit, checkpoint.config.get("max_depth"))
+        if max_depth is None or max_depth == own_limit:
+            return cls(name, row, checkpoint, own_limit, source, False)
+        if own_limit is None:
+            is_metric = config.kind is not None and config.kind.is_metric
+            because = "whose metres have no limit" if is_metric else "which predicts no metres"
+            raise UsageError(f"--max-depth makes no sense for {name!r}, {because}")
+        source = f"--max-depth {max_depth:g} instead of the model's {own_limit:g} m: every depth is rescaled"
+        return cls(name, row, checkpoint, max_depth, source, True)
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -95,7 +119,7 @@ def resolve_model(
     elif (hub_name := hub_name or HubName.parse(name)) is not None:
         from glpn_cli.checkpoint.hub import fetch, find_cached
 
-        row = row or row_of_repository(hub_name.repository)
+        row = row or ModelRow.of_repository(hub_name.repository)
         if row is not None and row.needs_consent and not (offline or accepts_licence or find_cached(hub_name)):
             raise UsageError(
                 f"{row.name} is under {row.license}, which allows no commercial use, and is not downloaded unasked",
@@ -108,27 +132,7 @@ def resolve_model(
         checkpoint = open_checkpoint(snapshot, name=name)
     else:
         raise _unknown_name(name)
-    return interpret(name, checkpoint, row=row or identify(checkpoint), max_depth=max_depth)
-
-
-def interpret(
-    name: str, checkpoint: Checkpoint, *, row: ModelRow | None, max_depth: float | None = None
-) -> ResolvedModel:
-    """What the numbers of an opened checkpoint mean: the user's word, else the registry's, else its config's."""
-    config = read_config(checkpoint.config)
-    own_limit, source = config.limit_m, config.scale_source
-    if row is not None and (row.limit_m is None) == (own_limit is None):
-        own_limit, source = row.limit_m, row.scale_source
-    elif own_limit is not None and max_depth is None and "limit_m" in checkpoint.own:
-        _check_one_limit(name, own_limit, checkpoint.config.get("max_depth"))
-    if max_depth is None or max_depth == own_limit:
-        return ResolvedModel(name, row, checkpoint, own_limit, source, False)
-    if own_limit is None:
-        is_metric = config.kind is not None and config.kind.is_metric
-        because = "whose metres have no limit" if is_metric else "which predicts no metres"
-        raise UsageError(f"--max-depth makes no sense for {name!r}, {because}")
-    source = f"--max-depth {max_depth:g} instead of the model's {own_limit:g} m: every depth is rescaled"
-    return ResolvedModel(name, row, checkpoint, max_depth, source, True)
+    return ResolvedModel.of(name, checkpoint, row=row, max_depth=max_depth)
 
 
 def _check_one_limit(name: str, limit_m: float, whole_m: object) -> None:

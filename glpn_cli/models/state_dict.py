@@ -34,6 +34,41 @@ class StateDictMatch:
     unexpected: tuple[str, ...]
     misshapen: tuple[str, ...]
 
+    @classmethod
+    def of(
+        cls,
+        rows: Iterable[WeightRow],
+        shapes_found: Mapping[str, tuple[int, ...]],
+        *,
+        part: str | tuple[str, ...] = "",
+        base_prefix: str = "",
+    ) -> StateDictMatch:
+        """Compare the tensors of a file with those of a network.
+
+        rows:         the whole network's tensors
+        shapes_found: the file's names and shapes
+        part:         start (or starts) of the names here that are wanted; "" = all. Other known tensors are ignored.
+        base_prefix:  a bare part saves its tensors without this start of their names in the file
+        """
+        sources: dict[str, str] = {}
+        missing, misshapen = [], []
+        known = set()
+        for row in rows:
+            short = row.transformers.removeprefix(base_prefix) if part else row.transformers
+            found = row.transformers if row.transformers in shapes_found else short
+            known.add(found)
+            if not row.name.startswith(part):
+                continue
+            if found not in shapes_found:
+                if not (row.is_counter or row.is_idle):
+                    missing.append(row.transformers)
+            elif tuple(shapes_found[found]) != row.shape:
+                misshapen.append(f"{found} should be {list(row.shape)}, is {list(shapes_found[found])}")
+            else:
+                sources[row.name] = found
+        unexpected = tuple(name for name in shapes_found if name not in known)
+        return cls(sources, tuple(dict.fromkeys(missing)), unexpected, tuple(dict.fromkeys(misshapen)))
+
     @property
     def is_exact(self) -> bool:
         """Whether nothing is missing, unexpected or mis-shaped."""
@@ -51,40 +86,6 @@ class StateDictMatch:
                 f"{file} does not fit its config.json: {self.describe()}",
                 hint="Is this the config.json of these weights? One that lost keys describes another network.",
             )
-
-
-def match_state_dict(
-    rows: Iterable[WeightRow],
-    shapes_found: Mapping[str, tuple[int, ...]],
-    *,
-    part: str | tuple[str, ...] = "",
-    base_prefix: str = "",
-) -> StateDictMatch:
-    """Compare the tensors of a file with those of a network.
-
-    rows:         the whole network's tensors
-    shapes_found: the file's names and shapes
-    part:         start (or starts) of the names here that are wanted; "" = all. Other known tensors are ignored.
-    base_prefix:  a bare part saves its tensors without this start of their names in the file
-    """
-    sources: dict[str, str] = {}
-    missing, misshapen = [], []
-    known = set()
-    for row in rows:
-        short = row.transformers.removeprefix(base_prefix) if part else row.transformers
-        found = row.transformers if row.transformers in shapes_found else short
-        known.add(found)
-        if not row.name.startswith(part):
-            continue
-        if found not in shapes_found:
-            if not (row.is_counter or row.is_idle):
-                missing.append(row.transformers)
-        elif tuple(shapes_found[found]) != row.shape:
-            misshapen.append(f"{found} should be {list(row.shape)}, is {list(shapes_found[found])}")
-        else:
-            sources[row.name] = found
-    unexpected = tuple(name for name in shapes_found if name not in known)
-    return StateDictMatch(sources, tuple(dict.fromkeys(missing)), unexpected, tuple(dict.fromkeys(misshapen)))
 
 
 def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.Module:
@@ -117,14 +118,14 @@ def read_state(
     """A checkpoint's tensors under the network's own names, in fp32.
 
     rows: every tensor that the file may hold.
-    part: start (or starts) of the names that are wanted; see `match_state_dict`.
+    part: start (or starts) of the names that are wanted; see `StateDictMatch.of`.
     fill: makes the stand-in for a tensor that the file need not have, and has not.
 
     Raises ModelError naming every mismatch.
     """
     rows = list(rows)
     header = {name: info.shape for name, info in checkpoint.header().items()}
-    match = match_state_dict(rows, header, part=part, base_prefix=base_prefix)
+    match = StateDictMatch.of(rows, header, part=part, base_prefix=base_prefix)
     match.require_exact(checkpoint.weights)
     stored = checkpoint.read_state()
     state = {name: stored[source] for name, source in match.sources.items()}

@@ -72,6 +72,23 @@ class TrainingState:
     average: Mapping[str, Any] | None
     settings: Mapping[str, Any]
 
+    @classmethod
+    def read(cls, folder: Path) -> TrainingState | None:
+        """The state that a run left in `folder`, None where there is none. Raises InputError for a damaged one."""
+        path = folder / STATE_FILE
+        try:
+            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise InputError(f"{path}: {reason_of(error)}", code=ErrorCode.IO) from error
+        except Exception as error:  # a damaged pickle or zip can raise nearly anything
+            raise InputError(
+                f"{path} is damaged: {error}",
+                hint="Start again in a new folder, from the weights beside it with -m.",
+                code=ErrorCode.DATA,
+            ) from error
+
     def save(self, folder: Path) -> None:
         """Write the state into `folder` and replace the one before it. Raises OutputError or StoppedError."""
         write_atomically(folder / STATE_FILE, self._write)
@@ -111,7 +128,7 @@ class RunFolder:
         run that left its state had other settings; InputError for a damaged state.
         """
         found = self.check_free(resume=resume)
-        state = read_state(self.path) if found else None
+        state = TrainingState.read(self.path) if found else None
         if state is None:
             if strange := [name for name in found if name not in {HISTORY_FILE, PREVIEWS_FOLDER}]:
                 raise UsageError(
@@ -162,23 +179,6 @@ class RunFolder:
         path = self.path / HISTORY_FILE
         text = path.read_text("utf-8") if path.is_file() else ""
         return [json.loads(line) for line in text.split("\n") if line]
-
-
-def read_state(folder: Path) -> TrainingState | None:
-    """The state that a run left in `folder`, None where there is none. Raises InputError for a damaged one."""
-    path = folder / STATE_FILE
-    try:
-        return TrainingState(**torch.load(path, map_location="cpu", weights_only=True))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise InputError(f"{path}: {reason_of(error)}", code=ErrorCode.IO) from error
-    except Exception as error:  # a damaged pickle or zip can raise nearly anything
-        raise InputError(
-            f"{path} is damaged: {error}",
-            hint="Start again in a new folder, from the weights beside it with -m.",
-            code=ErrorCode.DATA,
-        ) from error
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -20,7 +20,7 @@ from glpn_cli.checkpoint import OWN_KEY
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import ModelConfig, read_config
 from glpn_cli.models.settings import InferenceSettings
-from glpn_cli.models.state_dict import load_network, match_state_dict, read_state
+from glpn_cli.models.state_dict import StateDictMatch, load_network, read_state
 from glpn_cli.text import read_json_object
 
 _SHAPES: dict[str, dict[str, Any]] = {
@@ -108,12 +108,11 @@ class InitialModel:
         is_bare = not any(
             row.transformers in shapes for row in config.weight_rows() if not row.name.startswith(_ENCODER)
         )
-        if is_bare and match_state_dict(config.weight_rows(), shapes, part=_ENCODER, base_prefix=_BARE_PREFIX).is_exact:
+        part: dict[str, Any] = {"part": _ENCODER, "base_prefix": _BARE_PREFIX}
+        if is_bare and StateDictMatch.of(config.weight_rows(), shapes, **part).is_exact:
             network = config.build()
             initialise(network, seed=seed)
-            network.load_state_dict(
-                read_state(checkpoint, config.weight_rows(), part=_ENCODER, base_prefix=_BARE_PREFIX), strict=False
-            )
+            network.load_state_dict(read_state(checkpoint, config.weight_rows(), **part), strict=False)
             origin = f"the encoder of {origin}"
         else:
             network = load_network(checkpoint, limit_m=limit)

@@ -14,7 +14,7 @@ from torch import nn
 from glpn_cli.colormaps import PaintRange, paint
 from glpn_cli.data.augment import largest_window, through_camera
 from glpn_cli.data.samples import Sample
-from glpn_cli.evaluation.metrics import Scores, score
+from glpn_cli.evaluation.metrics import Scores
 from glpn_cli.models.image_processor import LOWEST_SHARE
 from glpn_cli.prediction import DepthMap
 
@@ -62,8 +62,8 @@ def score_samples(predicted: Iterable[_Predicted], *, limit_m: float) -> tuple[i
         known = (seen.depth > 0) & (seen.depth < limit_m)
         if known.any():
             ours, truth = depth[known], seen.depth[known]
-            raw.append(score(ours, truth))
-            median.append(score(ours * (np.median(truth) / np.median(ours)), truth))
+            raw.append(Scores.of(ours, truth))
+            median.append(Scores.of(ours * (np.median(truth) / np.median(ours)), truth))
     return (len(raw), Scores.mean(raw), Scores.mean(median)) if raw else None
 
 

@@ -20,7 +20,7 @@ from glpn_cli.checkpoint import HubName, Weights, open_checkpoint
 from glpn_cli.checkpoint.hub import fetch, find_cached, find_damaged, is_intact
 from glpn_cli.checkpoint.write import encode_copy
 from glpn_cli.errors import ErrorCode, ModelError
-from glpn_cli.models.inspect import inspect_model
+from glpn_cli.models.inspect import ModelReport
 from glpn_cli.models.resolve import resolve_model
 
 INDEX = "model.safetensors.index.json"
@@ -168,7 +168,7 @@ def test_a_sharded_model_of_the_cache_is_whole_with_all_its_shards(
 def test_ok_is_said_only_where_there_was_something_to_compare(tmp_path: Path) -> None:
     def checksum(path: Path) -> tuple[bool | None, str]:
         (check,) = (
-            check for check in inspect_model(resolve_model(str(path), offline=True)).checks if check.name == "checksum"
+            check for check in ModelReport.of(resolve_model(str(path), offline=True)).checks if check.name == "checksum"
         )
         return check.passed, check.found
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glpn_cli.data.pairs import Pair, read_pairs_csv
+from glpn_cli.data.pairs import Pair, PairList
 from glpn_cli.data.samples import kb_crop
 from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
@@ -108,7 +108,7 @@ def test_one_focal_length_stands_for_both(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     for lines in ("fx\na.png,b.png,1000,400", "fy\na.png,b.png,1000,400", "fx,fy\na.png,b.png,1000,,400"):
         path.write_text(f"{HEADER},{lines}\n")
-        assert [pair.focal_px for pair in read_pairs_csv(path).pairs] == [400]
+        assert [pair.focal_px for pair in PairList.read_csv(path).pairs] == [400]
 
 
 def test_a_scale_that_the_files_own_record_contradicts_is_refused_naming_both(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_csv_lists_pairs_relative_to_itself(tmp_path: Path) -> None:
     path = write_csv(
         tmp_path, f"{HEADER},fx,fy,cx,cy,source", "a/rgb.png,a/depth.png,1000,400,441,4,3,walk", "b.png,c.png,256,,,,,"
     )
-    pairs = read_pairs_csv(path)
+    pairs = PairList.read_csv(path)
     assert pairs.length == 2
     assert pairs.name_of(0) == "a/rgb.png"
     assert pairs.pairs[0].focal_px == pytest.approx(420)
@@ -189,7 +189,7 @@ def test_a_csv_lists_pairs_relative_to_itself(tmp_path: Path) -> None:
 )
 def test_a_csv_that_makes_no_sense_is_refused_naming_the_line(tmp_path: Path, lines: list[str], words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
-        read_pairs_csv(write_csv(tmp_path, *lines))
+        PairList.read_csv(write_csv(tmp_path, *lines))
     assert caught.value.hint != ErrorCode.DATA.hint
 
 
@@ -197,7 +197,7 @@ def test_hints_tell_what_to_write_in_the_column_that_is_wrong(tmp_path: Path) ->
     hints = []
     for lines in (["rgb_path"], [HEADER, "a.png,b.png,"], [f"{HEADER},fx,fy", "a.png,b.png,1000,abc,4"]):
         with pytest.raises(UsageError) as caught:
-            read_pairs_csv(write_csv(tmp_path, *lines))
+            PairList.read_csv(write_csv(tmp_path, *lines))
         hints.append(caught.value.hint)
     assert hints[0].startswith(
         "The first line must name rgb_path,depth_path,depth_scale; without the last, use --depth-scale. It"
@@ -212,22 +212,22 @@ def test_spaces_after_the_commas_are_no_part_of_names(tmp_path: Path) -> None:
         "a/rgb 1.png, a/depth.png, 1000, 400, 400",
         "b.png, c.png, 256",
     ]
-    (first, second) = read_pairs_csv(write_csv(tmp_path, *lines)).pairs
+    (first, second) = PairList.read_csv(write_csv(tmp_path, *lines)).pairs
     assert (first.depth_path, first.name, first.focal_px) == (tmp_path / "a/depth.png", "a/rgb 1.png", 400)
     assert (second.depth_scale, second.focal_px) == (256, None)
-    tight = read_pairs_csv(write_csv(tmp_path, HEADER, " a.png,b.png,1000"))
+    tight = PairList.read_csv(write_csv(tmp_path, HEADER, " a.png,b.png,1000"))
     assert tight.name_of(0) == " a.png"
 
 
 def test_a_list_tells_the_whole_camera_and_the_axis_meets_the_middle_where_it_does_not(tmp_path: Path) -> None:
     make_pair(tmp_path)
     lines = [f"{HEADER},fx,fy,cx,cy", *(f"rgb.png,depth.png,1000,{rest}" for rest in ("8,2,3,-1.5", "5,,,", ",,3,2"))]
-    pairs = read_pairs_csv(write_csv(tmp_path, *lines))
+    pairs = PairList.read_csv(write_csv(tmp_path, *lines))
     cameras = [pairs.read(index).intrinsics for index in range(3)]
     assert cameras == [Intrinsics(8, 2, 3, -1.5, "file"), Intrinsics(5, 5, 3.5, 2.5, "file"), None]
     assert pairs.read(0).focal_px == 4
     with pytest.raises(UsageError, match="line 2: cx 'middle' is no number"):
-        read_pairs_csv(write_csv(tmp_path, lines[0], "rgb.png,depth.png,1000,8,8,middle,2"))
+        PairList.read_csv(write_csv(tmp_path, lines[0], "rgb.png,depth.png,1000,8,8,middle,2"))
 
 
 def test_the_camera_of_a_kitti_frame_is_that_of_its_window(tmp_path: Path) -> None:
@@ -243,14 +243,14 @@ def test_lists_are_read_as_spreadsheets_save_them(tmp_path: Path, encoding: str,
     lines = (HEADER.split(","), ['"küche, 1.png"', "b.png", "1000"])
     text = "\r\n".join(separator.join(line) for line in lines)
     (tmp_path / "pairs.csv").write_bytes(text.encode(encoding))
-    (pair,) = read_pairs_csv(tmp_path / "pairs.csv").pairs
+    (pair,) = PairList.read_csv(tmp_path / "pairs.csv").pairs
     assert (pair.name, pair.depth_path.name, pair.depth_scale) == ("küche, 1.png", "b.png", 1000)
 
 
 def test_a_line_after_a_quoted_one_that_spans_several_is_named_by_its_own_number(tmp_path: Path) -> None:
     path = write_csv(tmp_path, HEADER + ",note", 'a.png,b.png,1000,"one\ntwo\nthree"', "", 'c.png,d.png,far,"1\n2"')
     with pytest.raises(UsageError, match="line 6: depth_scale 'far'"):
-        read_pairs_csv(path)
+        PairList.read_csv(path)
 
 
 def test_an_error_of_one_foreign_file_is_an_error_of_its_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,6 +274,6 @@ def test_an_error_of_one_foreign_file_is_an_error_of_its_pair(tmp_path: Path, mo
 def test_a_csv_that_is_no_text_or_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\xd8")
     with pytest.raises(UsageError, match="is no CSV"):
-        read_pairs_csv(tmp_path / "binary.csv")
+        PairList.read_csv(tmp_path / "binary.csv")
     with pytest.raises(UsageError, match="cannot be read"):
-        read_pairs_csv(tmp_path / "missing.csv")
+        PairList.read_csv(tmp_path / "missing.csv")

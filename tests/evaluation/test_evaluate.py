@@ -13,7 +13,7 @@ from glpn_cli.depth_files import make_writer
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import Alignment
 from glpn_cli.evaluation.evaluate import Evaluation, evaluate
-from glpn_cli.evaluation.metrics import score
+from glpn_cli.evaluation.metrics import Scores
 from glpn_cli.evaluation.predictors import FolderPredictor, ModelPredictor, RowFit
 from glpn_cli.evaluation.protocols import PROTOCOLS, Protocol
 from glpn_cli.evaluation.report import heading, make_differences, make_rows, to_csv, to_json
@@ -104,7 +104,7 @@ def test_scores_are_means_over_pictures_of_each_pictures_own_score() -> None:
     for index in range(6):
         sample = source.read(index)
         known = sample.depth > 0
-        by_hand.append(score(oracle.predict(sample).values[known], sample.depth[known]).abs_rel)
+        by_hand.append(Scores.of(oracle.predict(sample).values[known], sample.depth[known]).abs_rel)
     assert evaluation.means(Alignment.NONE)["abs_rel"].mean == pytest.approx(np.mean(by_hand))
     assert evaluation.measured[0].pixels == 12 * 16 - 4
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from glpn_cli.evaluation.metrics import METRICS, Scores, score
+from glpn_cli.evaluation.metrics import METRICS, Scores
 
 
 def by_hand(predicted: list[float], target: list[float]) -> dict[str, float]:
@@ -35,13 +35,13 @@ def test_every_metric_agrees_with_the_textbook_to_a_millionth() -> None:
     target = rng.uniform(0.3, 9, 500).astype(np.float32)
     predicted = (target * rng.lognormal(0.1, 0.3, 500)).astype(np.float32)
     expected = by_hand([float(d) for d in predicted], [float(g) for g in target])
-    assert asdict(score(predicted, target)) == pytest.approx(expected, abs=1e-6, rel=1e-6)
+    assert asdict(Scores.of(predicted, target)) == pytest.approx(expected, abs=1e-6, rel=1e-6)
     assert tuple(expected) == METRICS
 
 
 def test_a_map_scaled_by_one_point_one_has_an_abs_rel_of_one_tenth() -> None:
     target = np.linspace(1, 9, 100)
-    scores = score(1.1 * target, target)
+    scores = Scores.of(1.1 * target, target)
     assert scores.abs_rel == pytest.approx(0.1)
     assert scores.d1 == 1
     assert scores.rmse_log == pytest.approx(math.log(1.1))
@@ -54,14 +54,14 @@ def test_a_map_scaled_by_one_point_one_has_an_abs_rel_of_one_tenth() -> None:
 
 def test_thresholds_are_strict_and_look_both_ways() -> None:
     target = np.ones(4)
-    scores = score(np.array([1.25, 0.8, 1.2499, 0.8001]), target)
+    scores = Scores.of(np.array([1.25, 0.8, 1.2499, 0.8001]), target)
     assert scores.d1 == 0.5
     assert scores.d2 == 1
 
 
 def test_a_perfect_map_has_perfect_scores() -> None:
     target = np.linspace(1, 9, 10)
-    assert score(target, target) == Scores(1, 1, 1, *[0.0] * 7)
+    assert Scores.of(target, target) == Scores(1, 1, 1, *[0.0] * 7)
 
 
 def test_the_mean_counts_every_picture_alike() -> None:
@@ -72,4 +72,4 @@ def test_the_mean_counts_every_picture_alike() -> None:
 @pytest.mark.parametrize(("predicted", "target"), [([], []), ([1.0], [1.0, 2.0])])
 def test_pixels_come_in_pairs_or_not_at_all(predicted: list[float], target: list[float]) -> None:
     with pytest.raises(ValueError, match="in pairs"):
-        score(np.array(predicted), np.array(target))
+        Scores.of(np.array(predicted), np.array(target))

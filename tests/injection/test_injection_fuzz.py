@@ -27,7 +27,7 @@ from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_wri
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
 from glpn_cli.models.config_base import InputSize, read_config
-from glpn_cli.models.inspect import inspect_model
+from glpn_cli.models.inspect import ModelReport
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.prediction import DepthKind, DepthMap, Provenance, Result
 
@@ -113,7 +113,7 @@ def try_config(name: str, data: bytes) -> None:
         known.shapes()
         known.cost((480, 640))
     with suppress(ModelError):
-        inspect_model(resolve_model("./model", offline=True), input_size=InputSize.parse("auto"))
+        ModelReport.of(resolve_model("./model", offline=True), input_size=InputSize.parse("auto"))
 
 
 @dataclass(frozen=True)

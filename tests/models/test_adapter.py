@@ -23,7 +23,7 @@ from glpn_cli.checkpoint import open_checkpoint
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.models.adapter import config as adapter_config
 from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
-from glpn_cli.models.inspect import inspect_model
+from glpn_cli.models.inspect import ModelReport
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.prediction import DepthKind, DepthMap
@@ -154,7 +154,7 @@ def test_a_batch_does_not_vote_for_one_head(folders: dict[str, Path]) -> None:
 @pytest.mark.parametrize("name", ["zoedepth of two heads", "depth_pro"])
 def test_a_model_of_transformers_is_inspected(folders: dict[str, Path], name: str) -> None:
     model = resolve_model(str(folders[name]))
-    report = inspect_model(model)
+    report = ModelReport.of(model)
     assert report.is_sound
     assert report.config.model_type == name.partition(" ")[0]
     network = load_network(model.checkpoint)

@@ -16,7 +16,7 @@ from glpn_cli.models.dense import decoder as decoder_module
 from glpn_cli.models.dpt.config import DPTConfig
 from glpn_cli.models.dpt.network import DPT
 from glpn_cli.models.dpt.weights import cost, pooler_rows, weight_rows
-from glpn_cli.models.state_dict import match_state_dict
+from glpn_cli.models.state_dict import StateDictMatch
 
 PUBLISHED_HYBRID: dict[str, Any] = {
     "is_hybrid": True,
@@ -106,9 +106,9 @@ def test_published_files_lack_what_the_coarsest_step_never_uses() -> None:
     found = {row.transformers: row.shape for row in weight_rows(config)}
     lacking = {name: shape for name, shape in found.items() if "fusion_stage.layers.0.residual_layer1" not in name}
     assert len(found) - len(lacking) == 4
-    assert match_state_dict(weight_rows(config), lacking).is_exact
-    assert match_state_dict(weight_rows(config), found).is_exact
+    assert StateDictMatch.of(weight_rows(config), lacking).is_exact
+    assert StateDictMatch.of(weight_rows(config), found).is_exact
     del lacking["neck.fusion_stage.layers.1.residual_layer1.convolution1.bias"]
-    assert match_state_dict(weight_rows(config), lacking).missing == (
+    assert StateDictMatch.of(weight_rows(config), lacking).missing == (
         "neck.fusion_stage.layers.1.residual_layer1.convolution1.bias",
     )

@@ -22,7 +22,7 @@ from glpn_cli.checkpoint.write import encode_checkpoint
 from glpn_cli.errors import ModelError
 from glpn_cli.models import config_base
 from glpn_cli.models.config_base import FAMILIES, FAMILIES_OF_PACKAGES, ModelConfig, WeightRow, read_config
-from glpn_cli.models.inspect import inspect_model
+from glpn_cli.models.inspect import ModelReport
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.state_dict import file_state
 from glpn_cli.prediction import DepthKind
@@ -131,7 +131,7 @@ def test_a_new_family_is_one_folder_and_one_line(monkeypatch: pytest.MonkeyPatch
     Image.fromarray(picture((30, 50))).save(tmp_path / "picture.png")
 
     model = resolve_model(str(tmp_path / "toy"))
-    report = inspect_model(model)
+    report = ModelReport.of(model)
     assert report.is_sound
     assert (report.config.model_type, report.config.parts(), report.network_size) == ("toy", {"scale": 2}, (64, 96))
     prediction = DepthEstimator.from_pretrained(tmp_path / "toy").predict(tmp_path / "picture.png")

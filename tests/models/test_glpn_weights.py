@@ -13,7 +13,7 @@ from glpn_cli.models.glpn.config import GLPNConfig
 from glpn_cli.models.glpn.decoder import upsample
 from glpn_cli.models.glpn.network import GLPN
 from glpn_cli.models.glpn.weights import cost, weight_rows
-from glpn_cli.models.state_dict import match_state_dict
+from glpn_cli.models.state_dict import StateDictMatch
 
 CONFIGS = {
     "b0": {},
@@ -89,7 +89,7 @@ def test_every_trouble_of_a_file_is_listed_by_name() -> None:
     found["classifier.weight"] = (10, 10)
     del found["head.head.2.bias"]
     found["head.head.0.bias"] = (3,)
-    match = match_state_dict(weight_rows(config), found)
+    match = StateDictMatch.of(weight_rows(config), found)
     assert match.missing == ("head.head.2.bias",)
     assert match.unexpected == ("classifier.weight",)
     assert match.misshapen == ("head.head.0.bias should be [16], is [3]",)
@@ -99,8 +99,8 @@ def test_counters_may_be_absent_and_a_bare_encoder_may_drop_its_prefix() -> None
     config = GLPNConfig(**SMALL)
     rows = list(weight_rows(config))
     without_counters = {row.transformers: row.shape for row in rows if not row.is_counter}
-    assert match_state_dict(rows, without_counters).is_exact
+    assert StateDictMatch.of(rows, without_counters).is_exact
     bare = {r.transformers.removeprefix("glpn."): r.shape for r in rows if r.name.startswith("encoder.")}
-    assert match_state_dict(rows, bare, part="encoder.", base_prefix="glpn.").is_exact
-    assert match_state_dict(rows, without_counters, part="encoder.", base_prefix="glpn.").is_exact
-    assert not match_state_dict(rows, bare).is_exact
+    assert StateDictMatch.of(rows, bare, part="encoder.", base_prefix="glpn.").is_exact
+    assert StateDictMatch.of(rows, without_counters, part="encoder.", base_prefix="glpn.").is_exact
+    assert not StateDictMatch.of(rows, bare).is_exact

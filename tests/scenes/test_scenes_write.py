@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glpn_cli.data.pairs import read_pairs_csv
+from glpn_cli.data.pairs import PairList
 from glpn_cli.depth_files import is_own_output, read_depth, read_record
 from glpn_cli.errors import UsageError
 from glpn_cli.images import read_rgb
@@ -70,7 +70,7 @@ def test_files_hold_what_was_rendered(tmp_path: Path) -> None:
 
 def test_the_list_is_one_that_training_reads(tmp_path: Path) -> None:
     make(tmp_path, 3)
-    listed = read_pairs_csv(tmp_path / "pairs.csv")
+    listed = PairList.read_csv(tmp_path / "pairs.csv")
     assert listed.length == 3
     sample = listed.read(2)
     scene = render_scene(7, 2, size=SMALL)

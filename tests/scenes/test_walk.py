@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glpn_cli.data.pairs import read_pairs_csv
+from glpn_cli.data.pairs import PairList
 from glpn_cli.errors import UsageError
 from glpn_cli.geometry import back_project, project
 from glpn_cli.poses import motion_between, pose_of
@@ -56,7 +56,7 @@ def test_the_list_and_the_trajectory_hold_the_poses(tmp_path: Path) -> None:
     plan = plan_scenes(tmp_path, count=2, seed=7, size=(24, 32), frames=2)
     assert plan.todo == (0, 1, 2, 3)
     listing = plan.write()
-    assert read_pairs_csv(listing).length == 4
+    assert PairList.read_csv(listing).length == 4
     lines = (tmp_path / "0001" / "groundtruth.txt").read_text().splitlines()
     time, *numbers = map(float, lines[2].split())
     assert time == pytest.approx(1 / 30, abs=1e-6)

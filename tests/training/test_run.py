@@ -17,7 +17,7 @@ from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, UsageError
 from glpn_cli.models.state_dict import load_network
 from glpn_cli.training.config import TrainingConfig
-from glpn_cli.training.folder import HISTORY_FILE, STATE_FILE, RunFolder, read_state
+from glpn_cli.training.folder import HISTORY_FILE, STATE_FILE, RunFolder, TrainingState
 from glpn_cli.training.initial_model import Camera, InitialModel
 from glpn_cli.training.report import Event, Progress
 from glpn_cli.training.run import Run, RunEnd, read_held_out, run_training
@@ -186,7 +186,7 @@ def test_resuming_with_another_model_of_the_same_name_or_other_pictures_names_th
 def test_a_run_of_an_earlier_version_that_told_less_is_gone_on_with(shape: Path, tmp_path: Path) -> None:
     made = make_run(shape, tmp_path / "out", steps=2)
     run(made)
-    state = read_state(tmp_path / "out")
+    state = TrainingState.read(tmp_path / "out")
     assert state is not None
     told = {name: value for name, value in state.settings.items() if name not in ("model", "pictures")}
     assert RunFolder(tmp_path / "out").open(made.settings, resume=True) is not None

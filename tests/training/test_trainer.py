@@ -9,7 +9,7 @@ from tiny_training import Floors, tiny_network, tiny_trainer
 
 from glpn_cli.data.augment import Augmentation
 from glpn_cli.errors import InputError, StoppedError, UsageError
-from glpn_cli.training.folder import STATE_FILE, read_state
+from glpn_cli.training.folder import STATE_FILE, TrainingState
 from glpn_cli.training.initial_model import Camera
 from glpn_cli.training.ranks import Ranks
 from glpn_cli.training.trainer import Trainer
@@ -48,7 +48,7 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_weights(tmp_path:
     before = run(first, until=2)
     first.state().save(tmp_path)
     second = tiny_trainer(steps=6, precision=precision, network=tiny_network(seed=99))
-    state = read_state(tmp_path)
+    state = TrainingState.read(tmp_path)
     assert state is not None
     second.resume(state)
     assert (second.step, second.position) == (2, 8)
@@ -155,7 +155,7 @@ def test_a_lens_keeps_its_field_of_view_at_other_sizes() -> None:
 
 
 def test_a_damaged_state_is_told_and_a_missing_one_is_none(tmp_path: Path) -> None:
-    assert read_state(tmp_path) is None
+    assert TrainingState.read(tmp_path) is None
     (tmp_path / STATE_FILE).write_bytes(b"not a state")
     with pytest.raises(InputError, match="is damaged"):
-        read_state(tmp_path)
+        TrainingState.read(tmp_path)

@@ -120,7 +120,10 @@ class Conversion:
         if config_file is not None:
             raw = _with_eps_mode(read_json_object(config_file), layout)
         elif known is not None:
-            raw, notes = _known_config(source, known, layout, max_depth)
+            model = ResolvedModel.of(source, known, max_depth=max_depth)
+            raw = _with_eps_mode(model.config, layout)
+            if model.row is not None:
+                notes = [f"these are the weights of {model.row.name}: {model.limit_source}"]
         else:
             raw, notes = _infer_config(shapes, layout, weights)
             if max_depth is None:
@@ -138,15 +141,6 @@ class Conversion:
         preprocessor = preprocessor or config.preprocessor()
         written = _config_object(config, raw, known)
         return cls(weights, layout, written, preprocessor, sources, dropped, tuple(notes))
-
-
-def _known_config(
-    source: str, known: Checkpoint, layout: Layout, max_depth: float | None
-) -> tuple[Mapping[str, Any], list[str]]:
-    """The config beside the weights, with what the registry knows better, and what that is."""
-    model = ResolvedModel.of(source, known, max_depth=max_depth)
-    notes = [] if model.row is None else [f"these are the weights of {model.row.name}: {model.limit_source}"]
-    return _with_eps_mode(model.config, layout), notes
 
 
 def _with_eps_mode(raw: Mapping[str, Any], layout: Layout) -> Mapping[str, Any]:

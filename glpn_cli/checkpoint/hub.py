@@ -77,7 +77,7 @@ def find_cached(name: HubName) -> Path | None:
 
     Raises ModelError where the cache cannot be read.
     """
-    repository = _repository_folder(name)
+    repository = cache_folder() / f"models--{name.repository.replace('/', '--')}"
     try:
         commit = name.revision
         if not COMMIT.fullmatch(commit):
@@ -116,7 +116,11 @@ def fetch(
     snapshot = None if refresh else find_cached(name)
     if snapshot is None:
         if offline:
-            raise _absent_error(name, command_name)
+            raise ModelError(
+                f"{name} is not in the cache {str(cache_folder())!r}, and the network is not allowed",
+                hint=f"Run with network: glpn models download {command_name} "
+                f"(or there: glpn models download {command_name} -o DIR, carry DIR here, and name it with -m DIR)",
+            )
         snapshot = _download(name, announce)
     damaged = find_damaged(snapshot)
     if damaged and not offline:
@@ -151,24 +155,19 @@ def find_damaged(snapshot: Path) -> list[Path]:
 def is_intact(path: Path) -> bool | None:
     """Whether a file of the cache matches the checksum in its name; None where its name is no checksum.
 
-    Large files are named by their SHA-256, small ones by git's object name; where a file system without links made the
-    cache keep plain copies, all that can be said is that an empty one is damaged. Raises ModelError where it cannot be
-    read.
+    Large files are named by their SHA-256, small ones by git's object name. On a file system without links the cache
+    keeps plain copies, of which only an empty one is known to be damaged. Raises ModelError where it cannot be read.
     """
     try:
         name = path.readlink().name if path.is_symlink() else ""
         if _SHA256.fullmatch(name):
             return sha256_of(path) == name
         if _GIT_SHA1.fullmatch(name):
-            return _git_object_name(path.read_bytes()) == name
+            data = path.read_bytes()
+            return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == name
         return None if path.stat().st_size > 0 else False
     except OSError as error:
         raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
-
-
-def _git_object_name(data: bytes) -> str:
-    """Git's name for a file with these contents."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _download(name: HubName, announce: _Announce) -> Path:
@@ -271,18 +270,6 @@ def _plain_error(name: HubName, error: Exception) -> ModelError:
         f"cannot download {name} from {where}: {reason}",
         hint="Check the network and try again. What is complete in the cache stays there.",
     )
-
-
-def _absent_error(name: HubName, command_name: str) -> ModelError:
-    return ModelError(
-        f"{name} is not in the cache {str(cache_folder())!r}, and the network is not allowed",
-        hint=f"Run with network: glpn models download {command_name} "
-        f"(or there: glpn models download {command_name} -o DIR, carry DIR here, and name it with -m DIR)",
-    )
-
-
-def _repository_folder(name: HubName) -> Path:
-    return cache_folder() / f"models--{name.repository.replace('/', '--')}"
 
 
 def _has_weights(snapshot: Path) -> bool:

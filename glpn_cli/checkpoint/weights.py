@@ -204,12 +204,9 @@ def _read_safetensors(file: BinaryIO, size: int, where: str) -> dict[str, Tensor
 
     types = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
     data = np.empty(size, np.uint8)
-    read = 0
-    while read < size:
-        count = file.readinto(data.data[read:])  # type: ignore[attr-defined]  # a file on the disk
-        if not count:
-            raise ModelError(f"{where} is cut short: it ends after {read:,} of {size:,} bytes", hint=FETCH_AGAIN)
-        read += count
+    read = file.readinto(data.data)  # type: ignore[attr-defined]  # a file on the disk, buffered: it reads to the end
+    if read < size:
+        raise ModelError(f"{where} is cut short: it ends after {read:,} of {size:,} bytes", hint=FETCH_AGAIN)
     header_end = 8 + min(int.from_bytes(data[:8].tobytes(), "little"), MAX_HEADER_BYTES)
     spans = read_safetensors_header(io.BytesIO(data[:header_end].tobytes()), size=size, where=where)
     tensors = {}

@@ -83,7 +83,9 @@ def add_colorbar(
         _, upper, _, lower = font.getbbox("0", anchor="ls")
         draw.text((text_left, y - (upper + lower) / 2), text, fill=_INK, font=font, anchor="ls")
     canvas = np.asarray(panel).copy()
-    canvas[pad : pad + bar_length, bar_left : bar_left + bar_width] = _gradient(bar_length, colormap, invert)[:, None]
+    steps = np.rint(np.linspace(255, 0, bar_length)).astype(np.uint8)
+    colors = read_table(colormap, invert=invert)[steps]
+    canvas[pad : pad + bar_length, bar_left : bar_left + bar_width] = colors[:, None]
     return np.concatenate([rgb, canvas], axis=1)
 
 
@@ -96,13 +98,6 @@ def _make_labels(
     scale = Scale(ends.near, ends.far, is_log=kind.has_ratios)
     ticks = scale.ticks(least_gap=least_gap, margin=margin)
     return [(f"{tick.label} {unit}".rstrip(), tick.place) for tick in ticks]
-
-
-def _gradient(length: int, colormap: str, invert: bool) -> NDArray[np.uint8]:
-    """The colours from far (first) to near, uint8 (length, 3)."""
-    steps = np.rint(np.linspace(255, 0, length)).astype(np.uint8)
-    colors: NDArray[np.uint8] = read_table(colormap, invert=invert)[steps]
-    return colors
 
 
 def _text_size(height: int, width: int) -> int:

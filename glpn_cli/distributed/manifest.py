@@ -97,7 +97,8 @@ class _Manifest:
         self.count = len(named)
         hashes = np.frombuffer(made, np.int64)
         hashes.sort()
-        twice, overwritten = _find_equal(hashes), _find_common(hashes, np.frombuffer(named, np.int64))
+        twice = set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
+        overwritten = _find_common(hashes, np.frombuffer(named, np.int64))
         if twice or overwritten:
             self._judge(twice, overwritten)
 
@@ -138,11 +139,6 @@ class _Manifest:
 
     def _fold(self, path: str) -> str:
         return self.planner.fold(os.path.abspath(path))  # noqa: PTH100 - as text: there may be ten million
-
-
-def _find_equal(hashes: NDArray[np.int64]) -> set[int]:
-    """The values that sorted hashes have more than once."""
-    return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
 def _find_common(hashes: NDArray[np.int64], others: NDArray[np.int64]) -> set[int]:

@@ -135,7 +135,8 @@ class _Handlers:
             raise UsageError(f"there is no parameter {min(unknown)[:40]!r}", hint="There are format, name and as.")
         if asked.get("as", "picture") not in ("picture", "auto"):
             raise UsageError("as is picture or auto")
-        wants_json = _prefers_json(request.headers.get("accept", ""))
+        kinds = request.headers.get("accept", "").lower().split(",")
+        wants_json = "application/json" in (kind.partition(";")[0].strip() for kind in kinds)
         format_ = asked.get("format") or (None if wants_json else self._service.formats[0])
         if self._service.load >= self._service.queue or self._reading >= self._service.queue + _READING:
             return self._full()
@@ -278,12 +279,6 @@ async def _disconnected(request: Request) -> None:
 def _late(message: str, status: int) -> JSONResponse:
     error = InputError(message, hint="Try a smaller picture, or a larger --timeout.", code=ErrorCode.TIMEOUT)
     return _error_response(error, status, Connection="close")
-
-
-def _prefers_json(accept: str) -> bool:
-    """Whether a client asks for JSON by name."""
-    kinds = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
-    return "application/json" in kinds
 
 
 class _Guard:

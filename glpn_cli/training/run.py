@@ -155,7 +155,10 @@ def _steps(run: Run, trainer: Trainer, *, is_saved: bool) -> Iterator[Event]:
             reports = []
             since = time.perf_counter()
         if report.step % run.config.every == 0 or is_over:
-            yield from _save_and_validate(run, trainer)
+            if run.ranks.is_first:  # the state first: validation may take long, and a signal may come
+                trainer.state().save(run.folder.path)
+                yield from _write_model(run, trainer)
+            run.ranks.wait()
             since = time.perf_counter()
 
 
@@ -173,14 +176,6 @@ def _progress(trainer: Trainer, reports: Sequence[StepReport], *, seconds: float
         skipped=trainer.skipped,
         dropped=trainer.dropped,
     )
-
-
-def _save_and_validate(run: Run, trainer: Trainer) -> Iterator[Event]:
-    """Save first: validation may take long, and a signal may come."""
-    if run.ranks.is_first:
-        trainer.state().save(run.folder.path)
-        yield from _write_model(run, trainer)
-    run.ranks.wait()
 
 
 def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:

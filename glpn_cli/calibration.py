@@ -30,8 +30,8 @@ class KnownDistance:
     """A pixel whose distance somebody measured.
 
     x, y:  the pixel, from 0 at the top left
-    found: what the map says there, in its own unit
-    metres: what is true
+    found: the number of the map there, in its own unit
+    metres: the true distance
     """
 
     x: int
@@ -44,8 +44,8 @@ class KnownDistance:
 class Calibration:
     """The scale and shift that turn a model's depths, of one camera, into true metres.
 
-    kind:           what the depths mean that it is for
-    points:         what it was made of
+    kind:           the meaning of the depths that it is for
+    points:         the known distances that it was fitted to
     source, model, weights_sha256: the picture and the model that they are from, where that is known
     limit_m:        that model's depth at full scale, metres, which --max-depth changes, where that is known
     """

@@ -89,14 +89,14 @@ def multiplies_bf16(device: str) -> bool:
 
 
 def _cpu_flags() -> frozenset[str]:
-    """What the CPU says it can, as Linux tells it; empty where nobody tells."""
+    """The features of the CPU, as Linux lists them; empty on other systems."""
     text = _read(_PROC / "cpuinfo") or ""
     match = re.search(r"^(?:flags|Features)\s*:\s*(.*)$", text, re.MULTILINE)
     return frozenset(match.group(1).split()) if match else frozenset()
 
 
 def set_threads(threads: int | None) -> None:
-    """Let torch compute with so many threads in this process; None is all cores that it may use."""
+    """Set how many threads torch uses in this process; None is all cores that it may use."""
     import torch
 
     torch.set_num_threads(threads or cores())

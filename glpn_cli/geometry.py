@@ -21,7 +21,7 @@ from glpn_cli.prediction import DepthMap, Intrinsics
 from glpn_cli.text import size_text
 
 ASSUMED_FOV_DEG = 60.0
-"""The field of view along the longer side where nobody knows it: a phone's main camera has 57 to 68."""
+"""The field of view along the longer side where it is not known: a phone's main camera has 57 to 68."""
 
 # A 35 mm film frame is 36 mm x 24 mm. Pictures have other shapes, so equivalents are by the diagonal, as cameras do it.
 _FILM_DIAGONAL_MM = math.hypot(36.0, 24.0)
@@ -193,12 +193,12 @@ def focal_to_35mm(focal_px: float, size: tuple[int, int]) -> float:
 
 
 def focal_from_fov(fov_deg: float, side: int) -> float:
-    """The focal length in pixels that sees `fov_deg` degrees along a side of so many pixels."""
+    """The focal length, in pixels, that sees `fov_deg` degrees along a side of `side` pixels."""
     return 0.5 * side / math.tan(math.radians(fov_deg) / 2)
 
 
 def fov_deg(focal_px: float, side: int) -> float:
-    """The field of view along a side of so many pixels, degrees."""
+    """The field of view along a side of `side` pixels, degrees."""
     return 2 * math.degrees(math.atan2(side / 2, focal_px))
 
 

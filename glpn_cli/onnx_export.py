@@ -93,7 +93,7 @@ def export_onnx(model: ResolvedModel, *, with_preprocessing: bool = False) -> by
 def verify_onnx(data: bytes, model: ResolvedModel) -> float:
     """The largest difference between the answers of ONNX Runtime and of torch, as a share of torch's range.
 
-    Asked are sizes and batches that the export did not see. Raises ModelError where it is more than `TOLERANCE`.
+    The sizes and batches are ones that the export did not see. Raises ModelError where it is more than `TOLERANCE`.
     """
     _need("onnxruntime")
     import onnxruntime
@@ -130,7 +130,7 @@ def verify_onnx(data: bytes, model: ResolvedModel) -> float:
 
 @contextmanager
 def _told(task: str) -> Iterator[None]:
-    """Whatever ONNX Runtime raises inside, as a ModelError."""
+    """Turn what ONNX Runtime raises inside into a ModelError."""
     try:
         yield
     except Exception as error:
@@ -237,7 +237,7 @@ def _make_pictures(rng: np.random.Generator, count: int, height: int, width: int
 
 
 def _forget_origin(graph: Any) -> None:
-    """Remove where every node comes from: paths of this machine do not belong into a file, and change its bytes."""
+    """Remove where every node comes from: paths of this machine do not belong in a file, and change its bytes."""
     pieces = [graph.graph, *graph.functions]
     for piece in pieces:
         for entry in (piece, *piece.node, *getattr(piece, "initializer", ()), *piece.value_info):
@@ -265,7 +265,7 @@ def _need(*packages: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter from telling how it goes about its work."""
+    """Silence what the exporter says of its progress."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -321,7 +321,7 @@ class PictureSource(Protocol):
 
 
 class _Unknown:
-    """The picture of a map of which only the numbers are known."""
+    """Stands for the picture of a map that is numbers alone."""
 
     name = "picture"
 

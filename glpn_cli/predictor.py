@@ -304,7 +304,7 @@ class DepthEstimator:
         return self.recipe.network_size(picture.full_size)
 
     def provenance(self, picture: Picture, *, batch_size: int = 1) -> Provenance:
-        """How this picture's answer is made, complete, among so many in one batch."""
+        """How this picture's answer is made, in a batch of `batch_size`."""
         content = picture.content
         return replace(
             self.recipe.provenance_of(picture.full_size, picture.focal_35mm),
@@ -377,7 +377,7 @@ def _check_sane(answer: Prediction, picture: Picture) -> None:
 
 
 def _finish(made: Prediction, picture: Picture, factor: float) -> Prediction:
-    """A prediction with holes where the picture has them, and depths so many times as far."""
+    """The prediction with the picture's holes, and its depths times `factor`."""
     if isinstance(made, DepthMap) and factor != 1:
         limit = None if made.limit is None else made.limit * factor
         made = replace(made, values=made.values * np.float32(factor), limit=limit)

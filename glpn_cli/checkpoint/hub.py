@@ -192,7 +192,7 @@ def _download(name: HubName, announce: _Announce) -> Path:
 
 
 def _download_files(name: HubName, files: list[str], *, revision: str, again: bool = False) -> Path:
-    """The folder in the cache with these files of a revision, as far as the repository has them."""
+    """Download those files of a revision that the repository has; returns their folder in the cache."""
     from huggingface_hub import snapshot_download
 
     with _hub_errors(name):
@@ -217,7 +217,7 @@ def _announcement(name: HubName, info: ModelInfo, weights_bytes: int) -> str:
 
 @contextmanager
 def _hub_errors(name: HubName) -> Iterator[None]:
-    """Turn all that the hub's library raises into ModelErrors; keep its talk off a stderr that nobody watches."""
+    """Turn all that the hub's library raises into ModelErrors; keep its bars off a stderr that is no terminal."""
     from huggingface_hub.utils import logging
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 

@@ -55,7 +55,7 @@ def join_cluster(address: str | None) -> Iterator[None]:
 
 
 def _check_reachable(address: str) -> None:
-    """Refuse an address where nobody listens, which Ray would try for minutes (UsageError)."""
+    """Raise UsageError for an address where nothing listens, which Ray would try for minutes."""
     if address == "auto":
         return
     host, _, port = address.rpartition(":")
@@ -119,7 +119,7 @@ def _own_signals() -> Iterator[None]:
 
 @contextmanager
 def _on_this_machine_alone() -> Iterator[None]:
-    """Have a cluster that is started meanwhile listen to 127.0.0.1, and let in nobody without a token of this run."""
+    """Inside, a cluster that is started listens to 127.0.0.1 alone, and lets in only who has this run's token."""
     constants = ray._private.ray_constants
     spans_machines, constants.ENABLE_RAY_CLUSTER = constants.ENABLE_RAY_CLUSTER, False
     settings = {
@@ -146,11 +146,6 @@ def _read_environment_again() -> None:
     """Make Ray forget what it read of authentication when it was imported."""
     ray._raylet.Config.initialize("")
     ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
-
-
-def live_nodes() -> list[Mapping[str, Any]]:
-    """The nodes of the cluster that are alive, as Ray tells them."""
-    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def divide(

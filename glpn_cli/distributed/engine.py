@@ -27,7 +27,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError
 
-from glpn_cli.distributed.cluster import divide, join_cluster, live_nodes
+from glpn_cli.distributed.cluster import divide, join_cluster
 from glpn_cli.distributed.probe import await_probes, first_line, mark_folders, start_probes
 from glpn_cli.distributed.worker import Answer, Setup, Worker
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
@@ -42,7 +42,7 @@ _MOST_DEATHS_ALONE = 2
 _MOST_IDLE_DEATHS = 3
 _MOST_WORKERS = 8
 _MESSAGE_S = 0.5
-"""Work that a message holds: more costs less for each task, and is told later."""
+"""Seconds of work in a message: more costs less for each task, and is told later."""
 
 _LARGEST_MESSAGE = 64
 _PROBED = 256
@@ -58,7 +58,7 @@ _GRACE_S = 3.0
 
 
 class _EnoughError(Exception):
-    """`tell` does not want to go on."""
+    """`tell` has asked to stop."""
 
 
 @dataclass(eq=False)
@@ -157,14 +157,14 @@ class ClusterEngine:
         return RunEnd()
 
     def _folders(self, first: list[Any]) -> set[Path]:
-        """Where results will be, as far as that is known beforehand."""
+        """The folders of results that are known beforehand."""
         targets = (target for task in first if isinstance(task, Task) for target in task.targets)
         found = {Path(target.path).parent for target in targets if target.path is not None}
         return found if self._planner is None else {*found, self._planner.folder}
 
     def _begin(self, first: list[Any], markers: tuple[str, ...]) -> None:
         """Divide the cluster, and make sure that every machine of it sees what this one does."""
-        nodes = live_nodes()
+        nodes = [node for node in ray.nodes() if node["Alive"]]
         model = self._stages.model
         assert model is not None, "predict has a model"
         share = self._divide(nodes, threads=model.threads, device=model.device)
@@ -327,7 +327,7 @@ class ClusterEngine:
             raise _EnoughError
 
     def _stop(self) -> None:
-        """Let files that are being written be finished and told, and end the actors."""
+        """Wait for files that are being written, tell of them, and end the actors."""
         refs = [ref for actor in self._actors for ref in actor.messages]
         stops = [actor.handle.stop.remote() for actor in self._actors if actor.messages]
         if refs:
@@ -358,7 +358,7 @@ class _Feed:
         self._thread.start()
 
     def take(self, most: int) -> list[Job]:
-        """Up to so many jobs, as far as they are there. Raises what the iterator raised."""
+        """Up to `most` of the jobs that are there. Raises what the iterator raised."""
         jobs: list[Job] = []
         with suppress(Empty):
             while len(jobs) < most and not self.is_at_end:

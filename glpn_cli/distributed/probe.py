@@ -19,7 +19,7 @@ _PROBE_S = 120.0
 
 
 def start_probes(nodes: Sequence[Mapping[str, Any]], setup: Any) -> list[Any]:
-    """Have every machine look; setup: a reference to the actors' `Setup`."""
+    """Have every machine check what it sees; setup: a reference to the actors' `Setup`."""
     probe = ray.remote(num_cpus=0, max_retries=1)(check_view)
     usable = [node["NodeID"] for node in nodes if node["Resources"].get("CPU", 0) >= 1]
     places = [NodeAffinitySchedulingStrategy(each, soft=False) for each in usable]

@@ -25,7 +25,7 @@ from glpn_cli.pipeline.stages import Stages
 
 @dataclass(frozen=True)
 class Setup:
-    """All that an actor needs to know beforehand; it is the same for all of a run.
+    """What every actor of a run is given before it begins.
 
     stages:  with the settings of model and outputs, unopened
     reading: how pictures are read, in isolated processes

@@ -153,6 +153,6 @@ def _error(found: Tensor, right: Tensor) -> float:
 
 
 def _leave_rubbish(dtype: torch.dtype, device: str) -> None:
-    """Fill memory and give it back, so that a number that nobody writes is a large one."""
+    """Fill memory with large numbers and free it, so that a number that is never written shows."""
     for size in range(6, 18):
         torch.full((2**size,), 6e4, dtype=dtype, device=device)

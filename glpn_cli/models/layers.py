@@ -130,7 +130,7 @@ class LayerNorm(nn.LayerNorm):
     answer: torch.dtype | None = None
 
     def keep_fp32(self, *, answer: torch.dtype) -> None:
-        """Compute in fp32 whatever comes in, and hand on `answer`, the type of the layers that read it.
+        """Compute in fp32, and answer in the type `answer`, that of the layers that read it.
 
         Its scales multiply every channel's mean, so rounding them shifts what all later layers see; and the tokens that
         it reads, to which every block only adds, may then stay fp32 too, at no cost in time.

@@ -123,7 +123,7 @@ class InferenceSettings:
 
     @property
     def usual_format(self) -> str:
-        """The format that keeps its depths where nobody says one; 16-bit integers hold metres of a known limit."""
+        """The format of its depths where none is asked for; 16-bit integers hold metres of a known limit."""
         return "png16" if self.kind.is_metric and self.limit_m is not None else "tiff"
 
     def _check_lens(self) -> None:

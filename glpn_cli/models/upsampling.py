@@ -7,8 +7,6 @@ al. 2007); depths on the slope between foreground and background weigh little. E
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -45,8 +43,17 @@ def upsample_guided(small: DepthMap, smooth: DepthMap, rgb: NDArray[np.uint8]) -
     if rgb.shape[:2] != smooth.size:
         rgb = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
     guide = np.asarray(Image.fromarray(rgb).resize(small.size[::-1], Image.Resampling.BOX), np.float32)
-    scale = _Scale.of(small)
-    scaled = scale.from_depth(small.values)
+    least, most = small.min_max() or (0.0, 1.0)
+    span = np.float32(max(most - least, 1e-6))
+
+    # Jumps are measured in logarithms where ratios mean something, else in shares of the range.
+    def to_scale(depths: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.log(depths) if small.kind.has_ratios else depths / span
+
+    def to_depth(scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.exp(scaled) if small.kind.has_ratios else scaled * span
+
+    scaled = to_scale(small.values)
     confidence = (1 / (_SLOPE + _local_range(scaled, 1)) ** 2).astype(np.float32)
     jump = np.clip((_local_range(scaled, _RADIUS) - _JUMP_FROM) / (_JUMP_TO - _JUMP_FROM), 0, 1)
     rows, columns = (_centres(large, low) for large, low in zip(smooth.size, small.size, strict=True))
@@ -57,7 +64,7 @@ def upsample_guided(small: DepthMap, smooth: DepthMap, rgb: NDArray[np.uint8]) -
         y, x = ys[start : start + _CHUNK], xs[start : start + _CHUNK]
         found = _average_around(rgb[y, x].astype(np.float32), rows[y], columns[x], guide, scaled, confidence)
         share = jump[near_row[y], near_column[x]]
-        values[y, x] = scale.to_depth((1 - share) * scale.from_depth(smooth.values[y, x]) + share * found)
+        values[y, x] = to_depth((1 - share) * to_scale(smooth.values[y, x]) + share * found)
     return DepthMap(values, kind=smooth.kind, valid=smooth.valid, limit=smooth.limit)
 
 
@@ -101,26 +108,3 @@ def _local_range(values: NDArray[np.float32], radius: int) -> NDArray[np.float32
         windows_low = np.lib.stride_tricks.sliding_window_view(low, 2 * radius + 1, axis)
         high, low = windows_high.max(-1), windows_low.min(-1)
     return high - low
-
-
-@dataclass(frozen=True)
-class _Scale:
-    """The scale on which jumps are measured: logarithms where ratios mean something, else shares of the range."""
-
-    is_log: bool
-    span: float
-
-    @classmethod
-    def of(cls, small: DepthMap) -> _Scale:
-        low, high = small.min_max() or (0.0, 1.0)
-        return cls(small.kind.has_ratios, max(high - low, 1e-6))
-
-    def from_depth(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """From depths to this scale."""
-        scaled: NDArray[np.float32] = np.log(values) if self.is_log else values / np.float32(self.span)
-        return scaled
-
-    def to_depth(self, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
-        """From this scale to depths."""
-        values: NDArray[np.float32] = np.exp(scaled) if self.is_log else scaled * np.float32(self.span)
-        return values

@@ -61,7 +61,7 @@ class StreamPlanner:
         """The work for one item, or its outcome."""
         self._existing.add_input(item)
         try:
-            source = interpret(self._inputs, item)
+            source = _interpret(self._inputs, item)
         except InputError as error:
             return make_outcome(item, Status.ERROR, error=error)
         self._existing.add_input(source)
@@ -77,7 +77,7 @@ class StreamPlanner:
     def plan_alone(self, item: ImageSource) -> Task | Outcome:
         """The work for one item whose outputs are nobody else's; nothing is remembered of it."""
         try:
-            source = interpret(self._inputs, item)
+            source = _interpret(self._inputs, item)
         except InputError as error:
             return make_outcome(item, Status.ERROR, error=error)
         existing = ExistingOutputs(self._rules, (item, source), may_come=self._may_come)
@@ -88,7 +88,7 @@ class StreamPlanner:
         if is_own_output(Path(path)):
             return False
         try:
-            interpret(self._inputs, ImageSource(Path(path), path, path))
+            _interpret(self._inputs, ImageSource(Path(path), path, path))
         except InputError:
             return False
         return True
@@ -124,7 +124,7 @@ def _read_stream(inputs: Sources) -> Iterator[ImageSource | Refused]:
     return iterate_list(_Unbuffered(sys.stdin.buffer), search, is_nulled=bool(inputs.settings.lists0))
 
 
-def interpret(inputs: Sources, item: ImageSource) -> Source:
+def _interpret(inputs: Sources, item: ImageSource) -> Source:
     """An item of the stream as a picture or a depth map. Raises InputError where it is neither."""
     settings = inputs.settings
     if settings.kind is InputKind.PICTURE:

@@ -199,7 +199,7 @@ class _Handlers:
         return JSONResponse(record)
 
     async def _wait(self, request: Request, answer: asyncio.Future[Outcome]) -> Outcome | None:
-        """The outcome; None where it took too long. Raises ClientDisconnect where nobody waits for it any longer."""
+        """The outcome; None where it took too long. Raises ClientDisconnect where the client is gone."""
         gone = asyncio.ensure_future(_disconnected(request))
         try:
             either: set[asyncio.Future[Any]] = {answer, gone}

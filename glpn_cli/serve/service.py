@@ -66,7 +66,7 @@ class _Upload(ImageSource):
 
 @dataclass(frozen=True, eq=False)
 class _Request(Task):
-    """A task and whoever waits for its outcome, which is cancelled where nobody does any longer."""
+    """A task, and the future of its outcome, which is cancelled where the client is gone."""
 
     answer: Future[Outcome] = field(default_factory=Future)
 
@@ -157,7 +157,7 @@ class DepthService:
             return None
 
     def _tasks(self) -> Iterator[_Request]:
-        """Requests as they come, without those that nobody waits for any longer."""
+        """Requests as they come, without those whose clients are gone."""
         while (request := self._requests.get()) is not None:
             if request.answer.set_running_or_notify_cancel():
                 yield request

@@ -29,7 +29,7 @@ from glpn_cli.training.validation import draw_preview, predict_samples, score_sa
 
 _PREVIEWED = 4
 _HOPELESS = 200
-"""After this many pictures, not one of which could be used, a run gives up."""
+"""A run gives up after this many pictures if not one of them could be used."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -99,7 +99,7 @@ class AdapterConfig(ModelConfig):
     unknown: dict[str, Any] = field(default_factory=dict)
 
     def complete(self) -> None:
-        """Take the training size from the processor's settings, as far as they tell."""
+        """Take the training size from the processor's settings, where they have one."""
         self.training_size = vars(self)["training_size"] or _read_size((self.processor or {}).get("size"))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -192,7 +192,7 @@ class AdapterConfig(ModelConfig):
         return 1, 1
 
     def network_size(self, size: tuple[int, int], asked: InputSize) -> tuple[int, int]:
-        """What the model's own processor makes of a picture of (H, W). Raises UsageError for any other wish."""
+        """What the model's own processor makes of a picture of (H, W). Raises UsageError for any other size."""
         if asked.policy not in ("auto", "original"):
             raise UsageError(
                 f"--input-size {asked} is not available: the network sees what the model's own processor makes",
@@ -211,7 +211,7 @@ class AdapterConfig(ModelConfig):
         return dict(self.processor or {})
 
     def own_values(self) -> dict[str, Any]:
-        """Left out are the processor's settings, which have a file of their own, and a size that they tell."""
+        """Without the processor's settings, which have a file of their own, and a size that follows from them."""
         values = super().own_values()
         settings = values.pop("processor", None)
         if self.training_size == _read_size((settings or {}).get("size")):

@@ -83,7 +83,7 @@ Size = tuple[int, int]
 
 
 def blocks_macs(count: int, *, tokens: int, width: int, mlp_weights: int) -> int:
-    """MACs of `count` blocks over so many tokens, whose MLPs hold `mlp_weights` weights each."""
+    """MACs of `count` blocks over `tokens` tokens, whose MLPs hold `mlp_weights` weights each."""
     attention = 4 * tokens * width**2 + 2 * tokens**2 * width
     return count * (attention + tokens * mlp_weights)
 

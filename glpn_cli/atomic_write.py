@@ -45,7 +45,7 @@ _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.E
 _NO_FSYNC = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 
 IS_PATIENT = os.name == "nt"
-"""Whether a file that somebody has open cannot be replaced, so that waiting for them may help."""
+"""Whether a file that is open elsewhere cannot be replaced, so that waiting may help."""
 
 _TRIES, _PAUSE_S = 5, 0.2
 
@@ -161,7 +161,7 @@ def is_temporary(name: str) -> bool:
 
 
 def new_temporary_name() -> str:
-    """A name that nobody else gives to a file; it says which process of which machine writes it."""
+    """A unique name for a file, which says which process of which machine writes it."""
     return f".glpn-{this_machine()}-{os.getpid()}-{secrets.token_hex(8)}.tmp"
 
 

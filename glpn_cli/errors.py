@@ -210,6 +210,15 @@ def about_file(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: {known.message}", hint=known.hint, code=known.code) from error
 
 
+@contextmanager
+def about_model_file(path: Path) -> Iterator[None]:
+    """Turn OSErrors about a file of a model into ModelErrors that name it."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+
+
 def interrupt_code(error: KeyboardInterrupt) -> int:
     """The exit code of an interrupted process: 128 and the number of the signal.
 

@@ -157,10 +157,10 @@ class PointCloudOptions:
     focal:     the focal length that was asked for
     axes:      which way x, y and z go; None: as is usual in the format
     edge_cull: leave out points that hang between a foreground and a background, and cut meshes there
-    stride:    keep every so-manieth row and column
-    voxel_m:   keep one point in every cube with sides of so many metres
+    stride:    2 keeps every second row and column
+    voxel_m:   keep one point in every cube with sides of this many metres
     max_faces: the most triangles of a mesh
-    camera:    the camera that they were seen by; None until it is known
+    camera:    the camera of the picture; None until it is known
     """
 
     focal: FocalChoice = field(default_factory=FocalChoice)
@@ -265,7 +265,7 @@ def _slope(points: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
     return np.where(both, forward + backward, np.where(ahead < behind, forward, backward))
 
 
-def find_parting(depths: NDArray[np.float32], intrinsics: Intrinsics, *, stride: float = 1) -> NDArray[np.bool_]:
+def find_parting(depths: NDArray[np.float32], intrinsics: Intrinsics, *, stride: float) -> NDArray[np.bool_]:
     """Which triangles span two surfaces: depths (N, 3) of corners that are `stride` pixels apart; bool (N,)."""
     steepest = max(_LEAST_STEP, stride * math.hypot(1 / intrinsics.fx, 1 / intrinsics.fy) * _STEEP)
     parts: NDArray[np.bool_] = np.log(depths.max(axis=1) / depths.min(axis=1)) > steepest

@@ -19,7 +19,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from glpn_cli.errors import GlpnError, ModelError, code_of, reason_of
+from glpn_cli.errors import GlpnError, ModelError, about_model_file
 
 SCHEMA = 1
 """Version of the JSON records; a change that could break a reader of them raises it."""
@@ -109,11 +109,8 @@ def read_json_object(path: Path, *, max_bytes: int = _MAX_CONFIG_BYTES) -> dict[
     Raises ModelError naming the file and the trouble: missing, unreadable, too large, or anything that
     `parse_json_object` refuses.
     """
-    try:
-        with open_regular(path) as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+    with about_model_file(path), open_regular(path) as file:
+        data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
         raise ModelError(f"{str(path)!r} is larger than {max_bytes:,} bytes: not a config")
     return parse_json_object(data, where=repr(str(path)))

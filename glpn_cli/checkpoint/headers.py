@@ -246,7 +246,7 @@ def _read_legacy(file: BinaryIO, where: str) -> Any:
 
 @contextmanager
 def _damage_told(where: str) -> Iterator[None]:
-    """Turn whatever damaged archives and pickles raise, which is open-ended, into a ModelError."""
+    """Turn what damaged archives and pickles raise, which may be anything, into a ModelError."""
     try:
         yield
     except (ModelError, MemoryError):

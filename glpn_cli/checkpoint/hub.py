@@ -30,7 +30,7 @@ from glpn_cli.checkpoint.folder import (
     HubName,
 )
 from glpn_cli.checkpoint.weights import Weights, sha256_of
-from glpn_cli.errors import ErrorCode, GlpnError, ModelError, UsageError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, GlpnError, ModelError, UsageError, about_model_file, code_of, reason_of
 from glpn_cli.text import first_of
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def is_intact(path: Path) -> bool | None:
     Large files are named by their SHA-256, small ones by git's object name. On a file system without links the cache
     keeps plain copies, of which only an empty one is known to be damaged. Raises ModelError where it cannot be read.
     """
-    try:
+    with about_model_file(path):
         name = path.readlink().name if path.is_symlink() else ""
         if _SHA256.fullmatch(name):
             return sha256_of(path) == name
@@ -166,8 +166,6 @@ def is_intact(path: Path) -> bool | None:
             data = path.read_bytes()
             return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == name
         return None if path.stat().st_size > 0 else False
-    except OSError as error:
-        raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
 
 
 def _download(name: HubName, announce: _Announce) -> Path:

@@ -26,7 +26,7 @@ from glpn_cli.checkpoint.headers import (
     read_safetensors_header,
     select_state,
 )
-from glpn_cli.errors import ErrorCode, ModelError, code_of, reason_of
+from glpn_cli.errors import ErrorCode, ModelError, about_model_file
 from glpn_cli.text import first_of, open_regular, quoted, read_json_object, shown
 
 if TYPE_CHECKING:
@@ -71,10 +71,8 @@ class Weights:
 
     def size_bytes(self) -> int:
         """Of all files together. Raises ModelError."""
-        try:
+        with about_model_file(self.path):
             return sum(path.stat().st_size for path in self.files())
-        except OSError as error:
-            raise ModelError(f"cannot read {str(self.path)!r}: {reason_of(error)}", code=code_of(error)) from error
 
     def header(self) -> dict[str, TensorInfo]:
         """Name -> type and shape of every tensor, without torch. Raises ModelError."""
@@ -98,13 +96,11 @@ class Weights:
     def sha256(self) -> str:
         """The checksum of the file, or of the shards one after the other, 64 hex digits. Raises ModelError."""
         paths = tuple(self.files())
-        try:
+        with about_model_file(self.path):
             identities = tuple(self._check(path, path.stat()) for path in paths)
             digest = _sha256(paths, identities)
             for path in paths:
                 self._check(path, path.stat())
-        except OSError as error:
-            raise ModelError(f"cannot read {str(self.path)!r}: {reason_of(error)}", code=code_of(error)) from error
         return digest
 
     def read(self) -> dict[str, Tensor]:
@@ -125,16 +121,13 @@ class Weights:
     @contextmanager
     def _open(self, path: Path) -> Iterator[tuple[BinaryIO, WeightsFormat, int]]:
         """(the open file at its start, its format by content, its size in bytes)."""
-        try:
-            with open_regular(path) as file:
-                self._check(path, os.fstat(file.fileno()))
-                size = os.fstat(file.fileno()).st_size
-                weights_format = _format_of(file.read(512), size, path)
-                file.seek(0)
-                yield file, weights_format, size
-                self._check(path, os.fstat(file.fileno()))
-        except OSError as error:
-            raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+        with about_model_file(path), open_regular(path) as file:
+            self._check(path, os.fstat(file.fileno()))
+            size = os.fstat(file.fileno()).st_size
+            weights_format = _format_of(file.read(512), size, path)
+            file.seek(0)
+            yield file, weights_format, size
+            self._check(path, os.fstat(file.fileno()))
 
     def _check(self, path: Path, found: os.stat_result) -> _Identity:
         identity = (found.st_size, found.st_mtime_ns, found.st_ctime_ns)  # not the inode: some networks invent it

@@ -21,7 +21,7 @@ from glpn_cli.checkpoint.folder import (
 )
 from glpn_cli.checkpoint.headers import TensorInfo, is_counter, make_safetensors_header
 from glpn_cli.checkpoint.weights import INDEX_SUFFIX, SAFETENSORS, check_finite, sha256_of
-from glpn_cli.errors import ModelError, code_of, reason_of
+from glpn_cli.errors import ModelError, about_model_file
 from glpn_cli.text import quoted
 
 if TYPE_CHECKING:
@@ -124,12 +124,9 @@ def _pieces(header: bytes, tensors: list[Tensor]) -> Iterator[bytes]:
 
 def _pieces_of_file(path: Path) -> Iterator[bytes]:
     """A file, a megabyte at a time."""
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                yield piece
-    except OSError as error:
-        raise ModelError(f"cannot read {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+    with about_model_file(path), path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            yield piece
 
 
 def _sha256_of_pieces(pieces: Iterable[bytes]) -> str:

@@ -94,7 +94,7 @@ def _table(rows: Sequence[Row]) -> str:
             across = alignments[first : first + _ACROSS]
             headings = ["metric, aligned by", *(word for how in across for word in (how.value, "95 %"))]
             lines = [
-                [LABELS[metric], *(word for how in across for word in cells.get((metric, how), ("", "")))]
+                [LABELS.get(metric, metric), *(word for how in across for word in cells.get((metric, how), ("", "")))]
                 for metric in dict.fromkeys(row.metric for row in own)
             ]
             tables.append(title + make_table(headings, lines))

@@ -190,7 +190,7 @@ class Evaluation:
     def compare(self, theirs: Evaluation, alignment: Alignment, metric: str) -> Interval | None:
         """The mean difference, ours - theirs, over the pictures that both were measured on, with its paired interval.
 
-        The interval is tighter than two beside each other; where it does not hold 0, the difference is more than luck.
+        It is tighter than the intervals of both; where it does not hold 0, the difference is more than luck.
         """
         pairs = (
             (one.scores.get(alignment, {}), other.scores.get(alignment, {}))

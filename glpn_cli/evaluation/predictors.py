@@ -224,7 +224,7 @@ class FolderPredictor(Predictor):
             yield self._by_name.get(key, []), key in (short, f"{short}_depth") and short != stem
 
     def _enter(self, path: Path, kind: DepthKind) -> DepthKind | None:
-        """Enter a file that may be a map: one of ours, an array, or a grey picture of others; None for any other."""
+        """Enter a file that may be a map (ours, an array, a grey picture of others): its kind; None for any other."""
         try:
             with about_file(path):
                 record = read_record(path)

@@ -17,14 +17,8 @@ from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.text import first_of
 
 LABELS = {
-    "d1": "d1",
-    "d2": "d2",
-    "d3": "d3",
-    "abs_rel": "abs_rel",
     "sq_rel": "sq_rel m",
     "rmse": "rmse m",
-    "rmse_log": "rmse_log",
-    "log10": "log10",
     "silog_half": "silog (lambda 0.5)",
     "silog_100": "silog (KITTI, x100)",
     "normal_mean": "normals: mean deg",
@@ -35,11 +29,10 @@ LABELS = {
     "edge_precision": "edges: precision",
     "edge_recall": "edges: recall",
     "edge_f1": "edges: F1",
-    "flicker": "flicker",
     "scale_jitter": "scale jitter",
     "tae": "temporal alignment",
 }
-"""What a table calls a metric: both conventions of silog by name, units where there are any."""
+"""What a table calls a metric, where that is not its name: both conventions of silog, and units where there are any."""
 
 
 @dataclass(frozen=True)

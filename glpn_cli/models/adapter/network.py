@@ -168,7 +168,7 @@ def _check_local(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _own_errors(config: AdapterConfig) -> Iterator[None]:
-    """Turn what transformers raises about a config, which is open-ended, into a ModelError; keep it quiet."""
+    """Turn what transformers raises about a config, which may be anything, into a ModelError; keep it quiet."""
     try:
         with quiet_transformers():
             yield

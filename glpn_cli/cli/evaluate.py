@@ -20,7 +20,7 @@ from glpn_cli.pipeline.settings import InputSettings, OutputSettings, RunSetting
 if TYPE_CHECKING:
     from glpn_cli.data.samples import SampleSource
     from glpn_cli.evaluation.evaluate import Evaluation
-    from glpn_cli.evaluation.measures import MetricGroup
+    from glpn_cli.evaluation.metrics import MetricGroup
     from glpn_cli.evaluation.predictors import Predictor
     from glpn_cli.evaluation.protocols import Protocol
     from glpn_cli.images import ReadOptions
@@ -124,7 +124,7 @@ class _ScoringParams:
     @property
     def groups(self) -> tuple[MetricGroup, ...]:
         """The metrics. Raises UsageError."""
-        from glpn_cli.evaluation.measures import MetricGroup
+        from glpn_cli.evaluation.metrics import MetricGroup
 
         return (*MetricGroup.parse_list(self.metrics), *((MetricGroup.TEMPORAL,) if self.temporal else ()))
 
@@ -132,7 +132,7 @@ class _ScoringParams:
     def needs_camera(self) -> list[str]:
         """The options that need the cameras of the pictures, as they are typed. Raises UsageError."""
         from glpn_cli.evaluation.alignment import Alignment
-        from glpn_cli.evaluation.measures import MetricGroup
+        from glpn_cli.evaluation.metrics import MetricGroup
 
         needs = {
             "--align focal": Alignment.FOCAL in Alignment.parse_list(self.align),

@@ -17,8 +17,7 @@ from glpn_cli.data.samples import Sample, SampleSource, kb_crop, read_ahead
 from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.evaluation.alignment import DEFAULT, FAIR, Alignment, align
 from glpn_cli.evaluation.cameras import CAMERA_HINT
-from glpn_cli.evaluation.measures import Measures, MetricGroup
-from glpn_cli.evaluation.metrics import Interval
+from glpn_cli.evaluation.metrics import Interval, Measures, MetricGroup
 from glpn_cli.evaluation.predictors import ModelPredictor, Predictor
 from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.evaluation.temporal import ScoredFrame

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from glpn_cli.evaluation.measures import Measures, MetricGroup
-from glpn_cli.evaluation.metrics import NORMAL_METRICS, score_normals
+from glpn_cli.evaluation.metrics import NORMAL_METRICS, Measures, MetricGroup, score_normals
 from glpn_cli.geometry import depth_from_ray
 from glpn_cli.prediction import Intrinsics
 

@@ -12,7 +12,7 @@ from glpn_cli.data.samples import Sample
 from glpn_cli.errors import UsageError
 from glpn_cli.evaluation.alignment import Alignment
 from glpn_cli.evaluation.evaluate import Evaluation, evaluate
-from glpn_cli.evaluation.measures import MetricGroup
+from glpn_cli.evaluation.metrics import MetricGroup
 from glpn_cli.evaluation.predictors import RowFit
 from glpn_cli.evaluation.protocols import Protocol
 from glpn_cli.evaluation.temporal import ScoredFrame, carry, follow

@@ -152,8 +152,9 @@ class DepthEstimator:
         channels:    the order of colours in an array or a tensor: "rgb", or "bgr" as OpenCV has it
         value_range: (black, white) of an array or a tensor: (0, 1), (0, 255), (0, 4095)
 
-        Raises InputError where the picture cannot be read, or does not fit into memory, and where its lens is asked for
-        and not known; UsageError for what is no picture at all; ModelError for a model that predicts labels.
+        Raises InputError where the picture cannot be read, is a file that was made of depth here, or does not fit into
+        memory, and where its lens is asked for and not known; UsageError for what is no picture at all; ModelError for
+        a model that predicts labels.
         """
         from glpn_cli.images.given import GivenSource
         from glpn_cli.pipeline.settings import ModelSettings, OutputSettings

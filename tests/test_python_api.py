@@ -197,6 +197,20 @@ def test_12_bits_in_an_array_of_16_are_warned_about(estimator: DepthEstimator) -
     assert estimator.predict(RGB.astype(np.uint16) * 257).warnings == ()
 
 
+def test_depth_is_not_taken_for_a_photograph(estimator: DepthEstimator, tmp_path: Path) -> None:
+    depth = estimator.predict(RGB)
+    for name, format_ in (("a.png", "png16"), ("b.png", "gray"), ("c.png", "color"), ("d.tiff", "tiff")):
+        depth.save(tmp_path / name, format=format_)
+        for given in (tmp_path / name, (tmp_path / name).read_bytes()):
+            with pytest.raises(InputError, match="made of depth by glpn"):
+                estimator.predict(given)
+            (error,) = estimator.predict_many([given], on_error="return")
+            assert isinstance(error, InputError)
+        assert estimator.predict(Image.open(tmp_path / name)).size == (48, 64)
+    Image.fromarray(GREY.astype(np.uint16) * 257).save(tmp_path / "sensor.png")
+    assert estimator.predict(tmp_path / "sensor.png").warnings == ("W_DEPTH_LIKE",)
+
+
 # Many
 
 

@@ -76,6 +76,12 @@ class GivenSource:
             return from_pillow(thing)
         return self._as_file().read(at_least=at_least)
 
+    @property
+    def content(self) -> Path | bytes | None:
+        """Where the bytes of its file are, or the bytes; None for pixels. Raises as `read` does."""
+        is_pixels = isinstance(self._thing, np.ndarray | Image.Image) or _is_tensor(self._thing)
+        return None if is_pixels else self._as_file().content
+
     def read_colors(self) -> NDArray[np.uint8]:
         """The upright picture, uint8 (H, W, 3), at its full size."""
         return self.read().rgb

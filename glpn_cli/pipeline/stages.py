@@ -15,12 +15,12 @@ from glpn_cli.depth_files import EncodedFile, read_record
 from glpn_cli.devices import cores, memory_bytes, no_collection, set_threads
 from glpn_cli.errors import ErrorCode, InputError, OutputError, UsageError
 from glpn_cli.geometry import FocalChoice, focal_to_35mm
-from glpn_cli.images import Picture
+from glpn_cli.images import ImageSource, Picture, PictureWarning
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.plan import Task, make_outcome
 from glpn_cli.pipeline.report import ASSUMED_FOV, AXIS, FLAT, FOCAL, Outcome, Status, result_facts
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
-from glpn_cli.pipeline.sources import Source, StoredSource
+from glpn_cli.pipeline.sources import Content, Source, StoredSource, identify
 from glpn_cli.prediction import DepthMap, Intrinsics, Prediction, Result
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ class Stages:
             return self.calibrate(replace(stored, warnings=warnings))
         inference = self._inference
         picture = task.source.read(at_least=inference.enough_pixels)
+        if not isinstance(task.source, ImageSource):
+            picture = replace(picture, warnings=picture.warnings + _check_given(task.source))
         inference.network_size(picture.full_size)  # an impossible size is this picture's error, here in its own thread
         inference.picture_factor(picture.full_size, picture.focal_35mm)  # and so is an unknown lens
         return picture
@@ -235,6 +237,18 @@ def _load(model: ModelSettings) -> DepthEstimator:
     if checksum.ident is not None:
         checksum.join()
     return estimator
+
+
+def _check_given(source: GivenSource) -> tuple[str, ...]:
+    """W_DEPTH_LIKE for a file that may be depth; the commands look at theirs before. Raises InputError for our own."""
+    content, record = (Content.PICTURE, None) if source.content is None else identify(source.content)
+    if record is not None or content is Content.OTHER:
+        raise InputError(
+            f"{source.given!r} was made of depth by glpn, and is no photograph",
+            hint="Read it with glpn_cli.read_depth; to take it for a picture, give what PIL's Image.open gives.",
+            code=ErrorCode.UNSUPPORTED,
+        )
+    return () if content is Content.PICTURE else (PictureWarning.DEPTH_LIKE,)
 
 
 def _depth_warnings(made: Prediction) -> tuple[str, ...]:

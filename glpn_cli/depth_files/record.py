@@ -24,7 +24,7 @@ import math
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, Literal, Self
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -231,6 +231,20 @@ class Record:
             and not (difference.wanted is None and how != "always")
             and not (difference.found is None and how == "if both say")
         )
+
+    def camera_difference(self, choice: FocalChoice) -> tuple[_Difference, ...]:
+        """The camera of a map, where it is another than the one that was asked for.
+
+        Raises InputError for intrinsics whose axis is outside of the map.
+        """
+        if choice.text == "auto" or self.map != "depth" or self.size is None or self.focal_px is None:
+            return ()
+        wanted = choice.camera(self.size)
+        found = self.intrinsics or make_camera(self.focal_px, self.size, source="file")
+        pairs = zip(astuple(found)[:4], astuple(wanted)[:4], strict=True)
+        if all(math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-6) for one, other in pairs):
+            return ()
+        return (_Difference("focal", f"{found.fx:.6g}px", choice.text),)
 
     @classmethod
     def of_result(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from glpn_cli.depth_files import FORMATS, ColorizeOptions, Format, Record, make_writer
 from glpn_cli.errors import UsageError
+from glpn_cli.geometry import FocalChoice
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.naming import Destination, NameTemplate, choose_formats
 from glpn_cli.pipeline.report import Output
@@ -76,6 +77,7 @@ class OutputRules:
     model:     the {model} of file names
     inference: how pictures are predicted; None where every source is a stored map
     content:   what results are: depth, labels or uncertainty
+    focal:     the camera that was asked for
     """
 
     writers: Sequence[Format]
@@ -86,6 +88,7 @@ class OutputRules:
     inference: InferenceSettings | None = None
     calibration: Calibration | None = None
     content: Content = Content.DEPTH
+    focal: FocalChoice = field(default_factory=FocalChoice)
 
     def expect(self, source: Source, writer: Format) -> Record | None:
         """The record of a file that is written now for a source; None for a format without record."""
@@ -175,7 +178,8 @@ def choose_outputs(inputs: Sources, model: ModelSettings | None, outputs: Output
     check_used(outputs, writers, elsewhere=elsewhere)
     name = inference.model.name if inference is not None else "depth"
     template = NameTemplate(outputs.name)
-    return OutputRules(writers, destination, template, name, outputs.existing, inference, outputs.calibration)
+    rules = OutputRules(writers, destination, template, name, outputs.existing, inference, outputs.calibration)
+    return rules if cloud is None else replace(rules, focal=cloud.focal)
 
 
 def _common_depth(inputs: Sources, inference: InferenceSettings | None) -> tuple[DepthKind, float | None]:

@@ -328,6 +328,7 @@ class ExistingOutputs:
             raise _in_the_way(path, "was not written by glpn", hint)
         wanted = self._rules.expect(source, target.writer)
         differences = found.differences(wanted) if wanted is not None else ()
+        differences += found.camera_difference(self._rules.focal)
         is_same = _is_of_same_bytes(found, wanted, source)
         if is_same is False:
             self._changed = source

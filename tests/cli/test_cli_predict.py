@@ -438,6 +438,21 @@ def test_a_file_made_otherwise_is_in_the_way_until_update(
     assert (out / "a_depth.png").read_bytes() != before
 
 
+def test_a_map_that_records_another_camera_than_is_said_is_made_again_by_update(
+    glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path
+) -> None:
+    picture, out = tiny_pictures / "a.jpg", tmp_path / "out"
+    assert glpn(picture, "-o", out).exit_code == 0
+    for camera in (["--focal", "28mm"], ["--focal", "40px"], ["--intrinsics", "40,40,3,4"]):
+        assert "--focal is" in glpn(picture, "-o", out, *camera).stderr
+        assert glpn(picture, "-o", out, *camera, "--existing", "update").stdout != ""
+        assert "1 skipped" in glpn(picture, "-o", out, *camera).stderr
+        record = read_record(out / "a_depth.png")
+        assert record is not None
+        assert record.focal_source == "option"
+    assert "1 skipped" in glpn(picture, "-o", out).stderr, "what is known better stays"
+
+
 @pytest.mark.parametrize("seconds", [1_500_000_000, 4_000_000_000])
 def test_a_map_of_other_bytes_is_done_again_whatever_their_dates(
     glpn: Callable[..., Result], tiny_pictures: Path, tmp_path: Path, seconds: int

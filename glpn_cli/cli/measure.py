@@ -328,4 +328,6 @@ def _calibrate(texts: Sequence[str], answer: Result, *, source: str, path: Path,
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3f}"
+    if value is None:
+        return "unknown"
+    return f"{value:.3f}" if value >= 0.1 or value == 0 else f"{value:.3g}"

@@ -70,6 +70,13 @@ def test_metres_at_pixels_of_a_stored_map(glpn: Glpn, ramp: Path) -> None:
     assert result.stderr == ""
 
 
+def test_small_numbers_keep_three_digits(glpn: Glpn, tmp_path: Path) -> None:
+    depth = DepthMap(RAMP / 1e4, kind=DepthKind.DISPARITY)
+    path = tmp_path / "far.tiff"
+    path.write_bytes(make_writer("tiff", kind=depth.kind, limit_m=None).encode(Answer(depth, Grey())).data)
+    assert glpn("measure", path, "29,19").stdout.split()[-1] == "0.0003"
+
+
 def test_straight_from_a_picture_it_is_what_the_model_says(glpn: Glpn, tiny_model: Path, tmp_path: Path) -> None:
     Image.fromarray(make_rgb(48, 64)).save(tmp_path / "p.png")
     result = glpn("measure", "p.png", "10,20", "--json", "--precision", "fp32")

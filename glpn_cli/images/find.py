@@ -14,6 +14,7 @@ Paths are text here, not `Path`, until they become sources: there may be a hundr
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -402,6 +403,8 @@ def _iterate_names(stream: _ByteStream, *, is_nulled: bool = False) -> Iterator[
 def _decode(name: bytes, *, is_nulled: bool, is_first: bool) -> str:
     if not is_nulled:
         name = name.removesuffix(b"\r")
+        if is_first and name.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise UsageError("the list is text in UTF-16, as PowerShell writes it", hint="Save it as UTF-8.")
         if is_first:
-            name = name.removeprefix(b"\xef\xbb\xbf")
+            name = name.removeprefix(codecs.BOM_UTF8)
     return os.fsdecode(name)

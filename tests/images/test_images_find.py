@@ -483,6 +483,12 @@ def test_a_list_may_name_folders_and_begin_with_a_mark(here: Path) -> None:
     assert names(find(lists=[ListFile("list")])) == ["z.jpg", "a/b/y.jpg", "a/x.jpg"]
 
 
+def test_a_list_in_utf_16_is_told(here: Path) -> None:
+    Path("list").write_bytes("z.jpg\n".encode("utf-16"))
+    with pytest.raises(UsageError, match="UTF-16"):
+        find(lists=[ListFile("list")])
+
+
 def test_lists_follow_the_arguments_and_share_their_root(here: Path) -> None:
     touch("r/a/x.jpg", "r/y.jpg")
     found = find(

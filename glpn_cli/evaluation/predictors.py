@@ -120,6 +120,7 @@ class FolderPredictor(Predictor):
     ) -> None:
         self.folder = folder
         self.depth_scale = depth_scale
+        self._is_scaled = False  # whether a map was, that was read
         self._reading = reading
         self._by_source: dict[str, list[Path]] = defaultdict(list)
         self._by_name: dict[str, list[Path]] = defaultdict(list)
@@ -147,7 +148,7 @@ class FolderPredictor(Predictor):
         """The number of maps read (of all, before the first), their formats, and the model where all record one."""
         maps = self._used or {path for paths in self._by_name.values() for path in paths}
         formats = sorted({path.suffix.removeprefix(".").lower() for path in maps})
-        scale = "" if self.depth_scale is None else f", {self.depth_scale:g} units per metre"
+        scale = f", {self.depth_scale:g} units per metre" if self._is_scaled else ""
         origins = {self._origin(path) for path in maps}
         origin = origins.pop() if len(origins) == 1 else None
         made = "" if origin is None else f", recorded: {origin[0]}"
@@ -172,6 +173,7 @@ class FolderPredictor(Predictor):
                 code=ErrorCode.DATA,
             )
         self._used.add(path)
+        self._is_scaled |= self.depth_scale is not None and stored.record is None and not stored.is_float
         return stored.depth
 
     def find(self, name: str) -> Path:
@@ -211,8 +213,9 @@ class FolderPredictor(Predictor):
         made = next((record.provenance for record in records if record and record.provenance), None)
         if made is None:
             return None
-        tta = "" if made.tta == "none" else f", tta {made.tta}"
-        return f"{made.model}, {made.precision}, input size {made.input_size}{tta}", made.weights_sha256
+        usual = {"tta": "none", "upsample": "bicubic", "metres": "trained", "calibration": None}
+        changed = (f", {key} {value}" for key, normal in usual.items() if (value := getattr(made, key)) != normal)
+        return f"{made.model}, {made.precision}, input size {made.input_size}{''.join(changed)}", made.weights_sha256
 
     def _candidates(self, name: str) -> Iterator[tuple[list[Path], bool]]:
         """Files that may be the map, the likeliest first, and whether only the name without its folders says so."""

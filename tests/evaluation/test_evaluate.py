@@ -352,6 +352,22 @@ def test_a_float_map_goes_before_its_rounded_copy_and_the_heading_tells_what_was
     assert FolderPredictor(tmp_path).find("c.jpg").name == "c_depth.png"
 
 
+def test_the_heading_tells_what_was_done_with_maps_and_no_scale_that_did_nothing(tmp_path: Path) -> None:
+    depth = DepthMap(np.full((3, 4), 2, np.float32))
+    made = Provenance(model="mini", weights_sha256="mini", metres="focal 28mm", calibration="metric scale 2 shift 0")
+    result = Result(depth, ImageSource(Path("a.jpg"), "a.jpg", "a.jpg"), made)
+    depth_file = make_writer("npz", kind=DepthKind.METRIC, limit_m=10).encode(result).data
+    (tmp_path / "a_depth.npz").write_bytes(depth_file)
+    predictor = FolderPredictor(tmp_path, depth_scale=256)
+    predictor.predict(named("a.jpg"))
+    recorded = "mini, fp32, input size auto, metres focal 28mm, calibration metric scale 2 shift 0"
+    assert predictor.describe() == f"1 npz map from disk, recorded: {recorded}"
+    np.save(tmp_path / "b_depth.npy", np.full((3, 4), 512, np.uint16))
+    predictor = FolderPredictor(tmp_path, depth_scale=256)
+    predictor.predict(named("b.jpg"))
+    assert predictor.describe() == "1 npy map from disk, 256 units per metre"
+
+
 def test_maps_of_several_models_are_not_told_as_one_models(tmp_path: Path) -> None:
     write_maps(tmp_path, names=("a",))
     write_maps(tmp_path, "nyu", names=("b",))

@@ -89,7 +89,8 @@ class Glb(SpaceFormat):
         # Vertices that no triangle uses are left out.
         used, faces = np.unique(faces, return_inverse=True)
         if not used.size:
-            raise OutputError("no neighbouring pixels have a depth, so there is no surface", code=ErrorCode.RANGE)
+            why = "no neighbouring pixels have a depth, so there is no surface"
+            raise OutputError(why, hint="Write points with -f ply.", code=ErrorCode.RANGE)
         height, width = depth.size
         blobs = [
             np.ascontiguousarray(points[used], "<f4"),

@@ -26,7 +26,15 @@ from glpn_cli.video.frame import Frame
 from glpn_cli.video.painted_clip import PaintedClipWriter, RunningRange
 from glpn_cli.video.run import ClipWork, no_frame
 from glpn_cli.video.settings import SAME_S, WARM_UP
-from glpn_cli.video.target import ClipTarget, PipeOut, UntilFull, holds_frames, read_partial, says_source
+from glpn_cli.video.target import (
+    ClipTarget,
+    PipeOut,
+    UntilFull,
+    find_differences,
+    holds_frames,
+    read_partial,
+    says_source,
+)
 
 _GRACE_S = 1.5
 """How long an interrupted clip waits for whoever reads it from a pipe."""
@@ -220,7 +228,7 @@ class Making:
             why = "it may be of another stream"
         elif self.target.paints:
             why = "coded colours cannot be appended to"
-        elif differences := found.differences(self.wanted):
+        elif differences := find_differences(found, self.wanted, self.work.outputs):
             why = str(differences[0])
         if why is not None:
             self.work.view.say(f"{partial} of an earlier run is begun anew: {why}")

@@ -144,13 +144,14 @@ def _choose_range(look: ColorizeOptions, outputs: OutputSettings, *, is_stream: 
     return look.range
 
 
-def resolve_existing(path: Path, wanted: Record, existing: Existing) -> Record | None:
+def resolve_existing(path: Path, wanted: Record, outputs: OutputSettings) -> Record | None:
     """The record of the file at `path` where it is kept; None where it is to be written.
 
     Raises OutputError where something is in the way, UsageError for a folder.
     """
     if not path.exists():
         return None
+    existing = outputs.existing
     if path.is_dir():
         raise UsageError(f"cannot write {str(path)!r}: it is a folder", hint="Choose another name with -o.")
     if not path.is_file() or existing is Existing.OVERWRITE:
@@ -166,13 +167,19 @@ def resolve_existing(path: Path, wanted: Record, existing: Existing) -> Record |
     if found is None:
         hint = "Replace it with --existing overwrite, or choose another name with -o."
         raise _in_the_way(path, "was not written by glpn", hint)
-    differences = found.differences(wanted)
+    differences = find_differences(found, wanted, outputs)
     if not differences and says_source(wanted):
         return found
     if existing is Existing.UPDATE:
         return None
     why = f"was made otherwise: {differences[0]}" if differences else "is there already, perhaps of another stream"
     raise _in_the_way(path, why, "Make it again with --existing update.")
+
+
+def find_differences(found: Record, wanted: Record, outputs: OutputSettings) -> tuple[object, ...]:
+    """In what a clip that is there differs from the one that is wanted, the camera that was typed among it, as text."""
+    camera = () if outputs.cloud is None else found.camera_difference(outputs.cloud.focal)
+    return (*found.differences(wanted), *camera)
 
 
 def says_source(record: Record) -> bool:

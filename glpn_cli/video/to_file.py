@@ -37,7 +37,7 @@ def write_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
         if (depth_note := work.note_of_depth(clip)) is not None:
             work.view.say(f"{source.given}: {depth_note}")
         path = target.path
-        if path is not None and (kept := resolve_existing(path, wanted, work.outputs.existing)) is not None:
+        if path is not None and (kept := resolve_existing(path, wanted, work.outputs)) is not None:
             outputs = (target.describe(wanted, kept.painted),)
             show(make_outcome(source, Status.SKIPPED, outputs=outputs, facts=record_facts(kept)))
             return RunEnd()
@@ -69,7 +69,7 @@ def plan_clip(work: ClipWork, source: ImageSource, show: Show) -> RunEnd:
         target, wanted = _plan(work, clip)
         kept = None
         if target.path is not None:
-            kept = resolve_existing(target.path, wanted, work.outputs.existing)
+            kept = resolve_existing(target.path, wanted, work.outputs)
         status = Status.PLANNED if kept is None else Status.SKIPPED
         show(make_outcome(source, status, outputs=(target.describe(wanted),)))
     return RunEnd()

@@ -235,6 +235,14 @@ def test_a_run_that_is_done_is_skipped_and_one_made_otherwise_is_in_the_way(glpn
     assert len(read_frames(out)) == 3
 
 
+def test_a_clip_that_records_another_camera_than_is_said_is_made_again_by_update(glpn: Glpn, tmp_path: Path) -> None:
+    clip, out = make_clip(tmp_path / "a.mp4"), tmp_path / "d.mkv"
+    assert glpn("predict", clip, "-o", out).exit_code == 0
+    assert "--focal is" in glpn("predict", clip, "-o", out, "--focal", "28mm").stderr
+    assert glpn("predict", clip, "-o", out, "--focal", "28mm", "--existing", "update").stdout != ""
+    assert "1 skipped" in glpn("predict", clip, "-o", out, "--focal", "28mm").stderr
+
+
 def test_a_painted_clip_keeps_frames_times_and_sound(glpn: Glpn, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "a.mp4", 8, sound=True)
     result = glpn("export", clip, "-o", tmp_path / "look.mp4", "--side-by-side", "--colorbar")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from glpn_cli.calibration import KnownDistance
-from glpn_cli.errors import InputError, UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.prediction import DepthMap, Intrinsics
 
 _PIXEL = re.compile(r"(\d{1,7}),(\d{1,7})")
@@ -119,6 +119,7 @@ def look_up_known(texts: Sequence[str], depth: DepthMap) -> list[KnownDistance]:
         pixel = Pixel(int(found[1]), int(found[2]))
         value = pixel.depth_in(depth)
         if value is None:
-            raise InputError(f"the map knows nothing at {pixel.x},{pixel.y}")
+            hint = "Choose a pixel where it has a depth."
+            raise InputError(f"the map knows nothing at {pixel.x},{pixel.y}", hint=hint, code=ErrorCode.DATA)
         points.append(KnownDistance(pixel.x, pixel.y, value, float(found[3])))
     return points

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from glpn_cli.errors import InputError, UsageError
+from glpn_cli.errors import ErrorCode, InputError, UsageError
 from glpn_cli.geometry import make_camera
 from glpn_cli.pipeline.measuring import Box, Pixel, look_up_known
 from glpn_cli.prediction import DepthMap
@@ -71,5 +71,6 @@ def test_known_distances_are_pixels_with_metres() -> None:
     for text in ("3,2", "3,2=", "3,2=0", "3,2=-1", "3,2=nan", "2.35"):
         with pytest.raises(UsageError, match="no known distance"):
             look_up_known([text], RAMP)
-    with pytest.raises(InputError, match="knows nothing at 3,2"):
+    with pytest.raises(InputError, match="knows nothing at 3,2") as caught:
         look_up_known(["3,2=1"], HOLES)
+    assert (caught.value.code, "Choose a pixel" in str(caught.value.hint)) == (ErrorCode.DATA, True)

@@ -1,4 +1,4 @@
-"""From which depth to which a picture is painted: what `--range` can say, and what that comes to for a map.
+"""The depths between which a picture is painted: what `--range` can say, and what that is for one map.
 
 A range runs from `near` to `far` in the map's own unit. For metric depth these are metres; for disparity, where larger
 is nearer, `near` is the larger number.
@@ -119,7 +119,7 @@ class RangePolicy:
         return cls(rule=RangeRule.FIXED, text=spelled, ends=(near, far))
 
     def resolve(self, depth: DepthMap) -> PaintRange:
-        """The two ends that it comes to for one map.
+        """The two ends for one map.
 
         A map that is all the same gets a narrow range about its depth, one without a valid pixel its model's (or 1 to
         10). Raises UsageError where a limit is wanted that the map does not have, ValueError for an unsettled batch.

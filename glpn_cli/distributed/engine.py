@@ -6,8 +6,8 @@ Ray Core, not Ray Data. There a picture that kills its process is retried for ev
 with it, and records come when a block ends. Here every task is in one place at any time: with an actor, or waiting.
 
 An actor may die at any moment: killed, out of memory, with its machine. Its tasks are then done again, each alone on an
-actor: of two that die over one picture alone, that picture is the cause, which is its error (E_CRASH). A file that was
-written before its actor died is taken for what it is when the task is done again, so that each task is told once.
+actor: a picture that two actors die over, alone, is the cause, and has that error (E_CRASH). A file that was written
+before its actor died is found when the task is done again, so that each task is told once.
 """
 
 from __future__ import annotations
@@ -86,14 +86,14 @@ class _Actor:
 class ClusterEngine:
     """Runs tasks on the actors of a cluster, once; has the interface of `Engine`.
 
-    tell:       told of every job at its end, in the main thread; returns whether to go on
+    tell:       called with every job at its end, in the main thread; returns whether to go on
     address:    of the cluster: HOST:PORT, or auto for the one that this machine belongs to; None: one is started here
     actors:     processes with the model in memory; None: as many as the cluster has room for
     gpus:       of each actor, which may be a part of one; None: 1 where the cluster has any, else 0
     decoders:   threads in each actor that hand pictures to decoding processes, and as many that write; None: by CPUs
     reading:    how pictures are read
     batch_size: tasks per batch of a network; None: as an actor's device likes
-    note:       told, in a sentence, of what the user may want to know
+    note:       called with sentences for the user
     planner:    plans the tasks where they are done; None: they are planned
     is_stream:  the next task may come at any time
     """

@@ -1,7 +1,7 @@
-"""Whether torch computes the layers that networks are made of right, in a precision, on this processor.
+"""Checks that torch computes the layers of networks correctly, in a precision, on this processor.
 
 Faults hide in small and thin shapes, of which a picture meets a few and a benchmark none; they depend on the processor,
-so that one machine says nothing of another. `glpn doctor` and the tests ask for all of them, in milliseconds each.
+so that one machine says nothing about another. `glpn doctor` and the tests ask for all of them, in milliseconds each.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ class Pretrained(nn.Module):
 
     @classmethod
     def fill(cls, config: Any, row: WeightRow) -> Tensor:  # noqa: ARG003 - for classes that draw fresh weights
-        """The stand-in for a tensor that a file need not have, and has not."""
+        """The stand-in for a tensor that a file may lack, and lacks."""
         return zeros(row)
 
 

@@ -1,7 +1,7 @@
 """From a name that a user types to a model, and to what its numbers mean.
 
-A name is one of the registry, else a path that exists, else OWNER/NAME[@REVISION] on the hub, which hf: in front of it
-says outright.
+A name is one of the registry, else a path that exists, else OWNER/NAME[@REVISION] on the hub; with hf: in front of it,
+it is always the hub's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Weights files and networks: whether their tensors match, and the way of the tensors from one to the other.
+"""Weights files and networks: whether their tensors match, and how tensors get from one to the other.
 
 Matching needs a file's header only and no torch; reading and loading import it.
 """
@@ -101,7 +101,7 @@ def load_network(checkpoint: Checkpoint, *, limit_m: float | None = None) -> nn.
 
 
 def zeros(row: WeightRow) -> Tensor:
-    """The stand-in for a tensor that a file need not have."""
+    """The stand-in for a tensor that a file may lack."""
     import torch
 
     return torch.zeros(row.shape, dtype=torch.long if row.is_counter else torch.float32)
@@ -119,7 +119,7 @@ def read_state(
 
     rows: every tensor that the file may hold.
     part: start (or starts) of the names that are wanted; see `StateDictMatch.of`.
-    fill: makes the stand-in for a tensor that the file need not have, and has not.
+    fill: makes the stand-in for a tensor that the file may lack, and lacks.
 
     Raises ModelError naming every mismatch.
     """

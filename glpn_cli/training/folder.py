@@ -110,7 +110,7 @@ class RunFolder:
     path: Path
 
     def check_free(self, *, resume: bool) -> list[str]:
-        """The files of a run that are there. Raises UsageError where the folder is in use and `resume` is off."""
+        """The files of a run in the folder. Raises UsageError where the folder is in use and `resume` is off."""
         found = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
         found = [name for name in found if not is_temporary(name) and name != TEACHER_FOLDER]
         if found and not resume:

@@ -1,7 +1,7 @@
-"""A teacher: a model that gives depth to pictures without, for a small one to learn (Hinton et al. 2015, 1503.02531).
+"""A teacher: a model whose depth a small one learns, on pictures that have none (Hinton et al. 2015, arXiv 1503.02531).
 
-Its maps are ordinary ones, in a folder of the run, made once by the run that `glpn predict` is: what exists is not made
-again, and a picture that cannot be read is told and left out.
+Its maps are made once, as `glpn predict` makes them, in a folder of the training run: those that exist are kept, and
+pictures that cannot be read are told and left out.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def teach(
     threads: int | None = None,
     show: Callable[[Outcome, int], None] = lambda *_: None,
 ) -> SampleSource:
-    """The pictures of a folder, and of those inside it, with the depth that a teacher gives them.
+    """The pictures in a folder and below it, with the depth that a teacher gives them.
 
     output: the folder for its maps, which go into one of this teacher's own
     show:   called with each picture's outcome, and the number of pictures
 
-    Raises GlpnError where there is no picture that can be used, and what stops a run.
+    Raises GlpnError where no picture can be used, and what stops a run.
     """
     settings = InputSettings(named=[str(pictures)])
     reading = settings.choose_reading()

@@ -63,7 +63,7 @@ class PictureProcessor:
         return restored
 
     def resize(self, raw: Tensor, size: tuple[int, int]) -> Tensor:
-        """The same, of any sign."""
+        """As `restore`, but of any sign."""
         [answer] = self._theirs.post_process_depth_estimation(SimpleNamespace(predicted_depth=raw[None]), [size])
         depth: Tensor = answer["predicted_depth"]
         return depth

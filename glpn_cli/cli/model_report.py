@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def make_model_record(report: ModelReport) -> dict[str, Any]:
     """One JSON object; sizes are widths and heights, as everywhere on the command line."""
-    model, row, config = report.model, report.row, report.config
+    model, row, config = report.model, report.model.row, report.config
     checkpoint, parameters = model.checkpoint, config.parts()
     return {
         "schema": SCHEMA,
@@ -56,7 +56,7 @@ def make_model_record(report: ModelReport) -> dict[str, Any]:
 
 def describe_model(report: ModelReport) -> str:
     """The same for people."""
-    model, row, config = report.model, report.row, report.config
+    model, row, config = report.model, report.model.row, report.config
     checkpoint, parameters = model.checkpoint, config.parts()
     parts = ", ".join(f"{part} {_format_count(count)}" for part, count in parameters.items())
     focal = "" if config.training_focal_px is None else f", focal length {config.training_focal_px:g} px"
@@ -84,7 +84,7 @@ def describe_model(report: ModelReport) -> str:
 def _source_in_words(report: ModelReport) -> str | None:
     source, revision = report.model.checkpoint.source, report.model.checkpoint.revision
     if source is None:
-        return "bundled" if report.row and report.row.repository is None else None
+        return "bundled" if report.model.row and report.model.row.repository is None else None
     return f"{source} at {revision}" if revision else source
 
 

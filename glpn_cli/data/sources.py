@@ -24,23 +24,18 @@ _FOCAL_HINT = "Write it in pixels of the picture, or leave it out."
 class SceneStream:
     """Rooms that are rendered when they are read: scene i of stream `seed`.
 
-    count: the number of scenes; None if they never end.
-    size:  (height, width) of the pictures.
+    length: the number of scenes; None if they never end.
+    size:   (height, width) of the pictures.
     """
 
     seed: int
-    count: int | None = None
+    length: int | None = None
     size: tuple[int, int] = (192, 256)
 
     @property
     def name(self) -> str:
         """The name that `--data` takes."""
-        return f"scenes:{self.seed}" + ("" if self.count is None else f":{self.count}")
-
-    @property
-    def length(self) -> int | None:
-        """The number of scenes."""
-        return self.count
+        return f"scenes:{self.seed}" + ("" if self.length is None else f":{self.length}")
 
     def name_of(self, index: int) -> str:
         """The name of scene `index`."""
@@ -121,7 +116,7 @@ def _scenes(spec: str, rest: str, split: str) -> SceneStream:
     if not seed.isascii() or not seed.isdigit() or (count and not (count.isascii() and count.isdigit() and int(count))):
         raise UsageError(f"{spec!r} names no scenes", hint="Use scenes:SEED or scenes:SEED:COUNT, whole numbers.")
     stream = SceneStream(int(seed), int(count) if count else None)
-    return replace(stream, count=_SCENES_TO_TEST) if split == "test" and stream.count is None else stream
+    return replace(stream, length=_SCENES_TO_TEST) if split == "test" and stream.length is None else stream
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from glpn_cli.checkpoint import TensorInfo
 from glpn_cli.checkpoint.hub import is_intact
 from glpn_cli.models.config_base import Cost, InputSize, ModelConfig, read_config
-from glpn_cli.models.registry import ModelRow
 from glpn_cli.models.resolve import ResolvedModel
 
 
@@ -70,11 +69,6 @@ class ModelReport:
             cost=config.cost(network_size),
             checks=(_check_header(config, header), _check_checksum(model)),
         )
-
-    @property
-    def row(self) -> ModelRow | None:
-        """What the registry knows about it."""
-        return self.model.row
 
     @property
     def is_sound(self) -> bool:

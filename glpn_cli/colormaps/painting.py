@@ -87,8 +87,12 @@ class ColorizeOptions:
     def check(self, kind: DepthKind, limit_m: float | None) -> None:
         """Refuse at planning what maps of this kind cannot be painted with (UsageError)."""
         self.range.check(kind, limit_m)
+        self.check_contours(kind)
+
+    def check_contours(self, kind: DepthKind) -> None:
+        """Refuse lines every so many metres where there are none (UsageError)."""
         if self.contours_m is not None and not kind.is_metric:
-            raise UsageError(f"contours need metres, and this model gives {kind.value} depth")
+            raise UsageError(f"contours need metres, and this is {kind.value} depth", hint="Leave out --contours.")
 
 
 def paint(

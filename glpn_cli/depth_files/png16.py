@@ -112,7 +112,7 @@ class Png16(Format):
         """
         if not kind.is_metric:
             raise UsageError(
-                f"png16 holds metres, and this model gives {kind.value} depth, which has no unit",
+                f"png16 holds metres, and this is {kind.value} depth, which has no unit",
                 hint="Use -f tiff, npz or npy, which hold any numbers, or -f gray16.",
                 code=ErrorCode.RANGE,
             )
@@ -145,7 +145,10 @@ class Png16(Format):
     def quantize(self, depth: DepthMap) -> NDArray[np.uint16]:
         """The stored numbers, uint16 (H, W): 1 to 65535 where valid, 0 elsewhere. Raises OutputError."""
         if not depth.kind.is_metric:
-            raise OutputError(f"png16 holds metres, and this is {depth.kind.value} depth", code=ErrorCode.RANGE)
+            hint = "Write it with -f tiff, npz, npy or gray16."
+            raise OutputError(
+                f"png16 holds metres, and this is {depth.kind.value} depth", hint=hint, code=ErrorCode.RANGE
+            )
         min_max = depth.min_max()
         if min_max is not None and round(min_max[1] * self.depth_scale) > _MAX_STORED:
             raise OutputError(

@@ -71,6 +71,7 @@ class Color(Painted):
     def render(self, result: Result, ends: PaintRange) -> NDArray[np.uint8]:
         """The painted map with all that stands beside it, uint8 (H, W, 3). Raises OutputError."""
         look, depth = self.look, depth_of(result)
+        look.check_contours(depth.kind)  # again: maps of several kinds may be in one run
         canvas = paint(depth, range=ends, colormap=look.colormap, invert=look.invert)
         if look.contours_m is not None:
             canvas = draw_contours(canvas, depth, every_m=look.contours_m)

@@ -188,7 +188,8 @@ def _common_depth(inputs: Sources, inference: InferenceSettings | None) -> tuple
         return inference.kind, inference.limit_m
     maps = [source for source in inputs.sources if isinstance(source, StoredSource)]
     limits = (each.record.limit_m for each in maps if each.record is not None)
-    kind = maps[0].depth_kind if maps else DepthKind.METRIC
+    kinds = [each.depth_kind for each in maps] or [DepthKind.METRIC]
+    kind = DepthKind.METRIC if DepthKind.METRIC in kinds else kinds[0]  # one of another kind fails alone, in its turn
     return kind, next((limit_m for limit_m in limits if limit_m is not None), None)
 
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
+from glpn_cli import DepthKind, DepthMap
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 
@@ -315,6 +316,18 @@ def test_stored_maps_are_calibrated_without_a_model(depth: Path) -> None:
     told = glpn(*words, "-f", "tiff", "-o", "same")
     assert told.exit_code == 1
     assert "calibration is not recorded, not metric scale 1.5 shift 0.25" in told.stderr
+
+
+@pytest.mark.parametrize("words", [("-f", "png16"), ("-f", "ply"), ("--contours", "1")])
+def test_a_map_of_another_kind_fails_alone_wherever_it_stands(tmp_path: Path, words: tuple[str, ...]) -> None:
+    values = np.linspace(1, 9, 48, dtype=np.float32).reshape(6, 8)
+    (tmp_path / "maps").mkdir()
+    for name, kind in (("a", DepthKind.DISPARITY), ("b", DepthKind.METRIC), ("c", DepthKind.DISPARITY)):
+        DepthMap(values, kind=kind).save(tmp_path / "maps" / f"{name}_depth.tiff")
+    result = glpn("export", tmp_path / "maps", "-o", tmp_path / "out", *words)
+    assert result.exit_code == 3
+    assert [path.name[0] for path in (tmp_path / "out").iterdir()] == ["b"]
+    assert all(f"{name}_depth.tiff: " in result.stderr for name in "ac")
 
 
 def test_one_input_that_is_done_already_says_so(depth: Path) -> None:

@@ -116,7 +116,7 @@ def test_the_same_result_gives_the_same_bytes() -> None:
 
 @pytest.mark.parametrize("kind", [DepthKind.DISPARITY, DepthKind.AFFINE, DepthKind.SCALE])
 def test_depth_without_a_unit_is_refused_with_the_way_out(kind: DepthKind) -> None:
-    with pytest.raises(UsageError, match=f"png16 holds metres, and this model gives {kind.value} depth") as caught:
+    with pytest.raises(UsageError, match=f"png16 holds metres, and this is {kind.value} depth") as caught:
         make_writer("png16", kind=kind, limit_m=None)
     assert "tiff" in (caught.value.hint or "")
     with pytest.raises(OutputError, match="holds metres"):

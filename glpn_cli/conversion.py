@@ -20,9 +20,8 @@ from glpn_cli.checkpoint import (
     Checkpoint,
     Weights,
     find_weights,
-    open_checkpoint,
 )
-from glpn_cli.checkpoint.write import EncodedFolder, encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
 from glpn_cli.models.config_base import WeightRow, read_config
 from glpn_cli.models.resolve import ResolvedModel, resolve_model
@@ -88,7 +87,7 @@ class Conversion:
         """The folder that will be written. Raises ModelError on weights that are damaged."""
         tensors = Weights(self.source).read()
         state = {name: _piece(tensors[source], part, parts) for name, (source, part, parts) in self.sources.items()}
-        return encode_checkpoint(config=self.config, state=state, preprocessor=self.preprocessor)
+        return EncodedFolder.of(config=self.config, state=state, preprocessor=self.preprocessor)
 
     @classmethod
     def plan(
@@ -253,7 +252,7 @@ def _locate(
     if not (weights.parent / CONFIG_FILE).is_file():
         return weights, None
     try:
-        return weights, replace(open_checkpoint(weights), name=source)
+        return weights, replace(Checkpoint.open(weights), name=source)
     except ModelError:
         if needs_config:
             raise

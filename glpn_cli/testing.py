@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from glpn_cli.checkpoint import open_checkpoint
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint import Checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
 from glpn_cli.models.inspect import ModelReport
 from glpn_cli.models.resolve import resolve_model
@@ -126,7 +126,7 @@ class FamilyContract:
         needed = [row for row in every if not (row.is_idle or row.is_counter)]
         for place, rows in (("every", every), ("needed", needed)):
             self.write(tmp_path / place, config, {row.name: state[row.name] for row in rows})
-            again = load_network(open_checkpoint(tmp_path / place))
+            again = load_network(Checkpoint.open(tmp_path / place))
             torch.testing.assert_close(again(pixels), network(pixels), rtol=1e-4, atol=1e-4)
 
     def test_a_folder_is_inspected_and_predicts(self, tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ class FamilyContract:
     def write(self, folder: Path, config: ModelConfig, state: Mapping[str, Tensor]) -> None:
         """A model folder with tensors under the network's own names."""
         tensors = file_state(state, config.weight_rows())
-        encode_checkpoint(config=config.to_dict(), state=tensors, preprocessor=self.settings).write(folder)
+        EncodedFolder.of(config=config.to_dict(), state=tensors, preprocessor=self.settings).write(folder)
 
 
 def picture(size: tuple[int, int], *, seed: int = 0) -> NDArray[np.uint8]:

@@ -80,7 +80,7 @@ def write_tiny_model(folder: Path, *, max_depth: float = 10.0, seed: int = 0) ->
     """A checkpoint folder of a GLPN with 40,000 parameters and randomized, seeded weights."""
     import torch
 
-    from glpn_cli.checkpoint.write import encode_checkpoint
+    from glpn_cli.checkpoint.write import EncodedFolder
     from glpn_cli.models.config_base import read_config
 
     raw = {"model_type": "glpn", **TINY_CONFIG, "max_depth": max_depth}
@@ -95,7 +95,7 @@ def write_tiny_model(folder: Path, *, max_depth: float = 10.0, seed: int = 0) ->
             is_spread = row.name.endswith("running_var") or (tensor.ndim == 1 and row.name.endswith("weight"))
             tensor = 1 + 0.1 * fresh.abs() if is_spread else fresh
         state[row.transformers] = tensor
-    encode_checkpoint(config=config.to_dict(), state=state).write(folder)
+    EncodedFolder.of(config=config.to_dict(), state=state).write(folder)
     return folder
 
 

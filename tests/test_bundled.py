@@ -11,7 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from glpn_cli import DepthEstimator
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.cli import app
 from glpn_cli.models.registry import BUNDLED
 
@@ -20,7 +20,7 @@ SAMPLES = Path(__file__).parent.parent / "sample_images"
 
 @pytest.mark.parametrize(("name", "family"), [("mini", "glpn"), ("lite", "lite_depth")])
 def test_it_is_of_a_family_of_ours_in_half_precision_under_ten_megabytes(name: str, family: str) -> None:
-    checkpoint = open_checkpoint(BUNDLED / name)
+    checkpoint = Checkpoint.open(BUNDLED / name)
     assert checkpoint.config["model_type"] == family
     assert checkpoint.weights.stat().st_size < 10_000_000
     assert {info.dtype for info in checkpoint.header().values()} <= {"F16", "I64"}

@@ -16,7 +16,7 @@ from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_fold
 from torch import Tensor
 from transformers import GLPNForDepthEstimation as TheirModel
 
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.conversion import Conversion, Layout
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import read_config
@@ -103,7 +103,7 @@ def test_the_authors_checkpoint_becomes_a_folder_that_transformers_reads(
 
 def test_the_authors_checkpoint_keeps_the_authors_epsilons(tmp_path: Path, randomized: TheirModel) -> None:
     plan(author_checkpoint(tmp_path / "a.ckpt", randomized.state_dict()), max_depth=10).encode().write(tmp_path / "out")
-    checkpoint = open_checkpoint(tmp_path / "out")
+    checkpoint = Checkpoint.open(tmp_path / "out")
     assert checkpoint.own["layer_norm_eps_mode"] == "author"
     config = read_config(checkpoint.config)
     assert (config.block_eps, config.patch_eps) == (1e-6, 1e-5)
@@ -165,7 +165,7 @@ def test_every_wrong_tensor_is_listed_by_its_name_in_the_source(tmp_path: Path) 
 def test_counters_of_batches_may_be_absent(tmp_path: Path, randomized: TheirModel) -> None:
     state = {name: tensor for name, tensor in randomized.state_dict().items() if "num_batches" not in name}
     plan(author_checkpoint(tmp_path / "a.ckpt", state), max_depth=10).encode().write(tmp_path / "out")
-    assert load_network(open_checkpoint(tmp_path / "out")) is not None
+    assert load_network(Checkpoint.open(tmp_path / "out")) is not None
     assert TheirModel.from_pretrained(tmp_path / "out") is not None
 
 
@@ -221,10 +221,10 @@ def test_a_pickle_folder_of_transformers_becomes_safetensors(tmp_path: Path) -> 
     conversion = plan(folder)
     assert conversion.layout == Layout.TRANSFORMERS
     conversion.encode().write(tmp_path / "out")
-    out = open_checkpoint(tmp_path / "out")
+    out = Checkpoint.open(tmp_path / "out")
     assert out.weights_format == "safetensors"
     assert out.config["id2label"] == {"0": "x"}, "unknown keys are kept"
-    assert out.preprocessor == open_checkpoint(folder).preprocessor
+    assert out.preprocessor == Checkpoint.open(folder).preprocessor
     read, state = out.read_state(), tiny_state()
     assert all(torch.equal(read[name], state[name]) for name in state)
 
@@ -237,7 +237,7 @@ def test_a_pickle_of_transformers_without_a_config_is_read_off_its_shapes(
     theirs = TheirModel.from_pretrained(tmp_path / "out").eval()
     with torch.inference_mode():
         assert torch.equal(theirs(picture((64, 96))).predicted_depth, randomized(picture((64, 96))).predicted_depth)
-    assert open_checkpoint(tmp_path / "out").own["layer_norm_eps_mode"] == "transformers"
+    assert Checkpoint.open(tmp_path / "out").own["layer_norm_eps_mode"] == "transformers"
 
 
 def test_a_folder_with_one_odd_file_of_weights_is_converted(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.models.config_base import read_config
 
 TINY: dict[str, Any] = {
@@ -41,7 +41,7 @@ def tiny_state(config: Mapping[str, Any] = TINY, *, seed: int = 0) -> dict[str, 
 def make_model_folder(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     """A whole model folder, its config changed as asked."""
     config = TINY | changes
-    encode_checkpoint(
+    EncodedFolder.of(
         config=config, state=tiny_state(config, seed=seed), preprocessor={"do_resize": True, "size_divisor": 32}
     ).write(folder)
     return folder

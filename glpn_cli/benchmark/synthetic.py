@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import UsageError
 from glpn_cli.models.config_base import ModelConfig
 from glpn_cli.models.config_base import read_config as read_model_config
@@ -114,7 +114,7 @@ def make_random_model(folder: Path, fields: Mapping[str, Any]) -> Path:
         row.transformers: state[row.name] if row.name in state else torch.zeros(row.shape, dtype=torch.long)
         for row in config.weight_rows()
     }
-    encode_checkpoint(config=config.to_dict(), state=named, preprocessor=config.preprocessor()).write(folder)
+    EncodedFolder.of(config=config.to_dict(), state=named, preprocessor=config.preprocessor()).write(folder)
     return folder
 
 

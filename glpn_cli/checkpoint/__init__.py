@@ -1,7 +1,7 @@
 """Models on disk: folders as transformers writes them, headers without torch, and the hub's cache. Knows no network.
 
-`open_checkpoint` reads a folder, and `write.encode_checkpoint` writes one; `hub.fetch` brings one from the hub;
-`Weights` reads a weights file alone. Everything read was written by somebody else, and is checked before it is used.
+`Checkpoint` reads a folder, `write.EncodedFolder` writes one, and `hub.fetch` brings one from the hub. `Weights` reads
+weights alone. Everything read was written by somebody else, and is checked before it is used.
 """
 
 from glpn_cli.checkpoint.folder import (
@@ -14,7 +14,6 @@ from glpn_cli.checkpoint.folder import (
     HubName,
     find_weights,
     is_weights,
-    open_checkpoint,
 )
 from glpn_cli.checkpoint.headers import TensorInfo
 from glpn_cli.checkpoint.weights import Weights
@@ -31,5 +30,4 @@ __all__ = [
     "Weights",
     "find_weights",
     "is_weights",
-    "open_checkpoint",
 ]

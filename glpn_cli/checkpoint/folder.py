@@ -93,6 +93,46 @@ class Checkpoint:
     revision: str | None = None
     is_cached: bool = False
 
+    @classmethod
+    def open(cls, path: Path, *, name: str | None = None) -> Checkpoint:
+        """Open a folder, or a weights file with its config.json beside it. No tensor is read.
+
+        name: what messages call it; default the path.
+
+        Raises ModelError saying what was found instead and what to run.
+        """
+        name = name or str(path)
+        try:
+            if path.is_dir():
+                folder, weights = path, _require_weights(path, name)
+            elif path.is_file():
+                folder, weights = path.parent, path
+                if not is_weights(path):
+                    raise ModelError(
+                        f"{str(path)!r} is no model: neither a folder nor a {SAFETENSORS_SUFFIX} file",
+                        hint=f"Name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
+                    )
+            else:
+                raise ModelError(f"there is no model at {str(path)!r}", code=ErrorCode.NOT_FOUND)
+            _check_config_is_there(folder, path, weights)
+        except OSError as error:
+            raise ModelError(f"cannot look into {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
+        config = read_json_object(folder / CONFIG_FILE)
+        if not isinstance(config.get(OWN_KEY, {}), dict):
+            raise ModelError(f"{str(folder / CONFIG_FILE)!r}: {OWN_KEY!r} is not an object")
+        source, revision, is_cached = _origin(folder, config)
+        preprocessor = folder / PREPROCESSOR_FILE
+        return cls(
+            folder=folder,
+            weights=weights,
+            config=config,
+            name=name,
+            preprocessor=_read_preprocessor(preprocessor) if preprocessor.exists() else None,
+            source=source,
+            revision=revision,
+            is_cached=is_cached,
+        )
+
     @property
     def own(self) -> Mapping[str, Any]:
         """Our own key of config.json; empty in other people's."""
@@ -131,46 +171,6 @@ class Checkpoint:
     @cached_property
     def _contents(self) -> Weights:
         return Weights(self.weights)
-
-
-def open_checkpoint(path: Path, *, name: str | None = None) -> Checkpoint:
-    """Open a folder, or a weights file with its config.json beside it. No tensor is read.
-
-    name: what messages call it; default the path.
-
-    Raises ModelError saying what was found instead and what to run.
-    """
-    name = name or str(path)
-    try:
-        if path.is_dir():
-            folder, weights = path, _require_weights(path, name)
-        elif path.is_file():
-            folder, weights = path.parent, path
-            if not is_weights(path):
-                raise ModelError(
-                    f"{str(path)!r} is no model: neither a folder nor a {SAFETENSORS_SUFFIX} file",
-                    hint=f"Name the folder that holds {CONFIG_FILE} and {WEIGHTS_FILE}.",
-                )
-        else:
-            raise ModelError(f"there is no model at {str(path)!r}", code=ErrorCode.NOT_FOUND)
-        _check_config_is_there(folder, path, weights)
-    except OSError as error:
-        raise ModelError(f"cannot look into {str(path)!r}: {reason_of(error)}", code=code_of(error)) from error
-    config = read_json_object(folder / CONFIG_FILE)
-    if not isinstance(config.get(OWN_KEY, {}), dict):
-        raise ModelError(f"{str(folder / CONFIG_FILE)!r}: {OWN_KEY!r} is not an object")
-    source, revision, is_cached = _origin(folder, config)
-    preprocessor = folder / PREPROCESSOR_FILE
-    return Checkpoint(
-        folder=folder,
-        weights=weights,
-        config=config,
-        name=name,
-        preprocessor=_read_preprocessor(preprocessor) if preprocessor.exists() else None,
-        source=source,
-        revision=revision,
-        is_cached=is_cached,
-    )
 
 
 def _read_preprocessor(path: Path) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from glpn_cli.checkpoint.folder import (
     WEIGHTS_FILES,
     HubName,
 )
-from glpn_cli.checkpoint.weights import Weights, sha256_of
+from glpn_cli.checkpoint.weights import Weights
 from glpn_cli.errors import ErrorCode, GlpnError, ModelError, UsageError, about_model_file, code_of, reason_of
 from glpn_cli.text import first_of
 
@@ -161,7 +161,7 @@ def is_intact(path: Path) -> bool | None:
     with about_model_file(path):
         name = path.readlink().name if path.is_symlink() else ""
         if _SHA256.fullmatch(name):
-            return sha256_of(path) == name
+            return Weights(path).sha256() == name
         if _GIT_SHA1.fullmatch(name):
             data = path.read_bytes()
             return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == name

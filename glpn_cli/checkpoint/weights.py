@@ -94,7 +94,10 @@ class Weights:
         return found
 
     def sha256(self) -> str:
-        """The checksum of the file, or of the shards one after the other, 64 hex digits. Raises ModelError."""
+        """The checksum of the file, or of the shards one after the other, 64 hex digits. Raises ModelError.
+
+        It is computed once for a file that stays as it is.
+        """
         paths = tuple(self.files())
         with about_model_file(self.path):
             identities = tuple(self._check(path, path.stat()) for path in paths)
@@ -138,11 +141,6 @@ class Weights:
                 code=ErrorCode.CHECKSUM,
             )
         return identity
-
-
-def sha256_of(path: Path) -> str:
-    """The checksum of a file, 64 hex digits; computed once for a file that stays as it is. Raises ModelError."""
-    return Weights(path).sha256()
 
 
 def check_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:

@@ -20,7 +20,7 @@ from glpn_cli.checkpoint.folder import (
     Checkpoint,
 )
 from glpn_cli.checkpoint.headers import TensorInfo, is_counter, make_safetensors_header
-from glpn_cli.checkpoint.weights import INDEX_SUFFIX, SAFETENSORS, check_finite, sha256_of
+from glpn_cli.checkpoint.weights import INDEX_SUFFIX, SAFETENSORS, Weights, check_finite
 from glpn_cli.errors import ModelError, about_model_file
 from glpn_cli.text import quoted
 
@@ -37,6 +37,43 @@ class EncodedFolder:
 
     files: Mapping[str, Callable[[], Iterable[bytes]]]
 
+    @classmethod
+    def of(
+        cls,
+        *,
+        config: Mapping[str, Any],
+        state: Mapping[str, Tensor],
+        preprocessor: Mapping[str, Any] | None = None,
+    ) -> EncodedFolder:
+        """A folder that transformers reads as its own; equal contents give equal bytes.
+
+        config: must name its model_type; an integral max_depth is written as the integer that transformers wants
+        state:  tensors by the names they have in files
+
+        Raises ModelError on weights that nobody could read back.
+        """
+        if not isinstance(config.get("model_type"), str):
+            raise ModelError("a config without model_type cannot be written")
+        texts = {CONFIG_FILE: _encode_json(config)}
+        if preprocessor is not None:
+            texts[PREPROCESSOR_FILE] = _encode_json(preprocessor)
+        pieces = {name: partial(iter, [data]) for name, data in texts.items()}
+        return cls({**pieces, WEIGHTS_FILE: _encode_safetensors(state)})
+
+    @classmethod
+    def copy_of(cls, checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFolder:
+        """A folder to carry: the same weights byte for byte, and a config that says where they come from.
+
+        own: joins what the config has under our key: source, revision, limit_m and the like.
+        """
+        config = {**checkpoint.config, OWN_KEY: {**checkpoint.own, **own}}
+        copies = {path.name: path for path in checkpoint.files() if path.name != CONFIG_FILE}
+        if not checkpoint.weights.name.endswith(INDEX_SUFFIX):
+            weights_name = WEIGHTS_FILE if checkpoint.weights_format == SAFETENSORS else PICKLE_FILE
+            copies[weights_name] = copies.pop(checkpoint.weights.name)
+        pieces = {name: partial(_pieces_of_file, path) for name, path in copies.items()}
+        return cls({CONFIG_FILE: partial(iter, [_encode_json(config)]), **pieces})
+
     def write(self, folder: Path) -> None:
         """Write all files together. Raises OutputError and StoppedError as `write_atomically` does."""
         write_together({folder / name: pieces() for name, pieces in self.files.items()})
@@ -47,44 +84,8 @@ class EncodedFolder:
         return [
             name
             for name in there
-            if not (folder / name).is_file() or sha256_of(folder / name) != _sha256_of_pieces(self.files[name]())
+            if not (folder / name).is_file() or Weights(folder / name).sha256() != _sha256_of_pieces(self.files[name]())
         ]
-
-
-def encode_checkpoint(
-    *,
-    config: Mapping[str, Any],
-    state: Mapping[str, Tensor],
-    preprocessor: Mapping[str, Any] | None = None,
-) -> EncodedFolder:
-    """A folder that transformers reads as its own; equal contents give equal bytes.
-
-    config: must name its model_type; an integral max_depth is written as the integer that transformers wants
-    state:  tensors by the names they have in files
-
-    Raises ModelError on weights that nobody could read back.
-    """
-    if not isinstance(config.get("model_type"), str):
-        raise ModelError("a config without model_type cannot be written")
-    texts = {CONFIG_FILE: _encode_json(config)}
-    if preprocessor is not None:
-        texts[PREPROCESSOR_FILE] = _encode_json(preprocessor)
-    pieces = {name: partial(iter, [data]) for name, data in texts.items()}
-    return EncodedFolder({**pieces, WEIGHTS_FILE: _encode_safetensors(state)})
-
-
-def encode_copy(checkpoint: Checkpoint, *, own: Mapping[str, Any]) -> EncodedFolder:
-    """A folder to carry: the same weights byte for byte, and a config that says where they come from.
-
-    own: joins what the config has under our key: source, revision, limit_m and the like.
-    """
-    config = {**checkpoint.config, OWN_KEY: {**checkpoint.own, **own}}
-    copies = {path.name: path for path in checkpoint.files() if path.name != CONFIG_FILE}
-    if not checkpoint.weights.name.endswith(INDEX_SUFFIX):
-        weights_name = WEIGHTS_FILE if checkpoint.weights_format == SAFETENSORS else PICKLE_FILE
-        copies[weights_name] = copies.pop(checkpoint.weights.name)
-    pieces = {name: partial(_pieces_of_file, path) for name, path in copies.items()}
-    return EncodedFolder({CONFIG_FILE: partial(iter, [_encode_json(config)]), **pieces})
 
 
 def _encode_safetensors(tensors: Mapping[str, Tensor]) -> Callable[[], Iterator[bytes]]:

@@ -124,7 +124,7 @@ def _download_model(
     """
     from glpn_cli.atomic_write import probe_writable
     from glpn_cli.checkpoint import OWN_KEY
-    from glpn_cli.checkpoint.write import encode_copy
+    from glpn_cli.checkpoint.write import EncodedFolder
     from glpn_cli.models.resolve import resolve_model
 
     output, refresh = download.output, download.refresh
@@ -152,7 +152,7 @@ def _download_model(
     folder, status = checkpoint.folder, "ok"
     if output is not None:
         own = {**found.config[OWN_KEY], "source": checkpoint.source, "revision": checkpoint.revision}
-        carried = encode_copy(checkpoint, own={key: value for key, value in own.items() if value is not None})
+        carried = EncodedFolder.copy_of(checkpoint, own={key: value for key, value in own.items() if value is not None})
         folder, status = output, place_folder(carried, output, existing=writing.existing, dry_run=dry_run)
     show_folder(folder, status, _folder_record(name, folder, status), json=writing.json)
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import ModelConfig, WeightRow, read_config
 from glpn_cli.models.dense.transformer import Encoded, Encoder
@@ -228,7 +228,7 @@ class Pretrained(nn.Module):
         """Write config.json and model.safetensors; transformers loads the folder too."""
         raw = self.config.to_dict()
         own = {name.removeprefix(self.module_prefix): tensor for name, tensor in self.state_dict().items()}
-        encode_checkpoint(
+        EncodedFolder.of(
             config=raw | {"architectures": [type(self).__name__]},
             state=file_state(own, self.rows(self.config), part=self.part, base_prefix=self.base_prefix),
         ).write(Path(folder))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, is_weights, open_checkpoint
+from glpn_cli.checkpoint import OWN_KEY, Checkpoint, HubName, is_weights
 from glpn_cli.errors import ErrorCode, ModelError, UsageError, code_of, reason_of
 from glpn_cli.models import registry
 from glpn_cli.models.config_base import config_class, read_config
@@ -115,7 +115,7 @@ def resolve_model(
     if row is not None and hub_name is None:
         checkpoint = _open_bundled(row)
     elif hub_name is None and (path := _existing(name)) is not None:
-        checkpoint = open_checkpoint(path, name=name)
+        checkpoint = Checkpoint.open(path, name=name)
     elif (hub_name := hub_name or HubName.parse(name)) is not None:
         from glpn_cli.checkpoint.hub import fetch, find_cached
 
@@ -129,7 +129,7 @@ def resolve_model(
         if row is not None and row.needs_consent:
             command_name += " --accept-licence"
         snapshot = fetch(hub_name, command_name=command_name, offline=offline, refresh=refresh, announce=announce)
-        checkpoint = open_checkpoint(snapshot, name=name)
+        checkpoint = Checkpoint.open(snapshot, name=name)
     else:
         raise _unknown_name(name)
     return ResolvedModel.of(name, checkpoint, row=row, max_depth=max_depth)
@@ -161,7 +161,7 @@ def _open_bundled(row: ModelRow) -> Checkpoint:
             hint="Run: pip install --force-reinstall glpn-cli",
             code=ErrorCode.NOT_FOUND,
         )
-    checkpoint = open_checkpoint(folder, name=row.name)
+    checkpoint = Checkpoint.open(folder, name=row.name)
     if row.weights and not row.has(checkpoint):
         raise ModelError(
             f"{str(checkpoint.weights)!r} does not match its checksum: the installation is damaged",

@@ -15,7 +15,7 @@ from typing import Any
 
 from glpn_cli.atomic_write import write_atomically
 from glpn_cli.checkpoint import CARD_FILE
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.data.samples import Sample, SampleSource
 from glpn_cli.errors import ErrorCode, GlpnError, InputError
 from glpn_cli.models.state_dict import file_state
@@ -182,7 +182,7 @@ def _write_model(run: Run, trainer: Trainer) -> Iterator[Event]:
     """Write the present weights, validate them, and write the card last, which completes the save."""
     size = run.config.phase_at(trainer.step - 1).size
     with trainer.average.lent_to(trainer.network) if trainer.average is not None else nullcontext():
-        encode_checkpoint(
+        EncodedFolder.of(
             config=run.initial.trained_config(size),
             state=file_state(trainer.network.state_dict(), run.initial.config.weight_rows()),
             preprocessor=run.initial.config.preprocessor(),

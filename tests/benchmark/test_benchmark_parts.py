@@ -18,7 +18,7 @@ from glpn_cli.benchmark.peer import PeerModel, PeerSettings
 from glpn_cli.benchmark.stages import MatrixProduct, ModelStages
 from glpn_cli.benchmark.synthetic import make_pictures, make_random_model, read_config
 from glpn_cli.benchmark.timing import Timing, import_seconds, run_python, time_in_turns
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.errors import GlpnError, UsageError
 from glpn_cli.models.resolve import resolve_model
 from glpn_cli.models.settings import InferenceSettings
@@ -149,7 +149,7 @@ def test_the_peer_opens_a_depth_anything_with_the_processor_of_its_checkpoints(t
     randomized_model(**METRIC).save_pretrained(tmp_path)
     opened = PeerModel.open(str(tmp_path), PeerSettings(limit_m=20.0))
     assert type(opened.processor).__name__ == "DPTImageProcessorPil"
-    pixels, network = pixels_for((70, 98)), load_network(open_checkpoint(tmp_path))
+    pixels, network = pixels_for((70, 98)), load_network(Checkpoint.open(tmp_path))
     torch.testing.assert_close(network(pixels), opened.infer(pixels), rtol=0, atol=1e-4)
 
 

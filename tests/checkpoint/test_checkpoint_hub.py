@@ -15,7 +15,7 @@ from hub_server import HubServer, running_hub
 from huggingface_hub import constants
 from tiny_checkpoints import COMMIT, blob_name, files_of, make_cache, make_model_folder
 
-from glpn_cli.checkpoint import HubName, open_checkpoint
+from glpn_cli.checkpoint import Checkpoint, HubName
 from glpn_cli.checkpoint.hub import fetch, find_cached, find_damaged
 from glpn_cli.errors import ErrorCode, ModelError, UsageError
 
@@ -202,7 +202,7 @@ def test_an_absent_model_is_announced_downloaded_and_checked(hub: HubServer, cac
     facts = f"{megabytes:.1f} MB, licence on its card: apache-2.0"
     assert said == [f"downloading vinvino02/glpn-nyu at 0123456789ab ({facts}) to {cache}"]
     assert files_of(snapshot) == hub.repositories[NAME.repository]
-    assert open_checkpoint(snapshot).revision == COMMIT
+    assert Checkpoint.open(snapshot).revision == COMMIT
     asked = len(hub.requests)
     assert fetch(NAME, announce=said.append) == find_cached(NAME) == snapshot
     assert len(hub.requests) == asked, "once it is there, the network is left alone"

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from tiny_checkpoints import files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import HubName, Weights, open_checkpoint
+from glpn_cli.checkpoint import Checkpoint, HubName, Weights
 from glpn_cli.checkpoint.hub import fetch, find_cached, find_damaged, is_intact
-from glpn_cli.checkpoint.write import encode_copy
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import ErrorCode, ModelError
 from glpn_cli.models.inspect import ModelReport
 from glpn_cli.models.resolve import resolve_model
@@ -55,9 +55,9 @@ def change_index(folder: Path, change: Callable[[dict[str, object]], object]) ->
 READ_AND_RUIN = """
 import sys, torch
 from pathlib import Path
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 for folder in sys.argv[2:]:
-    checkpoint = open_checkpoint(Path(folder))
+    checkpoint = Checkpoint.open(Path(folder))
     sha256, state = checkpoint.sha256(), checkpoint.read_state()
     before = {name: tensor.clone() for name, tensor in state.items()}
     with checkpoint.weights.open("r+b") as file:
@@ -87,7 +87,7 @@ def test_weights_that_were_read_stay_as_they_were(tmp_path: Path, change: str) -
 @pytest.mark.parametrize("then", ["sha256", "read_state"])
 def test_weights_that_change_between_two_looks_are_refused(tmp_path: Path, first: str, then: str) -> None:
     folder = make_model_folder(tmp_path / "model")
-    checkpoint = open_checkpoint(folder)
+    checkpoint = Checkpoint.open(folder)
     getattr(checkpoint, first)()
     times = checkpoint.weights.stat()
     data = make_model_folder(tmp_path / "other", seed=1).joinpath("model.safetensors").read_bytes()
@@ -103,7 +103,7 @@ def test_weights_that_change_between_two_looks_are_refused(tmp_path: Path, first
 
 
 def test_a_sharded_model_is_read_as_one_file(tmp_path: Path) -> None:
-    checkpoint = open_checkpoint(make_sharded_folder(tmp_path / "model"))
+    checkpoint = Checkpoint.open(make_sharded_folder(tmp_path / "model"))
     state, read = tiny_state(), checkpoint.read_state()
     assert read.keys() == checkpoint.header().keys() == state.keys()
     assert all(torch.equal(read[name], state[name]) for name in state)
@@ -112,8 +112,8 @@ def test_a_sharded_model_is_read_as_one_file(tmp_path: Path) -> None:
     assert checkpoint.sha256() == hashlib.sha256(together).hexdigest()
     assert checkpoint.weights_bytes == len(together)
     assert checkpoint.weights_format == "safetensors"
-    encode_copy(checkpoint, own={}).write(tmp_path / "carried")
-    assert open_checkpoint(tmp_path / "carried").sha256() == checkpoint.sha256()
+    EncodedFolder.copy_of(checkpoint, own={}).write(tmp_path / "carried")
+    assert Checkpoint.open(tmp_path / "carried").sha256() == checkpoint.sha256()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_name_in_an_index_cannot_leave_the_folder(tmp_path: Path, shard: objec
     change_index(folder, lambda shards: shards.update({"w": shard}))
     for look in ("header", "sha256", "read_state"):
         with pytest.raises(ModelError, match=r"no \.safetensors file of the same folder"):
-            getattr(open_checkpoint(folder), look)()
+            getattr(Checkpoint.open(folder), look)()
 
 
 def test_an_index_and_its_shards_agree_to_the_letter(tmp_path: Path) -> None:
@@ -138,11 +138,11 @@ def test_an_index_and_its_shards_agree_to_the_letter(tmp_path: Path) -> None:
         folder = make_sharded_folder(tmp_path / name)
         change_index(folder, change)
         with pytest.raises(ModelError, match="disagree about '"):
-            open_checkpoint(folder).header()
+            Checkpoint.open(folder).header()
     folder = make_sharded_folder(tmp_path / "lost")
     (folder / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(ModelError, match="no such file") as caught:
-        open_checkpoint(folder).header()
+        Checkpoint.open(folder).header()
     assert caught.value.code == ErrorCode.NOT_FOUND
 
 
@@ -201,7 +201,7 @@ def test_a_pipe_in_a_model_folder_is_refused_and_not_waited_for(tmp_path: Path, 
     def look() -> None:
         for use in ("header", "sha256", "read_state"):
             with pytest.raises(ModelError, match="it is a pipe"):
-                getattr(open_checkpoint(folder), use)()
+                getattr(Checkpoint.open(folder), use)()
         done.set()
 
     threading.Thread(target=look, daemon=True).start()

@@ -17,7 +17,7 @@ from random_weights_dpt import SMALL, randomized_estimator, randomized_segmenter
 from typer.testing import CliRunner, Result
 
 from glpn_cli import DepthEstimator
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 from glpn_cli.depth_files.uncertainty import read_uncertainty
@@ -40,7 +40,7 @@ def glpn(tiny_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> G
     """The tiny model says through which lens it learned."""
     folder = tmp_path / "model"
     folder.mkdir()
-    config = dict(open_checkpoint(tiny_model).config)
+    config = dict(Checkpoint.open(tiny_model).config)
     own = {"training_size": [48, 64], "training_focal_px": OWN_PX}
     (folder / "config.json").write_text(json.dumps({**config, "glpn_cli": {**config.get("glpn_cli", {}), **own}}))
     (folder / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes())

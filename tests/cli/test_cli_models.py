@@ -21,7 +21,7 @@ from huggingface_hub import constants
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 from typer.testing import CliRunner, Result
 
-from glpn_cli.checkpoint.weights import sha256_of
+from glpn_cli.checkpoint.weights import Weights
 from glpn_cli.cli import app
 
 KITTI = "vinvino02/glpn-kitti"
@@ -232,7 +232,7 @@ def test_inspect_shows_everything_there_is_to_know(glpn: Glpn, tmp_path: Path) -
         "scale 25 m, by its config.json",
         "licence unknown",
         "model.safetensors, 0.1 MB, tensors: 160 F32 and 6 I64",
-        f"sha256 {sha256_of(folder / 'model.safetensors')}",
+        f"sha256 {Weights(folder / 'model.safetensors').sha256()}",
         "encoder 13k, decoder 4.91k, head 657",
         "GMAC",
         "at 640x480",

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from program_runs import RECORDS
 from typer.testing import CliRunner, Result
 
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.cli import app
 from glpn_cli.depth_files import read_depth, read_record
 
@@ -138,7 +138,7 @@ def test_a_camera_far_from_the_one_learned_from_is_warned_of(
 ) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
-    config = dict(open_checkpoint(tiny_model).config)
+    config = dict(Checkpoint.open(tiny_model).config)
     own = {"training_size": [480, 640], "training_focal_px": 518.86}
     (folder / "config.json").write_text(json.dumps({**config, "glpn_cli": {**config.get("glpn_cli", {}), **own}}))
     (folder / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes())

@@ -22,7 +22,7 @@ from mixed_inputs import encoded_forms
 from tiny_checkpoints import make_model_folder
 
 from glpn_cli.calibration import Calibration
-from glpn_cli.checkpoint import Weights, open_checkpoint
+from glpn_cli.checkpoint import Checkpoint, Weights
 from glpn_cli.depth_files import FORMATS, is_depth_file, is_own_output, make_writer, read_depth, read_record
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.images import ReadOptions, read_rgb
@@ -108,7 +108,7 @@ def try_weights(name: str, data: bytes) -> None:
 def try_config(name: str, data: bytes) -> None:
     Path("model/config.json").write_bytes(data)
     with suppress(ModelError):
-        config = open_checkpoint(Path("model")).config
+        config = Checkpoint.open(Path("model")).config
         known = read_config(config)
         known.shapes()
         known.cost((480, 640))

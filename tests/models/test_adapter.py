@@ -19,7 +19,7 @@ from tiny_adapted import write_depth_pro, write_prompt_depth_anything, write_zoe
 from torch.nn import functional as F
 
 from glpn_cli import AutoImageProcessor, AutoModelForDepthEstimation, DepthEstimator
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.errors import InputError, ModelError, UsageError
 from glpn_cli.models.adapter import config as adapter_config
 from glpn_cli.models.config_base import InputSize, ModelConfig, read_config
@@ -136,7 +136,7 @@ class TestContract(FamilyContract):
 
     @pytest.fixture(autouse=True)
     def _as_in_a_folder(self, folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-        checkpoint = open_checkpoint(folders["zoedepth"])
+        checkpoint = Checkpoint.open(folders["zoedepth"])
         monkeypatch.setattr(TestContract, "raw_config", checkpoint.config, raising=False)
         monkeypatch.setattr(TestContract, "settings", checkpoint.preprocessor)
 
@@ -146,7 +146,7 @@ class TestContract(FamilyContract):
 
 @torch.no_grad()
 def test_a_batch_does_not_vote_for_one_head(folders: dict[str, Path]) -> None:
-    network = load_network(open_checkpoint(folders["zoedepth of two heads"]))
+    network = load_network(Checkpoint.open(folders["zoedepth of two heads"]))
     pixels = torch.randn(3, 3, 96, 128, generator=torch.Generator().manual_seed(0))
     assert torch.equal(network(pixels), torch.cat([network(one[None]) for one in pixels]))
 
@@ -175,7 +175,7 @@ def test_settings_of_such_a_model_are_pickled(folders: dict[str, Path]) -> None:
 
 
 def test_tensors_that_do_not_fit_are_named(folders: dict[str, Path]) -> None:
-    checkpoint = open_checkpoint(folders["zoedepth"])
+    checkpoint = Checkpoint.open(folders["zoedepth"])
     config, state = read_config(checkpoint.config), checkpoint.read_state()
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     first = min(shapes)
@@ -257,7 +257,7 @@ def test_a_type_that_nobody_knows_is_of_unknown_kind_unless_its_config_says_more
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(adapter_config, "KNOWN_KINDS", {})
-    raw = open_checkpoint(folders["zoedepth"]).config
+    raw = Checkpoint.open(folders["zoedepth"]).config
     config = read_config(raw)
     assert config.kind is DepthKind.UNKNOWN
     assert "depth_kind" in config.scale_source
@@ -284,12 +284,12 @@ def test_wishes_that_only_our_own_networks_grant_are_refused(folders: dict[str, 
     with pytest.raises(UsageError, match="takes no tensors"):
         estimator.predict_tensor(torch.rand(1, 3, 64, 64))
     with pytest.raises(UsageError, match="--input-size"):
-        read_config(open_checkpoint(folder).config).network_size((60, 80), InputSize("longest", longest_side=64))
+        read_config(Checkpoint.open(folder).config).network_size((60, 80), InputSize("longest", longest_side=64))
     for documented in (AutoModelForDepthEstimation, AutoImageProcessor):
         with pytest.raises(ModelError, match="which runs through transformers"):
             documented.from_pretrained(folder)
     with pytest.raises(ModelError, match="training"):
-        read_config(open_checkpoint(folder).config).loss()
+        read_config(Checkpoint.open(folder).config).loss()
 
 
 def test_a_processor_that_needs_torchvision_says_so() -> None:

@@ -18,7 +18,7 @@ from torch import nn
 from toy_family import Toy, ToyConfig
 
 from glpn_cli import DepthEstimator
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import ModelError
 from glpn_cli.models import config_base
 from glpn_cli.models.config_base import FAMILIES, FAMILIES_OF_PACKAGES, ModelConfig, WeightRow, read_config
@@ -127,7 +127,7 @@ def test_a_new_family_is_one_folder_and_one_line(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(FAMILIES, "toy", "toy_family:ToyConfig")
     config = read_config({"model_type": "toy", "brightness": 2.0})
     state = file_state(config.build().state_dict(), config.weight_rows())
-    encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path / "toy")
+    EncodedFolder.of(config=config.to_dict(), state=state).write(tmp_path / "toy")
     Image.fromarray(picture((30, 50))).save(tmp_path / "picture.png")
 
     model = resolve_model(str(tmp_path / "toy"))

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
-from glpn_cli.checkpoint import open_checkpoint
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint import Checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.cli import app
 from glpn_cli.errors import ModelError
 from glpn_cli.models.config_base import read_config
@@ -107,7 +107,7 @@ def test_it_answers_as_plain_functions_of_the_tensors_of_its_file_do(fields: dic
 def test_the_bundled_weights_answer_as_those_plain_functions_do() -> None:
     from glpn_cli.models.registry import BUNDLED
 
-    checkpoint = open_checkpoint(BUNDLED / "lite")
+    checkpoint = Checkpoint.open(BUNDLED / "lite")
     pixels = random_weights.picture((96, 64))
     strides = [block.stride for block in LiteDepthConfig().blocks()]
     expected = oracle(checkpoint.read_state(), pixels, strides)
@@ -192,7 +192,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lite") / "model"
     config = LiteDepthConfig(**small())
     state = file_state(randomized(**small()).state_dict(), config.weight_rows())
-    encode_checkpoint(config=config.to_dict(), state=state, preprocessor=config.preprocessor()).write(folder)
+    EncodedFolder.of(config=config.to_dict(), state=state, preprocessor=config.preprocessor()).write(folder)
     return folder
 
 
@@ -209,7 +209,7 @@ def test_a_weights_file_and_a_config_make_a_folder(small_model: Path, tmp_path: 
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "made/model.safetensors").read_bytes() == weights.read_bytes()
-    made, given = (open_checkpoint(folder) for folder in (tmp_path / "made", small_model))
+    made, given = (Checkpoint.open(folder) for folder in (tmp_path / "made", small_model))
     assert read_config(made.config).shapes() == read_config(given.config).shapes()
     assert made.preprocessor == given.preprocessor
 
@@ -219,7 +219,7 @@ def test_training_starts_from_all_its_weights_and_ends_in_its_family(small_model
     start = InitialModel.load(InferenceSettings(resolve_model(str(small_model))), seed=0)
     pixels = random_weights.picture((64, 64))
     assert start.origin.startswith(str(small_model))  # "the encoder of ..." would have a fresh decoder
-    torch.testing.assert_close(start.network(pixels), load_network(open_checkpoint(small_model))(pixels))
+    torch.testing.assert_close(start.network(pixels), load_network(Checkpoint.open(small_model))(pixels))
     written = start.trained_config((96, 128))
     assert written["architectures"] == ["LiteDepthForDepthEstimation"]
     assert read_config(written).training_size == (96, 128)

@@ -27,7 +27,7 @@ from tiny_checkpoints import files_of, make_cache, make_model_folder
 
 import glpn_cli
 from glpn_cli import AutoImageProcessor, AutoModelForDepthEstimation, GLPNForDepthEstimation, GLPNImageProcessor
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models import config_base
 from glpn_cli.models.config_base import read_config
@@ -95,7 +95,7 @@ def put_into(cache: Path, made: Path, repository: str, raw: dict[str, Any]) -> N
     config = read_config(raw)
     network = config.build().eval()
     random_weights.randomise(network)
-    encode_checkpoint(
+    EncodedFolder.of(
         config=config.to_dict() | {"architectures": raw.get("architectures")},
         state=file_state(network.state_dict(), config.weight_rows()),
         preprocessor=config.preprocessor(),
@@ -173,7 +173,7 @@ def test_a_family_of_another_package_needs_no_class_of_its_own(
     monkeypatch.setattr(config_base, "entry_points", lambda *, group: [point])
     config = read_config({"model_type": "toy", "brightness": 2.0})
     state = file_state(config.build().state_dict(), config.weight_rows())
-    encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path / "toy")
+    EncodedFolder.of(config=config.to_dict(), state=state).write(tmp_path / "toy")
 
     image_processor = AutoImageProcessor.from_pretrained(tmp_path / "toy")
     model = AutoModelForDepthEstimation.from_pretrained(tmp_path / "toy", dtype="auto")

@@ -13,9 +13,9 @@ from huggingface_hub import constants
 from random_weights_dpt import SMALL as SMALL_DPT
 from tiny_checkpoints import COMMIT, TINY, files_of, make_cache, make_model_folder, tiny_state
 
-from glpn_cli.checkpoint import open_checkpoint
-from glpn_cli.checkpoint.weights import sha256_of
-from glpn_cli.checkpoint.write import encode_checkpoint, encode_copy
+from glpn_cli.checkpoint import Checkpoint
+from glpn_cli.checkpoint.weights import Weights
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import ErrorCode, ExitCode, GlpnError, ModelError, UsageError
 from glpn_cli.models import registry
 from glpn_cli.models.dpt.config import DPTConfig
@@ -46,7 +46,7 @@ def kitti(cache: Path, tmp_path: Path) -> Path:
 
 
 def test_kitti_speaks_metres_to_80_however_it_is_named(kitti: Path, tmp_path: Path) -> None:
-    encode_copy(open_checkpoint(kitti), own={"source": KITTI}).write(tmp_path / "carried")
+    EncodedFolder.copy_of(Checkpoint.open(kitti), own={"source": KITTI}).write(tmp_path / "carried")
     shutil.copytree(kitti, tmp_path / "saved")
     config = json.loads((kitti / "config.json").read_text())
     (tmp_path / "saved" / "config.json").write_text(json.dumps(config | {"_name_or_path": KITTI}))
@@ -64,7 +64,7 @@ def test_kitti_speaks_metres_to_80_however_it_is_named(kitti: Path, tmp_path: Pa
 
 def test_kitti_is_known_by_its_checksum(kitti: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = kitti / "pytorch_model.bin"
-    known = (sha256_of(weights), weights.stat().st_size)
+    known = (Weights(weights).sha256(), weights.stat().st_size)
     row = replace(REGISTRY["kitti"], weights=(known,))
     monkeypatch.setattr(registry, "REGISTRY", {**REGISTRY, "kitti": row})
     (tmp_path / "nameless").mkdir()
@@ -209,7 +209,7 @@ def test_a_missing_bundled_model_says_how_to_mend_the_installation(
 def test_a_damaged_bundled_model_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_model_folder(tmp_path / "bundled/mini")
     weights = folder / "model.safetensors"
-    known = (sha256_of(weights), weights.stat().st_size)
+    known = (Weights(weights).sha256(), weights.stat().st_size)
     row = replace(REGISTRY["mini"], weights=(known,))
     monkeypatch.setattr(registry, "REGISTRY", {**REGISTRY, "mini": row})
     monkeypatch.setattr(registry, "BUNDLED", folder.parent)
@@ -245,7 +245,7 @@ def test_rows_say_what_a_user_must_know() -> None:
 def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> None:
     config = DPTConfig(**SMALL_DPT, source="Intel/dpt-large")
     state = file_state(config.build().state_dict(), config.weight_rows())
-    encode_checkpoint(config=config.to_dict(), state=state).write(tmp_path / "dpt")
+    EncodedFolder.of(config=config.to_dict(), state=state).write(tmp_path / "dpt")
     model = resolve_model(str(tmp_path / "dpt"))
     assert model.row is REGISTRY["dpt-large"]
     assert model.limit_m is None
@@ -258,7 +258,7 @@ def test_a_model_without_metres_says_so_and_takes_no_limit(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["mini", "lite"])
 def test_a_bundled_model_is_the_one_that_the_registry_knows(name: str) -> None:
     weights = BUNDLED / name / "model.safetensors"
-    found = (sha256_of(weights), weights.stat().st_size)
+    found = (Weights(weights).sha256(), weights.stat().st_size)
     assert REGISTRY[name].weights == (found,)
     model = resolve_model(name)
     assert (

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import write_tiny_model
 
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.errors import ModelError, UsageError
 from glpn_cli.models.config_base import InputSize
 from glpn_cli.models.resolve import resolve_model
@@ -45,7 +45,7 @@ def test_an_encoder_alone_gets_a_fresh_decoder(tmp_path: Path) -> None:
     whole = InitialModel.load(recipe(write_tiny_model(tmp_path / "tiny")), seed=0)
     state = {name: value for name, value in whole.network.state_dict().items() if name.startswith("encoder.")}
     stored = file_state(state, whole.config.weight_rows(), part="encoder.", base_prefix="glpn.")
-    encode_checkpoint(config=whole.config.to_dict(), state=stored).write(tmp_path / "encoder")
+    EncodedFolder.of(config=whole.config.to_dict(), state=stored).write(tmp_path / "encoder")
     start = InitialModel.load(recipe(tmp_path / "encoder"), seed=3)
     assert start.origin.startswith("the encoder of")
     fresh = start.network.state_dict()

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from tiny_training import TINY, Floors, tiny_trainer
 
-from glpn_cli.checkpoint import open_checkpoint
+from glpn_cli.checkpoint import Checkpoint
 from glpn_cli.data.samples import Sample
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, UsageError
 from glpn_cli.models.state_dict import load_network
@@ -62,7 +62,7 @@ def run(
 def test_a_run_leaves_an_ordinary_model_with_its_card_history_and_previews(shape: Path, tmp_path: Path) -> None:
     end, events = run(make_run(shape, tmp_path / "out"))
     assert end == RunEnd(6, 0, 0)
-    checkpoint = open_checkpoint(tmp_path / "out")
+    checkpoint = Checkpoint.open(tmp_path / "out")
     depth = load_network(checkpoint)(torch.rand(1, 3, 64, 64))
     assert depth.shape == (1, 64, 64)
     assert checkpoint.config["glpn_cli"]["training_size"] == [64, 64]

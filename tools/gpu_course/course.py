@@ -19,7 +19,7 @@ from network import LiteDepth
 from torch import Tensor
 from train import FOCAL_PX, LIMIT_M, PHOTOGRAPHED, WHOLE, Run, teacher_loss, teacher_run
 
-from glpn_cli.checkpoint.write import encode_checkpoint
+from glpn_cli.checkpoint.write import EncodedFolder
 from glpn_cli.data.sources import open_source
 from glpn_cli.models.glpn.processor import GLPNImageProcessor
 from glpn_cli.models.resolve import resolve_model
@@ -85,7 +85,7 @@ def student_loss(run: Run, teacher: LiteDepth, rgb: Tensor, truth: Tensor) -> Te
 def write_student(run: Run, initial: InitialModel) -> None:
     """The average, as a model folder of glpn, in half precision."""
     state = file_state(run.average.state_dict(), initial.config.weight_rows())
-    encode_checkpoint(
+    EncodedFolder.of(
         config=initial.trained_config(WHOLE),
         state={name: value.cpu().half() for name, value in state.items()},
         preprocessor=GLPNImageProcessor().to_dict(),

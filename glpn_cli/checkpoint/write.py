@@ -20,7 +20,7 @@ from glpn_cli.checkpoint.folder import (
     Checkpoint,
 )
 from glpn_cli.checkpoint.headers import TensorInfo, is_counter, make_safetensors_header
-from glpn_cli.checkpoint.weights import INDEX_SUFFIX, SAFETENSORS, Weights, check_finite
+from glpn_cli.checkpoint.weights import INDEX_SUFFIX, SAFETENSORS, check_finite
 from glpn_cli.errors import ModelError, about_model_file
 from glpn_cli.text import quoted
 
@@ -84,7 +84,7 @@ class EncodedFolder:
         return [
             name
             for name in there
-            if not (folder / name).is_file() or Weights(folder / name).sha256() != _sha256_of_pieces(self.files[name]())
+            if not (folder / name).is_file() or _sha256(_pieces_of_file(folder / name)) != _sha256(self.files[name]())
         ]
 
 
@@ -130,7 +130,7 @@ def _pieces_of_file(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def _sha256_of_pieces(pieces: Iterable[bytes]) -> str:
+def _sha256(pieces: Iterable[bytes]) -> str:
     digest = hashlib.sha256()
     for piece in pieces:
         digest.update(piece)

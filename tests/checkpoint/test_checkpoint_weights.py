@@ -116,6 +116,14 @@ def test_a_sharded_model_is_read_as_one_file(tmp_path: Path) -> None:
     assert Checkpoint.open(tmp_path / "carried").sha256() == checkpoint.sha256()
 
 
+def test_a_copy_of_a_sharded_model_is_known_again(tmp_path: Path) -> None:
+    encoded = EncodedFolder.copy_of(Checkpoint.open(make_sharded_folder(tmp_path / "model")), own={})
+    encoded.write(tmp_path / "copy")
+    assert encoded.differing(tmp_path / "copy") == []
+    (tmp_path / "copy" / INDEX).write_text("{}")
+    assert encoded.differing(tmp_path / "copy") == [INDEX]
+
+
 @pytest.mark.parametrize(
     "shard", ["../outside.safetensors", "/etc/passwd", "a/b.safetensors", "", "..", "x.bin", 3, "a\\..\\b.bin"]
 )

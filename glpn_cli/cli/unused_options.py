@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from glpn_cli.cli.console import console
-from glpn_cli.options import ExplicitOptions
+from glpn_cli.options import OF_NETWORKS, ExplicitOptions
 
 if TYPE_CHECKING:
     from glpn_cli.pipeline.sources import Sources
@@ -103,8 +103,7 @@ def note_made_earlier(found: Sources | None, explicit: ExplicitOptions, *for_oth
     found:      the other inputs; None where there are clips alone
     clips:      how many clips of depth there are
     """
-    # How a network computes, such as --precision, is no promise where none has to run.
-    typed = explicit.among("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres", "--white")
+    typed = explicit.among(*OF_NETWORKS, "--white")
     typed += () if found is not None and found.bare_names else explicit.among(*for_others)
     from glpn_cli.pipeline.sources import StoredSource
 

@@ -25,6 +25,7 @@ from glpn_cli.prediction import DepthKind, DepthMap, Intrinsics, LabelMap, Prove
 from glpn_cli.text import SCHEMA, error_fields, path_text, words_text
 
 FLAT, FOCAL, ASSUMED_FOV, LOST_FRAMES, AXIS = "W_FLAT", "W_FOCAL", "W_FOV", "W_FRAMES", "W_AXIS"
+ASSUMED_UNIT = "W_UNIT"
 """Warnings about results; `PictureWarning` has those about pictures."""
 
 _TEXTS = {
@@ -35,6 +36,7 @@ _TEXTS = {
     "have the right shape only if that is so (say it with --focal)",
     AXIS: "the optical axis of --intrinsics is far from the middle of the picture: if they are of another size, "
     "distances and points are wrong (scale them to the picture's)",
+    ASSUMED_UNIT: "the unit is not said: the numbers are ASSUMED to be metres along the axis (say it with --kind)",
     LOST_FRAMES: "some of its frames could not be used, and are missing or patched",
 }
 

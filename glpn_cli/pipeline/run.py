@@ -97,7 +97,8 @@ def plan_run(
                 hint="Use --files-from with a file.",
             )
     made_as_stream = partial(make_engine, is_stream=True)
-    return StreamRun(partial(_plan_list, inputs, rules), Stages(model, outputs), settings, made_as_stream)
+    stages = Stages(model, outputs, warns_of_units=not outputs.explicit.among("--kind", "--depth-scale"))
+    return StreamRun(partial(_plan_list, inputs, rules), stages, settings, made_as_stream)
 
 
 def _needs_settling(outputs: OutputSettings) -> bool:

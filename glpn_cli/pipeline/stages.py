@@ -18,7 +18,7 @@ from glpn_cli.geometry import FocalChoice, focal_to_35mm
 from glpn_cli.images import ImageSource, Picture, PictureWarning
 from glpn_cli.models.settings import InferenceSettings
 from glpn_cli.pipeline.plan import Task, make_outcome
-from glpn_cli.pipeline.report import ASSUMED_FOV, AXIS, FLAT, FOCAL, Outcome, Status, result_facts
+from glpn_cli.pipeline.report import ASSUMED_FOV, ASSUMED_UNIT, AXIS, FLAT, FOCAL, Outcome, Status, result_facts
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings
 from glpn_cli.pipeline.sources import Content, Source, StoredSource, identify
 from glpn_cli.prediction import DepthMap, Intrinsics, Prediction, Result
@@ -55,6 +55,7 @@ class Stages:
     pictures:  number of inputs, finished ones included, so that a resumed run computes as the first one did; None where
                nobody knows
     estimator: the model, where it is open already
+    warns_of_units: whether maps of bare numbers are warned about, since nobody said beforehand what they hold
     watch:     told of every result and its warnings once it is written
     """
 
@@ -65,6 +66,7 @@ class Stages:
         *,
         pictures: int | None = None,
         estimator: DepthEstimator | None = None,
+        warns_of_units: bool = False,
     ) -> None:
         self.model = model
         lens = None if model is None else model.inference.lens
@@ -73,6 +75,7 @@ class Stages:
         self._calibration = outputs.calibration
         self._pictures = pictures
         self._estimator = estimator
+        self._warns_of_units = warns_of_units
         self._parallelism: Parallelism | None = None
         self.watch: Callable[[Result, tuple[str, ...]], None] | None = None
 
@@ -111,6 +114,7 @@ class Stages:
         if isinstance(task.source, StoredSource):
             stored = task.source.read(self._focal, writes_scale=self._writes_scale)
             warnings = _depth_warnings(stored.prediction) + _axis_warnings(stored)
+            warnings += (ASSUMED_UNIT,) if self._warns_of_units and task.source.is_bare else ()
             return self.calibrate(replace(stored, warnings=warnings))
         inference = self._inference
         picture = task.source.read(at_least=inference.enough_pixels)

@@ -18,6 +18,7 @@ from glpn_cli.depth_files.png16 import decode_levels
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.geometry import FocalChoice
 from glpn_cli.images import ImageSource, Refused
+from glpn_cli.options import OF_NETWORKS
 from glpn_cli.pipeline.many import iterate_results
 from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.plan import make_outcome, refused_outcome
@@ -128,7 +129,12 @@ class ClipWork:
         return self.outputs.paints and Destination.parse(self.outputs.output).is_video
 
     def note_of_depth(self, clip: Clip) -> str | None:
-        """The remark on a clip of depth that lies beside a clip; None where there is none."""
+        """The remark on depth that a clip holds, or that lies beside it; None where there is none."""
+        typed = self.outputs.explicit.among(*OF_NETWORKS)
+        is_told = self.outputs.paints and clip.source.path is not None  # by export, before the run
+        if typed and not is_told and depth_record_of(clip) is not None:
+            change = "changes" if len(typed) == 1 else "change"
+            return f"it holds depth that was made earlier: {', '.join(typed)} {change} nothing in it"
         path = path_beside(clip.source)
         if path is None or not self.looks_beside or depth_record_of(clip) is not None or not path.is_file():
             return None

@@ -179,6 +179,13 @@ def test_export_is_fed_with_pictures_and_maps_alike() -> None:
     ]
 
 
+def test_bare_numbers_of_a_list_are_taken_for_metres_with_a_warning() -> None:
+    np.save("bare.npy", np.full((6, 8), 2, np.float32))
+    words = ("export", "--files-from", "-", "--existing", "overwrite", "--json", "-o", "out")
+    assert records(glpn(*words, input="bare.npy\n"))[0]["warnings"] == ["W_FLAT", "W_UNIT"]
+    assert records(glpn(*words, "--kind", "metric", input="bare.npy\n"))[0]["warnings"] == ["W_FLAT"]
+
+
 def test_what_was_made_of_depth_already_is_no_picture_of_a_list_either() -> None:
     assert glpn("predict", "a.jpg", "-o", "made", "--uncertainty").exit_code == 0
     assert glpn("export", "a.jpg", "-o", "made", "-f", "color,gray").exit_code == 0

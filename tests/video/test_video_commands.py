@@ -294,6 +294,9 @@ def test_what_changes_nothing_in_stored_depth_is_named(glpn: Glpn, tmp_path: Pat
     result = glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "e.mkv", "-f", "png16", *options)
     assert result.exit_code == 0, result.stderr
     assert "--metres changes nothing" in result.stderr
+    again = glpn("predict", tmp_path / "d.mkv", "-o", tmp_path / "f.mkv", "--max-depth", "20")
+    assert "--max-depth changes nothing in it" in again.stderr
+    assert "changes nothing" not in glpn("predict", tmp_path / "d.mkv", "-o", tmp_path / "g.mkv").stderr
 
 
 def test_the_depth_that_lies_beside_a_clip_is_painted_with_its_pictures_and_sound(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glpn_cli.depth_files import Record, is_depth_file, is_own_output, read_depth, read_record
-from glpn_cli.depth_files.base import Guess, read_head
+from glpn_cli.depth_files.base import Guess, StoredDepth, read_head
 from glpn_cli.depth_files.formats import guess_content
 from glpn_cli.depth_files.record import LABELS, UNCERTAINTY
 from glpn_cli.errors import ErrorCode, InputError, UsageError
@@ -134,10 +134,7 @@ class StoredSource:
         if self.depth_scale is not None and not writes_scale:
             stored.require_whole_numbers()
         provenance = stored.record.provenance if stored.record else None
-        camera = focal.camera(stored.depth.size, known=stored.camera)
-        if provenance is not None and provenance.metres != "trained":
-            _check_lens(camera, stored.camera)
-        return Result(stored.depth, self, provenance, camera)
+        return Result(stored.depth, self, provenance, camera_of(stored, focal))
 
     def read_colors(self) -> NDArray[np.uint8]:
         """The picture. Raises InputError where it is not at hand."""
@@ -226,15 +223,22 @@ def clip_error(label: str) -> InputError:
     )
 
 
-def _check_lens(camera: Intrinsics, scaled_to: Intrinsics | None) -> None:
-    """Raise InputError for another camera than the one that the metres of a stored map were scaled to."""
-    if scaled_to is None or scaled_to.source == "assumed" or abs(camera.fx / scaled_to.fx - 1) < _SAME_LENS:
-        return
-    raise InputError(
-        f"its metres were scaled to a focal length of {scaled_to.fx:.4g} pixels, and {camera.fx:.4g} is another lens",
-        hint="Leave out --focal, or predict the picture again with it and --metres focal.",
-        code=ErrorCode.DATA,
-    )
+def camera_of(stored: StoredDepth, focal: FocalChoice) -> Intrinsics:
+    """The camera of a stored map: as it was typed, else as the file records it.
+
+    Raises InputError for another one than its metres were scaled to.
+    """
+    known, made = stored.camera, stored.record.provenance if stored.record else None
+    camera = focal.camera(stored.depth.size, known=known)
+    if known is None or known.source == "assumed" or made is None or made.metres == "trained":
+        return camera
+    if abs(camera.fx / known.fx - 1) > _SAME_LENS:
+        raise InputError(
+            f"its metres were scaled to a focal length of {known.fx:.4g} pixels, and {camera.fx:.4g} is another lens",
+            hint="Leave out --focal, or predict the picture again with it and --metres focal.",
+            code=ErrorCode.DATA,
+        )
+    return camera
 
 
 def shows_same(record: Record | None, picture: ImageSource) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from glpn_cli.colormaps import DepthHistogram, RangePolicy
-from glpn_cli.depth_files import Record
+from glpn_cli.depth_files import Record, StoredDepth
 from glpn_cli.depth_files.png16 import decode_levels
 from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, UsageError, wrap_exception
 from glpn_cli.geometry import FocalChoice
@@ -25,6 +25,7 @@ from glpn_cli.pipeline.plan import make_outcome, refused_outcome
 from glpn_cli.pipeline.report import RunEnd, Status
 from glpn_cli.pipeline.run import Run, Show
 from glpn_cli.pipeline.settings import ModelSettings, OutputSettings, RunSettings
+from glpn_cli.pipeline.sources import camera_of
 from glpn_cli.pipeline.stages import Stages
 from glpn_cli.prediction import DepthMap, Result
 from glpn_cli.video.clip import Clip
@@ -111,7 +112,7 @@ class ClipWork:
                 continue
             try:
                 depth = decode_levels(frame.image.to_ndarray() if levels is None else levels, record)
-                camera = focal.camera(depth.size)
+                camera = camera_of(StoredDepth(depth, record, record.format), focal)
                 result = self.stages.calibrate(Result(depth, frame, record.provenance, camera))
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
                 yield frame, wrap_exception(error)

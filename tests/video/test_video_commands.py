@@ -299,6 +299,16 @@ def test_what_changes_nothing_in_stored_depth_is_named(glpn: Glpn, tmp_path: Pat
     assert "changes nothing" not in glpn("predict", tmp_path / "d.mkv", "-o", tmp_path / "g.mkv").stderr
 
 
+def test_depth_that_is_written_again_keeps_its_camera(glpn: Glpn, tmp_path: Path) -> None:
+    camera = ("--focal", "40px", "--metres", "focal", "-m", "mini")
+    assert glpn("predict", make_clip(tmp_path / "a.mp4"), "-o", tmp_path / "d.mkv", *camera).exit_code == 0
+    assert glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "e.mkv", "-f", "png16").exit_code == 0
+    told = json.loads(run("inspect", tmp_path / "e.mkv", "--json").stdout)
+    assert (told["focal_px"], told["focal_source"]) == ("40", "file")
+    other = glpn("export", tmp_path / "d.mkv", "-o", tmp_path / "f.mkv", "-f", "png16", "--focal", "80px")
+    assert (other.exit_code, "scaled to a focal length of 40 pixels" in other.stderr) == (1, True)
+
+
 def test_the_depth_that_lies_beside_a_clip_is_painted_with_its_pictures_and_sound(
     glpn: Glpn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -62,11 +62,11 @@ class StoredDepth:
         record = self.record
         if record is None or record.focal_px is None:
             return None
+        source = "assumed" if record.focal_source == "assumed" else "file"
         if record.cloud is not None and record.cloud.camera is not None:
-            return record.cloud.camera
+            return replace(record.cloud.camera, source=source)
         if record.intrinsics is not None:
             return record.intrinsics
-        source = "assumed" if record.focal_source == "assumed" else "file"
         return make_camera(record.focal_px, self.depth.size, source=source)
 
 

@@ -222,6 +222,12 @@ def test_exif_is_off_by_no_more_than_its_rounding_explains() -> None:
     assert max(min(cosine, 1 - cosine) for cosine in cosines) < np.sin(np.radians(2))
 
 
+@pytest.mark.parametrize(("source", "read"), [("assumed", "assumed"), ("exif", "file"), ("option", "file")])
+def test_a_camera_that_was_assumed_is_not_known_when_it_is_read(source: str, read: str) -> None:
+    made = make_result(make_depth(), intrinsics=make_camera(60.0, SIZE, source=source))
+    assert read_depth(Ply().encode(made).data).camera == make_camera(60.0, SIZE, source=read)
+
+
 def test_every_third_row_and_column_is_kept_and_comes_back_as_a_map_with_holes() -> None:
     depth = make_depth()
     data = Ply(PointCloudOptions(stride=3)).encode(make_result(depth, intrinsics=CAMERA)).data

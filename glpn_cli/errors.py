@@ -17,11 +17,14 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum, StrEnum
 from pathlib import Path
-from typing import ClassVar
+from types import CodeType
+from typing import Any, ClassVar, TypeVar
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class ExitCode(IntEnum):
@@ -226,3 +229,16 @@ def interrupt_code(error: KeyboardInterrupt) -> int:
     """
     told = error.args[0] if error.args else None
     return told if isinstance(told, int) else 128 + signal.SIGINT
+
+
+UNINTERRUPTED: set[CodeType] = set()
+"""The functions that a signal does not interrupt."""
+
+
+def uninterrupted(function: _Function) -> _Function:
+    """Let a function finish, for half a second at most, when a signal comes to the program: it reports finished work.
+
+    Between the end of that work and its report, an interrupt would leave a file on the disk that nobody counts.
+    """
+    UNINTERRUPTED.add(function.__code__)
+    return function

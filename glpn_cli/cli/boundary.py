@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import Enum
@@ -19,6 +20,7 @@ import typer
 
 from glpn_cli.cli.console import console
 from glpn_cli.errors import (
+    UNINTERRUPTED,
     ErrorCode,
     ExitCode,
     GlpnError,
@@ -36,6 +38,9 @@ PARSE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 _RETRY_S = 0.02
 """How soon an interrupt that came at a bad moment is tried again."""
+
+_PATIENCE_S = 0.5
+"""How long an interrupt waits for an `uninterrupted` function, which may itself wait for whoever reads its output."""
 
 
 @contextmanager
@@ -219,11 +224,14 @@ def _handle_signals() -> None:
     """Turn a polite end into KeyboardInterrupt carrying the exit code; a second one ends the process at once.
 
     While something is imported the exception waits for the end of that: thrown into an import, it can abort the process
-    (torch's C++ meets it), or be lost (the library takes it for a module that is missing). Where Python itself drops
-    the exception, as in a `__del__`, it is raised again.
+    (torch's C++ meets it), or be lost (the library takes it for a module that is missing). It waits a moment for
+    `uninterrupted` functions too. Where Python itself drops it, as in a `__del__`, it is raised again.
     """
+    heard_at = 0.0
 
     def end(number: int, frame: FrameType | None) -> None:
+        nonlocal heard_at
+        heard_at = time.monotonic()
         for handled in numbers:
             signal.signal(handled, at_once)
         if hasattr(signal, "SIGALRM"):
@@ -232,7 +240,7 @@ def _handle_signals() -> None:
         interrupt(number, frame)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        if hasattr(signal, "SIGALRM") and _is_importing(frame):
+        if hasattr(signal, "SIGALRM") and _must_wait(frame, time.monotonic() - heard_at):
             signal.setitimer(signal.ITIMER_REAL, _RETRY_S)
         else:
             raise KeyboardInterrupt(128 + number)
@@ -254,10 +262,12 @@ def _handle_signals() -> None:
         signal.signal(number, end)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
-    """Whether the program is in the middle of an import."""
+def _must_wait(frame: FrameType | None, waited_s: float) -> bool:
+    """Whether an interrupt would come at a bad moment: during an import, or within an `uninterrupted` function."""
     while frame is not None and frame.f_code is not run_process.__code__:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
+        if frame.f_code in UNINTERRUPTED:
+            return waited_s < _PATIENCE_S
         frame = frame.f_back
     return False

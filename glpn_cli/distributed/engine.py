@@ -30,7 +30,7 @@ from ray.exceptions import RayError
 from glpn_cli.distributed.cluster import divide, join_cluster
 from glpn_cli.distributed.probe import await_probes, first_line, mark_folders, start_probes
 from glpn_cli.distributed.worker import Answer, Setup, Worker
-from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError
+from glpn_cli.errors import ErrorCode, GlpnError, InputError, StoppedError, uninterrupted
 from glpn_cli.images import ReadOptions
 from glpn_cli.pipeline.engine import Job
 from glpn_cli.pipeline.plan import Task
@@ -213,7 +213,7 @@ class ClusterEngine:
                 ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0)
             for ref in ready:
                 if ref in self._pending:  # else its actor died meanwhile
-                    self._take(ref, self._pending.pop(ref))
+                    self._take(ref)
 
     def _note_waiting(self) -> None:
         """Say once that no actor has begun for long: the cluster may be busy with other work."""
@@ -251,8 +251,10 @@ class ClusterEngine:
         rate = self._told / (time.monotonic() - self._began) / max(1, len(self._actors))
         return max(1, min(_LARGEST_MESSAGE, int(rate * _MESSAGE_S)))
 
-    def _take(self, ref: Any, actor: _Actor) -> None:
+    @uninterrupted
+    def _take(self, ref: Any) -> None:
         """Take what Ray answers: an actor that is open, the end of some tasks, or the end of an actor."""
+        actor = self._pending.pop(ref)
         try:
             answer: Answer | int | GlpnError = ray.get(ref)
         except RayError as error:

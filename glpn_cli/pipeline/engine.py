@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, wrap_exception
+from glpn_cli.errors import ErrorCode, GlpnError, StoppedError, uninterrupted, wrap_exception
 from glpn_cli.pipeline.report import Outcome, RunEnd
 from glpn_cli.pipeline.stages import Parallelism, Stages
 from glpn_cli.prediction import Result
@@ -255,10 +255,14 @@ class Engine:
         done, _ = wait(self._pending, timeout=patience, return_when=FIRST_COMPLETED)
         if self._is_stopped:
             raise _EnoughError
-        for future in [each for each in self._pending if each in done]:
-            self._pending.pop(future)(future.result())
+        self._take(done)
         if not done and any(not thread.is_alive() for pool in self._pools for thread in pool._threads):
             raise MemoryError
+
+    @uninterrupted
+    def _take(self, done: set[Future[Any]]) -> None:
+        for future in [each for each in self._pending if each in done]:
+            self._pending.pop(future)(future.result())
 
     def _take_decoded(self, job: Job | None) -> None:
         if job is not None and job.outcome is None and job.error is None:

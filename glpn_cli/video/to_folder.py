@@ -10,7 +10,7 @@ from dataclasses import replace
 from queue import SimpleQueue
 
 from glpn_cli.atomic_write import probe_writable, remove_stale
-from glpn_cli.errors import ErrorCode, GlpnError, OutputError, StoppedError, UsageError, wrap_exception
+from glpn_cli.errors import ErrorCode, GlpnError, OutputError, StoppedError, UsageError, uninterrupted, wrap_exception
 from glpn_cli.images import ImageSource
 from glpn_cli.pipeline.outputs import OutputRules, choose_outputs
 from glpn_cli.pipeline.plan import ExistingOutputs, Task, make_outcome
@@ -94,26 +94,19 @@ class _FrameRun:
         self._stages = Stages(work.model, work.outputs)  # that finish; they never open the model
         self._known: SimpleQueue[tuple[Frame, Outcome]] = SimpleQueue()
         self._tasks: dict[Frame, Task] = {}
+        self._writing: deque[tuple[Frame, Future[Outcome]]] = deque()
         self._is_enough = False
         self.has_frames = False
 
     def run(self) -> RunEnd:
         """Write them all."""
-        workers = self._work.settings.threads
-        writing: deque[tuple[Frame, Future[Outcome]]] = deque()
         with (
-            ThreadPoolExecutor(workers, "write") as pool,
+            ThreadPoolExecutor(self._work.settings.threads, "write") as pool,
             closing(self._work.results(self._clip, self._remaining())) as results,
         ):
             try:
                 for frame, one in results:
-                    self._tell_known()
-                    task = self._tasks.pop(frame, None)
-                    if task is None:
-                        continue
-                    writing.append((frame, pool.submit(self._finish, task, one)))
-                    while len(writing) > 2 * workers or (writing and writing[0][1].done()):
-                        self._tell(*writing.popleft())
+                    self._take(pool, frame, one)
                     if self._is_enough:
                         return RunEnd(is_enough=True)
             except KeyboardInterrupt as error:
@@ -121,7 +114,7 @@ class _FrameRun:
             except StoppedError as error:
                 return RunEnd(stopped=error)
             finally:
-                self._tell_rest(writing)
+                self._tell_rest()
             return RunEnd(is_enough=self._is_enough)
 
     def _remaining(self) -> Iterator[Frame]:
@@ -157,6 +150,17 @@ class _FrameRun:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is this frame's, and told
             return make_outcome(task.source, Status.ERROR, error=wrap_exception(error))
 
+    @uninterrupted
+    def _take(self, pool: ThreadPoolExecutor, frame: Frame, one: Result | GlpnError) -> None:
+        """Have a frame written, and tell those that are."""
+        self._tell_known()
+        if (task := self._tasks.pop(frame, None)) is None:
+            return
+        self._writing.append((frame, pool.submit(self._finish, task, one)))
+        most = 2 * self._work.settings.threads
+        while len(self._writing) > most or (self._writing and self._writing[0][1].done()):
+            self._tell(*self._writing.popleft())
+
     def _tell_known(self) -> None:
         while not self._known.empty():
             self._tell_outcome(*self._known.get())
@@ -169,8 +173,8 @@ class _FrameRun:
         self._work.view.advance(frame.time_s - self._clip.settings.start_s)
         self._is_enough |= self._work.settings.fail_fast and outcome.status is Status.ERROR
 
-    def _tell_rest(self, writing: deque[tuple[Frame, Future[Outcome]]]) -> None:
+    def _tell_rest(self) -> None:
         self._tell_known()
-        for frame, written in writing:
+        for frame, written in self._writing:
             if written.exception() is None:
                 self._tell(frame, written)

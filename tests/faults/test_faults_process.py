@@ -183,6 +183,24 @@ def test_case_54_a_polite_end_is_told_like_an_interrupt(
         check_stopped(child, undisturbed, name)
 
 
+def test_case_54_a_map_that_is_told_while_the_signal_comes_is_counted(
+    maps: Path, undisturbed: dict[str, bytes]
+) -> None:
+    patch = """
+import signal
+from glpn_cli.pipeline.report import Tally
+add, calls = Tally.add, []
+def add_late(self, outcome):
+    if calls.append(1) or len(calls) == 3:
+        signal.raise_signal(signal.SIGTERM)
+    add(self, outcome)
+Tally.add = add_late
+"""
+    with start("export", maps, "-o", OUT, "--workers", "1", patch=patch) as child:
+        assert child.wait(timeout=20) == 143
+        check_stopped(child, undisturbed, "SIGTERM")
+
+
 def test_case_55_a_killed_run_leaves_whole_files_and_a_temporary_that_the_next_one_sweeps(
     maps: Path, undisturbed: dict[str, bytes]
 ) -> None:

@@ -168,7 +168,7 @@ def _check_collisions(sources: Sequence[Source], wanted: Sequence[Sequence[Targe
 def _tell_apart(one: Source, two: Source) -> str:
     """How results of one name are told apart: two formats of a source, x.jpg and x.png, or a/x.jpg and b/x.jpg."""
     if one is two:
-        return "Tell them apart with: --name '{stem}_{format}'"
+        return "Tell them apart with: --name '{stem}_{map}'"
     if one.name != two.name:
         return "Tell them apart with: --name '{name}_{map}'"
     return "Keep their folders with --root DIR, or tell them apart with --name."
@@ -176,7 +176,8 @@ def _tell_apart(one: Source, two: Source) -> str:
 
 def _both(one: Source, earlier: Target, two: Source, later: Target) -> str:
     if one is two:
-        return f"{earlier.writer.format} and {later.writer.format} of {one.name!r}"
+        word = "map" if earlier.writer.format == later.writer.format else "format"
+        return f"{getattr(earlier.writer, word)} and {getattr(later.writer, word)} of {one.name!r}"
     return f"{place_of(one)!r} and {place_of(two)!r}"
 
 

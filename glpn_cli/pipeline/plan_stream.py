@@ -111,7 +111,7 @@ def _check_formats(rules: OutputRules) -> None:
         if other != writer.format:
             raise UsageError(
                 f"{other} and {writer.format} of every input would be the same file",
-                hint="Tell them apart with --name, such as '{stem}_{format}'.",
+                hint="Tell them apart with --name, such as '{stem}_{map}'.",
             )
 
 

@@ -48,6 +48,11 @@ def plan_clips(
         )
     if pictures is None:
         outputs.explicit.refuse(*_FOR_PICTURES, because="is about pictures, and there are only clips")
+    if is_single and model is not None and model.uncertainty:
+        raise UsageError(
+            "--uncertainty makes files of frames, and a video holds none",
+            hint="Name a folder with -o, or leave it out.",
+        )
     if model is not None and model.inference.predicts_labels:
         raise UsageError(f"{model.inference.model.name!r} labels pictures, and clips are made depth of")
     of_pictures = outputs

@@ -89,6 +89,14 @@ def test_two_maps_do_not_fit_into_one_file(glpn: Glpn, tiny_pictures: Path, word
     assert glpn("predict", tiny_pictures / "b.png", *words, "--uncertainty").exit_code == 2
 
 
+def test_names_that_both_would_have_come_with_one_that_tells_them_apart(glpn: Glpn, tiny_pictures: Path) -> None:
+    words = ("predict", tiny_pictures / "b.png", "-o", "out", "--uncertainty", "-f", "tiff", "--name")
+    refused = glpn(*words, "{stem}")
+    assert "depth and uncertainty of 'b.png'" in refused.stderr
+    assert "--name '{stem}_{map}'" in refused.stderr
+    assert glpn(*words, "{stem}_{map}").exit_code == 0
+
+
 def test_a_calibration_scales_it_with_the_map(glpn: Glpn, tiny_pictures: Path, tmp_path: Path) -> None:
     picture = tiny_pictures / "b.png"
     assert glpn("measure", picture, "--calibrate", "1,1=2", "--calibrate", "90,60=9").exit_code in (0, 2)

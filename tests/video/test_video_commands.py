@@ -288,6 +288,14 @@ def test_stored_depth_is_calibrated_as_it_is_converted_and_once(glpn: Glpn, tmp_
     assert "calibrated already" in again.stderr
 
 
+def test_uncertainty_is_not_dropped_from_a_video(glpn: Glpn, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4")
+    for output in (tmp_path / "d.mkv", "-"):
+        refused = glpn("predict", clip, "-o", output, "--uncertainty")
+        assert (refused.exit_code, "a video holds none" in refused.stderr) == (2, True)
+    assert not (tmp_path / "d.mkv").exists()
+
+
 def test_what_changes_nothing_in_stored_depth_is_named(glpn: Glpn, tmp_path: Path) -> None:
     glpn("predict", make_clip(tmp_path / "a.mp4"), "-o", tmp_path / "d.mkv")
     options = ("--metres", "focal", "--focal", "30deg")

@@ -22,6 +22,7 @@ from glpn_cli.errors import ErrorCode, ModelError, UsageError
 from glpn_cli.models.config_base import ModelConfig, read_config
 from glpn_cli.models.resolve import ResolvedModel
 from glpn_cli.models.state_dict import load_network
+from glpn_cli.text import words_text
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -203,7 +204,7 @@ def _describe(
     back += f", and clamp it to {limit_m / 10_000:g}..{limit_m:g} m." if limit_m is not None else "."
     facts = {
         "Software": SOFTWARE,
-        f"{PREFIX}model": model.name,
+        f"{PREFIX}model": words_text(model.name),
         f"{PREFIX}weights_sha256": model.checkpoint.sha256(),
         f"{PREFIX}kind": "labels" if config.kind is None else config.kind.value,
         f"{PREFIX}unit": "m" if config.kind is not None and config.kind.is_metric else None,

@@ -12,9 +12,10 @@ import errno
 import json
 import math
 import os
+import re
 import stat
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,6 +27,9 @@ SCHEMA = 1
 
 _MAX_CONFIG_BYTES = 1_000_000
 """No config.json of a model comes near a megabyte."""
+
+_NO_UTF_8 = re.compile("[\ud800-\udfff]")
+"""Bytes of names, as Python keeps them in text."""
 
 _MAX_DIGITS = 19  # a signed 64-bit integer
 
@@ -47,6 +51,12 @@ def path_text(path: str) -> str | dict[str, str]:
 def words_text(text: str) -> str:
     """Words for people, in JSON: what is no UTF-8 in them is shown escaped."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def json_line(record: Mapping[str, Any], *, ensure_ascii: bool = False) -> bytes:
+    """One JSON value on one line; what is no UTF-8 in its words is shown escaped."""
+    text = json.dumps(record, ensure_ascii=ensure_ascii, allow_nan=False) + "\n"
+    return _NO_UTF_8.sub(lambda found: f"\\\\x{ord(found[0]) & 0xFF:02x}", text).encode()
 
 
 def shown(text: str | PathLike[str]) -> str:

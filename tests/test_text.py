@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from glpn_cli.text import first_of, path_text, quoted, shown, words_text
+from glpn_cli.text import first_of, json_line, path_text, quoted, shown, words_text
 
 
 @pytest.mark.parametrize(
@@ -37,3 +39,10 @@ def test_of_many_names_the_first_are_told_and_how_many_more_there_are() -> None:
     assert first_of("abc") == "a, b, c"
     assert first_of(map(str, range(1700))) == "0, 1, 2 and 1,697 more"
     assert first_of("abc", most=1) == "a and 2 more"
+
+
+def test_a_json_line_shows_what_is_no_utf_8_escaped_and_stays_json() -> None:
+    record = {"model": "m\udcff", "n": 1, "é": "é"}
+    assert json.loads(json_line(record)) == {"model": "m\\xff", "n": 1, "é": "é"}
+    assert json_line(record).endswith('é"}\n'.encode())
+    assert json_line(record, ensure_ascii=True).isascii()

@@ -7,7 +7,6 @@ Nothing here wraps, colours by pattern or reads markup: a file may be called `[/
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -18,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from glpn_cli.errors import ErrorCode, GlpnError, reason_of
-from glpn_cli.text import clock, shown
+from glpn_cli.text import clock, json_line, shown
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -65,8 +64,7 @@ class Console:
 
     def json(self, record: Mapping[str, Any]) -> None:
         """Print one JSON value on one line, and flush it; on a terminal in ASCII, which moves no cursor."""
-        text = json.dumps(record, ensure_ascii=is_terminal(sys.stdout), allow_nan=False)
-        self._put(text.encode() + b"\n")
+        self._put(json_line(record, ensure_ascii=is_terminal(sys.stdout)))
 
     def abandon_stdout(self) -> None:
         """Send what is still buffered nowhere, so that it does not hit a closed pipe again at the end."""

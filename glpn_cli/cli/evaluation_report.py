@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from glpn_cli.cli.outcomes import RECORDS, TABLE, check_in_the_way
 from glpn_cli.errors import ErrorCode, UsageError
 from glpn_cli.evaluation.evaluate import Evaluation
 from glpn_cli.evaluation.report import LABELS, Row, heading, make_differences, make_rows, to_csv, to_json
-from glpn_cli.text import shown
+from glpn_cli.text import json_line, shown
 
 
 def show_evaluations(
@@ -43,8 +42,7 @@ def show_records(
             console.text(page())
     finally:  # the reader of stdout may have left
         if report is not None:
-            lines = (json_module.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
-            write_atomically(report, "".join(lines).encode())
+            write_atomically(report, b"".join(map(json_line, records)))
 
 
 def check_results(*, output: Path | None, report: Path | None, inputs: Sequence[str | Path]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -18,6 +17,7 @@ from glpn_cli.pipeline.naming import Destination
 from glpn_cli.pipeline.report import Outcome, RunEnd, Status, Tally, warning_text
 from glpn_cli.pipeline.run import Run
 from glpn_cli.pipeline.settings import Allowance, OutputSettings
+from glpn_cli.text import json_line
 
 if TYPE_CHECKING:
     from glpn_cli.cli.clips import ClipProgress
@@ -239,7 +239,7 @@ class _JsonLines:
 
     def write(self, record: dict[str, Any]) -> None:
         """Write one line."""
-        self._file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self._file.write(json_line(record))
         self._file.flush()
 
 

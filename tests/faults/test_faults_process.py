@@ -186,16 +186,19 @@ def test_case_54_a_polite_end_is_told_like_an_interrupt(
 def test_case_54_a_map_that_is_told_while_the_signal_comes_is_counted(
     maps: Path, undisturbed: dict[str, bytes]
 ) -> None:
-    patch = """
+    patch = (
+        STAGES["write"]
+        + """
 import signal
 from glpn_cli.pipeline.report import Tally
-add, calls = Tally.add, []
+add, told = Tally.add, []
 def add_late(self, outcome):
-    if calls.append(1) or len(calls) == 3:
+    if told.append(1) or len(told) == 3:
         signal.raise_signal(signal.SIGTERM)
     add(self, outcome)
 Tally.add = add_late
 """
+    )
     with start("export", maps, "-o", OUT, "--workers", "1", patch=patch) as child:
         assert child.wait(timeout=20) == 143
         check_stopped(child, undisturbed, "SIGTERM")

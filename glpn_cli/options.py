@@ -23,8 +23,8 @@ MAX_FACES = 1_000_000
 """The most triangles of a mesh, unless more are asked for: viewers on a phone still turn it."""
 
 OF_NETWORKS = ("--model", "--max-depth", "--input-size", "--tta", "--upsample", "--metres")
-"""What a network makes of a picture, and what changes nothing in depth that is there already. How it computes, such as
-`--precision`, is no promise where none has to run."""
+"""The options that change the answer of a network, and nothing in depth that was made earlier. Those about how it
+computes, such as `--precision`, are not among them: they promise nothing where no network runs."""
 
 READ_SCALE = {"depth_scale": "Units per metre in integer files that do not say it themselves."}
 """The help of `--depth-scale` in commands that read depth and write none."""

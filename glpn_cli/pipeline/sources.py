@@ -234,7 +234,8 @@ def camera_of(stored: StoredDepth, focal: FocalChoice) -> Intrinsics:
         return camera
     if abs(camera.fx / known.fx - 1) > _SAME_LENS:
         raise InputError(
-            f"its metres were scaled to a focal length of {known.fx:.4g} pixels, and {camera.fx:.4g} is another lens",
+            f"the map's metres were scaled to a focal length of {known.fx:.4g} pixels, "
+            f"and {camera.fx:.4g} is another lens",
             hint="Leave out --focal, or predict the picture again with it and --metres focal.",
             code=ErrorCode.DATA,
         )
